@@ -1,0 +1,46 @@
+# netpolc: every command a developer needs; `make` lists them.
+#
+# The virtual environment is made with Debian's own Python and sees Debian's packages, because the binding of
+# libnftables (python3-nftables) comes from there and not from PyPI.
+
+PYTHON ?= /usr/bin/python3
+VENV := .venv
+BIN := $(VENV)/bin
+APT := python3-venv python3-dev python3-nftables nftables gcc iproute2 util-linux
+
+.PHONY: help demo test lint bench setup clean
+
+help:  ## list the commands
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
+
+setup: $(VENV)/ready  ## install what is needed (apt as root, then .venv)
+
+$(VENV)/ready: pyproject.toml setup.py $(wildcard ext/*.pyx ext/*.pxd ext/*.pxi ext/*.h)
+	@missing=$$(dpkg-query -W -f '$${Package} $${Status}\n' $(APT) 2>/dev/null | awk '/ok installed/{print $$1}'); \
+	for p in $(APT); do echo "$$missing" | grep -qx "$$p" || need="$$need $$p"; done; \
+	if [ -n "$$need" ]; then \
+		if [ "$$(id -u)" = 0 ]; then apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $$need; \
+		else echo "not root: going on without$$need"; fi; \
+	fi
+	$(PYTHON) -m venv --system-site-packages $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@
+
+demo: setup  ## compile the three-tier example, enforce it in a private kernel namespace, send packets
+	@$(BIN)/python -m examples.demo
+
+test: setup  ## run all tests (as root: those that need the kernel too)
+	$(BIN)/python -m pytest
+
+lint: setup  ## ruff, mypy --strict, cython-lint
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/cython-lint ext
+
+bench: setup  ## print the tables of BENCHMARKS.md
+	$(BIN)/python -m benches.measure
+
+clean:  ## remove everything that was built
+	rm -rf $(VENV) build *.egg-info
+	find netpolc -name '*.so' -delete

@@ -1,0 +1,1 @@
+"""Benchmarks: seeded clusters, and ratios of netpolc's steps to an anchor in the same run."""

@@ -1,0 +1,44 @@
+"""netpolc compiles Kubernetes NetworkPolicy to nftables rulesets and answers questions about it.
+
+    snapshot = netpolc.load(["cluster/"])            # manifests -> snapshot; InputError with
+    file:line:column program = netpolc.compile(snapshot)              # snapshot -> identities,
+    networks, ports print(program.ruleset(node="node-a").text())     # what that node loads flow =
+    netpolc.Flow("10.64.0.7", "10.64.1.9", "TCP", 8080) print(netpolc.evaluate(program,
+    flow).allowed)
+
+Everything that is not in `__all__` is private.
+"""
+
+from netpolc._version import __version__ as __version__
+from netpolc.backends.nft import Options, Ruleset
+from netpolc.cluster import Snapshot
+from netpolc.compiler import Program, compile, load, load_objects
+from netpolc.errors import (
+    Diagnostic,
+    InputError,
+    NetpolcError,
+    SystemRefusal,
+    UnsupportedError,
+    UsageError,
+)
+from netpolc.semantics import Flow, Verdict, evaluate, flows_between
+
+__all__ = [
+    "Diagnostic",
+    "Flow",
+    "InputError",
+    "NetpolcError",
+    "Options",
+    "Program",
+    "Ruleset",
+    "Snapshot",
+    "SystemRefusal",
+    "UnsupportedError",
+    "UsageError",
+    "Verdict",
+    "compile",
+    "evaluate",
+    "flows_between",
+    "load",
+    "load_objects",
+]

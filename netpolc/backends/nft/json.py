@@ -1,0 +1,182 @@
+"""The libnftables JSON form of a ruleset (libnftables-json(5)).
+
+Comes in: the typed model. Goes out: one JSON transaction equal to the text form. Objects come in
+the order their references need: table, counters, chains, sets, maps, rules.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from typing import Any, assert_never
+
+from netpolc.backends.nft import model as nft
+from netpolc.backends.nft.text import ADDRESS_TYPE, plain
+from netpolc.nets import IPV6, PORTS, Family, Span, format_address, prefix_length, split_ports
+
+_IP = {Family.IPV4: "ip", Family.IPV6: "ip6"}
+Json = dict[str, Any]
+
+
+def transaction(table: nft.Table, facts: Iterable[nft.Counter]) -> str:
+    """Replace the table by this one in a single transaction."""
+    own = {"family": "inet", "name": table.name}
+    inside = {"family": "inet", "table": table.name}
+    commands: list[Json] = [
+        {"add": {"table": own}},
+        {"delete": {"table": own}},
+        {"add": {"table": own}},
+    ]
+    commands.extend({"add": entry} for entry in _objects(table, facts, inside))
+    return json.dumps({"nftables": commands}, indent=1) + "\n"
+
+
+def _objects(table: nft.Table, facts: Iterable[nft.Counter], inside: Json) -> Iterator[Json]:
+    for counter in (*facts, *table.counters):
+        yield {"counter": {**inside, "name": counter.name, "comment": plain(counter.comment)}}
+    for chain in table.chains:
+        hook: Json = {}
+        if chain.hook is not None:
+            hook = {
+                "type": "filter",
+                "hook": chain.hook.name,
+                "prio": chain.hook.priority,
+                "policy": "accept",
+            }
+        yield {"chain": {**inside, "name": chain.name, **hook}}
+    for entry in table.sets:
+        yield {"set": {**inside, "name": entry.name, **_set(entry)}}
+    for named_map in table.maps:
+        yield {"map": {**inside, "name": named_map.name, "map": "verdict", **_map(named_map)}}
+    for chain in table.chains:
+        for rule in chain.rules:
+            body = [*map(_match, rule.matches), *_statements(rule.statements)]
+            yield {
+                "rule": {
+                    **inside,
+                    "chain": chain.name,
+                    "expr": body,
+                    "comment": plain(rule.comment),
+                }
+            }
+
+
+def _set(entry: nft.NamedSet) -> Json:
+    address = ADDRESS_TYPE[entry.family]
+    match entry:
+        case nft.AddressSet():
+            return {"type": address, "elem": list(entry.elements)}
+        case nft.NetworkSet():
+            blocks = [{"concat": [_span(span), {"range": [0, 255]}]} for span in entry.spans]
+            return {"type": [address, "inet_proto"], "flags": ["interval"], "elem": blocks}
+        case nft.PairSet():
+            pairs = [{"concat": [element, element]} for element in entry.elements]
+            return {"type": [address, address], "elem": pairs}
+        case _:
+            assert_never(entry)
+
+
+def _map(entry: nft.NamedMap) -> Json:
+    match entry:
+        case nft.AddressMap():
+            elements = [[address, _verdict(verdict)] for address, verdict in entry.elements]
+            return {"type": ADDRESS_TYPE[entry.family], "elem": elements}
+        case nft.PortMap():
+            kind = ["inet_proto", "inet_service"]
+            keys = [[_port_key(span, entry.interval), _verdict(v)] for span, v in entry.elements]
+            if not entry.interval:
+                return {"type": kind, "elem": keys}
+            return {"type": kind[::-1], "flags": ["interval"], "elem": keys}
+        case _:
+            assert_never(entry)
+
+
+def _port_key(span: Span, interval: bool) -> Json:
+    protocol, first, last = split_ports(span)
+    if not interval:
+        return {"concat": [protocol.name.lower(), first]}
+    return {"concat": [first if first == last else {"range": [first, last]}, protocol.name.lower()]}
+
+
+def _span(span: Span) -> str | Json:
+    first, last = format_address(span[0]), format_address(span[1])
+    length = prefix_length(span)
+    if first == last:
+        return first
+    return (
+        {"range": [first, last]} if length is None else {"prefix": {"addr": first, "len": length}}
+    )
+
+
+def _payload(protocol: str, field: str) -> Json:
+    return {"payload": {"protocol": protocol, "field": field}}
+
+
+_L4PROTO: Json = {"meta": {"key": "l4proto"}}
+
+
+def _equal(left: Json, right: object) -> Json:
+    return {"match": {"op": "==", "left": left, "right": right}}
+
+
+def _match(match: nft.Match) -> Json:
+    match match:
+        case nft.PortMatch(protocol, first, last):
+            name = protocol.name.lower()
+            if (first, last) == (0, PORTS - 1):
+                return _equal(_L4PROTO, name)
+            return _equal(
+                _payload(name, "dport"), first if first == last else {"range": [first, last]}
+            )
+        case nft.SpanMatch(field, span):
+            version = Family.IPV6 if span[0] >= IPV6 else Family.IPV4
+            return _equal(_payload(_IP[version], field), _span(span))
+        case nft.SetMatch(field, version, name, interval):
+            address = _payload(_IP[version], field)
+            return _equal({"concat": [address, _L4PROTO]} if interval else address, f"@{name}")
+        case nft.PairMatch(version, name):
+            both = [_payload(_IP[version], "saddr"), _payload(_IP[version], "daddr")]
+            return _equal({"concat": both}, f"@{name}")
+        case nft.KnownConnection():
+            states = ["established", "related"]
+            return {"match": {"op": "in", "left": {"ct": {"key": "state"}}, "right": states}}
+        case nft.LocalSource():
+            return _equal({"fib": {"result": "type", "flags": ["saddr"]}}, "local")
+        case nft.OnLink():
+            return _equal(_payload("ip6", "hoplimit"), 255)
+        case nft.NeighbourDiscovery():
+            return _equal(_payload("icmpv6", "type"), {"range": [133, 137]})
+        case _:
+            assert_never(match)
+
+
+def _statements(statements: Iterable[nft.Statement]) -> Iterator[Json]:
+    for statement in statements:
+        match statement:
+            case nft.AddressLookup(field, version, name):
+                yield {"vmap": {"key": _payload(_IP[version], field), "data": f"@{name}"}}
+            case nft.PortLookup(name, interval):
+                port = _payload("th", "dport")
+                key = [port, _L4PROTO] if interval else [_L4PROTO, port]
+                yield {"vmap": {"key": {"concat": key}, "data": f"@{name}"}}
+            case nft.Count(counter):
+                yield {"counter": counter}
+            case nft.Log(prefix, rate):
+                number, _, per = rate.partition("/")
+                yield {"limit": {"rate": int(number), "burst": 5, "per": per}}
+                yield {"log": {"prefix": plain(prefix)}}
+            case nft.Reject(tcp_reset):
+                kind = (
+                    {"type": "tcp reset"}
+                    if tcp_reset
+                    else {"type": "icmpx", "expr": "admin-prohibited"}
+                )
+                yield {"reject": kind}
+            case nft.Verdict():
+                yield _verdict(statement)
+            case _:
+                assert_never(statement)
+
+
+def _verdict(verdict: nft.Verdict) -> Json:
+    return {verdict.action.value: {"target": verdict.chain} if verdict.chain else None}

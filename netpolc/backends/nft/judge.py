@@ -1,0 +1,332 @@
+"""Builds the chain that judges one combination: its rules, sets, port maps and counter.
+
+Comes in: a `Combination`. Goes out: a `Judge`, or None when it admits everything. How rules are
+laid out follows three counts (the constants below; the measurements are in ARCHITECTURE.md):
+
+- up to `INLINE_PORTS` port ranges are compared inline, more go through a port map to a chain per
+class;
+- up to `SHARED_SETS` selector sets a class stay apart, shared with other chains; more become their
+union;
+- up to `INLINE_NETWORKS` comparisons with blocks stay inline, more become one interval set.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from hashlib import sha256
+
+from netpolc.backends.nft import model as nft
+from netpolc.backends.nft.options import Options
+from netpolc.errors import UnsupportedError
+from netpolc.ir import ANY, Any_, Direction, Origin, Tier
+from netpolc.labels import Members
+from netpolc.nets import (
+    NOTHING,
+    PORTS,
+    Family,
+    Protocol,
+    Ranges,
+    Span,
+    family,
+    format_address,
+    parse_address,
+    split_ports,
+)
+from netpolc.program import Combination, Program, ResolvedRule, TierRules
+
+INLINE_PORTS = 4
+SHARED_SETS = 3
+INLINE_NETWORKS = 4
+MAX_COMMENT = 127
+"""nft takes comments of up to 128 bytes with their end (`NFTNL_UDATA_COMMENT_MAXLEN`)."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Judge:
+    """The chain of a combination with all it refers to; `name` is the chain to send packets to."""
+
+    name: str
+    chains: tuple[nft.Chain, ...]
+    sets: tuple[nft.NamedSet, ...]
+    maps: tuple[nft.PortMap, ...]
+    counter: nft.Counter
+
+
+@dataclass(slots=True)
+class _Peers:
+    """The peers admitted on one set of ports, and the rules that admit them."""
+
+    identities: dict[Members, list[Origin]] = field(default_factory=dict)
+    networks: Ranges = NOTHING
+    network_origins: list[Origin] = field(default_factory=list)
+    anybody: list[Origin] = field(default_factory=list)
+
+    def add(self, rule: ResolvedRule) -> None:
+        """Admit the peers of a rule."""
+        match = rule.match
+        if match.identities is ANY or match.networks is ANY:
+            self.anybody.append(rule.origin)
+            return
+        if match.identities:
+            self.identities.setdefault(match.identities, []).append(rule.origin)
+        if match.networks:
+            self.networks |= match.networks
+            self.network_origins.append(rule.origin)
+
+    def merge(self, other: _Peers) -> None:
+        """Admit the peers of another set of ports as well."""
+        for members, origins in other.identities.items():
+            self.identities.setdefault(members, []).extend(origins)
+        self.networks |= other.networks
+        self.network_origins += other.network_origins
+        self.anybody += other.anybody
+
+    def selections(self) -> Iterator[tuple[Members, list[Origin]]]:
+        """The identity sets to look up: few stay as selected, many become one."""
+        if len(self.identities) <= SHARED_SETS:
+            sets = list(self.identities)
+            for members, origins in self.identities.items():
+                if not any(members < other for other in sets):
+                    yield members, origins
+            return
+        origins = [origin for own in self.identities.values() for origin in own]
+        yield frozenset[int]().union(*self.identities), origins
+
+
+class JudgeBuilder:
+    """Builds judges for one Program and one set of options; equal questions get the same object."""
+
+    def __init__(self, program: Program, options: Options, ingress: str, exempt: str) -> None:
+        self._program = program
+        self._options = options
+        self._admit = {
+            Direction.INGRESS: nft.ACCEPT,
+            Direction.EGRESS: nft.Verdict(nft.Action.GOTO, ingress),
+        }
+        self._exempt = nft.Rule((), (nft.Verdict(nft.Action.JUMP, exempt),), "never judged")
+        self._judges: dict[int, Judge | None] = {}
+        self._address_sets: dict[Members, dict[Family, nft.AddressSet]] = {}
+        self._network_sets: dict[tuple[Span, ...], nft.NetworkSet] = {}
+
+    def judge(self, combination: Combination) -> Judge | None:
+        """The judge of a combination; None when everything is admitted."""
+        key = id(combination)
+        if key not in self._judges:
+            self._judges[key] = _Layout(self, combination).judge()
+        return self._judges[key]
+
+    def address_set(self, members: Members, version: Family) -> nft.AddressSet | None:
+        """The addresses of some identities; None when they have none of this family."""
+        known = self._address_sets.get(members)
+        if known is None:
+            known = self._address_sets[members] = dict(self._make_sets(members))
+        return known.get(version)
+
+    def _make_sets(self, members: Members) -> Iterator[tuple[Family, nft.AddressSet]]:
+        identities = self._program.identities
+        addresses = sorted(
+            address
+            for number in members
+            for pod in identities[number].pods
+            for address in pod.addresses
+        )
+        for version in Family:
+            own = tuple(format_address(a) for a in addresses if family(a) is version)
+            if own:
+                name = f"s{version.value}_{digest(own)}"
+                yield version, nft.AddressSet(name, version, own)
+
+    def network_set(self, spans: tuple[Span, ...], version: Family) -> nft.NetworkSet:
+        """An interval set of disjoint, sorted blocks."""
+        known = self._network_sets.get(spans)
+        if known is None:
+            name = f"c{version.value}_{digest(map(str, spans))}"
+            known = self._network_sets[spans] = nft.NetworkSet(name, version, spans)
+        return known
+
+    def tail(self, direction: Direction, chain: str, policies: str) -> tuple[nft.Rule, ...]:
+        """The end of a judging chain: exemptions, log, and the counted denial."""
+        rules = [self._exempt]
+        if self._options.log is not None:
+            prefix = f"netpolc {direction} {chain}: "
+            rules.append(nft.Rule((), (nft.Log(prefix, self._options.log),), policies))
+        count = nft.Count(drop_counter(chain))
+        if self._options.deny == "drop":
+            rules.append(nft.Rule((), (count, nft.DROP), policies))
+        else:
+            reset = (nft.PortMatch(Protocol.TCP, 0, PORTS - 1),)
+            rules.append(nft.Rule(reset, (count, nft.Reject(tcp_reset=True)), policies))
+            rules.append(nft.Rule((), (count, nft.Reject(tcp_reset=False)), policies))
+        return tuple(rules)
+
+    def admit(self, direction: Direction) -> nft.Verdict:
+        """What an admitted packet meets next."""
+        return self._admit[direction]
+
+
+class _Layout:
+    """Lays out one combination."""
+
+    def __init__(self, builder: JudgeBuilder, combination: Combination) -> None:
+        self._builder = builder
+        self._direction = combination.direction
+        self._tier = _network_policy_tier(combination)
+        self._peer_field: nft.Field = "saddr" if self._direction is Direction.INGRESS else "daddr"
+        self._sets: dict[str, nft.NamedSet] = {}
+        self._chains: dict[str, nft.Chain] = {}
+
+    def judge(self) -> Judge | None:
+        """The judge, or None when one rule admits everybody on everything."""
+        classes: dict[Ranges | Any_, _Peers] = {}
+        for rule in self._tier.rules:
+            classes.setdefault(rule.match.ports, _Peers()).add(rule)
+        on_any_port = classes.pop(ANY, _Peers())
+        if on_any_port.anybody:
+            return None
+        by_ports = [(ports, peers) for ports, peers in classes.items() if ports is not ANY]
+        maps: tuple[nft.PortMap, ...] = ()
+        if sum(len(ports.spans) for ports, _ in by_ports) <= INLINE_PORTS:
+            rules = [rule for ports, peers in by_ports for rule in self._inline(ports, peers)]
+        else:
+            port_map = self._port_map(by_ports)
+            maps = (port_map,)
+            lookup = nft.PortLookup(port_map.name, port_map.interval)
+            rules = [nft.Rule((), (lookup,), "by port")]
+        rules += self._admit_peers(on_any_port, (), 1)
+        policies = naming(self._tier.policies)
+        name = f"{self._direction.name[0].lower()}_{digest((repr(rules), policies))}"
+        rules += self._builder.tail(self._direction, name, policies)
+        chains = (*self._chains.values(), nft.Chain(name, tuple(rules)))
+        counter = nft.Counter(drop_counter(name), policies)
+        return Judge(name, chains, tuple(self._sets.values()), maps, counter)
+
+    def _inline(self, ports: Ranges, peers: _Peers) -> Iterator[nft.Rule]:
+        for span in ports:
+            yield from self._admit_peers(
+                peers, (nft.PortMatch(*split_ports(span)),), len(ports.spans)
+            )
+
+    def _admit_peers(
+        self, peers: _Peers, ports: tuple[nft.Match, ...], copies: int
+    ) -> Iterator[nft.Rule]:
+        """Rules that admit some peers, behind a comparison of ports; `copies` is how often they
+        occur.
+        """
+        admit = (self._builder.admit(self._direction),)
+        if peers.anybody:
+            yield nft.Rule(ports, admit, naming(peers.anybody))
+            return
+        for members, origins in peers.selections():
+            for match in self._members(members):
+                yield nft.Rule((*ports, match), admit, naming(origins))
+        for match in self._blocks(peers.networks, copies):
+            yield nft.Rule((*ports, match), admit, naming(peers.network_origins))
+
+    def _members(self, members: Members) -> Iterator[nft.Match]:
+        for version in Family:
+            found = self._builder.address_set(members, version)
+            if found is None:
+                continue
+            if (
+                len(found.elements) == 1
+            ):  # the kernel's cost of sets grows with their number squared
+                address = parse_address(found.elements[0])
+                yield nft.SpanMatch(self._peer_field, (address, address))
+            else:
+                self._sets[found.name] = found
+                yield nft.SetMatch(self._peer_field, version, found.name, interval=False)
+
+    def _blocks(self, networks: Ranges, copies: int) -> Iterator[nft.Match]:
+        for version in Family:
+            spans = networks.of_family(version).spans
+            if len(spans) == 1 or len(spans) * copies <= INLINE_NETWORKS:
+                for span in spans:
+                    yield nft.SpanMatch(self._peer_field, span)
+            elif spans:
+                found = self._builder.network_set(spans, version)
+                self._sets[found.name] = found
+                yield nft.SetMatch(self._peer_field, version, found.name, interval=True)
+
+    def _port_map(self, by_ports: Sequence[tuple[Ranges, _Peers]]) -> nft.PortMap:
+        """A verdict map from disjoint port spans to the chain of the peers admitted there."""
+        elements: list[tuple[Span, nft.Verdict]] = []
+        chains: dict[tuple[int, ...], nft.Verdict] = {}
+        for span, numbers in _atoms([ports for ports, _ in by_ports]):
+            if numbers not in chains:
+                name = self._peer_chain(by_ports[number][1] for number in numbers)
+                chains[numbers] = nft.Verdict(nft.Action.JUMP, name)
+            verdict = chains[numbers]
+            if elements and elements[-1][1] == verdict and elements[-1][0][1] + 1 == span[0]:
+                elements[-1] = (elements[-1][0][0], span[1]), verdict
+            else:
+                elements.append((span, verdict))
+        interval = any(first != last for (first, last), _ in elements)
+        name = f"v_{digest(map(repr, elements))}"
+        return nft.PortMap(name, interval, tuple(elements))
+
+    def _peer_chain(self, several: Iterable[_Peers]) -> str:
+        merged = _Peers()
+        for peers in several:
+            merged.merge(peers)
+        rules = tuple(self._admit_peers(merged, (), 1))
+        name = f"p_{digest((repr(rules),))}"
+        self._chains[name] = nft.Chain(name, rules)
+        return name
+
+
+def _network_policy_tier(combination: Combination) -> TierRules:
+    for tier in combination.tiers:
+        if tier.tier is not Tier.NETWORK_POLICY:
+            origin = tier.policies[0]
+            message = (
+                f"{origin.place()}: {origin}: the nftables backend has no {tier.tier.name} tier yet"
+            )
+            raise UnsupportedError(message)
+    return combination.tiers[0]
+
+
+def _atoms(sets: Sequence[Ranges]) -> Iterator[tuple[Span, tuple[int, ...]]]:
+    """Disjoint spans, each with the numbers of the sets that cover it."""
+    edges: dict[int, list[tuple[bool, int]]] = {}
+    for number, ranges in enumerate(sets):
+        for first, last in ranges:
+            edges.setdefault(first, []).append((True, number))
+            edges.setdefault(last + 1, []).append((False, number))
+    covering: set[int] = set()
+    start = 0
+    for edge in sorted(edges):
+        if covering:
+            yield (start, edge - 1), tuple(sorted(covering))
+        for opens, number in edges[edge]:
+            (covering.add if opens else covering.discard)(number)
+        start = edge
+
+
+def digest(parts: Iterable[str]) -> str:
+    """16 hexadecimal digits that name some content."""
+    return sha256("\n".join(parts).encode()).hexdigest()[:16]
+
+
+def drop_counter(chain: str) -> str:
+    """The counter of what a chain denies."""
+    return f"drop_{chain}"
+
+
+def naming(origins: Iterable[Origin]) -> str:
+    """A comment that names where a rule comes from, as many as fit."""
+    names = list(dict.fromkeys(map(str, origins)))
+    text = ", ".join(names)
+    if len(text) <= MAX_COMMENT:
+        return text
+    kept: list[str] = []
+    for name in names:
+        more = f" +{len(names) - len(kept) - 1} more"
+        if len(", ".join([*kept, name])) + len(more) > MAX_COMMENT:
+            break
+        kept.append(name)
+    if not kept:
+        return names[0][: MAX_COMMENT - 14] + (
+            f"... +{len(names) - 1} more" if len(names) > 1 else "..."
+        )
+    return f"{', '.join(kept)} +{len(names) - len(kept)} more"

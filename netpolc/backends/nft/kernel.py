@@ -1,0 +1,174 @@
+"""The kernel: the only module that loads, reads or deletes a table, and the only importer of
+`nftables`.
+
+Comes in: the text of a transaction. Goes out: nothing, or what is loaded. Every refusal, of the
+kernel, of libnftables or of the system, is a `SystemRefusal`; a transaction is atomic, so the old
+table is then still in force.
+
+The binding `nftables` is part of the nftables project and comes with the distribution, not from
+PyPI.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import importlib
+import importlib.util
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from netpolc.backends.nft.options import Options, check_table
+from netpolc.backends.nft.ruleset import DIGEST, LOADED, OPTIONS, Ruleset
+from netpolc.errors import SystemRefusal
+
+_INSTALL = (
+    "the libnftables Python binding is missing: apt install python3-nftables (Debian, Ubuntu), "
+    "dnf install python3-nftables (Fedora), apk add py3-nftables (Alpine)"
+)
+_PLACES = ("/usr/lib/python3/dist-packages", "/usr/lib/python3*/site-packages")
+_LOCK = Path("/run/netpolc.lock")
+
+
+def _binding() -> ModuleType:
+    """The `nftables` module, of this interpreter or of the distribution (it is pure Python)."""
+    try:
+        return importlib.import_module("nftables")
+    except ImportError:
+        pass
+    for pattern in _PLACES:
+        for place in sorted(Path("/").glob(pattern.removeprefix("/"))):
+            init = place / "nftables" / "__init__.py"
+            spec = importlib.util.spec_from_file_location(
+                "nftables", init, submodule_search_locations=[str(init.parent)]
+            )
+            if init.is_file() and spec is not None and spec.loader is not None:
+                module = importlib.util.module_from_spec(spec)
+                sys.modules["nftables"] = module
+                spec.loader.exec_module(module)
+                return module
+    raise SystemRefusal(_INSTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class Drops:
+    """What one chain denied since it was loaded; `policies` names those that isolate its pods."""
+
+    chain: str
+    packets: int
+    bytes: int
+    policies: str
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A table of netpolc's in the kernel; `since` is empty when it was not loaded by `netpolc
+    apply`.
+    """
+
+    table: str
+    digest: str
+    options: Options
+    since: str
+    drops: tuple[Drops, ...]
+
+
+class Kernel:
+    """The nf_tables of the network namespace this process is in.
+
+    Raises `SystemRefusal` when libnftables is not there, and from every method when the kernel says
+    no.
+    """
+
+    def __init__(self) -> None:
+        try:
+            self._nft: Any = _binding().Nftables()
+        except OSError as error:
+            raise SystemRefusal(f"{_INSTALL}; loading libnftables failed: {error}") from error
+        self._nft.set_handle_output(False)
+
+    def load(self, ruleset: Ruleset, now: datetime | None = None) -> None:
+        """Replace the table in one transaction; concurrent loads wait for each other."""
+        moment = (now or datetime.now(UTC)).strftime("%Y-%m-%dT%H:%M:%SZ")
+        with _lock():
+            self._run(ruleset.text() + ruleset.loaded_at(moment))
+
+    def check(self, ruleset: Ruleset) -> None:
+        """Let the kernel judge the transaction without committing it."""
+        self._nft.set_dry_run(True)
+        try:
+            self._run(ruleset.text())
+        finally:
+            self._nft.set_dry_run(False)
+
+    def delete(self, table: str) -> bool:
+        """Delete netpolc's table; False when there is none. A table that is not netpolc's is
+        refused.
+        """
+        with _lock():
+            if self.loaded(table) is None:
+                return False
+            self._run(f"delete table inet {table}\n")
+            return True
+
+    def loaded(self, table: str) -> Loaded | None:
+        """What is loaded under this name; None when there is no such table."""
+        check_table(table)
+        self._nft.set_json_output(True)
+        try:
+            code, output, error = self._nft.cmd(f"list counters table inet {table}")
+        finally:
+            self._nft.set_json_output(False)
+        if code != 0:
+            if "No such file or directory" in error:
+                return None
+            raise _refusal(error)
+        counters = {
+            entry["counter"]["name"]: entry["counter"]
+            for entry in json.loads(output)["nftables"]
+            if "counter" in entry
+        }
+        return _loaded(table, counters)
+
+    def _run(self, text: str) -> None:
+        code, _, error = self._nft.cmd(text)
+        if code != 0:
+            raise _refusal(error)
+
+
+def _loaded(table: str, counters: dict[str, Any]) -> Loaded:
+    try:
+        digest = counters[DIGEST]["comment"]
+        options = Options.from_description(table, counters[OPTIONS]["comment"])
+    except (KeyError, ValueError) as error:
+        raise SystemRefusal(f"table inet {table} was not made by netpolc: {error}") from error
+    drops = tuple(
+        Drops(name.removeprefix("drop_"), own["packets"], own["bytes"], own.get("comment", ""))
+        for name, own in sorted(counters.items())
+        if name.startswith("drop_")
+    )
+    return Loaded(table, digest, options, counters.get(LOADED, {}).get("comment", ""), drops)
+
+
+def _refusal(error: str) -> SystemRefusal:
+    lines = [line for line in error.splitlines() if line.strip()]
+    if any("Operation not permitted" in line for line in lines):
+        return SystemRefusal("no permission to change nf_tables: root (CAP_NET_ADMIN) is needed")
+    return SystemRefusal("the kernel refused:\n" + "\n".join(lines[:6]))
+
+
+@contextmanager
+def _lock() -> Iterator[None]:
+    """One writer at a time: a second `apply` waits and then replaces what the first one loaded."""
+    try:
+        with _LOCK.open("w") as stream:
+            fcntl.flock(stream, fcntl.LOCK_EX)
+            yield
+    except OSError as error:
+        raise SystemRefusal(f"cannot lock {_LOCK}: {error.strerror}; root is needed") from error

@@ -1,0 +1,180 @@
+"""Lowers a Program to the ruleset of one node.
+
+Comes in: a Program, a node (None: every pod is local) and options. Goes out: a `Ruleset`. Refused:
+unknown nodes, pods no node would protect, tiers other than NetworkPolicy.
+
+The shape, with the reasons in ARCHITECTURE.md: the base chain accepts known connections, then sends
+packets of isolated local pods to the chain of their combination, egress by source and ingress by
+destination. In a chain the port comes first, then the peers. An egress chain that admits goes on to
+the chain `ingress`; every chain ends in `exempt` (a pod with itself, neighbour discovery), the log,
+and a named counter on the drop.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from netpolc.backends.nft import model as nft
+from netpolc.backends.nft.judge import Judge, JudgeBuilder
+from netpolc.backends.nft.options import Options
+from netpolc.backends.nft.ruleset import Ruleset
+from netpolc.cluster import Pod
+from netpolc.errors import UsageError, listing
+from netpolc.ir import Direction
+from netpolc.nets import Family, format_address
+from netpolc.program import Program
+
+INGRESS = "ingress"
+EXEMPT = "exempt"
+_MAPS = {Direction.INGRESS: "in", Direction.EGRESS: "eg"}
+_FIELDS: dict[Direction, nft.Field] = {Direction.INGRESS: "daddr", Direction.EGRESS: "saddr"}
+
+
+@dataclass(slots=True)
+class _Dispatch:
+    """The maps from local addresses to chains, and the objects behind them."""
+
+    verdicts: dict[tuple[Direction, Family], dict[int, nft.Verdict]] = field(default_factory=dict)
+    judges: dict[str, Judge] = field(default_factory=dict)
+    addresses: set[int] = field(default_factory=set)
+
+
+class Lowering:
+    """Lowers nodes of one Program; chains and sets are built once and shared by all nodes."""
+
+    def __init__(self, program: Program) -> None:
+        self._program = program
+        self._builders: dict[Options, JudgeBuilder] = {}
+
+    @cached_property
+    def _pods_by_node(self) -> dict[str, list[tuple[Pod, int]]]:
+        found: dict[str, list[tuple[Pod, int]]] = {}
+        for own in self._program.identities:
+            for pod in own.pods:
+                if pod.addresses:
+                    found.setdefault(pod.node, []).append((pod, own.number))
+        return found
+
+    def ruleset(self, node: str | None, options: Options) -> Ruleset:
+        """The ruleset of one node."""
+        dispatch = self._dispatch(self._local_pods(node), options)
+        judges = [dispatch.judges[name] for name in sorted(dispatch.judges)]
+        sets = {entry.name: entry for judge in judges for entry in judge.sets}
+        maps: dict[str, nft.NamedMap] = {
+            entry.name: entry for judge in judges for entry in judge.maps
+        }
+        maps.update(_address_maps(dispatch))
+        chains = {chain.name: chain for judge in judges for chain in judge.chains}
+        pairs = _pair_sets(dispatch.addresses)
+        table = nft.Table(
+            options.table,
+            tuple(judge.counter for judge in judges),
+            (*pairs, *(sets[name] for name in sorted(sets))),
+            tuple(maps[name] for name in sorted(maps)),
+            (
+                *(chains[name] for name in sorted(chains)),
+                *_fixed_chains(maps, pairs, options),
+            ),
+        )
+        return Ruleset(table, options, node)
+
+    def _local_pods(self, node: str | None) -> Iterable[tuple[Pod, int]]:
+        by_node = self._pods_by_node
+        if node is None:
+            return (entry for entries in by_node.values() for entry in entries)
+        known = self._program.cluster.nodes
+        if node not in known:
+            text = f"known: {listing(known)}" if known else "the snapshot has no nodes"
+            raise UsageError(f"unknown node {node!r}; {text}")
+        if "" in by_node:
+            names = listing(pod.key for pod, _ in by_node[""])
+            raise UsageError(
+                f"no node would protect pods that have an address and no nodeName: {names}"
+            )
+        return by_node.get(node, ())
+
+    def _dispatch(self, pods: Iterable[tuple[Pod, int]], options: Options) -> _Dispatch:
+        builder = self._builders.get(options)
+        if builder is None:
+            builder = self._builders[options] = JudgeBuilder(
+                self._program, options, INGRESS, EXEMPT
+            )
+        dispatch = _Dispatch()
+        for pod, identity in pods:
+            for direction in Direction:
+                combination = self._program.combination_of.get((direction, identity))
+                judge = builder.judge(combination) if combination is not None else None
+                if judge is None:
+                    continue
+                dispatch.judges[judge.name] = judge
+                action = nft.Action.GOTO if direction is Direction.INGRESS else nft.Action.JUMP
+                verdict = nft.Verdict(action, judge.name)
+                for address in pod.addresses:
+                    key = direction, _family(address)
+                    dispatch.verdicts.setdefault(key, {})[address] = verdict
+                    dispatch.addresses.add(address)
+        return dispatch
+
+
+def _family(address: int) -> Family:
+    return Family.IPV4 if address < 1 << 32 else Family.IPV6
+
+
+def _address_maps(dispatch: _Dispatch) -> dict[str, nft.NamedMap]:
+    maps: dict[str, nft.NamedMap] = {}
+    for (direction, family), verdicts in dispatch.verdicts.items():
+        name = f"{_MAPS[direction]}{family.value}"
+        elements = tuple((format_address(at), verdicts[at]) for at in sorted(verdicts))
+        maps[name] = nft.AddressMap(name, family, elements)
+    return maps
+
+
+def _pair_sets(addresses: set[int]) -> tuple[nft.PairSet, ...]:
+    ordered = sorted(addresses)
+    return tuple(
+        nft.PairSet(f"self{family.value}", family, tuple(map(format_address, own)))
+        for family in Family
+        if (own := [address for address in ordered if _family(address) is family])
+    )
+
+
+def _fixed_chains(
+    maps: dict[str, nft.NamedMap], pairs: tuple[nft.PairSet, ...], options: Options
+) -> tuple[nft.Chain, ...]:
+    """`exempt`, `ingress` and the base chain."""
+    if not pairs:
+        return (nft.Chain(options.hook, (), nft.Hook(options.hook, options.base_priority)),)
+    exempt = [
+        nft.Rule((nft.PairMatch(pair.family, pair.name),), (nft.ACCEPT,), "a pod with itself")
+        for pair in pairs
+    ]
+    exempt.append(
+        nft.Rule((nft.OnLink(), nft.NeighbourDiscovery()), (nft.ACCEPT,), "neighbour discovery")
+    )
+    if options.hook == "postrouting":
+        exempt.append(nft.Rule((nft.LocalSource(),), (nft.ACCEPT,), "the node to its own pods"))
+    lookups = {
+        direction: tuple(
+            nft.Rule((), (nft.AddressLookup(_FIELDS[direction], family, name),), text)
+            for family in Family
+            if (name := f"{_MAPS[direction]}{family.value}") in maps
+        )
+        for direction, text in (
+            (Direction.EGRESS, "local pods isolated for egress"),
+            (Direction.INGRESS, "local pods isolated for ingress"),
+        )
+    }
+    known = nft.Rule((nft.KnownConnection(),), (nft.ACCEPT,), "known connections")
+    base = (
+        known,
+        *lookups[Direction.EGRESS],
+        nft.Rule((), (nft.Verdict(nft.Action.GOTO, INGRESS),), "then ingress"),
+    )
+    admitted = nft.Rule((), (nft.ACCEPT,), "not isolated for ingress")
+    return (
+        nft.Chain(EXEMPT, tuple(exempt)),
+        nft.Chain(INGRESS, (*lookups[Direction.INGRESS], admitted)),
+        nft.Chain(options.hook, base, nft.Hook(options.hook, options.base_priority)),
+    )

@@ -1,0 +1,259 @@
+"""A typed nftables ruleset: rules are data until the last line.
+
+Comes in from `lower.py`; `text.py`, `json.py` and later comparisons read it. Only the part of
+nftables that netpolc emits is here. Names are made from content, so that the same ruleset has the
+same names anywhere.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import Literal
+
+from netpolc.nets import Family, Protocol, Span
+
+Field = Literal["saddr", "daddr"]
+
+
+class Action(Enum):
+    """How a verdict ends or continues the evaluation."""
+
+    ACCEPT = "accept"
+    DROP = "drop"
+    JUMP = "jump"
+    GOTO = "goto"
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """A verdict; jump and goto name a chain."""
+
+    action: Action
+    chain: str = ""
+
+
+ACCEPT = Verdict(Action.ACCEPT)
+DROP = Verdict(Action.DROP)
+
+
+# Matches
+# ----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class PortMatch:
+    """Destination ports of one protocol; 0 to 65535 compares the protocol alone."""
+
+    protocol: Protocol
+    first: int
+    last: int
+
+
+@dataclass(frozen=True, slots=True)
+class SpanMatch:
+    """An address inside one block, compared inline."""
+
+    field: Field
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class SetMatch:
+    """An address in a named set; `interval` sets carry a second field that is always true."""
+
+    field: Field
+    family: Family
+    name: str
+    interval: bool
+
+
+@dataclass(frozen=True, slots=True)
+class PairMatch:
+    """Source and destination together in a named set of pairs."""
+
+    family: Family
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class KnownConnection:
+    """`ct state established,related`: replies, and ICMP errors of known connections."""
+
+
+@dataclass(frozen=True, slots=True)
+class LocalSource:
+    """`fib saddr type local`: the node itself sent it."""
+
+
+@dataclass(frozen=True, slots=True)
+class OnLink:
+    """IPv6 with hop limit 255: sent on this link, no router was passed (RFC 4861, section 6.1).
+
+    In the forward hook that is what a bridge hands over (br_netfilter), never a routed packet.
+    """
+
+
+@dataclass(frozen=True, slots=True)
+class NeighbourDiscovery:
+    """ICMPv6 types 133 to 137 (RFC 4861)."""
+
+
+Match = (
+    PortMatch
+    | SpanMatch
+    | SetMatch
+    | PairMatch
+    | KnownConnection
+    | LocalSource
+    | OnLink
+    | NeighbourDiscovery
+)
+
+# Statements
+# -------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class AddressLookup:
+    """Look the address up in a verdict map."""
+
+    field: Field
+    family: Family
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class PortLookup:
+    """Look protocol and destination port up in a verdict map; interval maps have the port first."""
+
+    name: str
+    interval: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """Count the packet in a named counter."""
+
+    counter: str
+
+
+@dataclass(frozen=True, slots=True)
+class Log:
+    """Log with a prefix, at most `rate` (such as `10/second`)."""
+
+    prefix: str
+    rate: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reject:
+    """Answer with a TCP reset, or with ICMP(v6) administratively prohibited."""
+
+    tcp_reset: bool
+
+
+Statement = AddressLookup | PortLookup | Count | Log | Reject | Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """Matches, all of which must hold, then statements in order; the comment names policies."""
+
+    matches: tuple[Match, ...]
+    statements: tuple[Statement, ...]
+    comment: str
+
+
+# Objects
+# ----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class AddressSet:
+    """Single addresses, in order, as canonical text: a hash in the kernel."""
+
+    name: str
+    family: Family
+    elements: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class NetworkSet:
+    """Disjoint, merged, sorted blocks.
+
+    The kernel type is `address . inet_proto` with 0-255 as the second field: that makes it a pipapo
+    set, which nft 1.0.6 does not read again at every change of any element, as it does with plain
+    intervals.
+    """
+
+    name: str
+    family: Family
+    spans: tuple[Span, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PairSet:
+    """Each address paired with itself: traffic of a pod with itself."""
+
+    name: str
+    family: Family
+    elements: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class AddressMap:
+    """Verdict by address."""
+
+    name: str
+    family: Family
+    elements: tuple[tuple[str, Verdict], ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PortMap:
+    """Verdict by protocol and destination port, as spans of the port line; no spans overlap."""
+
+    name: str
+    interval: bool
+    elements: tuple[tuple[Span, Verdict], ...]
+
+
+NamedSet = AddressSet | NetworkSet | PairSet
+NamedMap = AddressMap | PortMap
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Counter:
+    """A named counter; those named `meta_…` carry facts in their comment and count nothing."""
+
+    name: str
+    comment: str
+
+
+@dataclass(frozen=True, slots=True)
+class Hook:
+    """Where a base chain sits: filter hook and priority, policy accept."""
+
+    name: str
+    priority: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Chain:
+    """A chain; with a hook it is a base chain."""
+
+    name: str
+    rules: tuple[Rule, ...]
+    hook: Hook | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Table:
+    """One `inet` table, every object in order of its name."""
+
+    name: str
+    counters: tuple[Counter, ...]
+    sets: tuple[NamedSet, ...]
+    maps: tuple[NamedMap, ...]
+    chains: tuple[Chain, ...]

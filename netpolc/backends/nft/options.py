@@ -1,0 +1,81 @@
+"""What a user may choose about a ruleset; checked here, before anything is made.
+
+Refused: table names that are not netpolc's (`delete` must never meet another), hooks and priorities
+that would see rewritten addresses, `reject` where the kernel cannot do it.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from netpolc.errors import UsageError
+
+TABLE = "netpolc"
+LOG_RATE = "10/second"
+DEFAULT_PRIORITY = {"forward": -5, "postrouting": 95}
+"""Just before the filters of others; in postrouting just before source NAT (priority 100)."""
+_SRCNAT = 100
+_TABLE = re.compile(r"netpolc(_[a-z0-9_]{1,48})?", re.ASCII)
+_RATE = re.compile(r"[1-9][0-9]{0,5}/(second|minute|hour|day)", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """Options of a ruleset.
+
+    `hook` is `forward` or `postrouting`, `priority` that of the base chain (None: the hook's
+    default), `deny` is `drop` or `reject`, `log` a rate such as `10/second` (None: denied packets
+    are not logged).
+    """
+
+    table: str = TABLE
+    hook: str = "forward"
+    priority: int | None = None
+    deny: str = "drop"
+    log: str | None = None
+
+    def __post_init__(self) -> None:
+        check_table(self.table)
+        if self.hook not in DEFAULT_PRIORITY:
+            raise UsageError(f"hook {self.hook!r} is neither forward nor postrouting")
+        if self.deny not in ("drop", "reject"):
+            raise UsageError(f"deny {self.deny!r} is neither drop nor reject")
+        if self.deny == "reject" and self.hook == "postrouting":
+            raise UsageError("the kernel cannot reject in postrouting; use --deny drop")
+        if self.hook == "postrouting" and self.base_priority >= _SRCNAT:
+            raise UsageError(
+                "in postrouting the priority must be below 100: source NAT comes there"
+            )
+        if not -(1 << 31) <= self.base_priority < 1 << 31:
+            raise UsageError(f"priority {self.base_priority} is not a 32-bit number")
+        if self.log is not None and not _RATE.fullmatch(self.log):
+            raise UsageError(f"log rate {self.log!r} is not like 10/second (or minute, hour, day)")
+
+    @property
+    def base_priority(self) -> int:
+        """The priority of the base chain."""
+        return DEFAULT_PRIORITY[self.hook] if self.priority is None else self.priority
+
+    def describe(self) -> str:
+        """All options but the table, as a loaded ruleset carries them: short, safe in a comment."""
+        log = self.log or "off"
+        return f"hook={self.hook} priority={self.base_priority} deny={self.deny} log={log}"
+
+    @classmethod
+    def from_description(cls, table: str, text: str) -> Options:
+        """The options of a loaded ruleset; `ValueError` when the text is not from `describe`."""
+        found = dict(part.partition("=")[::2] for part in text.split())
+        try:
+            log = None if found["log"] == "off" else found["log"]
+            return cls(table, found["hook"], int(found["priority"]), found["deny"], log)
+        except (KeyError, ValueError, UsageError) as error:
+            raise ValueError(f"not the options of a netpolc ruleset: {text!r}") from error
+
+
+def check_table(name: str) -> None:
+    """`UsageError` unless the name is `netpolc` or `netpolc_…`: no keyword of nft, no other's
+    table.
+    """
+    if not _TABLE.fullmatch(name):
+        raise UsageError(f"table {name!r} is not `netpolc` or `netpolc_` and a-z, 0-9, _")

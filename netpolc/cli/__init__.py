@@ -1,0 +1,48 @@
+"""The command line: each command parses, calls one function, prints. Exit codes: 0 fine, 1
+findings, 2 bad input or usage, 3 the kernel or the system said no.
+"""
+
+from __future__ import annotations
+
+import click
+
+from netpolc._version import __version__
+from netpolc.cli.apply import apply
+from netpolc.cli.compile import compile_
+from netpolc.cli.delete import delete
+from netpolc.cli.status import status
+from netpolc.errors import InputError, NetpolcError, Severity
+
+
+class _Group(click.Group):
+    """Turns netpolc's refusals into messages and exit codes."""
+
+    def invoke(self, ctx: click.Context) -> object:
+        try:
+            return super().invoke(ctx)
+        except InputError as error:
+            click.echo(str(error), err=True)
+            count = sum(d.severity is Severity.ERROR for d in error.diagnostics)
+            click.echo(f"netpolc: {count} {'error' if count == 1 else 'errors'}", err=True)
+            ctx.exit(error.exit_code)
+        except NetpolcError as error:
+            click.echo(f"netpolc: {error}", err=True)
+            ctx.exit(error.exit_code)
+
+
+@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, message="netpolc %(version)s")
+def main() -> None:
+    """Compile Kubernetes NetworkPolicy to nftables, and enforce it.
+
+    PATHs are manifests: files or folders (.yaml, .yml, .json), or - for standard input. They make
+    up one snapshot: namespaces, pods, nodes and policies, as `kubectl get -o yaml` or `-o json`
+    prints them.
+
+    \b
+    Exit codes: 0 fine, 1 findings, 2 bad input or usage, 3 the kernel or the system said no.
+    """
+
+
+for command in (compile_, apply, delete, status):
+    main.add_command(command)

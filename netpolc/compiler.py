@@ -1,0 +1,148 @@
+"""The pipeline, on one page: manifests -> Snapshot (Policy IR) -> Program -> what a backend emits.
+
+    documents = manifests.read(paths)                 files, folders, stdin; YAML and JSON
+    snapshot  = frontends + frontends.cluster         one Policy an object, one Cluster
+    program   = identify | resolve | arrange | verify
+    output    = backends                              nft (a node's ruleset), ir (the tuples)
+
+Everything before the Program reports its problems together, once.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from functools import cached_property
+
+from netpolc.backends import ir, nft
+from netpolc.cluster import Namespace, Snapshot
+from netpolc.errors import ROOT, ObjectProblems, Problems
+from netpolc.frontends import FRONTENDS, Semantics, networkpolicy_beta
+from netpolc.frontends.cluster import KINDS, ClusterBuilder
+from netpolc.ir import Policy
+from netpolc.manifests import Document, ManifestSource, read, read_objects
+from netpolc.passes.arrange import arrange
+from netpolc.passes.identify import identify
+from netpolc.passes.resolve import Resolver
+from netpolc.program import Program as ResolvedProgram
+
+
+class Program(ResolvedProgram):
+    """A compiled snapshot: the resolved IR, and what the backends make of it."""
+
+    def ruleset(self, node: str | None = None, options: nft.Options | None = None) -> nft.Ruleset:
+        """The nftables ruleset of a node; without one every pod of the snapshot is local.
+
+        `UsageError` when the node is unknown, `UnsupportedError` for what nftables cannot express.
+        """
+        return self._lowering.ruleset(node, options or nft.Options())
+
+    @cached_property
+    def _lowering(self) -> nft.Lowering:
+        return nft.Lowering(self)
+
+    def document(self) -> str:
+        """The tuples as JSON (docs/ir.md)."""
+        return ir.emit(self)
+
+
+def load(
+    paths: Iterable[str | os.PathLike[str]], *, semantics: str = "current", strict: bool = True
+) -> Snapshot:
+    """Read and validate manifests: files, folders, `-` for standard input.
+
+    `semantics` is `current` or `v1.6`; without `strict`, unknown and duplicate fields are warnings.
+    Raises `InputError` with every problem found, each with `file:line:column`.
+    """
+    problems = Problems()
+    documents = read(paths, problems)
+    return _snapshot(documents, problems, Semantics(semantics), strict)
+
+
+def load_objects(
+    objects: Iterable[object], *, semantics: str = "current", strict: bool = True
+) -> Snapshot:
+    """The same for manifests that are already parsed (dicts, as API clients give them)."""
+    problems = Problems()
+    documents = read_objects(objects, problems)
+    return _snapshot(documents, problems, Semantics(semantics), strict)
+
+
+def compile(snapshot: Snapshot) -> Program:
+    """Resolve a snapshot to a Program."""
+    identification = identify(snapshot.cluster, snapshot.policies)
+    resolver = Resolver(identification)
+    combinations = arrange(snapshot.policies, identification.identities, resolver)
+    program = Program(snapshot.cluster, identification.identities, combinations)
+    program.verify()
+    return program
+
+
+def _snapshot(
+    documents: Iterable[Document], problems: Problems, semantics: Semantics, strict: bool
+) -> Snapshot:
+    builder = ClusterBuilder(problems)
+    policies: list[Policy] = []
+    ignored: Counter[str] = Counter()
+    places: dict[tuple[str, str, str], ManifestSource] = {}
+    for document in documents:
+        report = ObjectProblems(problems, document.source.place)
+        frontend = FRONTENDS.get((semantics, document.api_version, document.kind))
+        name: tuple[str, str] | None = None
+        if frontend is not None:
+            policy = frontend(document, report, strict)
+            if policy is not None:
+                policies.append(policy)
+                name = policy.origin.namespace, policy.origin.name
+        elif document.kind in KINDS and _is_core(document):
+            name = builder.add(document)
+        else:
+            _ignore(document, ignored, report)
+        if name is not None:
+            first = places.setdefault((document.kind, *name), document.source)
+            if first is not document.source:
+                text = "/".join(filter(None, name))
+                message = f"{document.kind} {text} is already at {first.place()}"
+                report.error(ROOT, message)
+    cluster = builder.build({policy.origin.namespace for policy in policies} - {""})
+    policies.extend(_isolations(cluster.namespaces.values(), builder, semantics, problems))
+    problems.raise_errors()
+    return Snapshot(cluster, tuple(policies), problems.warnings, dict(sorted(ignored.items())))
+
+
+def _is_core(document: Document) -> bool:
+    return document.api_version in ("v1", "apps/v1", "batch/v1", "extensions/v1beta1") or (
+        document.api_version.startswith(("apps/v1beta", "batch/v1beta", "batch/v2alpha"))
+    )
+
+
+def _ignore(document: Document, ignored: Counter[str], report: ObjectProblems) -> None:
+    """Count a kind that is not read; say so aloud when it is a policy, an error when it is
+    misspelt.
+    """
+    group = document.api_version.rpartition("/")[0]
+    ignored[f"{document.api_version} {document.kind}"] += 1
+    if document.kind == "NetworkPolicy" and "." not in group.removesuffix(".k8s.io"):
+        text = "a NetworkPolicy is networking.k8s.io/v1 or extensions/v1beta1"
+        report.error(ROOT / "apiVersion", f"{document.api_version}: {text}")
+    elif document.kind.endswith("NetworkPolicy"):
+        text = "is not read: what it says is not enforced"
+        report.warning(ROOT / "kind", f"{document.api_version} {document.kind} {text}")
+
+
+def _isolations(
+    namespaces: Iterable[Namespace],
+    builder: ClusterBuilder,
+    semantics: Semantics,
+    problems: Problems,
+) -> Iterator[Policy]:
+    """What the namespaces' annotations ask for (Kubernetes 1.3 to 1.6)."""
+    for namespace in namespaces:
+        annotations = builder.annotations.get(namespace.name)
+        if annotations and namespace.origin is not None:
+            report = ObjectProblems(problems, namespace.origin.source.place)
+            legacy = semantics is Semantics.V1_6
+            policy = networkpolicy_beta.isolation(namespace, annotations, legacy, report)
+            if policy is not None:
+                yield policy

@@ -1,0 +1,145 @@
+"""Errors and diagnostics: everything netpolc can refuse, and where it found it.
+
+Comes in: problems found anywhere. Goes out: `Diagnostic` values, collected and raised once, and a
+few exceptions that carry the exit code of the command line: 2 for bad input or usage, 3 when the
+kernel or the system says no.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Severity(StrEnum):
+    """How bad a diagnostic is; only errors stop a compilation."""
+
+    ERROR = "error"
+    WARNING = "warning"
+
+
+@dataclass(frozen=True, slots=True)
+class Path:
+    """A field path, written as the API server writes it: `spec.ingress[0].ports[1].port`."""
+
+    parent: Path | None
+    element: str | int
+    is_key: bool = False
+
+    def __truediv__(self, element: str | int) -> Path:
+        return Path(self, element)
+
+    def key(self, element: str) -> Path:
+        """An entry of a map, written `labels[app]` so that dots in keys stay readable."""
+        return Path(self, element, is_key=True)
+
+    def elements(self) -> tuple[str | int, ...]:
+        """The steps from the object's root, for looking the field up in the manifest."""
+        before = self.parent.elements() if self.parent is not None else ()
+        return before if self.element == "" else (*before, self.element)
+
+    def __str__(self) -> str:
+        before = str(self.parent) if self.parent is not None else ""
+        if isinstance(self.element, int) or self.is_key:
+            return f"{before}[{self.element}]"
+        return f"{before}.{self.element}" if before else self.element
+
+
+ROOT = Path(None, "")
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnostic:
+    """One problem; `place` is `file:line:column` (or the file), `path` the field it is about."""
+
+    severity: Severity
+    place: str
+    path: str
+    message: str
+
+    def __str__(self) -> str:
+        mark = "" if self.severity is Severity.ERROR else f"{self.severity}: "
+        field = f"{self.path}: " if self.path else ""
+        return f"{self.place}: {mark}{field}{self.message}"
+
+
+class NetpolcError(Exception):
+    """Whatever netpolc refuses to do; `exit_code` is what the command line returns."""
+
+    exit_code = 2
+
+
+class InputError(NetpolcError):
+    """The input cannot be used; `diagnostics` holds every error and warning that was found."""
+
+    def __init__(self, diagnostics: Sequence[Diagnostic]) -> None:
+        self.diagnostics = tuple(diagnostics)
+        super().__init__("\n".join(map(str, diagnostics)))
+
+
+class UsageError(NetpolcError):
+    """An option that makes no sense with this snapshot, for example the name of an unknown node."""
+
+
+class UnsupportedError(NetpolcError):
+    """A meaning the chosen backend cannot express; nothing is dropped or widened in silence."""
+
+
+class SystemRefusal(NetpolcError):
+    """The kernel or the system said no: no permission, no libnftables, an unwritable output."""
+
+    exit_code = 3
+
+
+class Problems:
+    """Collects diagnostics of one object or of a whole snapshot; raised once, all together."""
+
+    def __init__(self) -> None:
+        self.diagnostics: list[Diagnostic] = []
+
+    def add(self, place: str, path: str, message: str, severity: Severity = Severity.ERROR) -> None:
+        """Record a problem found at `place`."""
+        self.diagnostics.append(Diagnostic(severity, place, path, message))
+
+    @property
+    def warnings(self) -> tuple[Diagnostic, ...]:
+        """Those that do not stop a compilation."""
+        return tuple(d for d in self.diagnostics if d.severity is Severity.WARNING)
+
+    def raise_errors(self) -> None:
+        """Raise `InputError` with everything collected if any of it is an error."""
+        if any(d.severity is Severity.ERROR for d in self.diagnostics):
+            raise InputError(self.diagnostics)
+
+
+class ObjectProblems:
+    """Problems of one object: knows how to turn a field path into `file:line:column`, but only on
+    demand.
+    """
+
+    def __init__(
+        self, problems: Problems, place: Callable[[Sequence[str | int], bool], str]
+    ) -> None:
+        self._problems = problems
+        self._place = place
+        self.failed = False
+
+    def error(self, path: Path, message: str, *, at_key: bool = False) -> None:
+        """An error at the value of `path`, or at its key (unknown and duplicate fields)."""
+        self.failed = True
+        self._add(path, message, Severity.ERROR, at_key)
+
+    def warning(self, path: Path, message: str, *, at_key: bool = False) -> None:
+        """A warning: reported, never fatal."""
+        self._add(path, message, Severity.WARNING, at_key)
+
+    def _add(self, path: Path, message: str, severity: Severity, at_key: bool) -> None:
+        self._problems.add(self._place(path.elements(), at_key), str(path), message, severity)
+
+
+def listing(names: Iterable[str], limit: int = 8) -> str:
+    """Names for a message: at most `limit` of them, and how many there are besides."""
+    ordered = sorted(names)
+    more = f" and {len(ordered) - limit} more" if len(ordered) > limit else ""
+    return ", ".join(ordered[:limit]) + more

@@ -1,0 +1,251 @@
+"""Shared decoding of API objects: typed access to fields, with the API server's messages.
+
+Comes in: plain values and the field path they stand at. Goes out: checked values, or None after the
+problem was recorded; decoding goes on, so that one run reports everything. Source of rules and
+texts: Kubernetes `apimachinery/pkg/util/validation`, `pkg/apis/networking/validation`.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from netpolc.errors import ObjectProblems, Path
+from netpolc.ir import SELECT_ALL, Operator, Origin, Requirement, Selector, Source
+
+_NAME_PART = re.compile(r"([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]", re.ASCII)
+_SUBDOMAIN = re.compile(
+    r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*", re.ASCII
+)
+_DNS_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?", re.ASCII)
+_ALPHANUMERIC = (
+    "must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an "
+    "alphanumeric character"
+)
+_QUALIFIED = (
+    f"{_ALPHANUMERIC} (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is "
+    "'([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')"
+)
+_LABEL_VALUE = (
+    "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', "
+    "and must start and end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or "
+    "'12345', regex used for validation is '(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')"
+)
+_SUBDOMAIN_TEXT = (
+    "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or "
+    "'.', and must start and end with an alphanumeric character (e.g. 'example.com', regex used "
+    "for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')"
+)
+_DNS_LABEL_TEXT = (
+    "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and "
+    "must start and end with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used "
+    "for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?')"
+)
+_JSON_TYPES = {dict: "object", list: "array", str: "string", bool: "boolean", int: "integer"}
+
+
+def quoted(value: object) -> str:
+    """A value as it stands in a message: strings in double quotes, escaped, never a raw newline."""
+    text = json.dumps(value, default=str)
+    return text if len(text) <= 200 else text[:197] + "..."
+
+
+def invalid(value: object, detail: str) -> str:
+    """`Invalid value: …`, as `field.Invalid` prints it."""
+    return f"Invalid value: {quoted(value)}: {detail}"
+
+
+def subdomain_problems(name: str) -> Iterator[str]:
+    """Why a name is no DNS-1123 subdomain (names of pods, nodes, policies)."""
+    if len(name) > 253:
+        yield "must be no more than 253 bytes"
+    if not _SUBDOMAIN.fullmatch(name):
+        yield _SUBDOMAIN_TEXT
+
+
+def dns_label_problems(name: str) -> Iterator[str]:
+    """Why a name is no DNS-1123 label (namespaces)."""
+    if len(name) > 63:
+        yield "must be no more than 63 bytes"
+    if not _DNS_LABEL.fullmatch(name):
+        yield _DNS_LABEL_TEXT
+
+
+def label_key_problems(key: str) -> Iterator[str]:
+    """Why a key is no qualified name, `[prefix/]name`."""
+    prefix, slash, name = key.rpartition("/")
+    if slash:
+        if not prefix:
+            yield "prefix part must be non-empty"
+        elif "/" in prefix:
+            yield (
+                f"a qualified name {_QUALIFIED} with an optional DNS subdomain prefix and '/' "
+                "(e.g. 'example.com/MyName')"
+            )
+            return
+        else:
+            yield from (f"prefix part {text}" for text in subdomain_problems(prefix))
+    if not name:
+        yield "name part must be non-empty"
+    elif len(name) > 63:
+        yield "name part must be no more than 63 bytes"
+    if not _NAME_PART.fullmatch(name):
+        yield f"name part {_QUALIFIED}"
+
+
+def label_value_problems(value: str) -> Iterator[str]:
+    """Why a string is no label value."""
+    if len(value) > 63:
+        yield "must be no more than 63 bytes"
+    if value and not _NAME_PART.fullmatch(value):
+        yield _LABEL_VALUE
+
+
+@dataclass(frozen=True, slots=True)
+class Fields:
+    """Typed access to the fields of one object; unknown fields are problems, warnings if not
+    strict.
+    """
+
+    problems: ObjectProblems
+    strict: bool
+
+    def mapping(self, value: object, path: Path, known: Collection[str]) -> dict[str, Any] | None:
+        """A map whose keys are all in `known`; None when it is no map."""
+        if not isinstance(value, dict):
+            self.mistyped(value, path, "object")
+            return None
+        for name in value.keys() - known:
+            report = self.problems.error if self.strict else self.problems.warning
+            report(path / name, f'unknown field "{path / name}"', at_key=True)
+        return value
+
+    def sequence(self, value: object, path: Path) -> list[Any]:
+        """A list; missing and null are empty."""
+        if value is None:
+            return []
+        if not isinstance(value, list):
+            self.mistyped(value, path, "array")
+            return []
+        return value
+
+    def text(self, value: object, path: Path) -> str | None:
+        """A string; null is None."""
+        if value is None or isinstance(value, str):
+            return value
+        self.mistyped(value, path, "string")
+        return None
+
+    def integer(self, value: object, path: Path) -> int | None:
+        """An integer; null is None."""
+        if value is None or (isinstance(value, int) and not isinstance(value, bool)):
+            return value
+        self.mistyped(value, path, "integer")
+        return None
+
+    def mistyped(self, value: object, path: Path, expected: str) -> None:
+        """Record a value of the wrong JSON type."""
+        found = "null" if value is None else _JSON_TYPES.get(type(value), type(value).__name__)
+        self.problems.error(
+            path, f"Invalid value: {quoted(value)}: must be of type {expected}, not {found}"
+        )
+
+    def selector(self, value: object, path: Path) -> Selector:
+        """A `LabelSelector`; missing, null and empty select everything (callers know what null
+        means).
+        """
+        if value is None:
+            return SELECT_ALL
+        selector = self.mapping(value, path, ("matchLabels", "matchExpressions"))
+        if not selector:
+            return SELECT_ALL
+        found = list(self._match_labels(selector.get("matchLabels"), path / "matchLabels"))
+        expressions = path / "matchExpressions"
+        for number, item in enumerate(self.sequence(selector.get("matchExpressions"), expressions)):
+            requirement = self._match_expression(item, expressions / number)
+            if requirement is not None:
+                found.append(requirement)
+        return Selector(frozenset(found))
+
+    def _match_labels(self, value: object, path: Path) -> Iterator[Requirement]:
+        if value is None:
+            return
+        if not isinstance(value, dict):
+            self.mistyped(value, path, "object")
+            return
+        for key, label in value.items():
+            for detail in label_key_problems(key):
+                self.problems.error(path, invalid(key, detail))
+            if not isinstance(label, str):
+                self.mistyped(label, path.key(key), "string")
+                continue
+            for detail in label_value_problems(label):
+                self.problems.error(path, invalid(label, detail))
+            yield Requirement(key, Operator.IN, frozenset((label,)))
+
+    def _match_expression(self, value: object, path: Path) -> Requirement | None:
+        expression = self.mapping(value, path, ("key", "operator", "values"))
+        if expression is None:
+            return None
+        key = self.text(expression.get("key"), path / "key") or ""
+        for detail in label_key_problems(key):
+            self.problems.error(path / "key", invalid(key, detail))
+        values = self._values(expression.get("values"), path / "values")
+        name = self.text(expression.get("operator"), path / "operator") or ""
+        try:
+            operator = Operator(name)
+        except ValueError:
+            self.problems.error(path / "operator", invalid(name, "not a valid selector operator"))
+            return None
+        if operator in (Operator.IN, Operator.NOT_IN):
+            if not values:
+                text = "Required value: must be specified when `operator` is 'In' or 'NotIn'"
+                self.problems.error(path / "values", text)
+        elif values:
+            text = "Forbidden: may not be specified when `operator` is 'Exists' or 'DoesNotExist'"
+            self.problems.error(path / "values", text)
+        return Requirement(key, operator, frozenset(values))
+
+    def _values(self, value: object, path: Path) -> list[str]:
+        values: list[str] = []
+        for number, item in enumerate(self.sequence(value, path)):
+            text = self.text(item, path / number)
+            if text is None:
+                if item is None:
+                    self.mistyped(item, path / number, "string")
+                continue
+            for detail in label_value_problems(text):
+                self.problems.error(path / number, invalid(text, detail))
+            values.append(text)
+        return values
+
+
+@dataclass(frozen=True, slots=True)
+class Metadata:
+    """Name and namespace of a namespaced object."""
+
+    namespace: str
+    name: str
+
+    def origin(self, kind: str, source: Source, field: tuple[str | int, ...] = ()) -> Origin:
+        """An origin inside this object."""
+        return Origin(kind, self.namespace, self.name, field, source)
+
+
+def metadata(fields: Fields, value: object, path: Path) -> Metadata:
+    """`metadata.namespace` (missing means `default`) and `metadata.name`, both checked."""
+    if not isinstance(value, dict):
+        fields.problems.error(path / "name", "Required value: name or generateName is required")
+        return Metadata("default", "")
+    name = fields.text(value.get("name"), path / "name")
+    if not name:
+        fields.problems.error(path / "name", "Required value: name or generateName is required")
+    for detail in subdomain_problems(name) if name else ():
+        fields.problems.error(path / "name", invalid(name, detail))
+    namespace = fields.text(value.get("namespace"), path / "namespace")
+    for detail in dns_label_problems(namespace) if namespace else ():
+        fields.problems.error(path / "namespace", invalid(namespace, detail))
+    return Metadata(namespace or "default", name or "")

@@ -1,0 +1,147 @@
+"""JSON: fast decoding with msgspec, duplicate keys with the standard library, places on demand.
+
+Comes in: bytes. Goes out: decoded values. Refused: what RFC 8259 refuses, and nesting too deep to
+follow.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any, TypeVar
+
+import msgspec
+
+from netpolc.manifests.syntax import Elements, SyntaxProblem, decoded, position
+
+T = TypeVar("T")
+_SPACE = re.compile(r"[ \t\r\n]*")
+_BOM = b"\xef\xbb\xbf"
+
+
+def checked(data: bytes) -> bytes:
+    """The bytes without a byte order mark; `SyntaxProblem` when they are not UTF-8."""
+    if not data.isascii():
+        decoded(data)
+    return data.removeprefix(_BOM)
+
+
+def decode(raw: bytes | msgspec.Raw, model: type[T], whole: bytes) -> T:
+    """One object as `model`; `whole` is the file, searched only when `raw` is broken."""
+    try:
+        return msgspec.json.decode(raw, type=model)
+    except msgspec.ValidationError as error:
+        raise SyntaxProblem(0, 0, f"not a Kubernetes object: {error}") from None
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise _broken(whole, str(error)) from None
+
+
+def _broken(whole: bytes, reason: str) -> SyntaxProblem:
+    try:
+        json.loads(whole)
+    except json.JSONDecodeError as error:
+        return SyntaxProblem(error.lineno, error.colno, f"broken JSON: {error.msg}")
+    except RecursionError:
+        return SyntaxProblem(0, 0, "nested too deeply")
+    return SyntaxProblem(0, 0, f"broken JSON: {reason}")
+
+
+class _Repeated(dict[str, Any]):
+    """An object in which keys stand twice."""
+
+    repeated: tuple[str, ...] = ()
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    fields = dict(pairs)
+    if len(fields) == len(pairs):
+        return fields
+    marked = _Repeated(fields)
+    names = [name for name, _ in pairs]
+    marked.repeated = tuple(name for name in fields if names.count(name) > 1)
+    return marked
+
+
+def strict_object(raw: bytes) -> tuple[dict[str, Any], tuple[Elements, ...]]:
+    """An object, already known to be well-formed, and the paths of its duplicate keys."""
+    value = json.loads(raw, object_pairs_hook=_object)
+    found: list[Elements] = []
+
+    def walk(part: object, at: Elements) -> None:
+        if isinstance(part, _Repeated):
+            found.extend((*at, name) for name in part.repeated)
+        if isinstance(part, dict):
+            for name, below in part.items():
+                walk(below, (*at, name))
+        elif isinstance(part, list):
+            for number, below in enumerate(part):
+                walk(below, (*at, number))
+
+    if _has_repeated(value):
+        walk(value, ())
+    return value, tuple(found)
+
+
+def _has_repeated(value: object) -> bool:
+    if isinstance(value, dict):
+        return isinstance(value, _Repeated) or any(map(_has_repeated, value.values()))
+    return isinstance(value, list) and any(map(_has_repeated, value))
+
+
+class Locator:
+    """Finds line and column of a field in a JSON text, skipping over what lies before it."""
+
+    def __init__(self, data: bytes) -> None:
+        self._text = decoded(data)
+        self._skip = json.JSONDecoder().raw_decode
+        self._items: list[int] = []
+
+    def locate(self, document: int, elements: Elements, at_key: bool) -> tuple[int, int]:
+        """Line and column of the value (or of its key), or of the deepest part that is there."""
+        offset = self._space(0)
+        for depth, element in enumerate(elements):
+            found = self._entry(offset, element, at_key and depth == len(elements) - 1)
+            if found is None:
+                break
+            offset = found
+        return position(self._text, offset)
+
+    def _space(self, offset: int) -> int:
+        match = _SPACE.match(self._text, offset)
+        return match.end() if match else offset
+
+    def _entry(self, offset: int, element: str | int, at_key: bool) -> int | None:
+        opening = self._text[offset]
+        if opening == "[" and isinstance(element, int):
+            return self._item(offset, element)
+        if opening == "{" and isinstance(element, str):
+            return self._member(offset, element, at_key)
+        return None
+
+    def _item(self, offset: int, number: int) -> int | None:
+        at = self._space(offset + 1)
+        known = self._items if self._items[:1] == [at] else [at]
+        if len(known) > len(self._items):
+            self._items = (
+                known  # the longest list seen is the list of objects: remember its offsets
+            )
+        while len(known) <= number:
+            _, end = self._skip(self._text, known[-1])
+            end = self._space(end)
+            if self._text[end] != ",":
+                return None
+            known.append(self._space(end + 1))
+        return known[number] if self._text[known[number]] != "]" else None
+
+    def _member(self, offset: int, name: str, at_key: bool) -> int | None:
+        at, found = self._space(offset + 1), None
+        while self._text[at] == '"':
+            key, end = self._skip(self._text, at)
+            value = self._space(self._space(end) + 1)
+            if key == name:
+                found = at if at_key else value  # of duplicates the last one counts
+            _, end = self._skip(self._text, value)
+            at = self._space(end)
+            if self._text[at] == ",":
+                at = self._space(at + 1)
+        return found

@@ -1,0 +1,178 @@
+"""YAML as kubectl reads it, through PyYAML's C parser.
+
+Comes in: bytes of one or more documents. Goes out: plain Python values with the paths of duplicate
+keys. Refused: what libyaml refuses, keys that are no strings, tags, aliases that would expand
+without bound.
+
+Scalars resolve as in kubectl's YAML, not as PyYAML has it: no timestamps (an API string) and no
+base-60 integers (`port: 80:80` must not become 4880).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import yaml
+from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
+
+from netpolc.manifests.syntax import Elements, SyntaxProblem, decoded
+
+MAX_EXPANSION = 10
+"""How many times larger aliases may make a document; beyond 100,000 nodes in all."""
+_BASE60_OR_NO_API_TYPE = {
+    "tag:yaml.org,2002:timestamp",
+    "tag:yaml.org,2002:int",
+    "tag:yaml.org,2002:float",
+    "tag:yaml.org,2002:value",
+}
+
+
+class _Loader(yaml.CSafeLoader):
+    """Safe loader that notes duplicate keys."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.duplicate_nodes: set[int] = set()
+
+    def construct_mapping(self, node: MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """A mapping with string keys; the last of equal keys counts, and is noted."""
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if not isinstance(key, ScalarNode) or key.tag == "tag:yaml.org,2002:null":
+                raise yaml.constructor.ConstructorError(
+                    None, None, "keys must be strings", key.start_mark
+                )
+            if key.tag == "tag:yaml.org,2002:merge":
+                continue
+            if key.value in seen:
+                self.duplicate_nodes.add(id(key))
+            seen.add(key.value)
+            key.tag = "tag:yaml.org,2002:str"  # kubectl: a key is its text, also `1:` and `on:`
+        return super().construct_mapping(node, deep=deep)
+
+
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if tag not in _BASE60_OR_NO_API_TYPE]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:int",
+    re.compile(r"[-+]?(?:0b[01_]+|0[0-7_]*|[1-9][0-9_]*|0x[0-9a-fA-F_]+)$"),
+    list("-+0123456789"),
+)
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(
+        r"(?:[-+]?(?:\.[0-9]+|[0-9][0-9_]*(?:\.[0-9_]*)?)(?:[eE][-+]?[0-9]+)?"
+        r"|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN))$"
+    ),
+    list("-+.0123456789"),
+)
+
+
+def documents(data: bytes) -> Iterator[tuple[int, object, list[Elements]]]:
+    """Number, value and duplicate keys of each document; empty documents give None."""
+    text = decoded(data)
+    try:
+        loader = _Loader(text)
+        number = 0
+        while loader.check_node():
+            node = loader.get_node()
+            assert node is not None  # check_node() said so
+            if "&" in text and "*" in text:
+                _check_expansion(node)
+            loader.duplicate_nodes.clear()
+            value = loader.construct_document(node)
+            yield number, value, _duplicates(node, loader.duplicate_nodes)
+            number += 1
+    except yaml.MarkedYAMLError as error:
+        raise _marked(error, text) from None
+    except yaml.YAMLError as error:
+        raise SyntaxProblem(0, 0, f"broken YAML: {' '.join(str(error).split())}") from None
+    except RecursionError:
+        raise SyntaxProblem(0, 0, "nested too deeply") from None
+    except ValueError as error:  # a number no integer can hold, as PyYAML's constructors say it
+        raise SyntaxProblem(0, 0, f"broken YAML: {error}") from None
+
+
+def _marked(error: yaml.MarkedYAMLError, text: str) -> SyntaxProblem:
+    mark = error.problem_mark or error.context_mark
+    message = error.problem or error.context or "cannot be read"
+    if mark is None:
+        return SyntaxProblem(0, 0, f"broken YAML: {message}")
+    lines = text.split("\n")
+    if mark.line < len(lines) and "\t" in lines[mark.line][: mark.column + 1]:
+        message += " (YAML does not allow tabs for indentation)"
+    return SyntaxProblem(mark.line + 1, mark.column + 1, f"broken YAML: {message}")
+
+
+def _children(node: Node) -> Iterator[tuple[str | int, Node, Node]]:
+    """Key, key node (the value itself in a list) and value node of each entry."""
+    if isinstance(node, MappingNode):
+        for key, value in node.value:
+            yield str(key.value), key, value
+    elif isinstance(node, SequenceNode):
+        for number, value in enumerate(node.value):
+            yield number, value, value
+
+
+def _check_expansion(root: Node) -> None:
+    """Refuse documents that aliases make far larger than their text, or endless."""
+    sizes: dict[int, int] = {}
+    open_nodes: set[int] = set()
+
+    def size(node: Node) -> int:
+        known = sizes.get(id(node))
+        if known is not None:
+            return known
+        if id(node) in open_nodes:
+            raise SyntaxProblem(
+                node.start_mark.line + 1, node.start_mark.column + 1, "an alias contains itself"
+            )
+        open_nodes.add(id(node))
+        total = 1 + sum(size(value) for _, _, value in _children(node))
+        open_nodes.discard(id(node))
+        sizes[id(node)] = total
+        return total
+
+    if size(root) > max(100_000, MAX_EXPANSION * len(sizes)):
+        mark = root.start_mark
+        message = f"aliases expand {len(sizes)} nodes to {sizes[id(root)]}"
+        raise SyntaxProblem(mark.line + 1, mark.column + 1, message)
+
+
+def _duplicates(root: Node, keys: set[int]) -> list[Elements]:
+    found: list[Elements] = []
+
+    def walk(node: Node, at: Elements) -> None:
+        for name, key, value in _children(node):
+            if id(key) in keys:
+                found.append((*at, name))
+            walk(value, (*at, name))
+
+    if keys:
+        walk(root, ())
+    return found
+
+
+class Locator:
+    """Finds line and column of a field by composing the text once more."""
+
+    def __init__(self, data: bytes) -> None:
+        try:
+            self._roots = list(yaml.compose_all(decoded(data), Loader=_Loader))
+        except yaml.YAMLError as error:
+            raise SyntaxProblem(0, 0, str(error)) from None
+
+    def locate(self, document: int, elements: Elements, at_key: bool) -> tuple[int, int]:
+        """Line and column of the value (or of its key), or of the deepest part that is there."""
+        node = mark_node = self._roots[document]
+        for element in elements:
+            entries = [entry for entry in _children(node) if entry[0] == element]
+            if not entries:
+                break
+            _, key, node = entries[-1]  # of duplicates the last one counts
+            mark_node = key if at_key else node
+        return mark_node.start_mark.line + 1, mark_node.start_mark.column + 1

@@ -1,0 +1,207 @@
+"""Addresses, CIDRs and ports as sets of numbers.
+
+Every address is one `int` on one line: IPv4 at its own value, IPv6 at 2**128 plus its value. The
+two families therefore never touch (an IPv6 block cannot match an IPv4 packet), keep their
+alignment, and share one algebra, `Ranges`. Ports are on a line of their own: `protocol << 16 |
+port`.
+
+Refused, with the API server's own words (Kubernetes `apimachinery/pkg/util/validation`): leading
+zeros, IPv4-mapped IPv6, host bits, anything that is not a canonical address or prefix.
+"""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from enum import IntEnum
+from socket import AF_INET, AF_INET6, inet_ntop, inet_pton
+
+Span = tuple[int, int]
+IPV6 = 1 << 128
+"""Where the IPv6 half of the address line begins."""
+PORTS = 1 << 16
+_MAPPED = 0xFFFF
+_DOTTED = re.compile(r"\d+(\.\d+){3}", re.ASCII)
+
+
+class Protocol(IntEnum):
+    """The transport protocols NetworkPolicy knows, by their IANA numbers."""
+
+    TCP = 6
+    UDP = 17
+    SCTP = 132
+
+
+class Family(IntEnum):
+    """An address family; the value is the IP version."""
+
+    IPV4 = 4
+    IPV6 = 6
+
+
+def family(address: int) -> Family:
+    """The family of an address on the line."""
+    return Family.IPV6 if address >= IPV6 else Family.IPV4
+
+
+def parse_address(text: str) -> int:
+    """An address on the line; `ValueError` for anything but one canonical IPv4 or IPv6 address."""
+    try:
+        if ":" not in text:
+            return int.from_bytes(inet_pton(AF_INET, text), "big")
+        value = int.from_bytes(inet_pton(AF_INET6, text), "big")
+    except (OSError, ValueError):
+        if _sloppy(text) is not None:
+            raise ValueError("must not have leading 0s in IP") from None
+        raise ValueError("must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)") from None
+    if value >> 32 == _MAPPED:
+        raise ValueError("must not have an IPv4-mapped IPv6 address")
+    return IPV6 + value
+
+
+def format_address(address: int) -> str:
+    """The canonical text of an address (RFC 5952 for IPv6)."""
+    if address < IPV6:
+        return f"{address >> 24}.{address >> 16 & 255}.{address >> 8 & 255}.{address & 255}"
+    return inet_ntop(AF_INET6, (address - IPV6).to_bytes(16, "big"))
+
+
+def _sloppy(text: str) -> int | None:
+    """The value of a dotted IPv4 address with leading zeros, as pre-1.36 API servers read it."""
+    if not _DOTTED.fullmatch(text):
+        return None
+    octets = [int(part) for part in text.split(".")]
+    if max(octets) > 255:
+        return None
+    return int.from_bytes(bytes(octets), "big")
+
+
+def parse_cidr(text: str) -> Span:
+    """First and last address of a CIDR block; `ValueError` carries the API server's message."""
+    invalid = "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)"
+    head, slash, tail = text.partition("/")
+    if not slash or not tail.isascii() or not tail.isdigit() or len(tail) > 4:
+        raise ValueError(invalid)
+    version = AF_INET6 if ":" in head else AF_INET
+    try:
+        packed = inet_pton(version, head)
+    except (OSError, ValueError):
+        sloppy = _sloppy(head)
+        if sloppy is None:
+            raise ValueError(invalid) from None
+        packed = sloppy.to_bytes(4, "big")
+    bits = len(packed) * 8
+    length = int(tail)
+    if length > bits:
+        raise ValueError(invalid)
+    if tail != str(length) or (version == AF_INET and head != ".".join(map(str, packed))):
+        raise ValueError("must not have leading 0s in IP or prefix length")
+    first = int.from_bytes(packed, "big")
+    if bits == 128 and first >> 32 == _MAPPED:
+        raise ValueError("must not have an IPv4-mapped IPv6 address")
+    size = 1 << bits - length
+    if first & size - 1:
+        raise ValueError("must not have bits set beyond the prefix length")
+    first += IPV6 if bits == 128 else 0
+    return first, first + size - 1
+
+
+def format_span(span: Span) -> str:
+    """A block as an address, a CIDR when it is one, or `first-last`."""
+    first, last = span
+    if first == last:
+        return format_address(first)
+    length = prefix_length(span)
+    if length is None:
+        return f"{format_address(first)}-{format_address(last)}"
+    return f"{format_address(first)}/{length}"
+
+
+def prefix_length(span: Span) -> int | None:
+    """The prefix length of a block, or None when no single CIDR covers exactly it."""
+    first, last = span
+    size = last - first + 1
+    if size & size - 1 or first & size - 1:
+        return None
+    return (128 if first >= IPV6 else 32) - size.bit_length() + 1
+
+
+@dataclass(frozen=True, slots=True)
+class Ranges:
+    """A set of numbers as sorted, disjoint, merged (first, last) spans, both ends included."""
+
+    spans: tuple[Span, ...] = ()
+
+    @classmethod
+    def of(cls, spans: Iterable[Span]) -> Ranges:
+        """The union of arbitrary spans."""
+        merged: list[Span] = []
+        for first, last in sorted(spans):
+            if merged and first <= merged[-1][1] + 1:
+                if last > merged[-1][1]:
+                    merged[-1] = (merged[-1][0], last)
+            else:
+                merged.append((first, last))
+        return cls(tuple(merged))
+
+    def __bool__(self) -> bool:
+        return bool(self.spans)
+
+    def __iter__(self) -> Iterator[Span]:
+        return iter(self.spans)
+
+    def __contains__(self, number: int) -> bool:
+        at = bisect_right(self.spans, number, key=lambda span: span[0])
+        return at > 0 and number <= self.spans[at - 1][1]
+
+    def __or__(self, other: Ranges) -> Ranges:
+        if not other.spans or not self.spans:
+            return self if self.spans else other
+        return Ranges.of(self.spans + other.spans)
+
+    def __sub__(self, other: Ranges) -> Ranges:
+        kept: list[Span] = []
+        holes = other.spans
+        at = 0
+        for first, last in self.spans:
+            while at < len(holes) and holes[at][1] < first:
+                at += 1
+            hole = at
+            while hole < len(holes) and holes[hole][0] <= last:
+                if holes[hole][0] > first:
+                    kept.append((first, holes[hole][0] - 1))
+                first = holes[hole][1] + 1
+                hole += 1
+            if first <= last:
+                kept.append((first, last))
+        return Ranges(tuple(kept))
+
+    def __and__(self, other: Ranges) -> Ranges:
+        return self - (self - other)
+
+    def of_family(self, version: Family) -> Ranges:
+        """The spans of one address family."""
+        return Ranges(tuple(span for span in self.spans if family(span[0]) is version))
+
+
+NOTHING = Ranges()
+
+
+def ports(protocol: int, first: int = 0, last: int = PORTS - 1) -> Span:
+    """A span of the port line; without numbers, every port of the protocol."""
+    return protocol << 16 | first, protocol << 16 | last
+
+
+def split_ports(span: Span) -> tuple[Protocol, int, int]:
+    """Protocol, first and last port of a span, which never reaches over two protocols."""
+    return Protocol(span[0] >> 16), span[0] & PORTS - 1, span[1] & PORTS - 1
+
+
+def format_ports(span: Span) -> str:
+    """`TCP 80`, `UDP 5000-5010`, or `SCTP` for every port of a protocol."""
+    protocol, first, last = split_ports(span)
+    if (first, last) == (0, PORTS - 1):
+        return protocol.name
+    return f"{protocol.name} {first}" if first == last else f"{protocol.name} {first}-{last}"
