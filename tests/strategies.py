@@ -82,7 +82,7 @@ def policies(
 ) -> st.SearchStrategy[list[Manifest]]:
     """Policies of ``networking.k8s.io/v1`` in the cluster's namespaces and one more."""
     names = _namespaces_of(cluster)
-    bodies = st.tuples(st.sampled_from([*names, "elsewhere"]), _specs())
+    bodies = st.tuples(st.sampled_from([*names, "elsewhere"]), _specs(names))
     return st.lists(bodies, min_size=min_size, max_size=max_size).map(_named_policies)
 
 
@@ -111,21 +111,21 @@ def _named_policies(
 
 
 @st.composite
-def _specs(draw: st.DrawFn) -> Manifest:
+def _specs(draw: st.DrawFn, names: Sequence[str]) -> Manifest:
     spec: Manifest = {}
     set_field(spec, "podSelector", draw(st.one_of(_selectors(), st.sampled_from([{}, ..., None]))))
     both = ["Ingress", "Egress"]
     chosen = [both, both[:1], both[1:], both[::-1], ["Ingress", "Ingress"], ..., None, []]
     set_field(spec, "policyTypes", draw(st.sampled_from(chosen)))
-    set_field(spec, "ingress", draw(lists_of(_rules("from"), 3)))
-    set_field(spec, "egress", draw(lists_of(_rules("to"), 3)))
+    set_field(spec, "ingress", draw(lists_of(_rules("from", names), 3)))
+    set_field(spec, "egress", draw(lists_of(_rules("to", names), 3)))
     return spec
 
 
 @st.composite
-def _rules(draw: st.DrawFn, far_end: str) -> Manifest:
+def _rules(draw: st.DrawFn, far_end: str, names: Sequence[str]) -> Manifest:
     rule: Manifest = {}
-    set_field(rule, far_end, draw(lists_of(_peers(), 3)))
+    set_field(rule, far_end, draw(lists_of(_peers(names), 3)))
     set_field(rule, "ports", draw(lists_of(_policy_ports(), 3)))
     return rule
 
@@ -156,8 +156,8 @@ def _requirements(draw: st.DrawFn, keys: tuple[str, ...]) -> Manifest:
     return requirement
 
 
-def _namespace_selectors() -> st.SearchStrategy[Any]:
-    by_name = st.sampled_from(NAMESPACES).map(lambda n: {"matchLabels": {METADATA_NAME: n}})
+def _namespace_selectors(names: Sequence[str]) -> st.SearchStrategy[Any]:
+    by_name = st.sampled_from(names).map(lambda n: {"matchLabels": {METADATA_NAME: n}})
     return st.one_of(st.just({}), by_name, _selectors((*KEYS, GHOST, METADATA_NAME)))
 
 
@@ -166,17 +166,17 @@ def _pod_selectors() -> st.SearchStrategy[Any]:
 
 
 @st.composite
-def _peers(draw: st.DrawFn) -> Manifest:
-    match draw(st.sampled_from(["pods", "namespaces", "both", "block"])):
+def _peers(draw: st.DrawFn, names: Sequence[str]) -> Manifest:
+    match draw(st.sampled_from(["pods", "namespaces", "block", "both"])):
         case "pods":
             peer = {"podSelector": draw(_pod_selectors())}
             set_field(peer, "namespaceSelector", draw(st.sampled_from([..., None])))
         case "namespaces":
-            peer = {"namespaceSelector": draw(_namespace_selectors())}
+            peer = {"namespaceSelector": draw(_namespace_selectors(names))}
             set_field(peer, "podSelector", draw(st.sampled_from([..., None])))
         case "both":
             peer = {
-                "namespaceSelector": draw(_namespace_selectors()),
+                "namespaceSelector": draw(_namespace_selectors(names)),
                 "podSelector": draw(_pod_selectors()),
             }
         case _:
@@ -222,7 +222,7 @@ def _spelling(cidr: IPv4Network | IPv6Network, form: int) -> str:
 def _policy_ports(draw: st.DrawFn) -> Manifest:
     port: Manifest = {}
     set_field(port, "protocol", draw(st.sampled_from([..., "TCP", "UDP", "SCTP", None])))
-    match draw(st.sampled_from(["number", "range", "name", "none"])):
+    match draw(st.sampled_from(["number", "name", "range", "none"])):
         case "number":
             port["port"] = draw(st.sampled_from(PORT_NUMBERS))
         case "range":
@@ -258,7 +258,7 @@ def legacy_snapshots(draw: st.DrawFn, *, lower_case: bool = True) -> list[Manife
         if item["kind"] == "Namespace":
             set_field(item["metadata"], "annotations", draw(_annotations()))
     names = [*_namespaces_of(cluster), "elsewhere"]
-    bodies = st.tuples(st.sampled_from(names), _legacy_specs(lower_case))
+    bodies = st.tuples(st.sampled_from(names), _legacy_specs(names, lower_case))
     drawn = draw(st.lists(bodies, min_size=draw(st.integers(0, 4)), max_size=6))
     return cluster + _named_policies(drawn, "extensions/v1beta1")
 
@@ -273,18 +273,18 @@ def _annotations() -> st.SearchStrategy[Any]:
 
 
 @st.composite
-def _legacy_specs(draw: st.DrawFn, lower_case: bool) -> Manifest:
+def _legacy_specs(draw: st.DrawFn, names: Sequence[str], lower_case: bool) -> Manifest:
     spec: Manifest = {"podSelector": draw(_pod_selectors())}
-    set_field(spec, "ingress", draw(lists_of(_legacy_rules(lower_case), 3)))
+    set_field(spec, "ingress", draw(lists_of(_legacy_rules(names, lower_case), 3)))
     return spec
 
 
 @st.composite
-def _legacy_rules(draw: st.DrawFn, lower_case: bool) -> Manifest:
+def _legacy_rules(draw: st.DrawFn, names: Sequence[str], lower_case: bool) -> Manifest:
     rule: Manifest = {}
     peers = st.one_of(
         _pod_selectors().map(lambda s: {"podSelector": s}),
-        _namespace_selectors().map(lambda s: {"namespaceSelector": s}),
+        _namespace_selectors(names).map(lambda s: {"namespaceSelector": s}),
     )
     set_field(rule, "from", draw(lists_of(peers, 3)))
     set_field(rule, "ports", draw(lists_of(_legacy_ports(lower_case), 3)))
@@ -326,6 +326,6 @@ def _one_of_each(groups: Sequence[Sequence[Any]]) -> st.SearchStrategy[Any]:
 def snapshots_with_flows(
     draw: st.DrawFn, objects: st.SearchStrategy[list[Manifest]] | None = None
 ) -> tuple[list[Manifest], list[Flow]]:
-    """A snapshot (``snapshots()`` unless told) and up to 20 flows of it."""
+    """A snapshot (``snapshots()`` unless told) and 5 to 20 flows of it."""
     drawn = draw(snapshots() if objects is None else objects)
-    return drawn, draw(st.lists(flows(drawn), min_size=1, max_size=20))
+    return drawn, draw(st.lists(flows(drawn), min_size=5, max_size=20))

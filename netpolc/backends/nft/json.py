@@ -7,7 +7,7 @@ the order their references need: table, counters, chains, sets, maps, rules.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, assert_never
 
 from netpolc.backends.nft import model as nft
@@ -65,13 +65,13 @@ def _set(entry: nft.NamedSet) -> Json:
     address = ADDRESS_TYPE[entry.family]
     match entry:
         case nft.AddressSet():
-            return {"type": address, "elem": list(entry.elements)}
+            return _members(address, False, list(entry.elements))
         case nft.NetworkSet():
             blocks = [{"concat": [_span(span), {"range": [0, 255]}]} for span in entry.spans]
-            return {"type": [address, "inet_proto"], "flags": ["interval"], "elem": blocks}
+            return _members([address, "inet_proto"], True, blocks)
         case nft.PairSet():
             pairs = [{"concat": [element, element]} for element in entry.elements]
-            return {"type": [address, address], "elem": pairs}
+            return _members([address, address], False, pairs)
         case _:
             assert_never(entry)
 
@@ -80,15 +80,18 @@ def _map(entry: nft.NamedMap) -> Json:
     match entry:
         case nft.AddressMap():
             elements = [[address, _verdict(verdict)] for address, verdict in entry.elements]
-            return {"type": ADDRESS_TYPE[entry.family], "elem": elements}
+            return _members(ADDRESS_TYPE[entry.family], False, elements)
         case nft.PortMap():
             kind = ["inet_proto", "inet_service"]
             keys = [[_port_key(span, entry.interval), _verdict(v)] for span, v in entry.elements]
-            if not entry.interval:
-                return {"type": kind, "elem": keys}
-            return {"type": kind[::-1], "flags": ["interval"], "elem": keys}
+            return _members(kind[::-1] if entry.interval else kind, entry.interval, keys)
         case _:
             assert_never(entry)
+
+
+def _members(kind: str | list[str], interval: bool, elements: Sequence[object]) -> Json:
+    what: Json = {"flags": ["interval"]} if interval else {"size": nft.room(len(elements))}
+    return {"type": kind, **what, "elem": elements}
 
 
 def _port_key(span: Span, interval: bool) -> Json:

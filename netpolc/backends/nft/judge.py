@@ -1,17 +1,18 @@
 """Builds the chain that judges one combination: its rules, sets, port maps and counter.
 
 Comes in: a `Combination`. Goes out: a `Judge`, or None when it admits everything. How rules are
-laid out follows three counts (the constants below; the measurements are in ARCHITECTURE.md):
+laid out follows the counts below; ARCHITECTURE.md says what was measured:
 
-- up to `INLINE_PORTS` port ranges are compared inline, more go through a port map to a chain per
-class;
-- up to `SHARED_SETS` selector sets a class stay apart, shared with other chains; more become their
-union;
+- up to `INLINE_PORTS` port ranges are compared inline, more go through a port map to a chain for
+  each class of ports;
+- up to `FEW_SETS` selector sets of a class stay apart, shared with other chains; of more only the
+  `LARGE_SETS` largest do, if they have `LARGE_SET` pods, and the others become their union;
 - up to `INLINE_NETWORKS` comparisons with blocks stay inline, more become one interval set.
 """
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -20,15 +21,15 @@ from netpolc.backends.nft import model as nft
 from netpolc.backends.nft.options import Options
 from netpolc.errors import UnsupportedError
 from netpolc.ir import ANY, Any_, Direction, Origin, Tier
-from netpolc.labels import Members
+from netpolc.labels import NONE, Members
 from netpolc.nets import (
+    IPV6,
     NOTHING,
     PORTS,
     Family,
     Protocol,
     Ranges,
     Span,
-    family,
     format_address,
     parse_address,
     split_ports,
@@ -36,7 +37,9 @@ from netpolc.nets import (
 from netpolc.program import Combination, Program, ResolvedRule, TierRules
 
 INLINE_PORTS = 4
-SHARED_SETS = 3
+FEW_SETS = 3
+LARGE_SETS = 8
+LARGE_SET = 64
 INLINE_NETWORKS = 4
 MAX_COMMENT = 127
 """nft takes comments of up to 128 bytes with their end (`NFTNL_UDATA_COMMENT_MAXLEN`)."""
@@ -82,17 +85,6 @@ class _Peers:
         self.network_origins += other.network_origins
         self.anybody += other.anybody
 
-    def selections(self) -> Iterator[tuple[Members, list[Origin]]]:
-        """The identity sets to look up: few stay as selected, many become one."""
-        if len(self.identities) <= SHARED_SETS:
-            sets = list(self.identities)
-            for members, origins in self.identities.items():
-                if not any(members < other for other in sets):
-                    yield members, origins
-            return
-        origins = [origin for own in self.identities.values() for origin in own]
-        yield frozenset[int]().union(*self.identities), origins
-
 
 class JudgeBuilder:
     """Builds judges for one Program and one set of options; equal questions get the same object."""
@@ -106,6 +98,7 @@ class JudgeBuilder:
         }
         self._exempt = nft.Rule((), (nft.Verdict(nft.Action.JUMP, exempt),), "never judged")
         self._judges: dict[int, Judge | None] = {}
+        self._sizes: dict[Members, int] = {}
         self._address_sets: dict[Members, dict[Family, nft.AddressSet]] = {}
         self._network_sets: dict[tuple[Span, ...], nft.NetworkSet] = {}
 
@@ -115,6 +108,15 @@ class JudgeBuilder:
         if key not in self._judges:
             self._judges[key] = _Layout(self, combination).judge()
         return self._judges[key]
+
+    def size(self, members: Members) -> int:
+        """How many pods some identities are."""
+        known = self._sizes.get(members)
+        if known is None:
+            identities = self._program.identities
+            known = sum(len(identities[number].pods) for number in members)
+            self._sizes[members] = known
+        return known
 
     def address_set(self, members: Members, version: Family) -> nft.AddressSet | None:
         """The addresses of some identities; None when they have none of this family."""
@@ -131,11 +133,12 @@ class JudgeBuilder:
             for pod in identities[number].pods
             for address in pod.addresses
         )
-        for version in Family:
-            own = tuple(format_address(a) for a in addresses if family(a) is version)
+        split = bisect_left(addresses, IPV6)
+        for version, own in (Family.IPV4, addresses[:split]), (Family.IPV6, addresses[split:]):
             if own:
-                name = f"s{version.value}_{digest(own)}"
-                yield version, nft.AddressSet(name, version, own)
+                elements = tuple(map(format_address, own))
+                name = f"s{version.value}_{digest(elements)}"
+                yield version, nft.AddressSet(name, version, elements)
 
     def network_set(self, spans: tuple[Span, ...], version: Family) -> nft.NetworkSet:
         """An interval set of disjoint, sorted blocks."""
@@ -217,11 +220,35 @@ class _Layout:
         if peers.anybody:
             yield nft.Rule(ports, admit, naming(peers.anybody))
             return
-        for members, origins in peers.selections():
+        for members, origins in self._selections(peers.identities):
             for match in self._members(members):
                 yield nft.Rule((*ports, match), admit, naming(origins))
         for match in self._blocks(peers.networks, copies):
             yield nft.Rule((*ports, match), admit, naming(peers.network_origins))
+
+    def _selections(
+        self, identities: dict[Members, list[Origin]]
+    ) -> Iterator[tuple[Members, list[Origin]]]:
+        """The sets to look up: a few, or the large ones as selected and the small ones as one.
+
+        A set inside another that is looked up adds nothing.
+        """
+        size = self._builder.size
+        kept: dict[Members, list[Origin]] = {}
+        small: dict[Members, list[Origin]] = {}
+        few = len(identities) <= FEW_SETS
+        for members in sorted(identities, key=size, reverse=True):
+            around = next((other for other in kept if members <= other), None)
+            if around is not None:
+                kept[around] = kept[around] + identities[members]
+            elif few or (len(kept) < LARGE_SETS and size(members) >= LARGE_SET):
+                kept[members] = identities[members]
+            else:
+                small[members] = identities[members]
+        yield from kept.items()
+        if small:
+            origins = [origin for own in small.values() for origin in own]
+            yield NONE.union(*small), origins
 
     def _members(self, members: Members) -> Iterator[nft.Match]:
         for version in Family:

@@ -23,7 +23,7 @@ from netpolc.backends.nft.ruleset import Ruleset
 from netpolc.cluster import Pod
 from netpolc.errors import UsageError, listing
 from netpolc.ir import Direction
-from netpolc.nets import Family, format_address
+from netpolc.nets import Family, family, format_address
 from netpolc.program import Program
 
 INGRESS = "ingress"
@@ -112,31 +112,27 @@ class Lowering:
                 action = nft.Action.GOTO if direction is Direction.INGRESS else nft.Action.JUMP
                 verdict = nft.Verdict(action, judge.name)
                 for address in pod.addresses:
-                    key = direction, _family(address)
+                    key = direction, family(address)
                     dispatch.verdicts.setdefault(key, {})[address] = verdict
                     dispatch.addresses.add(address)
         return dispatch
 
 
-def _family(address: int) -> Family:
-    return Family.IPV4 if address < 1 << 32 else Family.IPV6
-
-
 def _address_maps(dispatch: _Dispatch) -> dict[str, nft.NamedMap]:
     maps: dict[str, nft.NamedMap] = {}
-    for (direction, family), verdicts in dispatch.verdicts.items():
-        name = f"{_MAPS[direction]}{family.value}"
+    for (direction, version), verdicts in dispatch.verdicts.items():
+        name = f"{_MAPS[direction]}{version.value}"
         elements = tuple((format_address(at), verdicts[at]) for at in sorted(verdicts))
-        maps[name] = nft.AddressMap(name, family, elements)
+        maps[name] = nft.AddressMap(name, version, elements)
     return maps
 
 
 def _pair_sets(addresses: set[int]) -> tuple[nft.PairSet, ...]:
     ordered = sorted(addresses)
     return tuple(
-        nft.PairSet(f"self{family.value}", family, tuple(map(format_address, own)))
-        for family in Family
-        if (own := [address for address in ordered if _family(address) is family])
+        nft.PairSet(f"self{version.value}", version, tuple(map(format_address, own)))
+        for version in Family
+        if (own := [address for address in ordered if family(address) is version])
     )
 
 
@@ -157,9 +153,9 @@ def _fixed_chains(
         exempt.append(nft.Rule((nft.LocalSource(),), (nft.ACCEPT,), "the node to its own pods"))
     lookups = {
         direction: tuple(
-            nft.Rule((), (nft.AddressLookup(_FIELDS[direction], family, name),), text)
-            for family in Family
-            if (name := f"{_MAPS[direction]}{family.value}") in maps
+            nft.Rule((), (nft.AddressLookup(_FIELDS[direction], version, name),), text)
+            for version in Family
+            if (name := f"{_MAPS[direction]}{version.value}") in maps
         )
         for direction, text in (
             (Direction.EGRESS, "local pods isolated for egress"),

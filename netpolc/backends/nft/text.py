@@ -8,7 +8,7 @@ has no escape for a quote, so nothing from a manifest may get there unchecked.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import assert_never
 
 from netpolc.backends.nft import model as nft
@@ -67,10 +67,10 @@ def _set(entry: nft.NamedSet) -> str:
         case nft.AddressSet():
             return _block("set", entry.name, address, False, entry.elements)
         case nft.NetworkSet():
-            blocks = (f"{format_span(span)} . 0-255" for span in entry.spans)
+            blocks = [f"{format_span(span)} . 0-255" for span in entry.spans]
             return _block("set", entry.name, f"{address} . inet_proto", True, blocks)
         case nft.PairSet():
-            pairs = (f"{element} . {element}" for element in entry.elements)
+            pairs = [f"{element} . {element}" for element in entry.elements]
             return _block("set", entry.name, f"{address} . {address}", False, pairs)
         case _:
             assert_never(entry)
@@ -79,19 +79,17 @@ def _set(entry: nft.NamedSet) -> str:
 def _map(entry: nft.NamedMap) -> str:
     match entry:
         case nft.AddressMap():
-            elements = (f"{address} : {_verdict(verdict)}" for address, verdict in entry.elements)
-            return _block(
-                "map", entry.name, f"{ADDRESS_TYPE[entry.family]} : verdict", False, elements
-            )
+            kind, interval = ADDRESS_TYPE[entry.family], False
+            keys = [address for address, _ in entry.elements]
         case nft.PortMap():
-            kind = "inet_service . inet_proto" if entry.interval else "inet_proto . inet_service"
-            elements = (
-                f"{_port_key(span, entry.interval)} : {_verdict(verdict)}"
-                for span, verdict in entry.elements
-            )
-            return _block("map", entry.name, f"{kind} : verdict", entry.interval, elements)
+            interval = entry.interval
+            kind = "inet_service . inet_proto" if interval else "inet_proto . inet_service"
+            keys = [_port_key(span, interval) for span, _ in entry.elements]
         case _:
             assert_never(entry)
+    verdicts = (_verdict(verdict) for _, verdict in entry.elements)
+    elements = [f"{key} : {verdict}" for key, verdict in zip(keys, verdicts, strict=True)]
+    return _block("map", entry.name, f"{kind} : verdict", interval, elements)
 
 
 def _port_key(span: Span, interval: bool) -> str:
@@ -102,11 +100,11 @@ def _port_key(span: Span, interval: bool) -> str:
     return f"{ports} . {protocol.name.lower()}"
 
 
-def _block(kind: str, name: str, data_type: str, interval: bool, elements: Iterable[str]) -> str:
-    flags = "\t\tflags interval\n" if interval else ""
+def _block(kind: str, name: str, data_type: str, interval: bool, elements: Sequence[str]) -> str:
+    what = "flags interval" if interval else f"size {nft.room(len(elements))}"
     listed = ",\n\t\t\t".join(elements)
     return (
-        f"\t{kind} {name} {{\n\t\ttype {data_type}\n{flags}"
+        f"\t{kind} {name} {{\n\t\ttype {data_type}\n\t\t{what}\n"
         f"\t\telements = {{\n\t\t\t{listed}\n\t\t}}\n\t}}\n"
     )
 

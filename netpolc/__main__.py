@@ -1,0 +1,5 @@
+"""`python -m netpolc` is `netpolc`."""
+
+from netpolc.cli import run
+
+run()
