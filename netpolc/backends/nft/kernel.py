@@ -96,7 +96,7 @@ class Kernel:
     def load(self, ruleset: Ruleset, now: datetime | None = None) -> None:
         """Replace the table in one transaction; concurrent loads wait for each other."""
         moment = (now or datetime.now(UTC)).strftime("%Y-%m-%dT%H:%M:%SZ")
-        with _lock():
+        with lock():
             self._run(ruleset.text() + ruleset.loaded_at(moment))
 
     def check(self, ruleset: Ruleset) -> None:
@@ -111,7 +111,7 @@ class Kernel:
         """Delete netpolc's table; False when there is none. A table that is not netpolc's is
         refused.
         """
-        with _lock():
+        with lock():
             if self.loaded(table) is None:
                 return False
             self._run(f"delete table inet {table}\n")
@@ -164,7 +164,7 @@ def _refusal(error: str) -> SystemRefusal:
 
 
 @contextmanager
-def _lock() -> Iterator[None]:
+def lock() -> Iterator[None]:
     """One writer at a time: a second `apply` waits and then replaces what the first one loaded."""
     try:
         with _LOCK.open("w") as stream:
