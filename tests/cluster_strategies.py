@@ -153,11 +153,11 @@ def _containers(draw: st.DrawFn, init: bool = False) -> list[Manifest]:
     """Containers whose port names are unique in each, as the API server asks, not across them."""
     prefix = "init" if init else "c"
     containers = []
-    for index in range(draw(st.integers(1, 2))):
+    for index in range(draw(st.sampled_from([1, 2, 2]))):
         container: Manifest = {"name": f"{prefix}{index}", "image": "example.com/app"}
         if init and draw(st.booleans()):
             container["restartPolicy"] = "Always"
-        names = st.sampled_from([*PORT_NAMES, ...])
+        names = st.sampled_from([*PORT_NAMES, *PORT_NAMES, ...])
         drawn = draw(lists_of(_container_ports(names), 3))
         if isinstance(drawn, list):
             drawn = _unique_names(drawn)

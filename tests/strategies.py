@@ -229,7 +229,7 @@ def _policy_ports(draw: st.DrawFn) -> Manifest:
             ends = st.tuples(st.sampled_from(PORT_NUMBERS), st.sampled_from(PORT_NUMBERS))
             port["port"], port["endPort"] = sorted(draw(ends))
         case "name":
-            port["port"] = draw(st.sampled_from([*PORT_NAMES, "nowhere"]))
+            port["port"] = draw(st.sampled_from([*PORT_NAMES, *PORT_NAMES, "nowhere"]))
         case _:
             set_field(port, "port", draw(st.sampled_from([..., None])))
     return port

@@ -1,0 +1,73 @@
+"""The slow semantics and the independent reference give the same verdict on every flow."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from hypothesis import HealthCheck, given, note, settings
+
+import netpolc
+from tests import reference
+from tests.strategies import (
+    Flow,
+    interesting_flows,
+    legacy_snapshots,
+    snapshots,
+    snapshots_with_flows,
+)
+
+Manifest = dict[str, Any]
+Semantics = Literal["current", "v1.6"]
+
+# A snapshot is large by nature, and drawing one takes most of the time.
+PATIENT = settings(
+    max_examples=1500,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+)
+SWEEP = 300
+
+
+def _agree(objects: list[Manifest], drawn: list[Flow], semantics: Semantics = "current") -> None:
+    """The drawn flows first, so that a failure shrinks to one of them where it can."""
+    program = netpolc.compile(netpolc.load_objects(objects, semantics=semantics))
+    for flow in [*drawn, *interesting_flows(objects, SWEEP)]:
+        verdict = netpolc.evaluate(program, netpolc.Flow(*flow))
+        expected = reference.allowed(objects, *flow, semantics)
+        if verdict.allowed is not expected:
+            note(f"{flow}: {verdict}")
+        assert verdict.allowed is expected, flow
+
+
+@PATIENT
+@given(snapshots_with_flows())
+def test_current_semantics(case: tuple[list[Manifest], list[Flow]]) -> None:
+    objects, flows = case
+    _agree(objects, flows)
+
+
+@settings(PATIENT, max_examples=1000)
+@given(snapshots_with_flows(legacy_snapshots()))
+def test_semantics_of_1_6(case: tuple[list[Manifest], list[Flow]]) -> None:
+    objects, flows = case
+    _agree(objects, flows, "v1.6")
+
+
+@settings(PATIENT, max_examples=500)
+@given(snapshots_with_flows(legacy_snapshots(lower_case=False)))
+def test_legacy_manifests_today(case: tuple[list[Manifest], list[Flow]]) -> None:
+    """The same objects under today's semantics: the annotation has no effect, ``[]`` is all."""
+    objects, flows = case
+    _agree(objects, flows)
+
+
+@settings(PATIENT, max_examples=500)
+@given(snapshots())
+def test_order_of_objects_is_nothing(objects: list[Manifest]) -> None:
+    forward = netpolc.compile(netpolc.load_objects(objects))
+    backward = netpolc.compile(netpolc.load_objects(objects[::-1]))
+    for flow in interesting_flows(objects, SWEEP):
+        asked = netpolc.Flow(*flow)
+        assert (
+            netpolc.evaluate(forward, asked).allowed is netpolc.evaluate(backward, asked).allowed
+        ), flow
