@@ -45,6 +45,10 @@ WORKLOADS = {
     "CronJob",
 }
 KINDS = WORKLOADS | {"Namespace", "Node", "Pod"}
+_LABELS = ROOT / "metadata" / "labels"
+_NAME = ROOT / "metadata" / "name"
+_NAMESPACE = ROOT / "metadata" / "namespace"
+_SPEC = ROOT / "spec"
 _FINISHED = ("Succeeded", "Failed")
 _NODE_ADDRESS_TYPES = ("InternalIP", "ExternalIP")
 
@@ -60,6 +64,7 @@ class ClusterBuilder:
         self._pods: list[Pod] = []
         self._workloads: list[tuple[str, WorkloadObject, Document]] = []
         self._owners: set[tuple[str, str, str]] = set()
+        self._known_namespaces: set[str] = set()
         self._known_labels: dict[tuple[str, str], tuple[str, str]] = {}
         self._known_ports: dict[object, ContainerPorts] = {(): ()}
 
@@ -82,16 +87,18 @@ class ClusterBuilder:
     def _names(
         self, metadata: Metadata | None, problems: ObjectProblems, namespaced: bool = True
     ) -> tuple[str, str]:
-        path = ROOT / "metadata"
         name = (metadata.name if metadata else None) or ""
         if not name:
-            problems.error(path / "name", "Required value: name or generateName is required")
+            problems.error(_NAME, "Required value: name or generateName is required")
         else:
-            self._report(subdomain_problems(name), name, path / "name", problems)
+            self._report(subdomain_problems(name), name, _NAME, problems)
+        if not namespaced:
+            return "", name
         namespace = (metadata.namespace if metadata else None) or "default"
-        if namespaced:
-            self._report(dns_label_problems(namespace), namespace, path / "namespace", problems)
-        return namespace if namespaced else "", name
+        if namespace not in self._known_namespaces:
+            self._report(dns_label_problems(namespace), namespace, _NAMESPACE, problems)
+            self._known_namespaces.add(namespace)
+        return namespace, name
 
     def _report(
         self, details: Iterable[str], value: str, path: Path, problems: ObjectProblems
@@ -118,9 +125,9 @@ class ClusterBuilder:
         if found is None:
             return None
         name = (found.metadata.name if found.metadata else None) or ""
-        self._report(dns_label_problems(name), name, ROOT / "metadata" / "name", problems)
+        self._report(dns_label_problems(name), name, _NAME, problems)
         own = found.metadata.labels if found.metadata else None
-        labels = self._labels(own, ROOT / "metadata" / "labels", problems)
+        labels = self._labels(own, _LABELS, problems)
         origin = Origin("Namespace", "", name, (), document.source)
         self._namespaces[name] = Namespace(name, {**labels, NAME_LABEL: name}, origin)
         self.annotations[name] = (found.metadata.annotations if found.metadata else None) or {}
@@ -157,12 +164,12 @@ class ClusterBuilder:
         pod = Pod(
             namespace,
             name,
-            self._labels(labels, ROOT / "metadata" / "labels", problems),
+            self._labels(labels, _LABELS, problems),
             _status_addresses(status.podIPs, status.podIP, "podIP", problems),
             spec.nodeName or "",
             _status_addresses(status.hostIPs, status.hostIP, "hostIP", problems),
             bool(spec.hostNetwork),
-            self._ports(spec, ROOT / "spec", problems),
+            self._ports(spec, _SPEC, problems),
             Origin("Pod", namespace, name, (), document.source),
         )
         self._pods.append(pod)
@@ -298,10 +305,13 @@ def _status_addresses(
     several: list[PodAddress] | None, single: str | None, field: str, problems: ObjectProblems
 ) -> tuple[int, ...]:
     """`status.podIPs` (or hostIPs), and the older single field where it is all there is."""
-    if not several:
-        return tuple(_addresses([(single, ROOT / "status" / field)] if single else (), problems))
-    path = ROOT / "status" / f"{field}s"
-    return tuple(_addresses([(e.ip, path / n / "ip") for n, e in enumerate(several)], problems))
+    texts = [entry.ip for entry in several] if several else [single] if single else []
+    try:
+        return tuple(parse_address(text or "") for text in texts)
+    except ValueError:  # paths are only made for messages
+        path = ROOT / "status" / (f"{field}s" if several else field)
+        paths = [path / number / "ip" if several else path for number in range(len(texts))]
+        return tuple(_addresses(zip(texts, paths, strict=True), problems))
 
 
 def _addresses(texts: Iterable[tuple[str | None, Path]], problems: ObjectProblems) -> Iterator[int]:

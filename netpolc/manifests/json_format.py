@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
 from typing import Any, TypeVar
 
 import msgspec
@@ -52,40 +53,34 @@ class _Repeated(dict[str, Any]):
     repeated: tuple[str, ...] = ()
 
 
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    fields = dict(pairs)
-    if len(fields) == len(pairs):
-        return fields
-    marked = _Repeated(fields)
-    names = [name for name, _ in pairs]
-    marked.repeated = tuple(name for name in fields if names.count(name) > 1)
-    return marked
-
-
 def strict_object(raw: bytes) -> tuple[dict[str, Any], tuple[Elements, ...]]:
     """An object, already known to be well-formed, and the paths of its duplicate keys."""
-    value = json.loads(raw, object_pairs_hook=_object)
-    found: list[Elements] = []
+    any_repeated = False
 
-    def walk(part: object, at: Elements) -> None:
-        if isinstance(part, _Repeated):
-            found.extend((*at, name) for name in part.repeated)
-        if isinstance(part, dict):
-            for name, below in part.items():
-                walk(below, (*at, name))
-        elif isinstance(part, list):
-            for number, below in enumerate(part):
-                walk(below, (*at, number))
+    def members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        nonlocal any_repeated
+        fields = dict(pairs)
+        if len(fields) == len(pairs):
+            return fields
+        any_repeated = True
+        marked = _Repeated(fields)
+        names = [name for name, _ in pairs]
+        marked.repeated = tuple(name for name in fields if names.count(name) > 1)
+        return marked
 
-    if _has_repeated(value):
-        walk(value, ())
-    return value, tuple(found)
+    value = json.loads(raw, object_pairs_hook=members)
+    return value, tuple(_repeated(value, ())) if any_repeated else ()
 
 
-def _has_repeated(value: object) -> bool:
-    if isinstance(value, dict):
-        return isinstance(value, _Repeated) or any(map(_has_repeated, value.values()))
-    return isinstance(value, list) and any(map(_has_repeated, value))
+def _repeated(part: object, at: Elements) -> Iterator[Elements]:
+    if isinstance(part, _Repeated):
+        yield from ((*at, name) for name in part.repeated)
+    if isinstance(part, dict):
+        for name, below in part.items():
+            yield from _repeated(below, (*at, name))
+    elif isinstance(part, list):
+        for number, below in enumerate(part):
+            yield from _repeated(below, (*at, number))
 
 
 class Locator:
