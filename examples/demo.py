@@ -104,8 +104,7 @@ def _measure(
                 done[version][probe] = arrived
         loaded = lab.node.call(lambda: Kernel().loaded(ruleset.options.table))
     assert loaded is not None
-    directions = {"e": "from", "i": "to"}
-    drops = [(f"{directions[d.chain[0]]} pods of {d.policies}", d.packets) for d in loaded.drops]
+    drops = [(f"{drop.direction:<7}  {drop.policies}", drop.packets) for drop in loaded.drops]
     return said, done, sorted(drops)
 
 

@@ -85,9 +85,10 @@ def _as_text(table: str, loaded: Loaded | None, expected: str | None) -> str:
     if not loaded.drops:
         return "\n".join([*lines, "no pod of this node is isolated"])
     width = max(len(entry.chain) for entry in loaded.drops)
-    lines.append(f"{'chain':<{width}}  {'denied':>10}  {'bytes':>12}  isolated by")
+    lines.append(f"{'chain':<{width}}  direction  {'denied':>10}  {'bytes':>12}  isolated by")
     lines.extend(
-        f"{entry.chain:<{width}}  {entry.packets:>10}  {entry.bytes:>12}  {entry.policies}"
+        f"{entry.chain:<{width}}  {entry.direction:<9}  {entry.packets:>10}  {entry.bytes:>12}  "
+        f"{entry.policies}"
         for entry in loaded.drops
     )
     return "\n".join(lines)

@@ -65,6 +65,11 @@ class Drops:
     bytes: int
     policies: str
 
+    @property
+    def direction(self) -> str:
+        """The direction the chain judges, by the first letter of its name."""
+        return "ingress" if self.chain.startswith("i") else "egress"
+
 
 @dataclass(frozen=True, slots=True)
 class Loaded:

@@ -1,0 +1,141 @@
+"""The documents are true: their commands run and print what is printed there.
+
+A ```console block holds commands (`$ …`) and their output; `make demo` is `python -m
+examples.demo`. Blocks that change nf_tables run in a network namespace of their own.
+`--update-golden` writes the output anew. Times differ from run to run and are compared as such.
+"""
+
+from __future__ import annotations
+
+import doctest
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+import netpolc
+from netpolc.cli import main
+from tests.lab import Router
+from tests.scenarios import ROOT
+
+DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+_BLOCK = re.compile(r"```console\n(.*?)```", re.DOTALL)
+_TIMES = re.compile(r"\d+ ms|20\d\d-\d\d-\d\dT[0-9:]+Z")
+_NEEDS_KERNEL = re.compile(r"^\$ (netpolc (apply|status|delete)|python -m examples)", re.MULTILINE)
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """One console block of a document."""
+
+    document: Path
+    number: int
+    text: str
+
+
+def _blocks() -> Iterator[Block]:
+    for document in DOCUMENTS:
+        for number, match in enumerate(_BLOCK.finditer(document.read_text())):
+            yield Block(document, number, match.group(1))
+
+
+def _parameters() -> list[object]:
+    return [
+        pytest.param(
+            block,
+            id=f"{block.document.name}-{block.number}",
+            marks=[pytest.mark.kernel] if _NEEDS_KERNEL.search(block.text) else [],
+        )
+        for block in _blocks()
+    ]
+
+
+@pytest.mark.parametrize("block", _parameters())
+def test_commands_print_what_the_document_says(
+    block: Block, tmp_path: Path, update_golden: bool
+) -> None:
+    for name in ("examples", "tests", "benches"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    commands = re.findall(r"^\$ (.*)$", block.text, re.MULTILINE)
+    if _NEEDS_KERNEL.search(block.text):
+        with Router() as router:
+            printed = router.call(lambda: _run(commands, tmp_path))
+    else:
+        printed = _run(commands, tmp_path)
+    if update_golden:
+        text = block.document.read_text()
+        block.document.write_text(text.replace(block.text, printed))
+    assert _TIMES.sub("TIME", printed) == _TIMES.sub("TIME", block.text)
+
+
+def _run(commands: list[str], folder: Path) -> str:
+    """Everything a terminal would show; programs come from the interpreter that runs the tests."""
+    shims = folder / ".bin"
+    shims.mkdir()
+    for name, module in (("netpolc", "-m netpolc"), ("python", "")):
+        shim = shims / name
+        shim.write_text(f'#!/bin/sh\nexec {sys.executable} {module} "$@"\n')
+        shim.chmod(0o755)
+    environment = {**os.environ, "PATH": f"{shims}:{os.environ['PATH']}", "PYTHONPATH": str(ROOT)}
+    shown = []
+    for command in commands:
+        done = subprocess.run(
+            command,
+            shell=True,
+            cwd=folder,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        shown.append(f"$ {command}\n{done.stdout}")
+    return "".join(shown)
+
+
+def test_python_examples_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    failures, tried = doctest.testfile(str(ROOT / "README.md"), module_relative=False)
+    assert tried >= 5
+    assert failures == 0
+
+
+def test_every_command_is_documented() -> None:
+    readme = (ROOT / "README.md").read_text()
+    for name, command in main.commands.items():
+        assert f"netpolc {name}" in readme
+        assert command.help is not None
+        assert "Example" in command.help
+
+
+def test_every_public_name_is_documented() -> None:
+    for name in netpolc.__all__:
+        documented = getattr(netpolc, name).__doc__
+        assert documented, name
+
+
+def test_every_make_target_exists() -> None:
+    defined = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    for document in (*DOCUMENTS, ROOT / "CONTRIBUTING.md", ROOT / "ARCHITECTURE.md"):
+        used = re.findall(r"`make ([a-z]+)|^make ([a-z]+)", document.read_text(), re.MULTILINE)
+        assert {first or second for first, second in used} <= defined, document
+
+
+def test_links_lead_somewhere() -> None:
+    for document in (*DOCUMENTS, *ROOT.glob("*.md")):
+        for target in re.findall(r"\]\(([^)#:]+)\)", document.read_text()):
+            assert (document.parent / target).exists(), (document, target)
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")
+def test_shell_completion_is_there() -> None:
+    environment = {**os.environ, "_NETPOLC_COMPLETE": "bash_source"}
+    command = [sys.executable, "-c", "from netpolc.cli import main; main(prog_name='netpolc')"]
+    script = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert "_netpolc_completion" in script.stdout
+    subprocess.run(["bash", "-n"], input=script.stdout, text=True, check=True)
