@@ -16,8 +16,8 @@ from collections.abc import Iterable, Iterator
 from functools import cached_property
 
 from netpolc.backends import ir, nft
-from netpolc.cluster import Namespace, Snapshot
-from netpolc.errors import ROOT, ObjectProblems, Problems
+from netpolc.cluster import Cluster, Namespace, Snapshot
+from netpolc.errors import ROOT, ObjectProblems, Problems, Severity
 from netpolc.frontends import FRONTENDS, Semantics, networkpolicy_beta
 from netpolc.frontends.cluster import KINDS, ClusterBuilder
 from netpolc.ir import Policy
@@ -56,7 +56,7 @@ def load(
     Raises `InputError` with every problem found, each with `file:line:column`.
     """
     problems = Problems()
-    documents = read(paths, problems)
+    documents = read(tuple(paths), problems)
     return _snapshot(documents, problems, Semantics(semantics), strict)
 
 
@@ -108,7 +108,18 @@ def _snapshot(
     cluster = builder.build({policy.origin.namespace for policy in policies} - {""})
     policies.extend(_isolations(cluster.namespaces.values(), builder, semantics, problems))
     problems.raise_errors()
+    _warn_of_emptiness(cluster, policies, problems)
     return Snapshot(cluster, tuple(policies), problems.warnings, dict(sorted(ignored.items())))
+
+
+def _warn_of_emptiness(cluster: Cluster, policies: list[Policy], problems: Problems) -> None:
+    """A snapshot that cannot protect anything is more often a wrong path than a wish."""
+    missing = "" if policies else "NetworkPolicy"
+    if not any(pod.addresses for pod in cluster.pods):
+        missing = missing or "Pod with an address"
+    if missing:
+        text = f"holds no {missing}: nothing is isolated"
+        problems.add("snapshot", "", text, Severity.WARNING)
 
 
 def _is_core(document: Document) -> bool:

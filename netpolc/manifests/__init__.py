@@ -112,7 +112,7 @@ class Document:
         return content
 
 
-def read(paths: Iterable[str | os.PathLike[str]], problems: Problems) -> list[Document]:
+def read(paths: Sequence[str | os.PathLike[str]], problems: Problems) -> list[Document]:
     """All objects of the given files and folders (recursive, in sorted order); `-` is standard
     input.
 
@@ -127,6 +127,9 @@ def read(paths: Iterable[str | os.PathLike[str]], problems: Problems) -> list[Do
             continue
         seen.add(real)
         documents.extend(_documents(file, problems))
+    if not documents and not problems.diagnostics:
+        given = ", ".join(str(path) for path in paths)
+        problems.add(given, "", "no Kubernetes object in there")
     return documents
 
 

@@ -21,6 +21,8 @@ from netpolc.manifests.syntax import Elements, SyntaxProblem, decoded
 
 MAX_EXPANSION = 10
 """How many times larger aliases may make a document; beyond 100,000 nodes in all."""
+MAX_DEPTH = 100
+_MAYBE_DEEP = re.compile(r"^[-?: ]{100}", re.MULTILINE)
 _BASE60_OR_NO_API_TYPE = {
     "tag:yaml.org,2002:timestamp",
     "tag:yaml.org,2002:int",
@@ -76,6 +78,7 @@ def documents(data: bytes) -> Iterator[tuple[int, object, list[Elements]]]:
     """Number, value and duplicate keys of each document; empty documents give None."""
     text = decoded(data)
     try:
+        _check_depth(text)
         loader = _Loader(text)
         number = 0
         while loader.check_node():
@@ -95,6 +98,23 @@ def documents(data: bytes) -> Iterator[tuple[int, object, list[Elements]]]:
         raise SyntaxProblem(0, 0, "nested too deeply") from None
     except ValueError as error:  # a number no integer can hold, as PyYAML's constructors say it
         raise SyntaxProblem(0, 0, f"broken YAML: {error}") from None
+
+
+def _check_depth(text: str) -> None:
+    """Refuse nesting that would exhaust the stack of PyYAML's C composer, which does not look."""
+    if text.count("[") + text.count("{") < MAX_DEPTH and not _MAYBE_DEEP.search(text):
+        return
+    depth = 0
+    for event in yaml.parse(text, Loader=yaml.CSafeLoader):
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+            if depth > MAX_DEPTH:
+                raise yaml.MarkedYAMLError(
+                    problem=f"nested more than {MAX_DEPTH} levels deep",
+                    problem_mark=event.start_mark,
+                )
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
 
 
 def _marked(error: yaml.MarkedYAMLError, text: str) -> SyntaxProblem:
