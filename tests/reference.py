@@ -143,10 +143,23 @@ def _leaves(objects: Sequence[Manifest], packet: _Packet) -> bool:
         return True
     isolating = list(_isolating(objects, packet.sender, "Egress"))
     return not isolating or any(
-        _lists(objects, policy, rule.get("to") or None, packet.destination, packet.receiver)
-        and _names_port(rule.get("ports") or None, packet)
+        _lets_out(objects, policy, rule, packet)
         for policy in isolating
         for rule in _spec(policy).get("egress") or []
+    )
+
+
+def _lets_out(
+    objects: Sequence[Manifest], policy: Manifest, rule: Manifest, packet: _Packet
+) -> bool:
+    """A block names no pods to look a named port up in, so the two together match nothing."""
+    to, ports = rule.get("to") or None, rule.get("ports") or None
+    not_blocks = to and [peer for peer in to if not peer.get("ipBlock")]
+    not_names = ports and [port for port in ports if not isinstance(port.get("port"), str)]
+    return any(
+        _lists(objects, policy, peers, packet.destination, packet.receiver)
+        and _names_port(some_ports, packet)
+        for peers, some_ports in ((to, not_names), (not_blocks, ports))
     )
 
 

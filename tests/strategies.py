@@ -14,7 +14,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from ipaddress import IPv4Network, IPv6Network, ip_network
-from typing import Any
+from typing import Any, NamedTuple
 
 from hypothesis import strategies as st
 
@@ -36,6 +36,7 @@ from tests.traffic import (
     flow_of,
     interesting_flows,
     is_v6,
+    served_by,
     services,
 )
 
@@ -52,6 +53,8 @@ __all__ = [
 
 Manifest = dict[str, Any]
 
+PEER_KINDS = ["pods", "namespaces", "block", "both"]
+PORT_KINDS = ["number", "name", "range", "none"]
 OPERATORS = ["In", "NotIn", "Exists", "DoesNotExist"]
 
 # Blocks grow around these: the pods' own space, the nodes', and some of the outside.
@@ -82,8 +85,32 @@ def policies(
 ) -> st.SearchStrategy[list[Manifest]]:
     """Policies of ``networking.k8s.io/v1`` in the cluster's namespaces and one more."""
     names = _namespaces_of(cluster)
-    bodies = st.tuples(st.sampled_from([*names, "elsewhere"]), _specs(names))
-    return st.lists(bodies, min_size=min_size, max_size=max_size).map(_named_policies)
+    return _themes(names).flatmap(
+        lambda theme: st.lists(
+            st.tuples(st.sampled_from([*names, *names, "elsewhere"]), _specs(theme)),
+            min_size=min_size,
+            max_size=max_size,
+        ).map(_named_policies)
+    )
+
+
+class _Theme(NamedTuple):
+    """The kinds of peers and ports that one snapshot's policies use.
+
+    With all kinds in every snapshot, two rare ones hardly ever meet in one rule.
+    """
+
+    namespaces: list[str]
+    peers: list[str]
+    ports: list[str]
+
+
+def _themes(names: list[str]) -> st.SearchStrategy[_Theme]:
+    return st.builds(_Theme, st.just(names), _some(PEER_KINDS), _some(PORT_KINDS))
+
+
+def _some(kinds: list[str]) -> st.SearchStrategy[list[str]]:
+    return st.lists(st.sampled_from(kinds), min_size=1, max_size=len(kinds), unique=True)
 
 
 def _namespaces_of(cluster: Sequence[Manifest]) -> list[str]:
@@ -111,22 +138,26 @@ def _named_policies(
 
 
 @st.composite
-def _specs(draw: st.DrawFn, names: Sequence[str]) -> Manifest:
+def _specs(draw: st.DrawFn, theme: _Theme) -> Manifest:
     spec: Manifest = {}
-    set_field(spec, "podSelector", draw(st.one_of(_selectors(), st.sampled_from([{}, ..., None]))))
+    set_field(
+        spec,
+        "podSelector",
+        draw(st.one_of(st.sampled_from([{}, ..., None]), st.just({}), _selectors())),
+    )
     both = ["Ingress", "Egress"]
     chosen = [both, both[:1], both[1:], both[::-1], ["Ingress", "Ingress"], ..., None, []]
     set_field(spec, "policyTypes", draw(st.sampled_from(chosen)))
-    set_field(spec, "ingress", draw(lists_of(_rules("from", names), 3)))
-    set_field(spec, "egress", draw(lists_of(_rules("to", names), 3)))
+    set_field(spec, "ingress", draw(lists_of(_rules("from", theme), 3)))
+    set_field(spec, "egress", draw(lists_of(_rules("to", theme), 3)))
     return spec
 
 
 @st.composite
-def _rules(draw: st.DrawFn, far_end: str, names: Sequence[str]) -> Manifest:
+def _rules(draw: st.DrawFn, far_end: str, theme: _Theme) -> Manifest:
     rule: Manifest = {}
-    set_field(rule, far_end, draw(lists_of(_peers(names), 3)))
-    set_field(rule, "ports", draw(lists_of(_policy_ports(), 3)))
+    set_field(rule, far_end, draw(lists_of(_peers(theme), 3)))
+    set_field(rule, "ports", draw(lists_of(_policy_ports(theme), 3)))
     return rule
 
 
@@ -166,17 +197,17 @@ def _pod_selectors() -> st.SearchStrategy[Any]:
 
 
 @st.composite
-def _peers(draw: st.DrawFn, names: Sequence[str]) -> Manifest:
-    match draw(st.sampled_from(["pods", "namespaces", "block", "both"])):
+def _peers(draw: st.DrawFn, theme: _Theme) -> Manifest:
+    match draw(st.sampled_from(theme.peers)):
         case "pods":
             peer = {"podSelector": draw(_pod_selectors())}
             set_field(peer, "namespaceSelector", draw(st.sampled_from([..., None])))
         case "namespaces":
-            peer = {"namespaceSelector": draw(_namespace_selectors(names))}
+            peer = {"namespaceSelector": draw(_namespace_selectors(theme.namespaces))}
             set_field(peer, "podSelector", draw(st.sampled_from([..., None])))
         case "both":
             peer = {
-                "namespaceSelector": draw(_namespace_selectors(names)),
+                "namespaceSelector": draw(_namespace_selectors(theme.namespaces)),
                 "podSelector": draw(_pod_selectors()),
             }
         case _:
@@ -219,10 +250,10 @@ def _spelling(cidr: IPv4Network | IPv6Network, form: int) -> str:
 
 
 @st.composite
-def _policy_ports(draw: st.DrawFn) -> Manifest:
+def _policy_ports(draw: st.DrawFn, theme: _Theme) -> Manifest:
     port: Manifest = {}
     set_field(port, "protocol", draw(st.sampled_from([..., "TCP", "UDP", "SCTP", None])))
-    match draw(st.sampled_from(["number", "name", "range", "none"])):
+    match draw(st.sampled_from(theme.ports)):
         case "number":
             port["port"] = draw(st.sampled_from(PORT_NUMBERS))
         case "range":
@@ -313,8 +344,9 @@ def _flows(draw: st.DrawFn, objects: Sequence[Manifest]) -> Flow:
     v6 = draw(st.booleans())
     groups = [[a for a in group if is_v6(a) == v6] for group in candidates(objects)]
     ends = _one_of_each([groups[0], *groups])
-    service = draw(_one_of_each(services(objects)))
-    return flow_of(draw(ends), draw(ends), service)
+    source, destination = draw(ends), draw(ends)
+    served = served_by(objects, destination)
+    return flow_of(source, destination, draw(_one_of_each([*services(objects), served])))
 
 
 def _one_of_each(groups: Sequence[Sequence[Any]]) -> st.SearchStrategy[Any]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from ipaddress import ip_address, ip_network
-from itertools import islice, product
+from itertools import chain, islice, product
 from typing import Any, NamedTuple
 from zlib import crc32
 
@@ -94,18 +94,41 @@ def flow_of(source: str, destination: str, service: Service) -> Flow:
     return Flow(source, destination, protocol, port)
 
 
-def interesting_flows(objects: Sequence[Manifest], limit: int) -> list[Flow]:
-    """At most ``limit`` flows, the same for the same objects.
+def served_by(objects: Sequence[Manifest], address: str) -> list[Service]:
+    """The services that the pods of an address declare."""
+    found = set()
+    for pod in _of_kind(objects, "Pod"):
+        if address in _status_addresses(pod, "podIP", "podIPs"):
+            ports = _container_ports([pod])
+            found |= {(port.get("protocol") or "TCP", port["containerPort"]) for port in ports}
+    return sorted(found, key=_shuffled)
 
-    Half of the places are for pairs of pods, each with another service in every round, a quarter
-    for pods and nodes, a quarter for pods and the rest; what one leaves free, pairs of pods take.
+
+def interesting_flows(objects: Sequence[Manifest], limit: int) -> list[Flow]:
+    """At most ``limit`` flows, each once, the same for the same objects.
+
+    Half of the places are for pairs of pods (half of these for what the destination declares, as
+    named ports need), a quarter for pods and nodes, a quarter for pods and the rest. Each pair has
+    another service in every round; what one kind leaves free, pairs of pods take.
     """
     pods, nodes, others = candidates(objects)
     inner = _rounds(_pairs(pods, pods), objects)
     hosts = _rounds([*_pairs(pods, nodes), *_pairs(nodes, pods)], objects)
     outer = _rounds([*_pairs(pods, others), *_pairs(others, pods)], objects)
-    taken = [*islice(inner, limit // 2), *islice(hosts, limit // 4), *islice(outer, limit // 4)]
-    return taken + list(islice(inner, limit - len(taken)))
+    quarter = limit // 4
+    declared = islice(_declared(_pairs(pods, pods), objects), quarter)
+    rest = (islice(flows, quarter) for flows in (hosts, outer))
+    first = dict.fromkeys(chain(declared, islice(inner, quarter), *rest))
+    return list(islice(dict.fromkeys(chain(first, islice(inner, limit))), limit))
+
+
+def _declared(pairs: list[tuple[str, str]], objects: Sequence[Manifest]) -> Iterator[Flow]:
+    """Each pair with one service more of the destination in every round."""
+    served = {destination: served_by(objects, destination) for _, destination in pairs}
+    for turn in range(max(map(len, served.values()), default=0)):
+        for source, destination in pairs:
+            if turn < len(served[destination]):
+                yield flow_of(source, destination, served[destination][turn])
 
 
 def _pairs(sources: Iterable[str], destinations: Iterable[str]) -> list[tuple[str, str]]:

@@ -109,12 +109,13 @@ def _check_depth(text: str) -> None:
         if isinstance(event, yaml.CollectionStartEvent):
             depth += 1
             if depth > MAX_DEPTH:
-                raise yaml.MarkedYAMLError(
-                    problem=f"nested more than {MAX_DEPTH} levels deep",
-                    problem_mark=event.start_mark,
-                )
+                raise _at(event.start_mark, f"nested more than {MAX_DEPTH} levels deep")
         elif isinstance(event, yaml.CollectionEndEvent):
             depth -= 1
+
+
+def _at(mark: Any, message: str) -> SyntaxProblem:
+    return SyntaxProblem(mark.line + 1, mark.column + 1, message)
 
 
 def _marked(error: yaml.MarkedYAMLError, text: str) -> SyntaxProblem:
@@ -125,7 +126,7 @@ def _marked(error: yaml.MarkedYAMLError, text: str) -> SyntaxProblem:
     lines = text.split("\n")
     if mark.line < len(lines) and "\t" in lines[mark.line][: mark.column + 1]:
         message += " (YAML does not allow tabs for indentation)"
-    return SyntaxProblem(mark.line + 1, mark.column + 1, f"broken YAML: {message}")
+    return _at(mark, f"broken YAML: {message}")
 
 
 def _children(node: Node) -> Iterator[tuple[str | int, Node, Node]]:
@@ -148,9 +149,7 @@ def _check_expansion(root: Node) -> None:
         if known is not None:
             return known
         if id(node) in open_nodes:
-            raise SyntaxProblem(
-                node.start_mark.line + 1, node.start_mark.column + 1, "an alias contains itself"
-            )
+            raise _at(node.start_mark, "an alias contains itself")
         open_nodes.add(id(node))
         total = 1 + sum(size(value) for _, _, value in _children(node))
         open_nodes.discard(id(node))
@@ -158,9 +157,8 @@ def _check_expansion(root: Node) -> None:
         return total
 
     if size(root) > max(100_000, MAX_EXPANSION * len(sizes)):
-        mark = root.start_mark
         message = f"aliases expand {len(sizes)} nodes to {sizes[id(root)]}"
-        raise SyntaxProblem(mark.line + 1, mark.column + 1, message)
+        raise _at(root.start_mark, message)
 
 
 def _duplicates(root: Node, keys: set[int]) -> list[Elements]:

@@ -21,11 +21,11 @@ Semantics = Literal["current", "v1.6"]
 
 # A snapshot is large by nature, and drawing one takes most of the time.
 PATIENT = settings(
-    max_examples=1500,
+    max_examples=150,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
-SWEEP = 300
+SWEEP = 1000
 
 
 def _agree(objects: list[Manifest], drawn: list[Flow], semantics: Semantics = "current") -> None:
@@ -46,14 +46,14 @@ def test_current_semantics(case: tuple[list[Manifest], list[Flow]]) -> None:
     _agree(objects, flows)
 
 
-@settings(PATIENT, max_examples=1000)
+@settings(PATIENT, max_examples=100)
 @given(snapshots_with_flows(legacy_snapshots()))
 def test_semantics_of_1_6(case: tuple[list[Manifest], list[Flow]]) -> None:
     objects, flows = case
     _agree(objects, flows, "v1.6")
 
 
-@settings(PATIENT, max_examples=500)
+@settings(PATIENT, max_examples=50)
 @given(snapshots_with_flows(legacy_snapshots(lower_case=False)))
 def test_legacy_manifests_today(case: tuple[list[Manifest], list[Flow]]) -> None:
     """The same objects under today's semantics: the annotation has no effect, ``[]`` is all."""
@@ -61,7 +61,7 @@ def test_legacy_manifests_today(case: tuple[list[Manifest], list[Flow]]) -> None
     _agree(objects, flows)
 
 
-@settings(PATIENT, max_examples=500)
+@settings(PATIENT, max_examples=50)
 @given(snapshots())
 def test_order_of_objects_is_nothing(objects: list[Manifest]) -> None:
     forward = netpolc.compile(netpolc.load_objects(objects))
