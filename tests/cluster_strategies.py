@@ -34,8 +34,8 @@ def set_field(target: Manifest, key: str, value: object) -> None:
 def lists_of(elements: st.SearchStrategy[Any], most: int) -> st.SearchStrategy[Any]:
     """A list field in all its forms: with elements, missing, null and empty."""
     absent: st.SearchStrategy[Any] = st.sampled_from([..., None, []])
-    given = st.lists(elements, min_size=1, max_size=most)
-    return st.one_of(absent, given, given)
+    given = [st.lists(elements, min_size=1, max_size=size) for size in (1, most, most)]
+    return st.one_of(absent, *given)
 
 
 def labels() -> st.SearchStrategy[Any]:

@@ -81,11 +81,20 @@ NOT_ISOLATING = [
 
 
 def policies(
-    cluster: Sequence[Manifest], *, min_size: int = 0, max_size: int = 6
+    cluster: Sequence[Manifest],
+    *,
+    min_size: int = 0,
+    max_size: int = 6,
+    peers: Sequence[str] = PEER_KINDS,
+    ports: Sequence[str] = PORT_KINDS,
 ) -> st.SearchStrategy[list[Manifest]]:
-    """Policies of ``networking.k8s.io/v1`` in the cluster's namespaces and one more."""
+    """Policies of ``networking.k8s.io/v1`` in the cluster's namespaces and one more.
+
+    ``peers`` and ``ports`` narrow the kinds, for a property that is about some of them.
+    """
     names = _namespaces_of(cluster)
-    return _themes(names).flatmap(
+    themes = st.builds(_Theme, st.just(names), _some(peers), _some(ports))
+    return themes.flatmap(
         lambda theme: st.lists(
             st.tuples(st.sampled_from([*names, *names, "elsewhere"]), _specs(theme)),
             min_size=min_size,
@@ -105,11 +114,7 @@ class _Theme(NamedTuple):
     ports: list[str]
 
 
-def _themes(names: list[str]) -> st.SearchStrategy[_Theme]:
-    return st.builds(_Theme, st.just(names), _some(PEER_KINDS), _some(PORT_KINDS))
-
-
-def _some(kinds: list[str]) -> st.SearchStrategy[list[str]]:
+def _some(kinds: Sequence[str]) -> st.SearchStrategy[list[str]]:
     return st.lists(st.sampled_from(kinds), min_size=1, max_size=len(kinds), unique=True)
 
 
@@ -270,10 +275,13 @@ def _policy_ports(draw: st.DrawFn, theme: _Theme) -> Manifest:
 
 
 @st.composite
-def snapshots(draw: st.DrawFn) -> list[Manifest]:
-    """A cluster and its policies, in any order."""
+def snapshots(
+    draw: st.DrawFn, *, peers: Sequence[str] = PEER_KINDS, ports: Sequence[str] = PORT_KINDS
+) -> list[Manifest]:
+    """A cluster and its policies, in any order; the kinds as in ``policies``."""
     cluster = draw(clusters())
-    objects = cluster + draw(policies(cluster, min_size=draw(st.integers(0, 4))))
+    least = draw(st.integers(0, 4))
+    objects = cluster + draw(policies(cluster, min_size=least, peers=peers, ports=ports))
     return draw(st.permutations(objects)) if draw(st.booleans()) else objects
 
 

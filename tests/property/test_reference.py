@@ -47,6 +47,14 @@ def test_current_semantics(case: tuple[list[Manifest], list[Flow]]) -> None:
 
 
 @settings(PATIENT, max_examples=100)
+@given(snapshots_with_flows(snapshots(peers=["pods", "block"], ports=["name"])))
+def test_named_ports(case: tuple[list[Manifest], list[Flow]]) -> None:
+    """Apart, because a flow must meet a number and a protocol exactly to show a difference."""
+    objects, flows = case
+    _agree(objects, flows)
+
+
+@settings(PATIENT, max_examples=100)
 @given(snapshots_with_flows(legacy_snapshots()))
 def test_semantics_of_1_6(case: tuple[list[Manifest], list[Flow]]) -> None:
     objects, flows = case
