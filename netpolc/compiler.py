@@ -82,7 +82,7 @@ def compile(snapshot: Snapshot) -> Program:
 def _snapshot(
     documents: Iterable[Document], problems: Problems, semantics: Semantics, strict: bool
 ) -> Snapshot:
-    builder = ClusterBuilder(problems)
+    builder = ClusterBuilder(problems, strict)
     policies: list[Policy] = []
     ignored: Counter[str] = Counter()
     places: dict[tuple[str, str, str], ManifestSource] = {}

@@ -9,10 +9,13 @@ for one of them).
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
 from netpolc.cluster import NAME_LABEL, Cluster, ContainerPorts, Namespace, Node, Pod, mentioned
 from netpolc.errors import ROOT, ObjectProblems, Path, Problems
 from netpolc.frontends.fields import (
+    METADATA_FIELDS,
+    Fields,
     dns_label_problems,
     invalid,
     label_key_problems,
@@ -56,8 +59,9 @@ _NODE_ADDRESS_TYPES = ("InternalIP", "ExternalIP")
 class ClusterBuilder:
     """Takes documents in any order and gives the cluster they describe."""
 
-    def __init__(self, problems: Problems) -> None:
+    def __init__(self, problems: Problems, strict: bool) -> None:
         self._problems = problems
+        self._strict = strict
         self._namespaces: dict[str, Namespace] = {}
         self.annotations: dict[str, dict[str, str]] = {}
         self._nodes: dict[str, Node] = {}
@@ -65,12 +69,15 @@ class ClusterBuilder:
         self._workloads: list[tuple[str, WorkloadObject, Document]] = []
         self._owners: set[tuple[str, str, str]] = set()
         self._known_namespaces: set[str] = set()
+        self._known_nodes: set[str] = set()
         self._known_labels: dict[tuple[str, str], tuple[str, str]] = {}
         self._known_ports: dict[object, ContainerPorts] = {(): ()}
 
     def add(self, document: Document) -> tuple[str, str] | None:
         """Read one object; gives its namespace and name, None when it cannot be read."""
         problems = ObjectProblems(self._problems, document.source.place)
+        if document.kind != "Pod" or not document.source.is_json:
+            self._check_fields(document, problems)
         if document.kind == "Pod":
             return self._add_pod(document, problems)
         if document.kind == "Namespace":
@@ -83,6 +90,24 @@ class ClusterBuilder:
         namespace, name = self._names(workload.metadata, problems)
         self._workloads.append((document.kind, workload, document))
         return namespace, name
+
+    def _check_fields(self, document: Document, problems: ObjectProblems) -> None:
+        """Duplicate fields, and unknown ones of `metadata`; Pods read from JSON are spared.
+
+        Those come from an API server by the thousand; decoding them whole would double the time.
+        """
+        fields = Fields(problems, self._strict)
+        value: Any = document.fields(problems, self._strict)
+        path = ROOT
+        while isinstance(value, dict):
+            metadata = value.get("metadata")
+            if isinstance(metadata, dict):
+                fields.mapping(metadata, path / "metadata", METADATA_FIELDS)
+            spec = value.get("spec")
+            if not isinstance(spec, dict):
+                break
+            below = "jobTemplate" if "jobTemplate" in spec else "template"
+            path, value = path / "spec" / below, spec.get(below)
 
     def _names(
         self, metadata: Metadata | None, problems: ObjectProblems, namespaced: bool = True
@@ -166,7 +191,7 @@ class ClusterBuilder:
             name,
             self._labels(labels, _LABELS, problems),
             _status_addresses(status.podIPs, status.podIP, "podIP", problems),
-            spec.nodeName or "",
+            self._node_name(spec.nodeName or "", problems),
             _status_addresses(status.hostIPs, status.hostIP, "hostIP", problems),
             bool(spec.hostNetwork),
             self._ports(spec, _SPEC, problems),
@@ -174,6 +199,12 @@ class ClusterBuilder:
         )
         self._pods.append(pod)
         return namespace, name
+
+    def _node_name(self, name: str, problems: ObjectProblems) -> str:
+        if name and name not in self._known_nodes:
+            self._report(subdomain_problems(name), name, _SPEC / "nodeName", problems)
+            self._known_nodes.add(name)
+        return name
 
     def _ports(self, spec: PodSpec, path: Path, problems: ObjectProblems) -> ContainerPorts:
         """Named ports of the containers; init containers serve nothing after the start."""
@@ -228,22 +259,27 @@ class ClusterBuilder:
         return nodes
 
     def _check_addresses(self, nodes: Mapping[str, Node]) -> None:
-        node_of = {address: node for node in nodes.values() for address in node.addresses}
-        owner: dict[int, Pod] = {}
+        """Addresses of pods must be theirs alone; hostNetwork pods share those of their node."""
+        owner = {
+            address: f"node {node.name}" for node in nodes.values() for address in node.addresses
+        }
+        for pod in self._pods:
+            if pod.host_network:
+                owner.update(dict.fromkeys(pod.addresses, f"hostNetwork pod {pod.key}"))
+        pods: dict[int, Pod] = {}
         for pod in self._pods:
             if pod.host_network:
                 continue
             for address in pod.addresses:
-                other = owner.setdefault(address, pod)
-                text = format_address(address)
+                other = pods.setdefault(address, pod)
                 if other is not pod:
-                    message = (
-                        f"{pod.key} has address {text} of {other.key} ({other.origin.place()})"
-                    )
-                    self._problems.add(pod.origin.place(), "status.podIPs", message)
-                elif address in node_of:
-                    message = f"{pod.key} has address {text} of node {node_of[address].name}"
-                    self._problems.add(pod.origin.place(), "status.podIPs", message)
+                    whose = f"{other.key} ({other.origin.place()})"
+                elif address in owner:
+                    whose = owner[address]
+                else:
+                    continue
+                message = f"{pod.key} has address {format_address(address)} of {whose}"
+                self._problems.add(pod.origin.place(), "status.podIPs", message)
 
     def _expanded(self) -> Iterator[Pod]:
         """A pod without address for each workload that has none in the snapshot."""

@@ -223,6 +223,29 @@ class Fields:
         return values
 
 
+METADATA_FIELDS = frozenset(
+    [
+        "annotations",
+        "clusterName",
+        "creationTimestamp",
+        "deletionGracePeriodSeconds",
+        "deletionTimestamp",
+        "finalizers",
+        "generateName",
+        "generation",
+        "labels",
+        "managedFields",
+        "name",
+        "namespace",
+        "ownerReferences",
+        "resourceVersion",
+        "selfLink",
+        "uid",
+    ]
+)
+"""`ObjectMeta` of every version: a misspelt `namespace` would mean another namespace."""
+
+
 @dataclass(frozen=True, slots=True)
 class Metadata:
     """Name and namespace of a namespaced object."""
@@ -240,6 +263,7 @@ def metadata(fields: Fields, value: object, path: Path) -> Metadata:
     if not isinstance(value, dict):
         fields.problems.error(path / "name", "Required value: name or generateName is required")
         return Metadata("default", "")
+    fields.mapping(value, path, METADATA_FIELDS)
     name = fields.text(value.get("name"), path / "name")
     if not name:
         fields.problems.error(path / "name", "Required value: name or generateName is required")
