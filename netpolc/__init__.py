@@ -1,10 +1,10 @@
 """netpolc compiles Kubernetes NetworkPolicy to nftables rulesets and answers questions about it.
 
-    snapshot = netpolc.load(["cluster/"])            # manifests -> snapshot; InputError with
-    file:line:column program = netpolc.compile(snapshot)              # snapshot -> identities,
-    networks, ports print(program.ruleset(node="node-a").text())     # what that node loads flow =
-    netpolc.Flow("10.64.0.7", "10.64.1.9", "TCP", 8080) print(netpolc.evaluate(program,
-    flow).allowed)
+    snapshot = netpolc.load(["cluster/"])          # manifests -> snapshot, or InputError
+    program = netpolc.compile(snapshot)            # snapshot -> identities, networks, ports
+    print(program.ruleset("node-a").text())        # what that node loads
+    flow = netpolc.Flow("10.64.0.7", "10.64.1.9", "TCP", 8080)
+    print(netpolc.evaluate(program, flow).allowed)
 
 Everything that is not in `__all__` is private.
 """

@@ -129,9 +129,7 @@ def _is_core(document: Document) -> bool:
 
 
 def _ignore(document: Document, ignored: Counter[str], report: ObjectProblems) -> None:
-    """Count a kind that is not read; say so aloud when it is a policy, an error when it is
-    misspelt.
-    """
+    """Count a kind that is not read; warn if it is a policy, refuse a misspelt NetworkPolicy."""
     group = document.api_version.rpartition("/")[0]
     ignored[f"{document.api_version} {document.kind}"] += 1
     if document.kind == "NetworkPolicy" and "." not in group.removesuffix(".k8s.io"):

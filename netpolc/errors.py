@@ -114,9 +114,7 @@ class Problems:
 
 
 class ObjectProblems:
-    """Problems of one object: knows how to turn a field path into `file:line:column`, but only on
-    demand.
-    """
+    """Problems of one object; a field path becomes `file:line:column` only when there is one."""
 
     def __init__(
         self, problems: Problems, place: Callable[[Sequence[str | int], bool], str]

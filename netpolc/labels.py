@@ -45,9 +45,7 @@ class LabelIndex:
         return members
 
     def _carriers(self, requirement: Requirement) -> Members:
-        """Members with the key and, for In and NotIn, one of the values (an absent key matches
-        NotIn).
-        """
+        """Members with the key and, for In and NotIn, one of the values."""
         match requirement.operator:
             case Operator.IN | Operator.NOT_IN:
                 found = [

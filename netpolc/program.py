@@ -79,9 +79,7 @@ class TierRules:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Combination:
-    """What judges the traffic of its subjects in one direction: the tiers that say anything, in
-    order.
-    """
+    """What judges its subjects in one direction: the tiers that say anything, in order."""
 
     direction: Direction
     subjects: frozenset[int]

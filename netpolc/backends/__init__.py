@@ -1,3 +1,1 @@
-"""Backends: each reads a Program and emits its form. Adding one is one folder and one line in
-`compiler.py`.
-"""
+"""Backends: each reads a Program and emits its form; one folder each."""

@@ -59,9 +59,7 @@ def apply(
 
 
 def local_node(program: Program, node: str | None, all_pods: bool) -> str | None:
-    """The node to compile for: the one asked for, the one named like this host, or None for every
-    pod.
-    """
+    """The node to compile for: the one asked for, this host, or None for every pod."""
     if all_pods:
         if node is not None:
             raise UsageError("--all-pods and --node exclude each other")

@@ -1,6 +1,4 @@
-"""Writes files so that a reader never meets half of one: into a temporary file beside it, then
-renamed.
-"""
+"""Writes files whole or not at all: into a temporary file beside the target, then renamed."""
 
 from __future__ import annotations
 

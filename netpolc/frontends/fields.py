@@ -106,9 +106,7 @@ def label_value_problems(value: str) -> Iterator[str]:
 
 @dataclass(frozen=True, slots=True)
 class Fields:
-    """Typed access to the fields of one object; unknown fields are problems, warnings if not
-    strict.
-    """
+    """Typed access to the fields of one object; if not strict, unknown fields are warnings."""
 
     problems: ObjectProblems
     strict: bool
@@ -154,9 +152,7 @@ class Fields:
         )
 
     def selector(self, value: object, path: Path) -> Selector:
-        """A `LabelSelector`; missing, null and empty select everything (callers know what null
-        means).
-        """
+        """A `LabelSelector`; missing, null and empty select everything."""
         if value is None:
             return SELECT_ALL
         selector = self.mapping(value, path, ("matchLabels", "matchExpressions"))

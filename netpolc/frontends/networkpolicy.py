@@ -65,9 +65,7 @@ def lower(document: Document, problems: ObjectProblems, strict: bool) -> Policy 
 
 
 def _isolates(fields: Fields, spec: dict[str, Any], path: Path) -> frozenset[Direction]:
-    """`policyTypes`, or its default: Ingress, and Egress only if there is an egress rule
-    (v1/defaults.go).
-    """
+    """`policyTypes`, or Ingress, and Egress only if there is an egress rule (v1/defaults.go)."""
     path = path / "policyTypes"
     types = fields.sequence(spec.get("policyTypes"), path)
     if not types:

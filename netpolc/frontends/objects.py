@@ -166,9 +166,7 @@ def decode(document: Document, model: type[T], problems: ObjectProblems) -> T | 
 
 
 def _path(document: Document, pointer: str, text: str) -> Path:
-    """msgspec's `$.metadata.labels[...]` as a field path; the entry meant is the first of a wrong
-    type.
-    """
+    """msgspec's `$.metadata.labels[...]` as a path; the entry meant is the first mistyped one."""
     value: Any = document.typed(dict)
     path = ROOT
     for name, index in _STEP.findall(pointer):

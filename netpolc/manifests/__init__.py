@@ -97,9 +97,7 @@ class Document:
         return msgspec.convert(self.content, model)
 
     def fields(self, problems: ObjectProblems, strict: bool) -> dict[str, Any]:
-        """The object as plain Python values; duplicate fields are reported (warnings unless
-        strict).
-        """
+        """The object as plain values; duplicate fields are reported, as warnings unless strict."""
         content, duplicates = self.content, self.duplicates
         if isinstance(content, msgspec.Raw):
             content, duplicates = json_format.strict_object(bytes(content))

@@ -213,9 +213,7 @@ class _Layout:
     def _admit_peers(
         self, peers: _Peers, ports: tuple[nft.Match, ...], copies: int
     ) -> Iterator[nft.Rule]:
-        """Rules that admit some peers, behind a comparison of ports; `copies` is how often they
-        occur.
-        """
+        """Rules that admit peers behind a comparison of ports; `copies` is how often they occur."""
         admit = (self._builder.admit(self._direction),)
         if peers.anybody:
             yield nft.Rule(ports, admit, naming(peers.anybody))

@@ -73,9 +73,7 @@ class Drops:
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """A table of netpolc's in the kernel; `since` is empty when it was not loaded by `netpolc
-    apply`.
-    """
+    """A table of netpolc's in the kernel; `since` is empty if `netpolc apply` did not load it."""
 
     table: str
     digest: str
@@ -113,9 +111,7 @@ class Kernel:
             self._nft.set_dry_run(False)
 
     def delete(self, table: str) -> bool:
-        """Delete netpolc's table; False when there is none. A table that is not netpolc's is
-        refused.
-        """
+        """Delete netpolc's table; False when there is none. Another's is refused."""
         with lock():
             if self.loaded(table) is None:
                 return False

@@ -74,8 +74,6 @@ class Options:
 
 
 def check_table(name: str) -> None:
-    """`UsageError` unless the name is `netpolc` or `netpolc_…`: no keyword of nft, no other's
-    table.
-    """
+    """`UsageError` unless it is `netpolc` or `netpolc_…`: no keyword, no other's table."""
     if not _TABLE.fullmatch(name):
         raise UsageError(f"table {name!r} is not `netpolc` or `netpolc_` and a-z, 0-9, _")
