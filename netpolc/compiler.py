@@ -128,9 +128,20 @@ def _is_core(document: Document) -> bool:
     )
 
 
+_KINDS_BY_LETTERS = {
+    form: kind
+    for kind in (*KINDS, "NetworkPolicy")
+    for form in (kind.lower(), f"{kind.lower()}s", f"{kind.lower().removesuffix('y')}ies")
+}
+
+
 def _ignore(document: Document, ignored: Counter[str], report: ObjectProblems) -> None:
     """Count a kind that is not read; warn if it is a policy, refuse a misspelt NetworkPolicy."""
     group = document.api_version.rpartition("/")[0]
+    meant = _KINDS_BY_LETTERS.get(document.kind.lower())
+    if meant is not None and meant != document.kind:
+        report.error(ROOT / "kind", f"{document.kind} is not a kind; {meant} is")
+        return
     ignored[f"{document.api_version} {document.kind}"] += 1
     if document.kind == "NetworkPolicy" and "." not in group.removesuffix(".k8s.io"):
         text = "a NetworkPolicy is networking.k8s.io/v1 or extensions/v1beta1"

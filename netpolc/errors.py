@@ -61,7 +61,14 @@ class Diagnostic:
     def __str__(self) -> str:
         mark = "" if self.severity is Severity.ERROR else f"{self.severity}: "
         field = f"{self.path}: " if self.path else ""
-        return f"{self.place}: {mark}{field}{self.message}"
+        return printable(f"{self.place}: {mark}{field}{self.message}")
+
+
+def printable(text: str) -> str:
+    """The text with every character escaped that could forge a line or steer a terminal."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 class NetpolcError(Exception):

@@ -5,6 +5,7 @@ findings, 2 bad input or usage, 3 the kernel or the system said no.
 from __future__ import annotations
 
 import gc
+from errno import EPIPE
 
 import click
 
@@ -13,7 +14,7 @@ from netpolc.cli.apply import apply
 from netpolc.cli.compile import compile_
 from netpolc.cli.delete import delete
 from netpolc.cli.status import status
-from netpolc.errors import InputError, NetpolcError, Severity
+from netpolc.errors import InputError, NetpolcError, Severity, SystemRefusal
 
 
 class _Group(click.Group):
@@ -30,6 +31,11 @@ class _Group(click.Group):
         except NetpolcError as error:
             click.echo(f"netpolc: {error}", err=True)
             ctx.exit(error.exit_code)
+        except OSError as error:
+            if error.errno == EPIPE:
+                raise  # the reader left: click ends quietly
+            click.echo(f"netpolc: {error.strerror or error}", err=True)
+            ctx.exit(SystemRefusal.exit_code)
 
 
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})

@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import tempfile
 from collections.abc import Callable, Sequence
+from errno import EISDIR
 from pathlib import Path
 
 import click
@@ -34,6 +35,9 @@ def write_all(names: Sequence[str], folder: str, make: Callable[[str], str], suf
     root = Path(folder)
     try:
         root.mkdir(parents=True, exist_ok=True)
+        for name in names:
+            if (root / f"{name}{suffix}").is_dir():  # could not be replaced: find out before any is
+                raise IsADirectoryError(EISDIR, os.strerror(EISDIR))
         with tempfile.TemporaryDirectory(dir=root, prefix=".netpolc-") as scratch:
             for name in _parallel(names, _Writer(make, Path(scratch), suffix)):
                 (Path(scratch) / f"{name}{suffix}").replace(root / f"{name}{suffix}")

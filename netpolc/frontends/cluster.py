@@ -261,11 +261,13 @@ class ClusterBuilder:
     def _check_addresses(self, nodes: Mapping[str, Node]) -> None:
         """Addresses of pods must be theirs alone; hostNetwork pods share those of their node."""
         owner = {
-            address: f"node {node.name}" for node in nodes.values() for address in node.addresses
+            address: f"hostNetwork pod {pod.key}"
+            for pod in self._pods
+            if pod.host_network
+            for address in pod.addresses
         }
-        for pod in self._pods:
-            if pod.host_network:
-                owner.update(dict.fromkeys(pod.addresses, f"hostNetwork pod {pod.key}"))
+        for node in nodes.values():
+            owner.update(dict.fromkeys(node.addresses, f"node {node.name}"))
         pods: dict[int, Pod] = {}
         for pod in self._pods:
             if pod.host_network:

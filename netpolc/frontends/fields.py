@@ -50,7 +50,7 @@ _JSON_TYPES = {dict: "object", list: "array", str: "string", bool: "boolean", in
 def quoted(value: object) -> str:
     """A value as it stands in a message: strings in double quotes, escaped, never a raw newline."""
     text = json.dumps(value, default=str)
-    return text if len(text) <= 200 else text[:197] + "..."
+    return text if len(text) <= 200 else f"{text[:197]}..."
 
 
 def invalid(value: object, detail: str) -> str:
@@ -116,7 +116,9 @@ class Fields:
         if not isinstance(value, dict):
             self.mistyped(value, path, "object")
             return None
-        for name in value.keys() - known:
+        for name in value:
+            if name in known:
+                continue
             report = self.problems.error if self.strict else self.problems.warning
             report(path / name, f'unknown field "{path / name}"', at_key=True)
         return value

@@ -45,9 +45,10 @@ def lower(document: Document, problems: ObjectProblems, strict: bool) -> Policy 
     """The policy of a manifest; None when it has errors, which are then in `problems`."""
     fields = Fields(problems, strict)
     body = fields.mapping(document.fields(problems, strict), ROOT, OBJECT_FIELDS) or {}
+    given = body.get("spec")
     named = metadata(fields, body.get("metadata"), ROOT / "metadata")
     path = ROOT / "spec"
-    spec = fields.mapping(body.get("spec") or {}, path, _SPEC_FIELDS) or {}
+    spec = fields.mapping({} if given is None else given, path, _SPEC_FIELDS) or {}
     subject = PodPeer(
         named.namespace, fields.selector(spec.get("podSelector"), path / "podSelector")
     )

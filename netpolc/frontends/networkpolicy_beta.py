@@ -27,9 +27,10 @@ def lower(document: Document, problems: ObjectProblems, strict: bool) -> Policy 
     """A policy that admits and does not isolate; None when it has errors."""
     fields = Fields(problems, strict)
     body = fields.mapping(document.fields(problems, strict), ROOT, OBJECT_FIELDS) or {}
+    given = body.get("spec")
     named = metadata(fields, body.get("metadata"), ROOT / "metadata")
     path = ROOT / "spec"
-    spec = fields.mapping(body.get("spec") or {}, path, ("podSelector", "ingress")) or {}
+    spec = fields.mapping({} if given is None else given, path, ("podSelector", "ingress")) or {}
     subject = PodPeer(
         named.namespace, fields.selector(spec.get("podSelector"), path / "podSelector")
     )

@@ -10,7 +10,6 @@ Lines and columns are looked up again from the file when a message needs them, n
 
 from __future__ import annotations
 
-import io
 import os
 import stat
 import sys
@@ -62,8 +61,8 @@ class ManifestSource:
         lookup = _json_lookup if self.is_json else _yaml_lookup
         try:
             line, column = lookup(self.file)(self.document, (*self.at, *elements), at_key)
-        except (OSError, SyntaxProblem):
-            return self.file.name  # changed or deleted since it was read: the name is all there is
+        except (OSError, SyntaxProblem, RecursionError):
+            return self.file.name  # changed since it was read, or broken beyond this point
         return f"{self.file.name}:{line}:{column}"
 
 
@@ -100,7 +99,14 @@ class Document:
         """The object as plain values; duplicate fields are reported, as warnings unless strict."""
         content, duplicates = self.content, self.duplicates
         if isinstance(content, msgspec.Raw):
-            content, duplicates = json_format.strict_object(bytes(content))
+            try:
+                content, duplicates = json_format.strict_object(bytes(content))
+            except RecursionError:
+                problems.error(ROOT, "nested too deeply")
+                return {}
+            except ValueError as error:  # what msgspec reads and no API field can hold
+                problems.error(ROOT, str(error))
+                return {}
         report = problems.error if strict else problems.warning
         for elements in duplicates:
             path: Path = ROOT
@@ -138,49 +144,61 @@ def _files(paths: Iterable[str | os.PathLike[str]], problems: Problems) -> Itera
             yield File("<stdin>", sys.stdin.buffer.read(MAX_BYTES))
             continue
         try:
-            mode = os.stat(path).st_mode
+            if os.path.isdir(path):
+                found = sorted(_below(path, problems))
+                if not found:
+                    problems.add(path, "", "holds no .yaml, .yml or .json file")
+                yield from map(File, found)
+            elif stat.S_ISREG(os.stat(path).st_mode):
+                yield File(path)
+            else:  # a pipe, as in `netpolc compile <(kustomize build .)`: it is read only once
+                yield File(path, File(path).read())
         except (OSError, ValueError) as error:
             problems.add(path, "", _reason(error))
-            continue
-        if stat.S_ISDIR(mode):
-            found = sorted(_below(path))
-            if not found:
-                problems.add(path, "", "holds no .yaml, .yml or .json file")
-            yield from map(File, found)
-        elif stat.S_ISREG(mode):
-            yield File(path)
-        else:  # a pipe, as in `netpolc compile <(kustomize build .)`: it can be read only once
-            try:
-                yield File(path, File(path).read())
-            except OSError as error:
-                problems.add(path, "", _reason(error))
 
 
 def _reason(error: OSError | ValueError) -> str:
     return (error.strerror or str(error)) if isinstance(error, OSError) else str(error)
 
 
-def _below(folder: str) -> Iterator[str]:
-    for where, folders, files in os.walk(folder):
+def _below(folder: str, problems: Problems) -> Iterator[str]:
+    """Manifests in a folder; what cannot be listed or is no file is a problem, never left out."""
+
+    def unreadable(error: OSError) -> None:
+        problems.add(str(error.filename), "", _reason(error))
+
+    for where, folders, files in os.walk(folder, onerror=unreadable):
         folders[:] = [name for name in folders if not name.startswith(".")]
         for name in files:
-            if not name.startswith(".") and FilePath(name).suffix.lower() in SUFFIXES:
-                yield os.path.join(where, name)
+            if name.startswith(".") or FilePath(name).suffix.lower() not in SUFFIXES:
+                continue
+            path = os.path.join(where, name)
+            if os.path.exists(path) and not os.path.isfile(path):
+                problems.add(path, "", "is not a regular file")
+            else:
+                yield path
 
 
 def _documents(file: File, problems: Problems) -> list[Document]:
+    """The objects of one file; a broken text gives none, a broken object hides no other."""
     try:
         data = file.read()
-        start = data[:64].lstrip(b"\xef\xbb\xbf \t\r\n")[:1]
-        if file.name.lower().endswith(".json") or start == b"{":
-            return list(_json_documents(file, data))
+        reader = _Reader(file, data, problems)
+        name = file.name.lower()
+        if name.endswith(".json"):
+            return list(reader.json_documents())
+        if data[:64].lstrip(b"\xef\xbb\xbf \t\r\n")[:1] == b"{":
+            try:
+                return list(reader.json_documents())
+            except SyntaxProblem:
+                if not name.endswith((".yaml", ".yml")):
+                    raise  # else it is YAML in flow style
         if len(data) > MAX_YAML_BYTES:
             size = f"{len(data) / 1e6:.0f} MB"
-            problems.add(
-                file.name, "", f"{size} of YAML is too large; use JSON (kubectl get -o json)"
-            )
+            text = f"{size} of YAML is too large; use JSON (kubectl get -o json)"
+            problems.add(file.name, "", text)
             return []
-        return list(_yaml_documents(file, data))
+        return list(reader.yaml_documents())
     except SyntaxProblem as problem:
         place = f"{file.name}:{problem.line}:{problem.column}" if problem.line else file.name
         problems.add(place, "", problem.message)
@@ -197,74 +215,98 @@ class _Head(msgspec.Struct):
     items: list[msgspec.Raw] | None = None
 
 
-def _json_documents(file: File, data: bytes) -> Iterator[Document]:
-    def objects(raw: bytes | msgspec.Raw, at: Elements, group: _Head | None) -> Iterator[Document]:
-        head = json_format.decode(raw, _Head, data)
-        if head.items is not None and (head.kind or "List").endswith("List"):
-            for number, item in enumerate(head.items):
-                yield from objects(item, (*at, "items", number), head)
+class _Reader:
+    """Splits one file into objects."""
+
+    def __init__(self, file: File, data: bytes, problems: Problems) -> None:
+        self._file, self._data, self._problems = file, data, problems
+
+    def json_documents(self) -> Iterator[Document]:
+        """The object of a JSON text, or the items of a list."""
+        data = json_format.checked(self._data)
+        yield from self._json(msgspec.Raw(data), (), None)
+
+    def _json(self, raw: msgspec.Raw, at: Elements, group: _Head | None) -> Iterator[Document]:
+        source = ManifestSource(self._file, 0, at, is_json=True)
+        try:
+            head = msgspec.json.decode(raw, type=_Head)
+        except msgspec.ValidationError as error:
+            self._no_object(source, str(error))
             return
-        source = ManifestSource(file, 0, at, is_json=True)
-        version, kind = _identity(head.apiVersion, head.kind, group, source)
-        content = raw if isinstance(raw, msgspec.Raw) else msgspec.Raw(raw)
-        yield Document(version, kind, content, (), source)
+        except (msgspec.DecodeError, RecursionError) as error:
+            if not at:
+                raise json_format.broken(bytes(raw), error) from None
+            self._no_object(source, str(error))
+            return
+        if head.items is not None and _is_list(head.kind):
+            for number, item in enumerate(head.items):
+                yield from self._json(item, (*at, "items", number), head)
+            return
+        identity = self._identity(head, group, source)
+        if identity is not None:
+            yield Document(*identity, raw, (), source)
 
-    yield from objects(json_format.checked(data), (), None)
+    def yaml_documents(self) -> Iterator[Document]:
+        """The objects of all documents; empty documents are passed over."""
+        for number, value, duplicates in yaml_format.documents(self._data):
+            if value is not None:
+                yield from self._yaml(number, value, duplicates, (), None)
 
-
-def _yaml_documents(file: File, data: bytes) -> Iterator[Document]:
-    def objects(
-        number: int, value: object, duplicates: list[Elements], at: Elements, group: _Head | None
+    def _yaml(
+        self,
+        number: int,
+        value: object,
+        duplicates: list[Elements],
+        at: Elements,
+        group: _Head | None,
     ) -> Iterator[Document]:
-        source = ManifestSource(file, number, at, is_json=False)
+        source = ManifestSource(self._file, number, at, is_json=False)
         if not isinstance(value, dict):
-            raise SyntaxProblem(*_position(source), "expected a Kubernetes object")
+            self._no_object(source, "expected a map")
+            return
         head = _Head(_text(value.get("apiVersion")), _text(value.get("kind")))
         items = value.get("items")
-        if isinstance(items, list) and (head.kind or "List").endswith("List"):
+        if items is not None and _is_list(head.kind):
+            if not isinstance(items, list):
+                self._no_object(source, "items are no list")
+                return
             for index, item in enumerate(items):
                 below = [path[2:] for path in duplicates if path[:2] == ("items", index)]
-                yield from objects(number, item, below, (*at, "items", index), head)
+                yield from self._yaml(number, item, below, (*at, "items", index), head)
             return
-        version, kind = _identity(head.apiVersion, head.kind, group, source)
-        yield Document(version, kind, value, tuple(duplicates), source)
+        identity = self._identity(head, group, source)
+        if identity is not None:
+            yield Document(*identity, value, tuple(duplicates), source)
 
-    for number, value, duplicates in yaml_format.documents(data):
-        if value is not None:
-            yield from objects(number, value, duplicates, (), None)
+    def _identity(
+        self, head: _Head, group: _Head | None, source: ManifestSource
+    ) -> tuple[str, str] | None:
+        """`apiVersion` and `kind`; items of a PodList and its like may leave both to the list."""
+        version, kind = head.apiVersion, head.kind
+        if group is not None and group.kind not in (None, "List"):
+            kind = kind or (group.kind or "").removesuffix("List")
+            version = version or group.apiVersion
+        if version and kind:
+            return version, kind
+        missing = listing(
+            name for name, value in (("apiVersion", version), ("kind", kind)) if not value
+        )
+        self._no_object(source, f"{missing} missing")
+        return None
+
+    def _no_object(self, source: ManifestSource, reason: str) -> None:
+        self._problems.add(source.place(), "", f"not a Kubernetes object: {reason}")
+
+
+def _is_list(kind: str | None) -> bool:
+    return (kind or "List").endswith("List")
 
 
 def _text(value: object) -> str | None:
     return value if isinstance(value, str) else None
 
 
-def _position(source: ManifestSource) -> tuple[int, int]:
-    lookup = _json_lookup if source.is_json else _yaml_lookup
-    return lookup(source.file)(source.document, source.at, False)
-
-
-def _identity(
-    version: str | None, kind: str | None, group: _Head | None, source: ManifestSource
-) -> tuple[str, str]:
-    """`apiVersion` and `kind`; items of a PodList and its like may leave both to the list."""
-    if group is not None and group.kind not in (None, "List"):
-        kind = kind or (group.kind or "").removesuffix("List")
-        version = version or group.apiVersion
-    missing = [name for name, value in (("apiVersion", version), ("kind", kind)) if not value]
-    if missing or version is None or kind is None:
-        raise SyntaxProblem(
-            *_position(source), f"not a Kubernetes object: {listing(missing)} missing"
-        )
-    return version, kind
-
-
-def objects_file(objects: Iterable[object]) -> File:
-    """Parsed manifests (dicts) as a file of their own, so that everything reads one way."""
-    buffer = io.BytesIO()
-    buffer.write(msgspec.json.encode({"apiVersion": "v1", "kind": "List", "items": list(objects)}))
-    return File("<objects>", buffer.getvalue())
-
-
 def read_objects(objects: Iterable[object], problems: Problems) -> list[Document]:
-    """The same for manifests that are already parsed."""
-    return _documents(objects_file(objects), problems)
+    """The same for manifests that are already parsed (dicts), read as one JSON list."""
+    content = {"apiVersion": "v1", "kind": "List", "items": list(objects)}
+    return _documents(File("<objects>.json", msgspec.json.encode(content)), problems)

@@ -9,13 +9,11 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
-from typing import Any, TypeVar
+from typing import Any
 
-import msgspec
+from netpolc.manifests.syntax import Elements, Lines, SyntaxProblem, decoded
 
-from netpolc.manifests.syntax import Elements, SyntaxProblem, decoded, position
-
-T = TypeVar("T")
+_BYTE = re.compile(r" \(byte (\d+)\)")
 _SPACE = re.compile(r"[ \t\r\n]*")
 _BOM = b"\xef\xbb\xbf"
 
@@ -27,30 +25,30 @@ def checked(data: bytes) -> bytes:
     return data.removeprefix(_BOM)
 
 
-def decode(raw: bytes | msgspec.Raw, model: type[T], whole: bytes) -> T:
-    """One object as `model`; `whole` is the file, searched only when `raw` is broken."""
+def broken(data: bytes, error: Exception) -> SyntaxProblem:
+    """Where a text that msgspec refused is broken, in the words of the standard library."""
     try:
-        return msgspec.json.decode(raw, type=model)
-    except msgspec.ValidationError as error:
-        raise SyntaxProblem(0, 0, f"not a Kubernetes object: {error}") from None
-    except (msgspec.DecodeError, RecursionError) as error:
-        raise _broken(whole, str(error)) from None
-
-
-def _broken(whole: bytes, reason: str) -> SyntaxProblem:
-    try:
-        json.loads(whole)
-    except json.JSONDecodeError as error:
-        return SyntaxProblem(error.lineno, error.colno, f"broken JSON: {error.msg}")
+        json.loads(data)
+    except json.JSONDecodeError as found:
+        return SyntaxProblem(found.lineno, found.colno, f"broken JSON: {found.msg}")
     except RecursionError:
         return SyntaxProblem(0, 0, "nested too deeply")
-    return SyntaxProblem(0, 0, f"broken JSON: {reason}")
+    byte = _BYTE.search(str(error))  # NaN and the like, which the standard library reads
+    before = data[: int(byte.group(1))] if byte else b""
+    line, column = Lines(before.decode("utf-8", "replace")).position(None)
+    return SyntaxProblem(line, column, f"broken JSON: {_BYTE.sub('', str(error))}")
 
 
 class _Repeated(dict[str, Any]):
     """An object in which keys stand twice."""
 
     repeated: tuple[str, ...] = ()
+
+
+def _integer(text: str) -> int:
+    if len(text) > 20:
+        raise ValueError(f"a number of {len(text)} digits fits no field")
+    return int(text)
 
 
 def strict_object(raw: bytes) -> tuple[dict[str, Any], tuple[Elements, ...]]:
@@ -68,7 +66,7 @@ def strict_object(raw: bytes) -> tuple[dict[str, Any], tuple[Elements, ...]]:
         marked.repeated = tuple(name for name in fields if names.count(name) > 1)
         return marked
 
-    value = json.loads(raw, object_pairs_hook=members)
+    value = json.loads(raw, object_pairs_hook=members, parse_int=_integer)
     return value, tuple(_repeated(value, ())) if any_repeated else ()
 
 
@@ -88,6 +86,7 @@ class Locator:
 
     def __init__(self, data: bytes) -> None:
         self._text = decoded(data)
+        self._lines = Lines(self._text)
         self._skip = json.JSONDecoder().raw_decode
         self._items: list[int] = []
 
@@ -99,7 +98,7 @@ class Locator:
             if found is None:
                 break
             offset = found
-        return position(self._text, offset)
+        return self._lines.position(offset)
 
     def _space(self, offset: int) -> int:
         match = _SPACE.match(self._text, offset)

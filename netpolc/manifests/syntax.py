@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from bisect import bisect_right
+
 Elements = tuple[str | int, ...]
 
 
@@ -18,12 +21,19 @@ def decoded(data: bytes) -> str:
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        before = data[: error.start]
-        line = before.count(b"\n") + 1
-        column = len(before[before.rfind(b"\n") + 1 :].decode("utf-8", "replace")) + 1
+        line, column = Lines(data[: error.start].decode("utf-8", "replace")).position(None)
         raise SyntaxProblem(line, column, f"not UTF-8: {error.reason}") from None
 
 
-def position(text: str, offset: int) -> tuple[int, int]:
-    """Line and column, from 1, of a character."""
-    return text.count("\n", 0, offset) + 1, offset - text.rfind("\n", 0, offset)
+class Lines:
+    """Where the lines of a text begin."""
+
+    def __init__(self, text: str) -> None:
+        self._starts = [0, *(match.end() for match in re.finditer("\n", text))]
+        self._end = len(text)
+
+    def position(self, offset: int | None) -> tuple[int, int]:
+        """Line and column, from 1, of a character; None is the end of the text."""
+        at = self._end if offset is None else offset
+        line = bisect_right(self._starts, at)
+        return line, at - self._starts[line - 1] + 1

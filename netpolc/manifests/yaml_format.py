@@ -17,7 +17,7 @@ from typing import Any
 import yaml
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
-from netpolc.manifests.syntax import Elements, SyntaxProblem, decoded
+from netpolc.manifests.syntax import Elements, Lines, SyntaxProblem, decoded
 
 MAX_EXPANSION = 10
 """How many times larger aliases may make a document; beyond 100,000 nodes in all."""
@@ -38,6 +38,13 @@ class _Loader(yaml.CSafeLoader):
         super().__init__(text)
         self.duplicate_nodes: set[int] = set()
 
+    def construct_yaml_int(self, node: ScalarNode) -> int:
+        """An integer that some API field could hold."""
+        if len(node.value) > 66:
+            text = f"a number of {len(node.value)} digits fits no field"
+            raise yaml.constructor.ConstructorError(None, None, text, node.start_mark)
+        return int(super().construct_yaml_int(node))
+
     def construct_mapping(self, node: MappingNode, deep: bool = False) -> dict[Any, Any]:
         """A mapping with string keys; the last of equal keys counts, and is noted."""
         seen: set[str] = set()
@@ -55,6 +62,7 @@ class _Loader(yaml.CSafeLoader):
         return super().construct_mapping(node, deep=deep)
 
 
+_Loader.add_constructor("tag:yaml.org,2002:int", _Loader.construct_yaml_int)
 _Loader.yaml_implicit_resolvers = {
     first: [(tag, pattern) for tag, pattern in resolvers if tag not in _BASE60_OR_NO_API_TYPE]
     for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
@@ -92,6 +100,9 @@ def documents(data: bytes) -> Iterator[tuple[int, object, list[Elements]]]:
             number += 1
     except yaml.MarkedYAMLError as error:
         raise _marked(error, text) from None
+    except yaml.reader.ReaderError as error:
+        line, column = Lines(text[: error.position]).position(None)
+        raise SyntaxProblem(line, column, f"broken YAML: {error.reason}") from None
     except yaml.YAMLError as error:
         raise SyntaxProblem(0, 0, f"broken YAML: {' '.join(str(error).split())}") from None
     except RecursionError:
@@ -188,9 +199,12 @@ class Locator:
         """Line and column of the value (or of its key), or of the deepest part that is there."""
         node = mark_node = self._roots[document]
         for element in elements:
-            entries = [entry for entry in _children(node) if entry[0] == element]
+            if isinstance(node, SequenceNode) and isinstance(element, int):
+                entries = [(value, value) for value in node.value[element : element + 1]]
+            else:
+                entries = [entry[1:] for entry in _children(node) if entry[0] == element]
             if not entries:
                 break
-            _, key, node = entries[-1]  # of duplicates the last one counts
+            key, node = entries[-1]  # of duplicates the last one counts
             mark_node = key if at_key else node
         return mark_node.start_mark.line + 1, mark_node.start_mark.column + 1
