@@ -18,8 +18,8 @@ from functools import cached_property
 from netpolc.backends import ir, nft
 from netpolc.cluster import Cluster, Namespace, Snapshot
 from netpolc.errors import ROOT, ObjectProblems, Problems, Severity
-from netpolc.frontends import FRONTENDS, Semantics, networkpolicy_beta
-from netpolc.frontends.cluster import KINDS, ClusterBuilder
+from netpolc.frontends import FRONTENDS, Semantics, networkpolicy_beta, unread
+from netpolc.frontends.cluster import GROUPS, ClusterBuilder
 from netpolc.ir import Policy
 from netpolc.manifests import Document, ManifestSource, read, read_objects
 from netpolc.passes.arrange import arrange
@@ -95,10 +95,11 @@ def _snapshot(
             if policy is not None:
                 policies.append(policy)
                 name = policy.origin.namespace, policy.origin.name
-        elif document.kind in KINDS and _is_core(document):
+        elif document.group in GROUPS.get(document.kind, ()):
             name = builder.add(document)
         else:
-            _ignore(document, ignored, report)
+            ignored[f"{document.api_version} {document.kind}"] += 1
+            unread.check(document, report)
         if name is not None:
             first = places.setdefault((document.kind, *name), document.source)
             if first is not document.source:
@@ -120,35 +121,6 @@ def _warn_of_emptiness(cluster: Cluster, policies: list[Policy], problems: Probl
     if missing:
         text = f"holds no {missing}: nothing is isolated"
         problems.add("snapshot", "", text, Severity.WARNING)
-
-
-def _is_core(document: Document) -> bool:
-    return document.api_version in ("v1", "apps/v1", "batch/v1", "extensions/v1beta1") or (
-        document.api_version.startswith(("apps/v1beta", "batch/v1beta", "batch/v2alpha"))
-    )
-
-
-_KINDS_BY_LETTERS = {
-    form: kind
-    for kind in (*KINDS, "NetworkPolicy")
-    for form in (kind.lower(), f"{kind.lower()}s", f"{kind.lower().removesuffix('y')}ies")
-}
-
-
-def _ignore(document: Document, ignored: Counter[str], report: ObjectProblems) -> None:
-    """Count a kind that is not read; warn if it is a policy, refuse a misspelt NetworkPolicy."""
-    group = document.api_version.rpartition("/")[0]
-    meant = _KINDS_BY_LETTERS.get(document.kind.lower())
-    if meant is not None and meant != document.kind:
-        report.error(ROOT / "kind", f"{document.kind} is not a kind; {meant} is")
-        return
-    ignored[f"{document.api_version} {document.kind}"] += 1
-    if document.kind == "NetworkPolicy" and "." not in group.removesuffix(".k8s.io"):
-        text = "a NetworkPolicy is networking.k8s.io/v1 or extensions/v1beta1"
-        report.error(ROOT / "apiVersion", f"{document.api_version}: {text}")
-    elif document.kind.endswith("NetworkPolicy"):
-        text = "is not read: what it says is not enforced"
-        report.warning(ROOT / "kind", f"{document.api_version} {document.kind} {text}")
 
 
 def _isolations(

@@ -16,6 +16,7 @@ from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import IntEnum
+from ipaddress import IPv6Address
 from socket import AF_INET, AF_INET6, inet_ntop, inet_pton
 
 Span = tuple[int, int]
@@ -65,7 +66,10 @@ def format_address(address: int) -> str:
     """The canonical text of an address (RFC 5952 for IPv6)."""
     if address < IPV6:
         return f"{address >> 24}.{address >> 16 & 255}.{address >> 8 & 255}.{address & 255}"
-    return inet_ntop(AF_INET6, (address - IPV6).to_bytes(16, "big"))
+    value = address - IPV6
+    if value >> 32 == 0:  # where C libraries differ: some write the last 32 bits as IPv4
+        return str(IPv6Address(value))
+    return inet_ntop(AF_INET6, value.to_bytes(16, "big"))
 
 
 def _sloppy(text: str) -> int | None:

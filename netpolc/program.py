@@ -10,14 +10,13 @@ policies in a direction share one `Combination`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
 
 from netpolc.cluster import Cluster, ContainerPorts, Pod
 from netpolc.ir import ANY, Action, Any_, Direction, Origin, Tier
-from netpolc.nets import NOTHING, PORTS, Protocol, Ranges
+from netpolc.nets import PORTS, Protocol, Ranges
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -171,13 +170,3 @@ def _canonical_ports(ranges: Ranges) -> bool:
 def _require(condition: bool, invariant: str) -> None:
     if not condition:
         raise InvariantError(invariant)
-
-
-def union_of(ranges: Iterable[Ranges | Any_]) -> Ranges | Any_:
-    """The union of several sets of which any may be everything."""
-    total = NOTHING
-    for part in ranges:
-        if part is ANY:
-            return ANY
-        total |= part
-    return total

@@ -99,9 +99,7 @@ def program_of(
     elif snapshot.ignored:
         count = sum(snapshot.ignored.values())
         objects = "object" if count == 1 else "objects"
-        click.echo(
-            f"ignored {count} {objects} of kinds that hold no policy (-v names them)", err=True
-        )
+        click.echo(f"ignored {count} {objects} of other kinds (-v names them)", err=True)
     return snapshot, compile(snapshot)
 
 

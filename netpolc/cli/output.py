@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import shutil
 import tempfile
 from collections.abc import Callable, Sequence
 from errno import EISDIR
@@ -19,7 +20,7 @@ def write(text: str, target: str | None) -> None:
     if target is None or target == "-":
         click.echo(text, nl=False)
         return
-    path = Path(target)
+    path = Path(os.path.realpath(target))  # of a link the target is replaced, not the link
     try:
         if path.exists() and not path.is_file():  # a pipe or a device cannot be replaced
             path.write_text(text)
@@ -81,6 +82,8 @@ def _temporary(text: str, path: Path) -> Path:
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         temporary.write_text(text)
+        if path.exists():
+            shutil.copymode(path, temporary)
     except OSError:
         temporary.unlink(missing_ok=True)
         raise

@@ -38,16 +38,19 @@ from netpolc.ir import Origin
 from netpolc.manifests import Document
 from netpolc.nets import Protocol, format_address, parse_address
 
-WORKLOADS = {
-    "Deployment",
-    "StatefulSet",
-    "DaemonSet",
-    "ReplicaSet",
-    "ReplicationController",
-    "Job",
-    "CronJob",
+GROUPS = {
+    "Namespace": ("",),
+    "Node": ("",),
+    "Pod": ("",),
+    "ReplicationController": ("",),
+    "Deployment": ("apps", "extensions"),
+    "ReplicaSet": ("apps", "extensions"),
+    "DaemonSet": ("apps", "extensions"),
+    "StatefulSet": ("apps",),
+    "Job": ("batch", "extensions"),
+    "CronJob": ("batch",),
 }
-KINDS = WORKLOADS | {"Namespace", "Node", "Pod"}
+"""The kinds that are read, and the API groups they have been in; the core is empty."""
 _LABELS = ROOT / "metadata" / "labels"
 _NAME = ROOT / "metadata" / "name"
 _NAMESPACE = ROOT / "metadata" / "namespace"
@@ -151,6 +154,8 @@ class ClusterBuilder:
             return None
         name = (found.metadata.name if found.metadata else None) or ""
         self._report(dns_label_problems(name), name, _NAME, problems)
+        if not name:
+            return None
         own = found.metadata.labels if found.metadata else None
         labels = self._labels(own, _LABELS, problems)
         origin = Origin("Namespace", "", name, (), document.source)

@@ -44,7 +44,10 @@ _NUMBERS = "must be between 1 and 65535, inclusive"
 def lower(document: Document, problems: ObjectProblems, strict: bool) -> Policy | None:
     """The policy of a manifest; None when it has errors, which are then in `problems`."""
     fields = Fields(problems, strict)
-    body = fields.mapping(document.fields(problems, strict), ROOT, OBJECT_FIELDS) or {}
+    body = document.fields(problems, strict)
+    if body is None:
+        return None
+    fields.mapping(body, ROOT, OBJECT_FIELDS)
     given = body.get("spec")
     named = metadata(fields, body.get("metadata"), ROOT / "metadata")
     path = ROOT / "spec"

@@ -26,7 +26,10 @@ MISSPELT = "net.beta.kubernetes.io/networkpolicy"
 def lower(document: Document, problems: ObjectProblems, strict: bool) -> Policy | None:
     """A policy that admits and does not isolate; None when it has errors."""
     fields = Fields(problems, strict)
-    body = fields.mapping(document.fields(problems, strict), ROOT, OBJECT_FIELDS) or {}
+    body = document.fields(problems, strict)
+    if body is None:
+        return None
+    fields.mapping(body, ROOT, OBJECT_FIELDS)
     given = body.get("spec")
     named = metadata(fields, body.get("metadata"), ROOT / "metadata")
     path = ROOT / "spec"

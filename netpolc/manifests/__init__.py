@@ -89,24 +89,32 @@ class Document:
     duplicates: tuple[Elements, ...]
     source: ManifestSource
 
+    @property
+    def group(self) -> str:
+        """The API group; empty for the core."""
+        return self.api_version.rpartition("/")[0]
+
     def typed(self, model: type[T]) -> T:
         """The object as a `msgspec.Struct`; fields the model lacks are skipped unread."""
         if isinstance(self.content, msgspec.Raw):
             return msgspec.json.decode(self.content, type=model)
         return msgspec.convert(self.content, model)
 
-    def fields(self, problems: ObjectProblems, strict: bool) -> dict[str, Any]:
-        """The object as plain values; duplicate fields are reported, as warnings unless strict."""
+    def fields(self, problems: ObjectProblems, strict: bool) -> dict[str, Any] | None:
+        """The object as plain values, None if it cannot be had; duplicate fields are reported.
+
+        Those are warnings unless `strict`.
+        """
         content, duplicates = self.content, self.duplicates
         if isinstance(content, msgspec.Raw):
             try:
                 content, duplicates = json_format.strict_object(bytes(content))
             except RecursionError:
                 problems.error(ROOT, "nested too deeply")
-                return {}
+                return None
             except ValueError as error:  # what msgspec reads and no API field can hold
                 problems.error(ROOT, str(error))
-                return {}
+                return None
         report = problems.error if strict else problems.warning
         for elements in duplicates:
             path: Path = ROOT
@@ -309,4 +317,4 @@ def _text(value: object) -> str | None:
 def read_objects(objects: Iterable[object], problems: Problems) -> list[Document]:
     """The same for manifests that are already parsed (dicts), read as one JSON list."""
     content = {"apiVersion": "v1", "kind": "List", "items": list(objects)}
-    return _documents(File("<objects>.json", msgspec.json.encode(content)), problems)
+    return _documents(File("<objects>", msgspec.json.encode(content)), problems)

@@ -87,8 +87,9 @@ class Locator:
     def __init__(self, data: bytes) -> None:
         self._text = decoded(data)
         self._lines = Lines(self._text)
-        self._skip = json.JSONDecoder().raw_decode
+        self._skip = json.JSONDecoder(parse_int=str).raw_decode  # of any length
         self._items: list[int] = []
+        self._objects: dict[int, dict[str, tuple[int, int]]] = {}
 
     def locate(self, document: int, elements: Elements, at_key: bool) -> tuple[int, int]:
         """Line and column of the value (or of its key), or of the deepest part that is there."""
@@ -128,14 +129,20 @@ class Locator:
         return known[number] if self._text[known[number]] != "]" else None
 
     def _member(self, offset: int, name: str, at_key: bool) -> int | None:
-        at, found = self._space(offset + 1), None
+        known = self._objects.get(offset)
+        if known is None:
+            known = self._objects[offset] = dict(self._members(offset))
+        found = known.get(name)  # of duplicates the last one counts
+        return None if found is None else found[0 if at_key else 1]
+
+    def _members(self, offset: int) -> Iterator[tuple[str, tuple[int, int]]]:
+        """Name, and where name and value begin, of each member of an object."""
+        at = self._space(offset + 1)
         while self._text[at] == '"':
-            key, end = self._skip(self._text, at)
+            name, end = self._skip(self._text, at)
             value = self._space(self._space(end) + 1)
-            if key == name:
-                found = at if at_key else value  # of duplicates the last one counts
+            yield name, (at, value)
             _, end = self._skip(self._text, value)
             at = self._space(end)
             if self._text[at] == ",":
                 at = self._space(at + 1)
-        return found

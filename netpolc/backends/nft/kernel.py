@@ -32,6 +32,8 @@ _INSTALL = (
     "the libnftables Python binding is missing: apt install python3-nftables (Debian, Ubuntu), "
     "dnf install python3-nftables (Fedora), apk add py3-nftables (Alpine)"
 )
+_NO_PERMISSION = "no permission to change nf_tables: root (CAP_NET_ADMIN) is needed"
+_CAP_NET_ADMIN = 12
 _PLACES = ("/usr/lib/python3/dist-packages", "/usr/lib/python3*/site-packages")
 _LOCK = Path("/run/netpolc.lock")
 
@@ -54,6 +56,13 @@ def _binding() -> ModuleType:
                 spec.loader.exec_module(module)
                 return module
     raise SystemRefusal(_INSTALL)
+
+
+def _may_change_networks() -> bool:
+    """Whether this process has CAP_NET_ADMIN; libnftables would print a message of its own."""
+    status = Path("/proc/self/status").read_text()
+    effective = next(line for line in status.splitlines() if line.startswith("CapEff:"))
+    return bool(int(effective.split()[1], 16) >> _CAP_NET_ADMIN & 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +99,8 @@ class Kernel:
     """
 
     def __init__(self) -> None:
+        if not _may_change_networks():
+            raise SystemRefusal(_NO_PERMISSION)
         try:
             self._nft: Any = _binding().Nftables()
         except OSError as error:
@@ -160,7 +171,7 @@ def _loaded(table: str, counters: dict[str, Any]) -> Loaded:
 def _refusal(error: str) -> SystemRefusal:
     lines = [line for line in error.splitlines() if line.strip()]
     if any("Operation not permitted" in line for line in lines):
-        return SystemRefusal("no permission to change nf_tables: root (CAP_NET_ADMIN) is needed")
+        return SystemRefusal(_NO_PERMISSION)
     return SystemRefusal("the kernel refused:\n" + "\n".join(lines[:6]))
 
 

@@ -1,0 +1,74 @@
+"""Runs the command line: inside this process, or as the installed program.
+
+In: arguments as a shell would pass them. Out: an `Outcome` with exit code, standard output and
+standard error. Refused: an exception that reaches the user as a traceback (`AssertionError`).
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from click.testing import CliRunner
+
+from netpolc.cli import main
+
+NOBODY = 65534
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a command did."""
+
+    code: int
+    stdout: str
+    stderr: str
+
+
+def invoke(*arguments: str, stdin: bytes | None = None) -> Outcome:
+    """A command inside this process."""
+    result = CliRunner().invoke(main, list(arguments), input=stdin)
+    unexpected = result.exception
+    if unexpected is not None and not isinstance(unexpected, SystemExit):
+        raise AssertionError(f"a traceback for the user: {unexpected!r}") from unexpected
+    return Outcome(result.exit_code, result.stdout, result.stderr)
+
+
+def program() -> str:
+    """The installed program that belongs to this interpreter."""
+    beside = Path(sys.executable).with_name("netpolc")
+    found = str(beside) if beside.exists() else shutil.which("netpolc")
+    assert found is not None, "netpolc is not installed here"
+    return found
+
+
+def run(
+    *arguments: str,
+    stdin: bytes | None = None,
+    cwd: Path | None = None,
+    environment: Mapping[str, str] | None = None,
+    user: int | None = None,
+    timeout: float = 60,
+) -> Outcome:
+    """A command as a process of its own; `user` drops to an unprivileged one (as root only)."""
+    done = subprocess.run(
+        [program(), *arguments],
+        input=stdin if stdin is not None else b"",
+        capture_output=True,
+        cwd=cwd,
+        env={**os.environ, **(environment or {})},
+        timeout=timeout,
+        check=False,
+        user=user,
+        group=user,
+        extra_groups=[] if user is not None else None,
+    )
+    outcome = Outcome(done.returncode, done.stdout.decode(), done.stderr.decode())
+    assert outcome.code >= 0, f"killed by signal {-outcome.code}"
+    assert "Traceback" not in outcome.stderr, outcome.stderr
+    return outcome

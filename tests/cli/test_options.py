@@ -1,0 +1,156 @@
+"""Options of a ruleset on the command line: what each changes, and what is refused.
+
+In: the three-tier example with every option. Out: the lines of the ruleset that follow from them.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+
+import netpolc
+from netpolc.errors import UsageError
+from tests.cli.invocation import invoke
+from tests.cli.snapshots import EXAMPLE
+
+
+def compiled(*arguments: str) -> str:
+    outcome = invoke("compile", str(EXAMPLE), *arguments)
+    assert (outcome.code, outcome.stderr) == (0, "")
+    return outcome.stdout
+
+
+def test_defaults() -> None:
+    text = compiled()
+    assert "\nchain" not in text
+    assert "\ttype filter hook forward priority -5; policy accept;" in text
+    assert "table inet netpolc {" in text
+    assert "hook=forward priority=-5 deny=drop log=off" in text
+    assert "log prefix" not in text
+    assert "reject" not in text
+    assert "fib saddr" not in text
+
+
+def test_table() -> None:
+    text = compiled("--table", "netpolc_lab_2")
+    assert text.replace("netpolc_lab_2", "netpolc") != text
+    lines = re.findall(r"^(?:delete )?table inet (\S+)", text, re.MULTILINE)
+    assert lines == ["netpolc_lab_2"] * 3
+    commands = json.loads(compiled("--table", "netpolc_lab_2", "--format", "json"))["nftables"]
+    named = [own for one in commands for entry in one.values() for own in entry.items()]
+    tables = {own["name"] if kind == "table" else own["table"] for kind, own in named}
+    assert tables == {"netpolc_lab_2"}
+
+
+def test_hook_and_priority() -> None:
+    text = compiled("--hook", "postrouting")
+    assert "type filter hook postrouting priority 95; policy accept;" in text
+    assert "fib saddr type local accept" in text
+    assert "priority 99;" in compiled("--hook", "postrouting", "--priority", "99")
+    assert "priority -300;" in compiled("--priority", "-300")
+    assert "priority 100;" in compiled("--priority", "100")
+
+
+def test_deny() -> None:
+    text = compiled("--deny", "reject")
+    assert re.search(r"meta l4proto tcp counter name \S+ reject with tcp reset", text)
+    assert re.search(r"counter name \S+ reject with icmpx admin-prohibited", text)
+    assert " drop comment" not in text
+
+
+@pytest.mark.parametrize(
+    ("given", "rate"),
+    [
+        ("--log", "10/second"),
+        ("--log=1/day", "1/day"),
+        ("--log=999999/hour", "999999/hour"),
+        ("--log=5/minute", "5/minute"),
+    ],
+)
+def test_log(given: str, rate: str) -> None:
+    text = compiled(given)
+    logs = re.findall(r'limit rate (\S+) .*?log prefix "([^"]*)"', text)
+    assert logs
+    for found, prefix in logs:
+        assert found == rate
+        assert re.fullmatch(r"netpolc (ingress|egress) [ie]_[0-9a-f]{16}: ", prefix)
+        assert len(prefix) < 128
+    drops = re.findall(r"counter name drop_(\S+) drop", text)
+    assert sorted(drops) == sorted(prefix.split()[2].rstrip(":") for _, prefix in logs)
+
+
+REFUSED = [
+    (["--hook", "postrouting", "--deny", "reject"], "the kernel cannot reject in postrouting"),
+    (["--hook", "postrouting", "--priority", "100"], "the priority must be below 100"),
+    (["--hook", "postrouting", "--priority", "2147483647"], "the priority must be below 100"),
+    (["--priority", "2147483648"], "is not a 32-bit number"),
+    (["--priority", "-2147483649"], "is not a 32-bit number"),
+    *(
+        (["--table", name], f"table {name!r} is not `netpolc`")
+        for name in (
+            "filter", "", "netpolc_", "netpolc-lab", "Netpolc", "netpolc lab", "netpolc\n",
+            "netpolc_a; flush ruleset", "netpolc_" + "a" * 49, "netpolc_ä", "kube-proxy", "ip6",
+        )
+    ),
+    *(
+        ([f"--log={rate}"], f"log rate {rate!r} is not like 10/second")
+        for rate in (
+            "", "10", "0/second", "10/week", "10 /second", "1000000/second",
+            "10/second burst 5", '1/second" accept', "10/second\n", "١/second", "over 1/second",
+        )
+    ),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("arguments", "words"), REFUSED, ids=lambda a: "".join(a)[:40])
+@pytest.mark.parametrize("command", ["compile", "apply"])
+def test_refusals(command: str, arguments: list[str], words: str) -> None:
+    outcome = invoke(command, "no-such-file.yaml", *arguments)
+    assert (outcome.code, outcome.stdout) == (2, "")
+    assert outcome.stderr.startswith("netpolc: ")
+    assert words in outcome.stderr
+
+
+@pytest.mark.parametrize("name", ["filter", "", "kube-proxy", "netpolc; flush ruleset"])
+@pytest.mark.parametrize("command", ["delete", "status"])
+def test_other_tables_are_never_touched(command: str, name: str) -> None:
+    outcome = invoke(command, "--table", name)
+    assert outcome.stdout == ""
+    assert outcome.code in (2, 3)  # 3 where libnftables is not installed
+    if outcome.code == 2:
+        assert outcome.stderr.startswith(f"netpolc: table {name!r} is not `netpolc`")
+
+
+def test_the_library_refuses_the_same() -> None:
+    for table, hook, deny, log in (
+        ("filter", "forward", "drop", "1/day"),
+        ("netpolc", "input", "drop", "1/day"),
+        ("netpolc", "forward", "accept", "1/day"),
+        ("netpolc", "forward", "drop", "often"),
+    ):
+        with pytest.raises(UsageError):
+            netpolc.Options(table, hook, None, deny, log)
+
+
+def test_options_survive_being_described() -> None:
+    for options in (
+        netpolc.Options(),
+        netpolc.Options("netpolc_x", "postrouting", 1, "drop", "3/hour"),
+        netpolc.Options(priority=-7, deny="reject"),
+    ):
+        again = netpolc.Options.from_description(options.table, options.describe())
+        assert again.describe() == options.describe()
+        assert re.fullmatch(r"[-A-Za-z0-9 =/]{1,127}", options.describe())
+    for text in ("", "hook=forward", "hook=input priority=0 deny=drop log=off", "priority"):
+        with pytest.raises(ValueError, match="not the options"):
+            netpolc.Options.from_description("netpolc", text)
+
+
+def test_apply_wants_one_node() -> None:
+    both = invoke("apply", str(EXAMPLE), "--node", "node-a", "--all-pods")
+    assert (both.code, both.stderr) == (2, "netpolc: --all-pods and --node exclude each other\n")
+    unknown = invoke("apply", str(EXAMPLE), "--node", "node-z")
+    assert unknown.stderr == "netpolc: unknown node 'node-z'; known: node-a, node-b\n"
+    assert unknown.code == 2
