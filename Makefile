@@ -6,7 +6,7 @@
 PYTHON ?= /usr/bin/python3
 VENV := .venv
 BIN := $(VENV)/bin
-APT := python3-venv python3-dev python3-nftables nftables gcc iproute2 util-linux
+APT := python3-venv python3-dev python3-nftables nftables gcc libc6-dev iproute2 util-linux
 
 .PHONY: help demo test lint bench setup clean
 

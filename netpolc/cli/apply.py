@@ -6,6 +6,7 @@ import socket
 
 import click
 
+from netpolc.backends.nft import Options
 from netpolc.backends.nft.kernel import Kernel
 from netpolc.cli import options
 from netpolc.compiler import Program
@@ -24,14 +25,8 @@ def apply(
     node: str | None,
     all_pods: bool,
     dry_run: bool,
-    table: str,
-    hook: str,
-    priority: int | None,
-    deny: str,
-    log: str | None,
-    semantics: str,
-    no_strict: bool,
-    verbose: bool,
+    chosen: Options,
+    reading: options.Reading,
 ) -> None:
     """Compile for this node and load the ruleset in one transaction.
 
@@ -44,8 +39,7 @@ def apply(
       netpolc apply cluster/ --node node-a --dry-run
       netpolc apply lab.yaml --all-pods --log=5/second
     """
-    chosen = options.nft_options(table, hook, priority, deny, log)
-    _, program = options.program_of(paths, semantics, no_strict, verbose)
+    program = reading.program(paths)
     local = local_node(program, node, all_pods)
     ruleset = program.ruleset(local, chosen)
     kernel = Kernel()
@@ -55,7 +49,7 @@ def apply(
         kernel.load(ruleset)
     done = "the kernel would load" if dry_run else "loaded"
     what = f"node {local}" if local is not None else "every pod"
-    click.echo(f"{done} table inet {table} for {what}: {ruleset.digest}")
+    click.echo(f"{done} table inet {chosen.table} for {what}: {ruleset.digest}")
 
 
 def local_node(program: Program, node: str | None, all_pods: bool) -> str | None:

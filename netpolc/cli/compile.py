@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from netpolc.backends.nft import Ruleset
+from netpolc.backends.nft import Options, Ruleset
 from netpolc.cli import options
 from netpolc.cli.output import write, write_all
 from netpolc.errors import UsageError
@@ -37,14 +37,8 @@ def compile_(
     all_nodes: bool,
     output: str | None,
     form: str,
-    table: str,
-    hook: str,
-    priority: int | None,
-    deny: str,
-    log: str | None,
-    semantics: str,
-    no_strict: bool,
-    verbose: bool,
+    chosen: Options,
+    reading: options.Reading,
 ) -> None:
     """Compile manifests to an nftables ruleset.
 
@@ -57,10 +51,9 @@ def compile_(
       kubectl get ns,pods,nodes,netpol -A -o json | netpolc compile - --node node-a
       netpolc compile cluster/ --format ir
     """
-    chosen = options.nft_options(table, hook, priority, deny, log)
     if all_nodes and (node is not None or output is None or form == "ir"):
         raise UsageError("--all-nodes goes with -o FOLDER, without --node and without --format ir")
-    _, program = options.program_of(paths, semantics, no_strict, verbose)
+    program = reading.program(paths)
     if form == "ir":
         write(program.document(), output)
         return
@@ -69,6 +62,8 @@ def compile_(
         return _FORM[form](program.ruleset(name, chosen))
 
     if all_nodes and output is not None:
+        if not program.cluster.nodes:
+            raise UsageError("the snapshot has no nodes")
         write_all(list(program.cluster.nodes), output, text, f".{form}")
     else:
         write(text(node), output)

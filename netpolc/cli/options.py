@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from dataclasses import dataclass
+from functools import wraps
+from typing import Any
 
 import click
 
-import netpolc
-from netpolc.backends.nft import LOG_RATE, TABLE
-from netpolc.cluster import Snapshot
+from netpolc.backends.nft import LOG_RATE, TABLE, Options
 from netpolc.compiler import Program, compile, load
 from netpolc.frontends import Semantics
 
-F = TypeVar("F", bound=Callable[..., Any])
+Command = Callable[..., None]
 
 
-def _stack(*decorators: Callable[[F], F]) -> Callable[[F], F]:
-    def decorate(function: F) -> F:
+def _stack(*decorators: Callable[[Command], Command]) -> Callable[[Command], Command]:
+    def decorate(function: Command) -> Command:
         for decorator in reversed(decorators):
             function = decorator(function)
         return function
@@ -34,8 +34,36 @@ node = click.option("--node", metavar="NAME", help="The node whose pods are loca
 all_pods = click.option("--all-pods", is_flag=True, help="Take every pod of the snapshot as local.")
 
 
-def reading(function: F) -> F:
+@dataclass(frozen=True, slots=True)
+class Reading:
     """How manifests are read."""
+
+    semantics: str
+    strict: bool
+    verbose: bool
+
+    def program(self, paths: tuple[str, ...]) -> Program:
+        """Load and compile; warnings and what was ignored go to standard error."""
+        snapshot = load(paths, semantics=self.semantics, strict=self.strict)
+        for warning in snapshot.warnings:
+            click.echo(str(warning), err=True)
+        if self.verbose:
+            for kind, count in snapshot.ignored.items():
+                click.echo(f"ignored: {count} {kind}", err=True)
+        elif snapshot.ignored:
+            count = sum(snapshot.ignored.values())
+            objects = "object" if count == 1 else "objects"
+            click.echo(f"ignored {count} {objects} of other kinds (-v names them)", err=True)
+        return compile(snapshot)
+
+
+def reading(function: Command) -> Command:
+    """Options that become the parameter `reading: Reading`."""
+
+    @wraps(function)
+    def command(*args: Any, semantics: str, no_strict: bool, verbose: bool, **rest: Any) -> None:
+        function(*args, reading=Reading(semantics, not no_strict, verbose), **rest)
+
     return _stack(
         click.option(
             "--semantics",
@@ -50,11 +78,24 @@ def reading(function: F) -> F:
             help="Unknown and duplicate fields are warnings, not errors.",
         ),
         click.option("-v", "--verbose", is_flag=True, help="Name the kinds that were ignored."),
-    )(function)
+    )(command)
 
 
-def ruleset(function: F) -> F:
-    """What the ruleset looks like."""
+def ruleset(function: Command) -> Command:
+    """Options that become the parameter `chosen: Options`, checked before anything is read."""
+
+    @wraps(function)
+    def command(
+        *args: Any,
+        table: str,
+        hook: str,
+        priority: int | None,
+        deny: str,
+        log: str | None,
+        **rest: Any,
+    ) -> None:
+        function(*args, chosen=Options(table, hook, priority, deny, log), **rest)
+
     return _stack(
         table,
         click.option(
@@ -83,32 +124,4 @@ def ruleset(function: F) -> F:
             metavar="RATE",
             help=f"Log denied packets, at most RATE a chain (--log alone: {LOG_RATE}).",
         ),
-    )(function)
-
-
-def program_of(
-    paths: tuple[str, ...], semantics: str, no_strict: bool, verbose: bool
-) -> tuple[Snapshot, Program]:
-    """Load and compile; warnings and what was ignored go to standard error."""
-    snapshot = load(paths, semantics=semantics, strict=not no_strict)
-    for warning in snapshot.warnings:
-        click.echo(str(warning), err=True)
-    if verbose:
-        for kind, count in snapshot.ignored.items():
-            click.echo(f"ignored: {count} {kind}", err=True)
-    elif snapshot.ignored:
-        count = sum(snapshot.ignored.values())
-        objects = "object" if count == 1 else "objects"
-        click.echo(f"ignored {count} {objects} of other kinds (-v names them)", err=True)
-    return snapshot, compile(snapshot)
-
-
-def nft_options(
-    table: str,
-    hook: str = "forward",
-    priority: int | None = None,
-    deny: str = "drop",
-    log: str | None = None,
-) -> netpolc.Options:
-    """The checked options of a ruleset."""
-    return netpolc.Options(table, hook, priority, deny, log)
+    )(command)

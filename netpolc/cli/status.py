@@ -7,10 +7,10 @@ import json
 
 import click
 
+from netpolc.backends.nft import Options
 from netpolc.backends.nft.kernel import Kernel, Loaded
 from netpolc.cli import options
 from netpolc.cli.apply import local_node
-from netpolc.cli.options import program_of
 
 
 @click.command()
@@ -35,9 +35,7 @@ def status(
     all_pods: bool,
     table: str,
     form: str,
-    semantics: str,
-    no_strict: bool,
-    verbose: bool,
+    reading: options.Reading,
 ) -> None:
     """Tell what is loaded: digest, since when, drop counters; with PATHs, whether it matches them.
 
@@ -52,8 +50,8 @@ def status(
     loaded = Kernel().loaded(table)
     expected = None
     if paths:
-        _, program = program_of(paths, semantics, no_strict, verbose)
-        chosen = loaded.options if loaded is not None else options.nft_options(table)
+        program = reading.program(paths)
+        chosen = loaded.options if loaded is not None else Options(table)
         expected = program.ruleset(local_node(program, node, all_pods), chosen).digest
     matches = None if expected is None else loaded is not None and loaded.digest == expected
     click.echo(

@@ -13,9 +13,21 @@ from typing import Any
 
 from netpolc.cluster import Namespace
 from netpolc.errors import ROOT, ObjectProblems, Path
-from netpolc.frontends.fields import Fields, metadata
-from netpolc.frontends.networkpolicy import KIND, OBJECT_FIELDS, RuleReader
-from netpolc.ir import ANY, SELECT_ALL, Direction, Origin, Peer, PodPeer, Policy, Tier
+from netpolc.frontends.fields import Fields
+from netpolc.frontends.policies import SPEC, PolicyReader
+from netpolc.ir import (
+    ANY,
+    SELECT_ALL,
+    Any_,
+    Direction,
+    Origin,
+    Peer,
+    PodPeer,
+    Policy,
+    Port,
+    Rule,
+    Tier,
+)
 from netpolc.manifests import Document
 
 ANNOTATION = "net.beta.kubernetes.io/network-policy"
@@ -25,41 +37,29 @@ MISSPELT = "net.beta.kubernetes.io/networkpolicy"
 
 def lower(document: Document, problems: ObjectProblems, strict: bool) -> Policy | None:
     """A policy that admits and does not isolate; None when it has errors."""
-    fields = Fields(problems, strict)
-    body = document.fields(problems, strict)
-    if body is None:
+    reader = PolicyReader.open(document, problems, strict, ("podSelector", "ingress"))
+    if reader is None:
         return None
-    fields.mapping(body, ROOT, OBJECT_FIELDS)
-    given = body.get("spec")
-    named = metadata(fields, body.get("metadata"), ROOT / "metadata")
-    path = ROOT / "spec"
-    spec = fields.mapping({} if given is None else given, path, ("podSelector", "ingress")) or {}
-    subject = PodPeer(
-        named.namespace, fields.selector(spec.get("podSelector"), path / "podSelector")
-    )
-    reader = RuleReader(fields, named, document)
-    rules = []
-    for number, item in enumerate(fields.sequence(spec.get("ingress"), path / "ingress")):
-        at = path / "ingress" / number
-        rule = fields.mapping(item if item is not None else {}, at, ("ports", "from")) or {}
-        ports, peers = rule.get("ports"), rule.get("from")
-        # A list that is present and empty matches nothing; only a missing one matches everything.
-        rules.append(
-            reader.rule(
-                Direction.INGRESS,
-                at,
-                ANY if peers is None else _peers(fields, named.namespace, peers, at / "from"),
-                ANY
-                if ports is None
-                else tuple(
-                    reader.ports(fields.sequence(ports, at / "ports"), at / "ports", any_case=True)
-                ),
-            )
-        )
-    if problems.failed:
-        return None
-    origin = named.origin(KIND, document.source)
-    return Policy(Tier.NETWORK_POLICY, 0, subject, frozenset(), tuple(rules), origin)
+    fields, path = reader.fields, SPEC / "ingress"
+    rules = [
+        _rule(reader, item if item is not None else {}, path / number)
+        for number, item in enumerate(fields.sequence(reader.spec.get("ingress"), path))
+    ]
+    return reader.policy(frozenset(), rules)
+
+
+def _rule(reader: PolicyReader, value: object, path: Path) -> Rule:
+    """A rule; a list that is present and empty matches nothing, a missing one everything."""
+    fields = reader.fields
+    rule = fields.mapping(value, path, ("ports", "from")) or {}
+    peers: tuple[Peer, ...] | Any_ = ANY
+    ports: tuple[Port, ...] | Any_ = ANY
+    if rule.get("from") is not None:
+        peers = _peers(fields, reader.named.namespace, rule["from"], path / "from")
+    if rule.get("ports") is not None:
+        listed = fields.sequence(rule["ports"], path / "ports")
+        ports = tuple(reader.ports(listed, path / "ports", any_case=True))
+    return reader.rule(Direction.INGRESS, path, peers, ports)
 
 
 def _peers(fields: Fields, namespace: str, values: object, path: Path) -> tuple[Peer, ...]:

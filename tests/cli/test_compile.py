@@ -217,3 +217,14 @@ def test_verbose_names_the_ignored_kinds(tmp_path: Path) -> None:
     assert silent.stderr.startswith("ignored 3 objects of other kinds ")
     assert "-v" in silent.stderr
     assert silent.stdout == verbose.stdout == ruleset().text()
+
+
+def test_all_nodes_of_a_snapshot_without_nodes_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "namespace.json").write_text(
+        json.dumps({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "team-a"}})
+    )
+    folder = tmp_path / "rulesets"
+    outcome = run("compile", str(tmp_path), "--all-nodes", "-o", str(folder))
+    assert outcome.code == 2
+    assert "netpolc: the snapshot has no nodes\n" in outcome.stderr
+    assert not folder.exists()

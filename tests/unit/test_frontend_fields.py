@@ -22,7 +22,7 @@ from netpolc.frontends.fields import (
     quoted,
     subdomain_problems,
 )
-from netpolc.frontends.networkpolicy import port_name_problems
+from netpolc.frontends.policies import port_name_problems
 from netpolc.nets import format_address
 
 Manifest = dict[str, Any]

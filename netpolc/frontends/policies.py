@@ -1,0 +1,158 @@
+"""What all generations of NetworkPolicy share: the frame of the object, rules, ports.
+
+Comes in: one manifest. Goes out: its checked metadata, spec and subject, and the IR of its ports.
+Refused: whatever the API server refuses, in its words.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from netpolc.errors import ROOT, ObjectProblems, Path
+from netpolc.frontends.fields import Fields, Metadata, invalid, metadata, quoted
+from netpolc.ir import (
+    Action,
+    Any_,
+    Direction,
+    NamedPort,
+    Peer,
+    PodPeer,
+    Policy,
+    Port,
+    PortRange,
+    Rule,
+    Source,
+    Tier,
+)
+from netpolc.manifests import Document
+from netpolc.nets import PORTS, Protocol
+
+_KIND = "NetworkPolicy"
+_OBJECT_FIELDS = ("apiVersion", "kind", "metadata", "spec", "status")
+SPEC = ROOT / "spec"
+_PORT_NAME_CHARACTERS = re.compile(r"[-a-z0-9]+", re.ASCII)
+_NUMBERS = "must be between 1 and 65535, inclusive"
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyReader:
+    """Reads one policy object; problems are recorded and reading goes on."""
+
+    fields: Fields
+    named: Metadata
+    source: Source
+    spec: dict[str, Any]
+    subject: PodPeer
+
+    @classmethod
+    def open(
+        cls,
+        document: Document,
+        problems: ObjectProblems,
+        strict: bool,
+        spec_fields: Collection[str],
+    ) -> PolicyReader | None:
+        """Metadata, spec and subject of an object; None when it cannot even be opened."""
+        fields = Fields(problems, strict)
+        body = document.fields(problems, strict)
+        if body is None:
+            return None
+        fields.mapping(body, ROOT, _OBJECT_FIELDS)
+        named = metadata(fields, body.get("metadata"), ROOT / "metadata")
+        given = body.get("spec")
+        spec = fields.mapping({} if given is None else given, SPEC, spec_fields) or {}
+        selector = fields.selector(spec.get("podSelector"), SPEC / "podSelector")
+        return cls(fields, named, document.source, spec, PodPeer(named.namespace, selector))
+
+    def policy(self, isolates: frozenset[Direction], rules: Iterable[Rule]) -> Policy | None:
+        """The policy, None when there were errors."""
+        kept = tuple(rules)
+        if self.fields.problems.failed:
+            return None
+        origin = self.named.origin(_KIND, self.source)
+        return Policy(Tier.NETWORK_POLICY, 0, self.subject, isolates, kept, origin)
+
+    def rule(
+        self,
+        direction: Direction,
+        path: Path,
+        peers: tuple[Peer, ...] | Any_,
+        ports: tuple[Port, ...] | Any_,
+    ) -> Rule:
+        """An accepting rule that comes from `path` of this policy."""
+        origin = self.named.origin(_KIND, self.source, path.elements())
+        return Rule(direction, Action.ACCEPT, peers, ports, origin)
+
+    def error(self, path: Path, message: str) -> None:
+        """Record an error at the value of `path`."""
+        self.fields.problems.error(path, message)
+
+    def ports(self, values: list[Any], path: Path, *, any_case: bool = False) -> Iterable[Port]:
+        """`ports` of a rule; `any_case` accepts protocols in lower case, as Kubernetes 1.6 did."""
+        for number, item in enumerate(values):
+            port = self._port(item if item is not None else {}, path / number, any_case)
+            if port is not None:
+                yield port
+
+    def _port(self, value: object, path: Path, any_case: bool) -> Port | None:
+        fields = self.fields
+        entry = fields.mapping(value, path, ("protocol", "port", "endPort"))
+        if entry is None:
+            return None
+        protocol = self._protocol(entry.get("protocol"), path / "protocol", any_case)
+        port = entry.get("port")
+        last = fields.integer(entry.get("endPort"), path / "endPort")
+        if isinstance(port, str):
+            for detail in port_name_problems(port):
+                self.error(path / "port", invalid(port, detail))
+            if last is not None:
+                detail = invalid(last, "may not be specified when `port` is non-numeric")
+                self.error(path / "endPort", detail)
+            return NamedPort(protocol, port)
+        first = fields.integer(port, path / "port")
+        if first is None:
+            if last is not None:
+                detail = invalid(last, "may not be specified when `port` is not specified")
+                self.error(path / "endPort", detail)
+            return PortRange(protocol, 0, PORTS - 1)
+        if not 1 <= first < PORTS:
+            self.error(path / "port", invalid(first, _NUMBERS))
+        if last is not None:
+            self._check_end(first, last, path / "endPort")
+        return PortRange(protocol, first, last if last is not None else first)
+
+    def _check_end(self, first: int, last: int, path: Path) -> None:
+        if last < first:  # the API server prints `port` here, not `endPort`
+            self.error(path, invalid(first, "must be greater than or equal to `port`"))
+        if not 1 <= last < PORTS:
+            self.error(path, invalid(last, _NUMBERS))
+
+    def _protocol(self, value: object, path: Path, any_case: bool) -> Protocol:
+        if value is None:
+            return Protocol.TCP
+        text = self.fields.text(value, path)
+        if text is None:
+            return Protocol.TCP
+        try:
+            return Protocol[text.upper() if any_case else text]
+        except KeyError:
+            supported = 'supported values: "TCP", "UDP", "SCTP"'
+            self.error(path, f"Unsupported value: {quoted(text)}: {supported}")
+            return Protocol.TCP
+
+
+def port_name_problems(name: str) -> Iterable[str]:
+    """Why a string is no port name (`validation.IsValidPortName`, RFC 6335 in lower case)."""
+    if len(name) > 15:
+        yield "must be no more than 15 characters"
+    if not _PORT_NAME_CHARACTERS.fullmatch(name):
+        yield "must contain only alpha-numeric characters (a-z, 0-9), and hyphens (-)"
+    if not re.search("[a-z]", name):
+        yield "must contain at least one letter (a-z)"
+    if "--" in name:
+        yield "must not contain consecutive hyphens"
+    if name.startswith("-") or name.endswith("-"):
+        yield "must not begin or end with a hyphen"
