@@ -263,7 +263,7 @@ class _Layout:
                 yield nft.SetMatch(self._peer_field, version, found.name, interval=False)
 
     def _blocks(self, networks: Ranges, copies: int) -> Iterator[nft.Match]:
-        for version in Family:
+        for version in Family if networks else ():
             spans = networks.of_family(version).spans
             if len(spans) == 1 or len(spans) * copies <= INLINE_NETWORKS:
                 for span in spans:
