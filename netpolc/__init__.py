@@ -9,6 +9,10 @@
 Everything that is not in `__all__` is private.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
 from netpolc._version import __version__ as __version__
 from netpolc.backends.nft import Options, Ruleset
 from netpolc.cluster import Snapshot
@@ -23,10 +27,14 @@ from netpolc.errors import (
 )
 from netpolc.semantics import Flow, Verdict, evaluate, flows_between
 
+if TYPE_CHECKING:
+    from netpolc.backends.matcher import Matcher
+
 __all__ = [
     "Diagnostic",
     "Flow",
     "InputError",
+    "Matcher",
     "NetpolcError",
     "Options",
     "Program",
@@ -42,3 +50,12 @@ __all__ = [
     "load",
     "load_objects",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """`Matcher` on demand: it needs NumPy, which compiling and applying do not."""
+    if name != "Matcher":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from netpolc.backends.matcher import Matcher
+
+    return Matcher
