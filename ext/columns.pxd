@@ -6,7 +6,7 @@ that is null or no address. Reads nothing outside the buffers, needs no GIL. IPv
 IPv4.
 """
 
-from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
 from address cimport (
@@ -15,6 +15,12 @@ from address cimport (
 from radix4 cimport radix4_lookup
 from radix6 cimport Radix6, radix6_lookup
 from verdicts cimport LEAF_IPV6, NetpolcTables, netpolc_lookup4_avx512
+
+cdef extern from "parse4.h" nogil:
+    bint netpolc_parse4(const uint8_t* text, size_t size, uint32_t* out) noexcept
+
+cdef enum:
+    TEXT_ROWS = 1024
 
 cdef enum Layout:
     UINT32          # native byte order
@@ -29,9 +35,11 @@ cdef enum Layout:
 cdef struct Column:
     Layout layout
     const uint8_t* data
+    const uint8_t* data_end         # of STRING and LARGE_STRING
     const uint8_t* offsets          # also the views, or the dictionary's indices
     const uint8_t* validity         # a bit a row, or NULL
     const void** buffers            # of views
+    const int64_t* buffer_sizes
     int64_t buffer_count
     size_t offset                   # rows before the first, in every buffer
     int width                       # bytes of a dictionary's index
@@ -76,7 +84,10 @@ cdef inline bint text_at(
         if view[0] <= 12:
             text[0] = c.offsets + 16 * row + 4
             return True
-        if view[2] < 0 or view[2] >= c.buffer_count or view[3] < 0:
+        if (
+            view[2] < 0 or view[2] >= c.buffer_count or view[3] < 0
+            or <int64_t> view[3] + view[0] > c.buffer_sizes[view[2]]
+        ):
             return False
         text[0] = <const uint8_t*> c.buffers[view[2]] + view[3]
         return True
@@ -155,32 +166,88 @@ cdef inline bint same_address(
     return first.lo == second.lo and first.hi == second.hi and first.family == second.family
 
 
+cdef inline void resolve_dictionary(
+    const Column* c, size_t first, size_t rows, uint32_t* out
+) noexcept nogil:
+    cdef size_t i
+    cdef int64_t index
+    for i in range(rows):
+        index = index_at(c, first + i) if is_valid(c, first + i) else -1
+        out[i] = c.leaves[index] if index >= 0 else 0
+
+
+cdef inline size_t resolve_uint32(
+    const NetpolcTables* t, bint vector, const uint8_t* column, size_t rows, uint32_t* out
+) noexcept nogil:
+    cdef size_t i = 0
+    cdef uint32_t number
+    if vector:
+        i = netpolc_lookup4_avx512(t.cells, column, rows, out)
+    while i < rows:
+        memcpy(&number, column + 4 * i, 4)
+        out[i] = radix4_lookup(t.cells, number)
+        i += 1
+    return rows
+
+
+cdef inline bint parse_text4(const Column* c, size_t row, uint32_t* number) noexcept nogil:
+    """IPv4 text where the fast parser's 20 bytes are the column's own; False is no verdict."""
+    cdef const uint8_t* text = NULL
+    cdef uint8_t short_text[24]
+    cdef size_t size = 0
+    if not is_valid(c, row) or not text_at(c, row, &text, &size):
+        return False
+    if c.layout != STRING_VIEW:
+        return text + 20 <= c.data_end and netpolc_parse4(text, size, number)
+    if size > 12:
+        # The row's own buffer has room behind the text, or it is copied.
+        if size > 15:
+            return False
+        memcpy(short_text, text, size)
+    else:
+        memcpy(short_text, text, 12)
+    return netpolc_parse4(short_text, size, number)
+
+
+cdef inline void resolve_text(
+    const NetpolcTables* t, const Radix6* radix, bint vector, const Column* c, size_t first,
+    size_t rows, uint32_t* out
+) noexcept nogil:
+    """All rows as IPv4 first, then those that were not; `rows` is TEXT_ROWS at most."""
+    cdef uint32_t numbers[TEXT_ROWS]
+    cdef uint16_t others[TEXT_ROWS]
+    cdef size_t i, count = 0
+    cdef Address address
+    for i in range(rows):
+        numbers[i] = 0
+        if not parse_text4(c, first + i, &numbers[i]):
+            numbers[i] = 0
+            others[count] = <uint16_t> i
+            count += 1
+    resolve_uint32(t, vector, <const uint8_t*> numbers, rows, out)
+    for i in range(count):
+        if address_at(c, first + others[i], &address):
+            out[others[i]] = resolve_address(t.cells, radix, &address)
+        else:
+            out[others[i]] = 0
+
+
 cdef inline void resolve_rows(
     const NetpolcTables* t, const Radix6* radix, bint vector, const Column* c, size_t first,
     size_t rows, uint32_t* out
 ) noexcept nogil:
-    cdef size_t i = 0
-    cdef int64_t index
-    cdef uint32_t number
+    """`rows` is TEXT_ROWS at most."""
+    cdef size_t i
     cdef Address address
     if c.layout == DICTIONARY:
+        resolve_dictionary(c, first, rows, out)
+    elif c.layout == UINT32 and c.validity == NULL:
+        resolve_uint32(t, vector, c.data + 4 * (first + c.offset), rows, out)
+    elif c.layout in (STRING, LARGE_STRING, STRING_VIEW):
+        resolve_text(t, radix, vector, c, first, rows, out)
+    else:
         for i in range(rows):
-            out[i] = 0
-            if is_valid(c, first + i):
-                index = index_at(c, first + i)
-                if index >= 0:
-                    out[i] = c.leaves[index]
-        return
-    if c.layout == UINT32 and c.validity == NULL:
-        if vector:
-            i = netpolc_lookup4_avx512(t.cells, c.data + 4 * (first + c.offset), rows, out)
-        while i < rows:
-            memcpy(&number, c.data + 4 * (first + c.offset + i), 4)
-            out[i] = radix4_lookup(t.cells, number)
-            i += 1
-    while i < rows:
-        if address_at(c, first + i, &address):
-            out[i] = resolve_address(t.cells, radix, &address)
-        else:
-            out[i] = 0
-        i += 1
+            if address_at(c, first + i, &address):
+                out[i] = resolve_address(t.cells, radix, &address)
+            else:
+                out[i] = 0

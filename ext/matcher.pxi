@@ -10,8 +10,8 @@ import os
 
 from address cimport FAULT_NONE
 from columns cimport (
-    DICTIONARY, LARGE_STRING, PACKED4, PACKED16, PARSED, STRING, STRING_VIEW, UINT32, Column,
-    address_at, resolve_address, resolve_rows, same_address,
+    DICTIONARY, LARGE_STRING, PACKED4, PACKED16, PARSED, STRING, STRING_VIEW, TEXT_ROWS, UINT32,
+    Column, Layout, address_at, index_at, is_valid, resolve_address, resolve_rows, same_address,
 )
 from prefixes cimport Prefix
 from radix6 cimport Host6, Node6
@@ -22,7 +22,7 @@ from verdicts cimport (
 
 cdef enum:
     # Rows resolved before they are judged: their leaves stay in the L1 cache.
-    CHUNK = 1024
+    CHUNK = TEXT_ROWS
     BUFFERS = 12
 
 BUFFER_NAMES = (

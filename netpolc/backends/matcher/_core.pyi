@@ -48,6 +48,18 @@ def build_radix(starts: Any, start_leaves: Any, hosts: Any, host_leaves: Any) ->
 @final
 class AddressColumn: ...
 
+@final
+class ArrowBatch:
+    @property
+    def rows(self) -> int: ...
+
+def arrow_batches(
+    matcher: MatcherCore, source: object, names: tuple[str, ...]
+) -> Iterator[ArrowBatch]: ...
+def fill_batch(
+    matcher: MatcherCore, batch: ArrowBatch, out: Any, first: int, last: int
+) -> None: ...
+
 @disjoint_base
 class MatcherCore:
     def __init__(

@@ -7,8 +7,9 @@ INVALID and the others their verdicts.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from pickle import PickleBuffer
 from typing import Any, NamedTuple, SupportsIndex
@@ -18,7 +19,12 @@ from numpy.typing import ArrayLike, NDArray
 
 from netpolc import semantics
 from netpolc.backends.matcher import store, tables
-from netpolc.backends.matcher._core import MatcherCore, build_radix
+from netpolc.backends.matcher._core import (
+    MatcherCore,
+    arrow_batches,
+    build_radix,
+    fill_batch,
+)
 from netpolc.errors import UsageError
 from netpolc.nets import format_address
 from netpolc.program import Program
@@ -104,6 +110,34 @@ class Matcher(MatcherCore):
         if in_range is not None and with_ports is not None:
             codes[~in_range & with_ports] = INVALID
         return codes
+
+    def verdicts_arrow(
+        self,
+        source: object,
+        columns: tuple[str, str, str, str] = ("src", "dst", "protocol", "port"),
+        *,
+        threads: int = 1,
+    ) -> Codes:
+        """A code for each row of an Arrow table, record batch, reader or data frame.
+
+        Anything with `__arrow_c_stream__` or `__arrow_c_array__`; pyarrow is not needed. `columns`
+        names the source, the destination, the protocol and the port. Addresses are utf8, large_utf8
+        or utf8_view, uint32, fixed_size_binary of 4 or 16 bytes, or dictionaries of those, which
+        are resolved once a batch; protocols are integers, names or dictionaries of either. Batches
+        are read as they lie, one at a time. Null rows get INVALID. `ValueError` for a missing
+        column or another type.
+        """
+        return np.concatenate(
+            [np.empty(0, dtype=np.uint8), *self._arrow_codes(source, columns, threads)]
+        )
+
+    def _arrow_codes(
+        self, source: object, columns: tuple[str, str, str, str], threads: int
+    ) -> Iterator[Codes]:
+        for batch in arrow_batches(self, source, tuple(columns)):
+            codes = np.empty(batch.rows, dtype=np.uint8)
+            _in_threads(partial(fill_batch, self, batch, codes), batch.rows, threads)
+            yield codes
 
     def explain(
         self,
