@@ -7,7 +7,7 @@ from cpython.pycapsule cimport PyCapsule_GetPointer
 from libc.stdint cimport int8_t, int16_t, int64_t
 from libc.string cimport memcmp, memset, strcmp
 
-from columns cimport text_at
+from columns cimport Text, text_at
 
 cdef extern from "arrow.h" nogil:
     struct ArrowSchema:
@@ -90,6 +90,7 @@ cdef int set_text(Column* c, const ArrowArray* array, str kind) except -1:
     c.offsets = <const uint8_t*> array.buffers[1]
     if kind == "vu":
         c.layout = STRING_VIEW
+        c.data_end = c.offsets + 16 * last
         c.buffer_count = array.n_buffers - 3
         c.buffers = array.buffers + 2
         c.buffer_sizes = <const int64_t*> array.buffers[array.n_buffers - 1]
@@ -167,7 +168,7 @@ cdef AddressColumn arrow_addresses(
             while first < values.rows:
                 count = values.rows - first if values.rows - first < CHUNK else CHUNK
                 resolve_rows(
-                    &matcher.t, &matcher.radix6, matcher.vector, &values.column, first, count,
+                    &matcher.t, &matcher.radix6, matcher.simd_code, &values.column, first, count,
                     result.leaves + first,
                 )
                 first += count
@@ -228,8 +229,7 @@ cdef int fill_integers(
     cdef int64_t i
     cdef int64_t* values = NULL
     cdef int64_t index
-    cdef const uint8_t* text = NULL
-    cdef size_t size = 0
+    cdef Text text
     if schema.dictionary != NULL:
         values = <int64_t*> malloc((array.dictionary.length + 1) * sizeof(int64_t))
         if values == NULL:
@@ -261,8 +261,8 @@ cdef int fill_integers(
     ):
         for i in range(rows):
             out[i] = NOT_A_NUMBER
-            if is_valid(&c, i) and text_at(&c, i, &text, &size):
-                out[i] = protocol_of_text(text, size)
+            if is_valid(&c, i) and text_at(&c, i, &text):
+                out[i] = protocol_of_text(text.start, text.size)
         return 0
     raise ValueError(
         f"column {schema.name.decode()!r} of Arrow type {schema.format.decode()!r}: integers"

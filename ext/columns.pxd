@@ -10,14 +10,14 @@ from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
 from address cimport (
-    FAULT_NONE, IPV4, Address, parse_address, unmap, unpack_ipv4, unpack_ipv6,
+    FAULT_NONE, IPV4, Address, parse_address, parse_ipv4, unmap, unpack_ipv4, unpack_ipv6,
 )
 from radix4 cimport radix4_lookup
 from radix6 cimport Radix6, radix6_lookup
-from verdicts cimport LEAF_IPV6, NetpolcTables, netpolc_lookup4_avx512
+from verdicts cimport AVX512, LEAF_IPV6, SCALAR, NetpolcTables, netpolc_lookup4_avx512
 
 cdef extern from "parse4.h" nogil:
-    bint netpolc_parse4(const uint8_t* text, size_t size, uint32_t* out) noexcept
+    bint netpolc_parse4_sse41(const uint8_t* text, size_t size, uint32_t* out) noexcept
 
 cdef enum:
     TEXT_ROWS = 1024
@@ -35,7 +35,7 @@ cdef enum Layout:
 cdef struct Column:
     Layout layout
     const uint8_t* data
-    const uint8_t* data_end         # of STRING and LARGE_STRING
+    const uint8_t* data_end         # of text, or of the views
     const uint8_t* offsets          # also the views, or the dictionary's indices
     const uint8_t* validity         # a bit a row, or NULL
     const void** buffers            # of views
@@ -62,14 +62,19 @@ cdef inline bint is_valid(const Column* c, size_t row) noexcept nogil:
     return c.validity == NULL or c.validity[row >> 3] >> (row & 7) & 1
 
 
-cdef inline bint text_at(
-    const Column* c, size_t row, const uint8_t** text, size_t* size
-) noexcept nogil:
+cdef struct Text:
+    const uint8_t* start
+    size_t size
+    const uint8_t* end      # of what may be read behind the text
+
+
+cdef inline bint text_at(const Column* c, size_t row, Text* out) noexcept nogil:
     """The bytes of a string; False where the column's own offsets make no sense."""
     cdef int32_t narrow[2]
     cdef int64_t wide[2]
     cdef int32_t view[4]
     row += c.offset
+    out.end = c.data_end
     if c.layout == STRING:
         memcpy(narrow, c.offsets + 4 * row, 8)
         wide[0] = narrow[0]
@@ -80,21 +85,22 @@ cdef inline bint text_at(
         memcpy(view, c.offsets + 16 * row, 16)
         if view[0] < 0:
             return False
-        size[0] = <size_t> view[0]
+        out.size = <size_t> view[0]
         if view[0] <= 12:
-            text[0] = c.offsets + 16 * row + 4
+            out.start = c.offsets + 16 * row + 4
             return True
         if (
             view[2] < 0 or view[2] >= c.buffer_count or view[3] < 0
             or <int64_t> view[3] + view[0] > c.buffer_sizes[view[2]]
         ):
             return False
-        text[0] = <const uint8_t*> c.buffers[view[2]] + view[3]
+        out.start = <const uint8_t*> c.buffers[view[2]] + view[3]
+        out.end = <const uint8_t*> c.buffers[view[2]] + c.buffer_sizes[view[2]]
         return True
     if wide[0] < 0 or wide[1] < wide[0]:
         return False
-    text[0] = c.data + wide[0]
-    size[0] = <size_t> (wide[1] - wide[0])
+    out.start = c.data + wide[0]
+    out.size = <size_t> (wide[1] - wide[0])
     return True
 
 
@@ -128,8 +134,7 @@ cdef inline uint64_t read16(const uint8_t* at) noexcept nogil:
 
 cdef inline bint address_at(const Column* c, size_t row, Address* out) noexcept nogil:
     """The address of a row; False for a row that is null or no address."""
-    cdef const uint8_t* text = NULL
-    cdef size_t size = 0
+    cdef Text text
     cdef uint32_t number
     cdef int64_t index
     if not is_valid(c, row):
@@ -151,7 +156,10 @@ cdef inline bint address_at(const Column* c, size_t row, Address* out) noexcept 
     elif c.layout == DICTIONARY:
         index = index_at(c, row)
         return index >= 0 and address_at(c.values, <size_t> index, out)
-    elif not text_at(c, row, &text, &size) or parse_address(text, size, out) != FAULT_NONE:
+    elif (
+        not text_at(c, row, &text)
+        or parse_address(text.start, text.size, out) != FAULT_NONE
+    ):
         return False
     unmap(out)
     return True
@@ -177,11 +185,11 @@ cdef inline void resolve_dictionary(
 
 
 cdef inline size_t resolve_uint32(
-    const NetpolcTables* t, bint vector, const uint8_t* column, size_t rows, uint32_t* out
+    const NetpolcTables* t, int simd, const uint8_t* column, size_t rows, uint32_t* out
 ) noexcept nogil:
     cdef size_t i = 0
     cdef uint32_t number
-    if vector:
+    if simd == AVX512:
         i = netpolc_lookup4_avx512(t.cells, column, rows, out)
     while i < rows:
         memcpy(&number, column + 4 * i, 4)
@@ -190,27 +198,21 @@ cdef inline size_t resolve_uint32(
     return rows
 
 
-cdef inline bint parse_text4(const Column* c, size_t row, uint32_t* number) noexcept nogil:
-    """IPv4 text where the fast parser's 20 bytes are the column's own; False is no verdict."""
-    cdef const uint8_t* text = NULL
-    cdef uint8_t short_text[24]
-    cdef size_t size = 0
-    if not is_valid(c, row) or not text_at(c, row, &text, &size):
+cdef inline bint parse_text4(
+    const Column* c, int simd, size_t row, uint32_t* number
+) noexcept nogil:
+    """Text of a valid IPv4 address; False is no verdict, the fast parser leaves some out."""
+    cdef Text text
+    if not is_valid(c, row) or not text_at(c, row, &text):
         return False
-    if c.layout != STRING_VIEW:
-        return text + 20 <= c.data_end and netpolc_parse4(text, size, number)
-    if size > 12:
-        # The row's own buffer has room behind the text, or it is copied.
-        if size > 15:
-            return False
-        memcpy(short_text, text, size)
-    else:
-        memcpy(short_text, text, 12)
-    return netpolc_parse4(short_text, size, number)
+    if simd == SCALAR:
+        return parse_ipv4(text.start, text.size, number) == FAULT_NONE
+    # It reads 16 bytes; what lies behind the column is not ours to read.
+    return text.start + 16 <= text.end and netpolc_parse4_sse41(text.start, text.size, number)
 
 
 cdef inline void resolve_text(
-    const NetpolcTables* t, const Radix6* radix, bint vector, const Column* c, size_t first,
+    const NetpolcTables* t, const Radix6* radix, int simd, const Column* c, size_t first,
     size_t rows, uint32_t* out
 ) noexcept nogil:
     """All rows as IPv4 first, then those that were not; `rows` is TEXT_ROWS at most."""
@@ -220,11 +222,11 @@ cdef inline void resolve_text(
     cdef Address address
     for i in range(rows):
         numbers[i] = 0
-        if not parse_text4(c, first + i, &numbers[i]):
+        if not parse_text4(c, simd, first + i, &numbers[i]):
             numbers[i] = 0
             others[count] = <uint16_t> i
             count += 1
-    resolve_uint32(t, vector, <const uint8_t*> numbers, rows, out)
+    resolve_uint32(t, simd, <const uint8_t*> numbers, rows, out)
     for i in range(count):
         if address_at(c, first + others[i], &address):
             out[others[i]] = resolve_address(t.cells, radix, &address)
@@ -233,7 +235,7 @@ cdef inline void resolve_text(
 
 
 cdef inline void resolve_rows(
-    const NetpolcTables* t, const Radix6* radix, bint vector, const Column* c, size_t first,
+    const NetpolcTables* t, const Radix6* radix, int simd, const Column* c, size_t first,
     size_t rows, uint32_t* out
 ) noexcept nogil:
     """`rows` is TEXT_ROWS at most."""
@@ -242,9 +244,9 @@ cdef inline void resolve_rows(
     if c.layout == DICTIONARY:
         resolve_dictionary(c, first, rows, out)
     elif c.layout == UINT32 and c.validity == NULL:
-        resolve_uint32(t, vector, c.data + 4 * (first + c.offset), rows, out)
+        resolve_uint32(t, simd, c.data + 4 * (first + c.offset), rows, out)
     elif c.layout in (STRING, LARGE_STRING, STRING_VIEW):
-        resolve_text(t, radix, vector, c, first, rows, out)
+        resolve_text(t, radix, simd, c, first, rows, out)
     else:
         for i in range(rows):
             if address_at(c, first + i, &address):

@@ -20,6 +20,10 @@ from verdicts cimport (
     netpolc_has_avx512,
 )
 
+cdef extern from "parse4.h" nogil:
+    int netpolc_has_sse41() noexcept
+    void netpolc_init_patterns() noexcept
+
 cdef enum:
     # Rows resolved before they are judged: their leaves stay in the L1 cache.
     CHUNK = TEXT_ROWS
@@ -33,14 +37,23 @@ cdef dict PROTOCOLS = {"TCP": 6, "UDP": 17, "SCTP": 132}
 cdef str TCP = "TCP"
 
 
+cdef tuple LEVELS = ("scalar", "sse41", "avx512")
+netpolc_init_patterns()
+
+
+def simd_levels():
+    """What this processor has, the best last: of "scalar", "sse41" and "avx512"."""
+    return LEVELS[:1 + (netpolc_has_sse41() + netpolc_has_avx512() if netpolc_has_sse41() else 0)]
+
+
 def simd_level():
-    """What NETPOLC_SIMD asks for, or the best this processor has: "scalar" or "avx512"."""
-    best = "avx512" if netpolc_has_avx512() else "scalar"
-    wanted = os.environ.get("NETPOLC_SIMD", best)
-    if wanted not in ("scalar", "avx512"):
-        raise ValueError(f"NETPOLC_SIMD={wanted}: scalar or avx512")
-    if wanted == "avx512" and best != wanted:
-        raise ValueError("NETPOLC_SIMD=avx512: this processor does not have it")
+    """What NETPOLC_SIMD asks for, or the best this processor has."""
+    known = simd_levels()
+    wanted = os.environ.get("NETPOLC_SIMD", known[len(known) - 1])
+    if wanted not in LEVELS:
+        raise ValueError(f"NETPOLC_SIMD={wanted}: {', '.join(LEVELS)}")
+    if wanted not in known:
+        raise ValueError(f"NETPOLC_SIMD={wanted}: this processor does not have it")
     return wanted
 
 
@@ -216,11 +229,11 @@ cdef class MatcherCore:
 
     cdef NetpolcTables t
     cdef Radix6 radix6
-    cdef bint vector
+    cdef int simd_code
     cdef Py_buffer views[BUFFERS]
     cdef int viewed
 
-    def __init__(self, numbers, buffers, simd=None):
+    def __init__(self, numbers, buffers):
         """`numbers`: class_bits, classes4, classes6, words, root6, host_mask6 by name; `buffers`:
         every name of BUFFER_NAMES. The buffers are trusted: their contents are not checked here.
         """
@@ -228,7 +241,7 @@ cdef class MatcherCore:
         cdef uint32_t classes4 = numbers["classes4"], classes6 = numbers["classes6"]
         if self.viewed:
             raise TypeError("a matcher is immutable")
-        self.vector = (simd_level() if simd is None else simd) == "avx512" and netpolc_has_avx512()
+        self.simd_code = LEVELS.index(simd_level())
         for i in range(BUFFERS):
             PyObject_GetBuffer(buffers[BUFFER_NAMES[i]], &self.views[i], PyBUF_SIMPLE)
             self.viewed = i + 1
@@ -263,8 +276,8 @@ cdef class MatcherCore:
 
     @property
     def simd(self):
-        """Which code judges columns: "scalar" or "avx512"."""
-        return "avx512" if self.vector else "scalar"
+        """Which code reads and judges columns: "scalar", "sse41" or "avx512"."""
+        return LEVELS[self.simd_code]
 
     def verdict(self, src, dst, protocol="TCP", port=None):
         """Whether a flow is allowed.
@@ -347,10 +360,10 @@ cdef class MatcherCore:
         cdef size_t rows, i
         while first < last:
             rows = last - first if last - first < CHUNK else CHUNK
-            resolve_rows(&self.t, &self.radix6, self.vector, src, first, rows, sources)
-            resolve_rows(&self.t, &self.radix6, self.vector, dst, first, rows, destinations)
+            resolve_rows(&self.t, &self.radix6, self.simd_code, src, first, rows, sources)
+            resolve_rows(&self.t, &self.radix6, self.simd_code, dst, first, rows, destinations)
             if judge_rows(
-                &self.t, self.vector, sources, destinations, protocols + first,
+                &self.t, self.simd_code, sources, destinations, protocols + first,
                 ports + 2 * first, rows, out + first,
             ):
                 for i in range(first, first + rows):

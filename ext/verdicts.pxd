@@ -42,6 +42,12 @@ cdef extern from "tables.h" nogil:
         const uint8_t* protocols, const uint8_t* ports, size_t rows, uint8_t* out, size_t* same
     ) noexcept
 
+cdef enum:
+    # What the processor can do, each including those before it.
+    SCALAR = 0
+    SSE41 = 1
+    AVX512 = 2
+
 
 cdef inline uint32_t port_index(uint8_t protocol, uint16_t port) noexcept nogil:
     """The cell of the atom table; the port of a protocol that has none is not looked at.
@@ -97,13 +103,13 @@ cdef inline uint8_t judge_one(
 
 
 cdef inline size_t judge_rows(
-    const NetpolcTables* t, bint vector, const uint32_t* sources, const uint32_t* destinations,
+    const NetpolcTables* t, int simd, const uint32_t* sources, const uint32_t* destinations,
     const uint8_t* protocols, const uint8_t* ports, size_t rows, uint8_t* out
 ) noexcept nogil:
     """Judge a few rows; returns how many are SAME. `ports` may be unaligned."""
     cdef size_t same = 0, i = 0
     cdef uint16_t port
-    if vector:
+    if simd == AVX512:
         i = netpolc_judge_avx512(
             t, sources, destinations, protocols, ports, rows, out, &same
         )

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 import netpolc
 from netpolc.backends.matcher import Matcher, tables
-from netpolc.backends.matcher._core import simd_level
+from netpolc.backends.matcher._core import simd_levels
 from netpolc.ir import ANY
 from netpolc.nets import IPV6, PORTS, Family, family, format_address, split_ports
 
@@ -35,7 +35,7 @@ def simd(level: str) -> Iterator[None]:
 
 
 def levels() -> list[str]:
-    return ["scalar", "avx512"] if simd_level() == "avx512" else ["scalar"]
+    return list(simd_levels())
 
 
 def factored(program: netpolc.Program) -> Matcher:
