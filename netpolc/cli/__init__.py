@@ -10,6 +10,7 @@ from netpolc._version import __version__
 from netpolc.cli.apply import apply
 from netpolc.cli.compile import compile_
 from netpolc.cli.delete import delete
+from netpolc.cli.eval import eval_
 from netpolc.cli.status import status
 from netpolc.errors import InputError, NetpolcError, Severity
 
@@ -44,5 +45,5 @@ def main() -> None:
     """
 
 
-for command in (compile_, apply, delete, status):
+for command in (compile_, eval_, apply, delete, status):
     main.add_command(command)

@@ -4,11 +4,15 @@ renamed.
 
 from __future__ import annotations
 
+import io
 import multiprocessing
 import os
+import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TextIO
 
 import click
 
@@ -29,6 +33,31 @@ def write(text: str, target: str | None) -> None:
         _rename(temporary, path)
     except OSError as error:
         raise _refusal(target, error) from error
+
+
+@contextmanager
+def writing(target: str | None) -> Iterator[TextIO]:
+    """A stream to print to, or to a file that appears whole when the block ends well."""
+    if target is None or target == "-":
+        sys.stdout.flush()
+        stream = io.TextIOWrapper(
+            sys.stdout.buffer, encoding="utf-8", errors="surrogateescape", newline=""
+        )
+        try:
+            yield stream
+        finally:
+            stream.detach()
+        return
+    path = Path(target)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("w", encoding="utf-8", errors="surrogateescape", newline="") as out:
+            yield out
+        temporary.replace(path)
+    except OSError as error:
+        raise _refusal(target, error) from error
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def write_all(names: Sequence[str], folder: str, make: Callable[[str], str], suffix: str) -> None:
