@@ -13,7 +13,7 @@ from address cimport (
     FAULT_NONE, IPV4, Address, parse_address, parse_ipv4, unmap, unpack_ipv4, unpack_ipv6,
 )
 from radix4 cimport radix4_lookup
-from radix6 cimport Radix6, radix6_lookup
+from radix6 cimport Radix6, radix6_lookup, radix6_prefetch
 from verdicts cimport AVX512, LEAF_IPV6, SCALAR, NetpolcTables, netpolc_lookup4_avx512
 
 cdef extern from "parse4.h" nogil:
@@ -21,6 +21,7 @@ cdef extern from "parse4.h" nogil:
 
 cdef enum:
     TEXT_ROWS = 1024
+    AHEAD = 16
 
 cdef enum Layout:
     UINT32          # native byte order
@@ -198,6 +199,23 @@ cdef inline size_t resolve_uint32(
     return rows
 
 
+cdef inline void resolve_packed16(
+    const NetpolcTables* t, const Radix6* radix, const uint8_t* column, size_t rows, uint32_t* out
+) noexcept nogil:
+    """The cells that the hash will read are asked for before the first of them is needed."""
+    cdef Address addresses[AHEAD]
+    cdef size_t i = 0, k, count
+    while i < rows:
+        count = rows - i if rows - i < AHEAD else AHEAD
+        for k in range(count):
+            unpack_ipv6(column + 16 * (i + k), &addresses[k])
+            radix6_prefetch(radix, addresses[k].hi, addresses[k].lo)
+        for k in range(count):
+            unmap(&addresses[k])
+            out[i + k] = resolve_address(t.cells, radix, &addresses[k])
+        i += count
+
+
 cdef inline bint parse_text4(
     const Column* c, int simd, size_t row, uint32_t* number
 ) noexcept nogil:
@@ -245,6 +263,8 @@ cdef inline void resolve_rows(
         resolve_dictionary(c, first, rows, out)
     elif c.layout == UINT32 and c.validity == NULL:
         resolve_uint32(t, simd, c.data + 4 * (first + c.offset), rows, out)
+    elif c.layout == PACKED16 and c.validity == NULL:
+        resolve_packed16(t, radix, c.data + 16 * (first + c.offset), rows, out)
     elif c.layout in (STRING, LARGE_STRING, STRING_VIEW):
         resolve_text(t, radix, simd, c, first, rows, out)
     else:

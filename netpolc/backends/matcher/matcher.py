@@ -68,6 +68,10 @@ class Matcher(MatcherCore):
         """Bytes of all tables, names of pods included."""
         return sum(memoryview(buffer).nbytes for buffer in self._buffers.values())
 
+    def tables(self) -> dict[str, memoryview]:
+        """The buffers it answers from, by name (docs/matcher.md); to look at, not to change."""
+        return {name: memoryview(b).cast("B").toreadonly() for name, b in self._buffers.items()}
+
     @property
     def classes(self) -> tuple[int, int]:
         """Classes of IPv4 and IPv6 addresses; in the factored form both are the same ones."""
