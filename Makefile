@@ -8,7 +8,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 APT := python3-venv python3-dev python3-nftables nftables gcc iproute2 util-linux
 
-.PHONY: help demo test lint bench setup clean
+.PHONY: help demo test lint bench setup asan clean
 
 help:  ## list the commands
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
@@ -40,6 +40,16 @@ lint: setup  ## ruff, mypy --strict, cython-lint
 
 bench: setup  ## print the tables of BENCHMARKS.md
 	$(BIN)/python -m benches.measure
+
+asan: setup  ## run the tests of the extension under AddressSanitizer
+	rm -rf build/asan && mkdir -p build/asan
+	cp -r netpolc tests examples benches ext setup.py pyproject.toml README.md LICENSE NOTICE build/asan
+	find build/asan -name '*.so' -delete
+	cd build/asan && CFLAGS="-fsanitize=address -fno-omit-frame-pointer -O1 -g" \
+		$(CURDIR)/$(BIN)/python setup.py -q build_ext --inplace
+	cd build/asan && ASAN_OPTIONS=detect_leaks=0 PYTHONMALLOC=malloc ARROW_DEFAULT_MEMORY_POOL=system \
+		LD_PRELOAD="$$($${CC:-gcc} -print-file-name=libasan.so)" \
+		$(CURDIR)/$(BIN)/python -m pytest -q -p no:cacheprovider tests/matcher tests/unit/test_radix.py
 
 clean:  ## remove everything that was built
 	rm -rf $(VENV) build *.egg-info

@@ -183,6 +183,22 @@ def test_packed_addresses(version: int) -> None:
             assert codes == wanted(rows), layout
 
 
+@pytest.mark.parametrize("count", [1, 2, 3, 20])
+def test_nothing_behind_the_last_byte_is_read(count: int) -> None:
+    """Buffers that end with their data: `make asan` sees any byte read past them."""
+    texts = [ADDRESSES[n % len(ADDRESSES)] for n in range(count)]
+    data = "".join(texts).encode()
+    ends = [0, *np.cumsum([len(text) for text in texts]).tolist()]
+    for kind, width in ((pa.string(), np.int32), (pa.large_string(), np.int64)):
+        buffers = [None, pa.py_buffer(np.array(ends, dtype=width).tobytes()), pa.py_buffer(data)]
+        array = pa.Array.from_buffers(kind, count, buffers)
+        numbers = pa.array([47] * count, type=pa.uint8())
+        ports = pa.array([0] * count, type=pa.uint16())
+        source = pa.table([array, array, numbers, ports], ["src", "dst", "protocol", "port"])
+        for codes in judged(source):
+            assert codes == wanted([(text, text, 47, 0) for text in texts])
+
+
 @given(st.lists(st.one_of(
     st.ip_addresses(v=4).map(str),
     st.ip_addresses(v=6).map(str),
