@@ -36,7 +36,7 @@ lint: setup  ## ruff, mypy --strict, cython-lint
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/cython-lint ext
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/cython-lint ext  # it runs pycodestyle by name
 
 bench: setup  ## print the tables of BENCHMARKS.md
 	$(BIN)/python -m benches.measure
