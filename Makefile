@@ -40,6 +40,7 @@ lint: setup  ## ruff, mypy --strict, cython-lint
 
 bench: setup  ## print the tables of BENCHMARKS.md
 	$(BIN)/python -m benches.measure
+	$(BIN)/python -m benches.matcher
 
 asan: setup  ## run the tests of the extension under AddressSanitizer
 	rm -rf build/asan && mkdir -p build/asan

@@ -251,12 +251,12 @@ def growth(rounds: int) -> Iterator[str]:
                    ROWS, "nine independent loads", anchor, ROWS, target).row(rounds)  # fmt: skip
     for simd in (simd_levels()[0], best):
         matcher, addresses = made(simd, 10_000, 700)
-        flows = traffic(addresses, 4 * ROWS)
+        flows = traffic(addresses, 16 * ROWS)
         yield Line(f"{simd}: two threads",
                    lambda m=matcher, f=flows: m.verdicts(*f.columns, threads=2),  # type: ignore[misc]
-                   4 * ROWS, "one thread",
+                   16 * ROWS, "one thread",
                    lambda m=matcher, f=flows: m.verdicts(*f.columns),  # type: ignore[misc]
-                   4 * ROWS, ">= 1.7", time.perf_counter).row(rounds)  # fmt: skip
+                   16 * ROWS, ">= 1.7", time.perf_counter).row(rounds)  # fmt: skip
 
 
 @click.command()
