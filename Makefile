@@ -6,9 +6,9 @@
 PYTHON ?= /usr/bin/python3
 VENV := .venv
 BIN := $(VENV)/bin
-APT := python3-venv python3-dev python3-nftables nftables gcc libc6-dev iproute2 util-linux
+APT := python3-venv python3-dev python3-nftables nftables gcc g++ libc6-dev iproute2 util-linux
 
-.PHONY: help demo test lint bench setup clean
+.PHONY: help demo test lint bench setup asan clean
 
 help:  ## list the commands
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
@@ -32,14 +32,26 @@ demo: setup  ## compile the three-tier example, enforce it in a private kernel n
 test: setup  ## run all tests (as root: those that need the kernel too)
 	$(BIN)/python -m pytest
 
-lint: setup  ## ruff, mypy --strict, cython-lint
+lint: setup  ## ruff, mypy --strict, stubtest, cython-lint
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/stubtest netpolc.backends.matcher._core
 	PATH="$(CURDIR)/$(BIN):$$PATH" cython-lint ext  # it starts pycodestyle by name
 
 bench: setup  ## print the tables of BENCHMARKS.md
 	$(BIN)/python -m benches.measure
+	$(BIN)/python -m benches.matcher
+
+asan: setup  ## run the tests of the extension under AddressSanitizer
+	rm -rf build/asan && mkdir -p build/asan
+	cp -r netpolc tests examples benches ext setup.py pyproject.toml README.md LICENSE NOTICE build/asan
+	find build/asan -name '*.so' -delete
+	cd build/asan && CFLAGS="-fsanitize=address -fno-omit-frame-pointer -O1 -g" \
+		$(CURDIR)/$(BIN)/python setup.py -q build_ext --inplace
+	cd build/asan && ASAN_OPTIONS=detect_leaks=0 PYTHONMALLOC=malloc ARROW_DEFAULT_MEMORY_POOL=system \
+		LD_PRELOAD="$$($${CC:-gcc} -print-file-name=libasan.so)" \
+		$(CURDIR)/$(BIN)/python -m pytest -q -p no:cacheprovider tests/matcher tests/unit/test_radix.py
 
 clean:  ## remove everything that was built
 	rm -rf $(VENV) build *.egg-info

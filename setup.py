@@ -13,7 +13,7 @@ setup(
         Extension(
             "netpolc.backends.matcher._core",
             sources=["ext/_core.pyx"],
-            depends=sorted(glob("ext/*.px[di]")),
+            depends=sorted(glob("ext/*.px[di]") + glob("ext/*.h")),
             include_dirs=["ext"],
         )
     ],

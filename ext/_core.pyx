@@ -11,3 +11,5 @@ longest-prefix lookups one at a time (`RadixTree.lookup`) or by the column. Refu
 
 include "arguments.pxi"
 include "radix_tree.pxi"
+include "matcher.pxi"
+include "arrow.pxi"

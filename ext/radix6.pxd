@@ -25,6 +25,16 @@ from libc.string cimport memset
 from address cimport IPV6, prefix_mask
 from prefixes cimport CHILD_MASK, LEAF_MAX, Interval, Prefix, mix128
 
+cdef extern from *:
+    """
+    #if defined(__GNUC__) || defined(__clang__)
+    #define netpolc_prefetch(at) __builtin_prefetch(at)
+    #else
+    #define netpolc_prefetch(at) ((void)(at))
+    #endif
+    """
+    void prefetch "netpolc_prefetch"(const void* at) noexcept nogil
+
 cdef enum:
     SINGLE = 16
 
@@ -56,6 +66,12 @@ cdef struct Radix6:
 
 cdef inline size_t address_byte(uint64_t hi, uint64_t lo, int k) noexcept nogil:
     return <size_t> ((hi if k < 8 else lo) >> (56 - 8 * (k & 7))) & 255
+
+
+cdef inline void radix6_prefetch(const Radix6* t, uint64_t hi, uint64_t lo) noexcept nogil:
+    """Ask for the hash's first cell: a lookup some steps later need not wait for memory."""
+    if t.hosts != NULL:
+        prefetch(&t.hosts[<size_t> mix128(hi, lo) & t.host_mask])
 
 
 cdef inline uint32_t radix6_lookup(const Radix6* t, uint64_t hi, uint64_t lo) noexcept nogil:

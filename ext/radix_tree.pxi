@@ -15,8 +15,8 @@ from pickle import PickleBuffer
 
 from address cimport PREFIX_TEXT_SIZE, is_mapped, write_prefix
 from prefixes cimport (
-    LEAF_MAX, Interval, PrefixSet, find_prefix, flatten_prefixes, free_prefixes, insert_prefix,
-    longest_prefix, remove_prefix, sorted_copy,
+    LEAF_MAX, Interval, PrefixSet, emit_interval, find_prefix, flatten_prefixes, free_prefixes,
+    insert_prefix, longest_prefix, remove_prefix, sorted_copy,
 )
 from radix4 cimport Radix4, radix4_build, radix4_free, radix4_lookup
 from radix6 cimport Radix6, radix6_build, radix6_free, radix6_lookup

@@ -9,7 +9,12 @@
 Everything that is not in `__all__` is private.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
 from netpolc._version import __version__ as __version__
+from netpolc.backends.matcher import RadixTree
 from netpolc.backends.nft import Options, Ruleset
 from netpolc.cluster import Snapshot
 from netpolc.compiler import Program, compile, load, load_objects
@@ -23,13 +28,18 @@ from netpolc.errors import (
 )
 from netpolc.semantics import Flow, Verdict, evaluate, flows_between
 
+if TYPE_CHECKING:
+    from netpolc.backends.matcher import Matcher
+
 __all__ = [
     "Diagnostic",
     "Flow",
     "InputError",
+    "Matcher",
     "NetpolcError",
     "Options",
     "Program",
+    "RadixTree",
     "Ruleset",
     "Snapshot",
     "SystemRefusal",
@@ -42,3 +52,12 @@ __all__ = [
     "load",
     "load_objects",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """`Matcher` on demand: it needs NumPy, which compiling and applying do not."""
+    if name != "Matcher":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from netpolc.backends.matcher import Matcher
+
+    return Matcher

@@ -13,6 +13,7 @@ from netpolc._version import __version__
 from netpolc.cli.apply import apply
 from netpolc.cli.compile import compile_
 from netpolc.cli.delete import delete
+from netpolc.cli.eval import eval_
 from netpolc.cli.status import status
 from netpolc.errors import InputError, NetpolcError, Severity, SystemRefusal
 
@@ -52,7 +53,7 @@ def main() -> None:
     """
 
 
-for command in (compile_, apply, delete, status):
+for command in (compile_, eval_, apply, delete, status):
     main.add_command(command)
 
 

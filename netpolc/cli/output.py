@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import io
 import multiprocessing
 import os
 import shutil
+import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from errno import EISDIR
 from pathlib import Path
+from typing import Any, TextIO
 
 import click
 
 from netpolc.errors import SystemRefusal
+
+_TEXT: Any = {"encoding": "utf-8", "errors": "surrogateescape", "newline": ""}
+"""Bytes that are no UTF-8 come out as they came in."""
 
 
 def write(text: str, target: str | None) -> None:
@@ -20,15 +27,46 @@ def write(text: str, target: str | None) -> None:
     if target is None or target == "-":
         click.echo(text, nl=False)
         return
+    with writing(target) as out:
+        out.write(text)
+
+
+@contextmanager
+def writing(target: str | None) -> Iterator[TextIO]:
+    """A stream to print to, or to a file that appears whole when the block ends well."""
+    if target is None or target == "-":
+        sys.stdout.flush()
+        stream = io.TextIOWrapper(sys.stdout.buffer, **_TEXT)
+        try:
+            yield stream
+        finally:
+            stream.detach()
+        return
     path = Path(os.path.realpath(target))  # of a link the target is replaced, not the link
     try:
         if path.exists() and not path.is_file():  # a pipe or a device cannot be replaced
-            path.write_text(text)
+            with path.open("w", **_TEXT) as out:
+                yield out
             return
-        temporary = _temporary(text, path)
-        _rename(temporary, path)
+        with _temporary(path) as temporary, temporary.open("w", **_TEXT) as out:
+            yield out
+            out.flush()
+            temporary.replace(path)
     except OSError as error:
         raise _refusal(target, error) from error
+
+
+@contextmanager
+def _temporary(path: Path) -> Iterator[Path]:
+    """A name beside a file, gone afterwards unless it was renamed."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        temporary.touch()
+        if path.exists():
+            shutil.copymode(path, temporary)
+        yield temporary
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def write_all(names: Sequence[str], folder: str, make: Callable[[str], str], suffix: str) -> None:
@@ -76,26 +114,6 @@ def _parallel(names: Sequence[str], writer: _Writer) -> Sequence[str]:
             return pool.map(_run, names)
     finally:
         _writer = None
-
-
-def _temporary(text: str, path: Path) -> Path:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_text(text)
-        if path.exists():
-            shutil.copymode(path, temporary)
-    except OSError:
-        temporary.unlink(missing_ok=True)
-        raise
-    return temporary
-
-
-def _rename(temporary: Path, path: Path) -> None:
-    try:
-        temporary.replace(path)
-    except OSError:
-        temporary.unlink(missing_ok=True)
-        raise
 
 
 def _refusal(target: str, error: OSError) -> SystemRefusal:

@@ -17,6 +17,7 @@ import netpolc
 PACKAGE = Path(netpolc.__file__).parent
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("netpolc", "netpolc.cli"),
+    ("netpolc.flows",),
     ("netpolc.compiler",),
     ("netpolc.frontends", "netpolc.passes", "netpolc.backends"),
     ("netpolc.semantics",),
@@ -28,7 +29,8 @@ LAYERS: tuple[tuple[str, ...], ...] = (
 """Top to bottom. What stands on one line may import what stands on a later one, never each other;
 `cluster` and `labels` are stated in terms of the IR, `nets` and `errors` in terms of nothing."""
 BINDING = "netpolc.backends.nft.kernel"
-WITH_IO = ("netpolc.cli", "netpolc.manifests", BINDING)
+STORE = "netpolc.backends.matcher.store"
+WITH_IO = ("netpolc.cli", "netpolc.manifests", BINDING, STORE)
 MAX_LINES = 500
 INET = {"AF_INET", "AF_INET6", "inet_ntop", "inet_pton"}
 IO_MODULES = {

@@ -1,9 +1,9 @@
 from array import array
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
-from typing import SupportsIndex, TypeAlias, TypeVar, final, overload
+from typing import Any, SupportsIndex, TypeAlias, TypeVar, final, overload
 
-from typing_extensions import Buffer
+from typing_extensions import Buffer, disjoint_base
 
 _Address: TypeAlias = str | bytes | SupportsIndex | IPv4Address | IPv6Address
 _Prefix: TypeAlias = _Address | IPv4Network | IPv6Network
@@ -38,3 +38,52 @@ class RadixTree:
     def __iter__(self) -> Iterator[str]: ...
     def __len__(self) -> int: ...
     def __contains__(self, prefix: _Prefix, /) -> bool: ...
+
+# NumPy's stubs for Python 3.11 do not call an array a Buffer, hence Any.
+BUFFER_NAMES: tuple[str, ...]
+
+def simd_level() -> str: ...
+def simd_levels() -> tuple[str, ...]: ...
+def build_radix(starts: Any, start_leaves: Any, hosts: Any, host_leaves: Any) -> dict[str, Any]: ...
+
+@final
+class AddressColumn: ...
+
+@final
+class ArrowBatch:
+    @property
+    def rows(self) -> int: ...
+
+def arrow_batches(
+    matcher: MatcherCore, source: object, names: tuple[str, ...]
+) -> Iterator[ArrowBatch]: ...
+def fill_batch(
+    matcher: MatcherCore, batch: ArrowBatch, out: Any, first: int, last: int
+) -> None: ...
+
+@disjoint_base
+class MatcherCore:
+    def __init__(self, numbers: Mapping[str, int], buffers: Mapping[str, Any]) -> None: ...
+    @property
+    def simd(self) -> str: ...
+    def verdict(
+        self,
+        src: _Address,
+        dst: _Address,
+        protocol: str | SupportsIndex = "TCP",
+        port: SupportsIndex | None = None,
+    ) -> bool: ...
+    def resolve(self, address: _Address) -> tuple[int, int, int]: ...
+    def parse(self, address: _Address) -> tuple[int, int]: ...
+    def _column(self, source: object) -> AddressColumn: ...
+    def _rows(self, column: AddressColumn) -> int: ...
+    def _fill(
+        self,
+        src: AddressColumn,
+        dst: AddressColumn,
+        protocols: Any,
+        ports: Any,
+        out: Any,
+        first: int,
+        last: int,
+    ) -> None: ...

@@ -1,0 +1,305 @@
+"""Matcher: verdicts in process, from one flow to hundreds of millions.
+
+In: a compiled Program, or a file that `save` wrote. Out: a bool a flow, or a byte a row: DENY,
+ALLOW, INVALID. Refused: a flow no packet could be (`ValueError`); in a column such a row gets
+INVALID and the others their verdicts.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pickle import PickleBuffer
+from typing import Any, NamedTuple, SupportsIndex
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from netpolc import semantics
+from netpolc.backends.matcher import store, tables
+from netpolc.backends.matcher._core import (
+    MatcherCore,
+    arrow_batches,
+    build_radix,
+    fill_batch,
+)
+from netpolc.errors import UsageError
+from netpolc.nets import format_address
+from netpolc.program import Program
+from netpolc.semantics import AddressLike, Flow, Verdict
+
+DENY, ALLOW, INVALID = 0, 1, 2
+"""The codes of a row. INVALID: no address, two families, no such protocol, no such port."""
+
+_NUMBERS = {"TCP": 6, "UDP": 17, "SCTP": 132}
+
+Codes = NDArray[np.uint8]
+
+
+class Endpoint(NamedTuple):
+    """What the matcher knows of an address.
+
+    Addresses of one family and class get the same verdicts, but for what is never judged: a pod's
+    traffic with itself and with its node. `pod` is `namespace/name`, None outside the cluster.
+    """
+
+    family: int
+    class_: int
+    pod: str | None
+
+
+class Matcher(MatcherCore):
+    """The verdicts of a Program, compiled to tables; immutable, and safe to share by threads."""
+
+    def __init__(self, program: Program) -> None:
+        """`UnsupportedError` when the tables would leave their bounds (docs/matcher.md)."""
+        self._program: Program | None = program
+        self._load(*_flatten(program))
+
+    def _load(self, numbers: dict[str, int], buffers: dict[str, Any]) -> None:
+        self._numbers, self._buffers = numbers, buffers
+        self._pods: dict[tuple[int, int], str] | None = None
+        super().__init__(numbers, buffers)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all tables, names of pods included."""
+        return sum(memoryview(buffer).nbytes for buffer in self._buffers.values())
+
+    def tables(self) -> dict[str, memoryview]:
+        """The buffers it answers from, by name (docs/matcher.md); to look at, not to change."""
+        return {name: memoryview(b).cast("B").toreadonly() for name, b in self._buffers.items()}
+
+    @property
+    def classes(self) -> tuple[int, int]:
+        """Classes of IPv4 and IPv6 addresses; in the factored form both are the same ones."""
+        return self._numbers["classes4"], self._numbers["classes6"]
+
+    @property
+    def factored(self) -> bool:
+        """Whether egress and ingress have tables of their own (docs/matcher.md)."""
+        return memoryview(self._buffers["roles"]).nbytes > 4
+
+    def verdicts(
+        self,
+        src: ArrayLike | Sequence[object],
+        dst: ArrayLike | Sequence[object],
+        protocol: ArrayLike | str | Sequence[object] = "TCP",
+        port: ArrayLike | None = None,
+        *,
+        threads: int = 1,
+    ) -> Codes:
+        """A code for each row: DENY, ALLOW or INVALID.
+
+        Addresses are arrays of uint32 (IPv4, host order), (n, 16) uint8 (IPv6, network order;
+        IPv4-mapped is IPv4), or lists of what `verdict` takes. `protocol` and `port` are columns or
+        one value for all rows. Rows that are no flow get INVALID; `ValueError` for columns of
+        different lengths or of a layout that holds no addresses.
+        """
+        source, destination = self._column(_addresses(src)), self._column(_addresses(dst))
+        rows = self._rows(source)
+        protocols, known = _protocols(protocol, rows)
+        ports, in_range = _ports(port, rows)
+        codes = np.empty(rows, dtype=np.uint8)
+
+        def judge(first: int, last: int) -> None:
+            self._fill(source, destination, protocols, ports, codes, first, last)
+
+        _in_threads(judge, rows, threads)
+        with_ports = np.isin(protocols, list(_NUMBERS.values())) if in_range is not None else None
+        if known is not None:
+            codes[~known] = INVALID
+        if in_range is not None and with_ports is not None:
+            codes[~in_range & with_ports] = INVALID
+        return codes
+
+    def verdicts_arrow(
+        self,
+        source: object,
+        columns: tuple[str, str, str, str] = ("src", "dst", "protocol", "port"),
+        *,
+        threads: int = 1,
+    ) -> Codes:
+        """A code for each row of an Arrow table, record batch, reader or data frame.
+
+        Anything with `__arrow_c_stream__` or `__arrow_c_array__`; pyarrow is not needed. `columns`
+        names the source, the destination, the protocol and the port. Addresses are utf8, large_utf8
+        or utf8_view, uint32, fixed_size_binary of 4 or 16 bytes, or dictionaries of those, which
+        are resolved once a batch; protocols are integers, names or dictionaries of either. Batches
+        are read as they lie, one at a time. Null rows get INVALID. `ValueError` for a missing
+        column or another type.
+        """
+        return np.concatenate(
+            [np.empty(0, dtype=np.uint8), *self._arrow_codes(source, columns, threads)]
+        )
+
+    def _arrow_codes(
+        self, source: object, columns: tuple[str, str, str, str], threads: int
+    ) -> Iterator[Codes]:
+        for batch in arrow_batches(self, source, tuple(columns)):
+            codes = np.empty(batch.rows, dtype=np.uint8)
+            _in_threads(partial(fill_batch, self, batch, codes), batch.rows, threads)
+            yield codes
+
+    def explain(
+        self,
+        src: AddressLike,
+        dst: AddressLike,
+        protocol: str | int = "TCP",
+        port: int | None = None,
+    ) -> Verdict:
+        """The verdict with the policies and rules that decided it; slow (`semantics.evaluate`).
+
+        `UsageError` on a matcher that was opened or unpickled: it holds verdicts and no policies.
+        """
+        if self._program is None:
+            raise UsageError("a matcher read from a file holds verdicts and no policies")
+        return semantics.evaluate(self._program, Flow(src, dst, protocol, port))
+
+    def lookup(self, address: str | bytes | SupportsIndex | AddressLike) -> Endpoint:
+        """The class of an address, and the pod behind it."""
+        family, class_, _ = self.resolve(address)
+        if self._pods is None:
+            self._pods = store.pods(self._buffers)
+        return Endpoint(family, class_, self._pods.get(self.parse(address)))
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the tables to a file that `open` maps; whole or not at all."""
+        store.save(path, self._numbers, self._buffers)
+
+    @classmethod
+    def open(cls, path: str | os.PathLike[str], *, verify: bool = True) -> Matcher:
+        """A matcher over a mapped file, shared by all processes that open it.
+
+        `store.FileError` (a ValueError) when it is no such file, of another version or byte order,
+        truncated, or altered. `verify=False` leaves out the checksum of the contents, for workers
+        that open what their parent has verified; it needs 1 ms for 1.5 MB.
+        """
+        return cls._restore(*store.load(path, verify))
+
+    @classmethod
+    def _restore(cls, numbers: dict[str, int], buffers: dict[str, Any]) -> Matcher:
+        matcher = cls.__new__(cls)
+        matcher._program = None
+        matcher._load(numbers, buffers)
+        return matcher
+
+    def __reduce_ex__(self, protocol: SupportsIndex) -> tuple[Any, ...]:
+        """The tables, out of band from protocol 5 on; policies (for `explain`) stay behind."""
+        wrap: Callable[[Any], object] = PickleBuffer if int(protocol) >= 5 else bytes
+        buffers = {name: wrap(memoryview(b).cast("B")) for name, b in self._buffers.items()}
+        return _unpickle, (store.VERSION, store.BYTE_ORDER, self._numbers, buffers)
+
+
+def _unpickle(
+    version: int, byte_order: str, numbers: dict[str, int], buffers: dict[str, Any]
+) -> Matcher:
+    if version != store.VERSION or byte_order != store.BYTE_ORDER:
+        raise ValueError("a Matcher pickled by another version or byte order")
+    return Matcher._restore(numbers, buffers)
+
+
+def _flatten(program: Program) -> tuple[dict[str, int], dict[str, Any]]:
+    """Numbers and buffers, the form in which a matcher is kept."""
+    built = tables.build(program)
+    radix = build_radix(built.starts, built.start_leaves, built.hosts, built.host_leaves)
+    numbers = {
+        "class_bits": built.class_bits,
+        "classes4": built.classes[0],
+        "classes6": built.classes[1],
+        "words": built.bits.shape[1],
+        "root6": radix.pop("root6"),
+        "host_mask6": radix.pop("host_mask6"),
+    }
+    names = "\n".join(pod.key for _, pod in sorted(program.pods_by_address.items()))
+    pods = [a for a, pod in sorted(program.pods_by_address.items())]
+    buffers: dict[str, Any] = {
+        **radix,
+        "pairs": built.pairs,
+        "roles": built.roles,
+        "egress_index": built.egress_index,
+        "egress_blocks": built.egress_blocks,
+        "ingress_index": built.ingress_index,
+        "ingress_blocks": built.ingress_blocks,
+        "atoms": built.atoms,
+        "bits": built.bits,
+        "pod_addresses": "\n".join(map(format_address, pods)).encode(),
+        "pod_names": names.encode(),
+    }
+    return numbers, buffers
+
+
+def _addresses(column: object) -> object:
+    """A column as `_column` takes it; NumPy arrays of objects and text become lists."""
+    if isinstance(column, np.ndarray):
+        return column.tolist() if column.dtype.kind in "OUS" else np.ascontiguousarray(column)
+    if isinstance(column, list | tuple | memoryview | bytearray):
+        return column
+    return list(column) if isinstance(column, Sequence) else column
+
+
+def _protocols(protocol: object, rows: int) -> tuple[Codes, NDArray[np.bool_] | None]:
+    """Numbers, and which rows have one; None when all do."""
+    if isinstance(protocol, str | int):
+        number = _NUMBERS.get(protocol.upper()) if isinstance(protocol, str) else protocol
+        if number is None or not 0 <= number <= 255:
+            raise ValueError(f"unknown protocol {protocol!r}: TCP, UDP, SCTP or 0 to 255")
+        return np.full(rows, number, dtype=np.uint8), None
+    # A list may mix names and numbers, which NumPy would turn into text.
+    column = np.array(protocol, dtype=object if isinstance(protocol, list | tuple) else None)
+    if column.dtype.kind in "OU":
+        numbers = [_protocol_number(item) for item in column.tolist()]
+        column = np.array(numbers, dtype=np.int16)
+    return _narrow(column, np.dtype(np.uint8), rows)
+
+
+def _protocol_number(item: object) -> int:
+    """-1 for what is no protocol."""
+    if isinstance(item, str):
+        return _NUMBERS.get(item.upper(), -1)
+    return _within(item, 255)
+
+
+def _within(item: object, most: int) -> int:
+    """-1 for what is no number from 0 to `most`."""
+    return int(item) if isinstance(item, int | np.integer) and 0 <= item <= most else -1
+
+
+def _ports(port: object, rows: int) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
+    if port is None:
+        return np.zeros(rows, dtype=np.uint16), np.zeros(rows, dtype=bool)
+    column = np.array(port, dtype=object) if isinstance(port, list | tuple) else np.asarray(port)
+    if column.dtype == object:
+        column = np.array([_within(item, 65535) for item in column.tolist()], dtype=np.int32)
+    if column.ndim == 0:
+        column = np.full(rows, column)
+    return _narrow(column, np.dtype(np.uint16), rows)
+
+
+def _narrow(
+    column: NDArray[Any], dtype: np.dtype[Any], rows: int
+) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
+    """A column in a narrow type, and which rows fit it; None when all do."""
+    if column.shape != (rows,):
+        raise ValueError(f"columns of different lengths: {column.shape} and {rows} rows")
+    if column.dtype == dtype:
+        return np.ascontiguousarray(column), None
+    if column.dtype.kind not in "iu":
+        raise ValueError(f"a column of integers is expected, not of {column.dtype}")
+    fits = (column >= 0) & (column <= np.iinfo(dtype).max)
+    return column.astype(dtype), None if fits.all() else fits
+
+
+def _in_threads(judge: Callable[[int, int], None], rows: int, threads: int) -> None:
+    if threads < 1:
+        raise ValueError(f"{threads} threads: at least one")
+    # Below some 10,000 rows a thread costs more than it brings.
+    parts = max(1, min(threads, rows // 10_000))
+    if parts == 1:
+        judge(0, rows)
+        return
+    edges = [rows * part // parts for part in range(parts + 1)]
+    with ThreadPoolExecutor(parts) as pool:
+        list(pool.map(judge, edges[:-1], edges[1:]))

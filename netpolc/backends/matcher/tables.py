@@ -1,0 +1,296 @@
+"""Tables: a Program as flat arrays that the compiled matcher reads.
+
+In: a `Program`. Out: `Tables`, nothing but numbers and NumPy arrays, so that a file or another
+process can hold them. Refused (`UnsupportedError`): more than 65,536 groups of ports or distinct
+port sets, or more classes and nodes than a leaf has bits for.
+
+    address --radix--> leaf: | host | class |             hosts, classes: below
+    (protocol, port) --> atom                             ports that no rule tells apart
+    pair form:      pairs[source class][destination class] --> port set
+    factored form:  egress blocks [row of the source][column of the destination] --> port set
+                    ingress blocks[row of the destination][column of the source] --> port set
+    bits[port set][atom] --> verdict
+
+A **class** is a set of addresses of one family that no verdict tells apart. The pair form holds
+egress and ingress in one cell and costs classes squared; past `PAIR_BYTES` the factored form takes
+over, which costs distinct rows times distinct columns / 64 plus the blocks of 64 cells that differ.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from hashlib import blake2b
+
+import numpy as np
+from numpy.typing import NDArray
+
+from netpolc.backends.matcher.atoms import PortAtoms
+from netpolc.backends.matcher.directions import Indices, Judgement, PortSets, judge
+from netpolc.backends.matcher.endpoints import Endpoints, endpoints_of
+from netpolc.errors import UnsupportedError
+from netpolc.ir import Direction
+from netpolc.nets import IPV6, Family
+from netpolc.program import Program
+
+PAIR_BYTES = 64 << 20
+"""The pair form is chosen up to here: larger tables leave the L3 cache of most machines."""
+BLOCK = 64
+"""Columns in a block of the factored form."""
+LEAF_BITS = 31
+_SETS = 1 << 16
+_EMPTY16: NDArray[np.uint16] = np.zeros(2, dtype=np.uint16)
+_EMPTY32: NDArray[np.uint32] = np.zeros(1, dtype=np.uint32)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Tables:
+    """The arrays; what their cells hold is in the module's text."""
+
+    class_bits: int
+    classes: tuple[int, int]
+    """Pair form: classes of IPv4 and of IPv6. Factored form: both are all classes."""
+    pairs: NDArray[np.uint16]
+    """Pair form: the IPv4 square, then the IPv6 square. Empty in the factored form."""
+    roles: NDArray[np.uint32]
+    """Factored form, by class: first index of the egress row, egress column, first index of the
+    ingress row, ingress column."""
+    egress_index: NDArray[np.uint32]
+    egress_blocks: NDArray[np.uint16]
+    ingress_index: NDArray[np.uint32]
+    ingress_blocks: NDArray[np.uint16]
+    atoms: NDArray[np.uint16]
+    bits: NDArray[np.uint32]
+    """(port sets, words)."""
+    starts: NDArray[np.uint64]
+    """(blocks, 3): family, high and low half of the first address."""
+    start_leaves: NDArray[np.uint32]
+    hosts: NDArray[np.uint64]
+    """(addresses, 3): single addresses, pods and nodes."""
+    host_leaves: NDArray[np.uint32]
+
+    @property
+    def factored(self) -> bool:
+        """Whether egress and ingress have tables of their own."""
+        return len(self.roles) > 1
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Classes:
+    """Viewpoints as classes, from 1 on (0 is no leaf), and the tables over them."""
+
+    class_of: Indices
+    counts: tuple[int, int]
+    sets: list[int]
+    pairs: NDArray[np.uint16]
+    roles: NDArray[np.uint32]
+
+
+def build(program: Program, pair_bytes: int = PAIR_BYTES) -> Tables:
+    """The tables of a program; with `pair_bytes=0` always in the factored form."""
+    endpoints = endpoints_of(program)
+    atoms = PortAtoms(
+        rule.match.ports
+        for combination in program.combinations
+        for tier in combination.tiers
+        for rule in tier.rules
+    )
+    sets = PortSets(atoms.everything)
+    egress = judge(program, Direction.EGRESS, endpoints, atoms, sets)
+    ingress = judge(program, Direction.INGRESS, endpoints, atoms, sets)
+    classes = _pair_form(endpoints, egress, ingress, sets, pair_bytes)
+    blocks = (_EMPTY32, _EMPTY16, _EMPTY32, _EMPTY16)
+    if classes is None:
+        if len(sets.masks) > _SETS:
+            raise UnsupportedError(f"{len(sets.masks)} distinct sets of ports: at most {_SETS}")
+        classes = _factored_form(egress, ingress, sets)
+        blocks = (*_blocks(egress), *_blocks(ingress))
+    class_bits, start_leaves, host_leaves = _leaves(endpoints, classes)
+    return Tables(
+        class_bits,
+        classes.counts,
+        classes.pairs,
+        classes.roles,
+        *blocks,
+        atoms.table,
+        _bits(classes.sets, atoms.count),
+        _halves(endpoints.starts),
+        start_leaves,
+        _halves(endpoints.addresses),
+        host_leaves,
+    )
+
+
+def _quadruples(egress: Judgement, ingress: Judgement) -> Indices:
+    """What a viewpoint is to both directions, as source and as destination."""
+    return np.stack((egress.row_of, egress.column_of, ingress.row_of, ingress.column_of), axis=1)
+
+
+def _first_seen(inverse: Indices) -> Indices:
+    """Renumber groups by their first member: neighbours in a namespace stay neighbours."""
+    _, first = np.unique(inverse, return_index=True)
+    rank = np.empty(len(first), dtype=np.int64)
+    rank[np.argsort(first)] = np.arange(len(first))
+    numbered: Indices = rank[inverse]
+    return numbered
+
+
+def _representatives(class_of: Indices) -> Indices:
+    return np.unique(class_of, return_index=True)[1]
+
+
+def _factored_form(egress: Judgement, ingress: Judgement, sets: PortSets) -> _Classes:
+    quadruples = _quadruples(egress, ingress)
+    class_of = _first_seen(np.unique(quadruples, axis=0, return_inverse=True)[1].reshape(-1))
+    chosen = quadruples[_representatives(class_of)]
+    # Rows are stored as the index of their first block.
+    chosen[:, 0] *= _width(egress)
+    chosen[:, 2] *= _width(ingress)
+    if chosen.max() >= 1 << 32:
+        raise UnsupportedError(f"{len(egress.rows)} x {egress.columns} cells are too many")
+    roles = np.zeros((len(chosen) + 1, 4), dtype=np.uint32)
+    roles[1:] = chosen
+    return _Classes(class_of + 1, (len(chosen), len(chosen)), sets.masks, _EMPTY16, roles)
+
+
+def _width(judgement: Judgement) -> int:
+    return -(-judgement.columns // BLOCK)
+
+
+def _blocks(judgement: Judgement) -> tuple[NDArray[np.uint32], NDArray[np.uint16]]:
+    """Rows cut into blocks of columns; equal blocks are stored once."""
+    width = _width(judgement)
+    numbers: dict[bytes, int] = {}
+    blocks: list[NDArray[np.uint16]] = []
+    index = np.empty((len(judgement.rows), width), dtype=np.uint32)
+
+    def number(block: NDArray[np.uint16]) -> int:
+        found = numbers.setdefault(block.tobytes(), len(blocks))
+        if found == len(blocks):
+            blocks.append(block)
+        return found
+
+    for at, row in enumerate(judgement.rows):
+        index[at] = number(np.full(BLOCK, row.default, dtype=np.uint16))
+        order = np.argsort(row.columns, kind="stable")
+        columns, own = row.columns[order], row.sets[order]
+        touched, firsts = np.unique(columns // BLOCK, return_index=True)
+        ends = np.append(firsts, len(columns))[1:]
+        for block_at, first, end in zip(touched, firsts, ends, strict=True):
+            block = np.full(BLOCK, row.default, dtype=np.uint16)
+            block[columns[first:end] % BLOCK] = own[first:end]
+            index[at, block_at] = number(block)
+    # Gathers read 32 bits, so two cells follow the last one.
+    return index.reshape(-1), np.concatenate([*blocks, _EMPTY16])
+
+
+def _pair_form(
+    endpoints: Endpoints, egress: Judgement, ingress: Judgement, sets: PortSets, pair_bytes: int
+) -> _Classes | None:
+    """The squares of both families, or None when they would be too large."""
+    quadruples = _quadruples(egress, ingress)
+    families = np.array([key.family for key in endpoints.views])
+    members = [np.flatnonzero(families == version) for version in Family]
+    unmerged = []
+    for views in members:
+        _, inverse = np.unique(quadruples[views], axis=0, return_inverse=True)
+        unmerged.append(_first_seen(inverse.reshape(-1)))
+    # Merging has always been seen to take off less than half: do not try what is hopeless.
+    if sum((int(classes.max()) + 1) ** 2 * 2 for classes in unmerged) > 4 * pair_bytes:
+        return None
+    # The factored form keeps to the sets of one direction if it has to take over.
+    both = PortSets(sets.masks[0])
+    squares = []
+    class_of = np.zeros(len(families), dtype=np.int64)
+    dense = egress.dense(), ingress.dense()
+    for views, classes in zip(members, unmerged, strict=True):
+        chosen = quadruples[views][_representatives(classes)]
+        square, merged = _merged(_square(dense, chosen, sets, both))
+        squares.append(square)
+        class_of[views] = merged[classes] + 1
+    if sum(square.nbytes for square in squares) > pair_bytes or len(both.masks) > _SETS:
+        return None
+    pairs = np.concatenate([*(square.reshape(-1) for square in squares), _EMPTY16])
+    counts = len(squares[0]), len(squares[1])
+    return _Classes(class_of, counts, both.masks, pairs, _EMPTY32)
+
+
+def _square(
+    dense: tuple[NDArray[np.int32], NDArray[np.int32]],
+    quadruples: Indices,
+    sets: PortSets,
+    both: PortSets,
+) -> NDArray[np.int32]:
+    """For every pair of classes the ports that both directions allow."""
+    egress_row, egress_column, ingress_row, ingress_column = quadruples.T
+    out = dense[0][egress_row][:, egress_column]
+    into = dense[1][ingress_row][:, ingress_column].T
+    count = len(sets.masks)
+    codes = out.astype(np.int64) * count + into
+    numbers: NDArray[np.int32]
+    if count * count <= 1 << 26:
+        present = np.zeros(count * count, dtype=bool)
+        present[codes] = True
+        distinct = np.flatnonzero(present)
+        numbers = np.zeros(count * count, dtype=np.int32)
+        numbers[distinct] = _intersections(distinct, sets, both)
+        numbers = numbers[codes]
+    else:
+        distinct, inverse = np.unique(codes, return_inverse=True)
+        numbers = _intersections(distinct, sets, both)[inverse.reshape(codes.shape)]
+    return numbers
+
+
+def _intersections(codes: Indices, sets: PortSets, both: PortSets) -> NDArray[np.int32]:
+    masks, count = sets.masks, len(sets.masks)
+    numbers = [both.number(masks[code // count] & masks[code % count]) for code in codes.tolist()]
+    return np.array(numbers, dtype=np.int32)
+
+
+def _merged(square: NDArray[np.int32]) -> tuple[NDArray[np.uint16], Indices]:
+    """Classes with equal rows and equal columns become one."""
+    turned = np.ascontiguousarray(square.T)
+    numbers: dict[bytes, int] = {}
+    kept: list[int] = []
+    merged = np.empty(len(square), dtype=np.int64)
+    for at in range(len(square)):
+        # A digest stands for the row: rows of a large square would not fit memory as keys.
+        key = blake2b(square[at].tobytes(), digest_size=32)
+        key.update(turned[at].tobytes())
+        merged[at] = numbers.setdefault(key.digest(), len(numbers))
+        if merged[at] == len(kept):
+            kept.append(at)
+    return square[np.ix_(kept, kept)].astype(np.uint16), merged
+
+
+def _leaves(
+    endpoints: Endpoints, classes: _Classes
+) -> tuple[int, NDArray[np.uint32], NDArray[np.uint32]]:
+    """How wide a class is in a leaf, and the leaves of blocks and single addresses."""
+    class_bits = max(classes.counts).bit_length()
+    hosts = np.array(endpoints.hosts, dtype=np.int64)
+    host_bits = int(hosts.max(initial=0)).bit_length()
+    if class_bits + host_bits > LEAF_BITS:
+        raise UnsupportedError(
+            f"{max(classes.counts)} classes and {int(hosts.max()) // 2} nodes: a leaf of the "
+            f"matcher has {LEAF_BITS} bits for both"
+        )
+    start_leaves = classes.class_of[np.array(endpoints.block_views, dtype=np.int64)]
+    address_views = np.array(endpoints.address_views, dtype=np.int64)
+    host_leaves = hosts << class_bits | classes.class_of[address_views]
+    return class_bits, start_leaves.astype(np.uint32), host_leaves.astype(np.uint32)
+
+
+def _bits(masks: list[int], atoms: int) -> NDArray[np.uint32]:
+    words = -(-atoms // 32)
+    packed = b"".join(mask.to_bytes(words * 4, "little") for mask in masks)
+    return np.frombuffer(packed, dtype="<u4").astype(np.uint32).reshape(len(masks), words)
+
+
+def _halves(addresses: list[int]) -> NDArray[np.uint64]:
+    """Family and halves of addresses on the line."""
+    table = np.empty((len(addresses), 3), dtype=np.uint64)
+    half = (1 << 64) - 1
+    table[:, 0] = [6 if address >= IPV6 else 4 for address in addresses]
+    table[:, 1] = [(address & IPV6 - 1) >> 64 for address in addresses]
+    table[:, 2] = [address & half for address in addresses]
+    return table

@@ -1,0 +1,231 @@
+"""Flow logs in bulk: CSV or JSON lines in, the same with a verdict out.
+
+In: text whose rows have `src`, `dst`, `protocol` and `port`, in any order and among others: a CSV
+with a header, or an object a line. Ends are addresses or `namespace/pod`; a pod stands for all its
+addresses, and a flow is allowed if it is between all pairs of one family. Out: every row, in order,
+with `verdict`: ALLOW, DENY or INVALID. Refused (`UsageError`): a log without these columns. A row
+that is no flow is reported with its line, counted, and no reason to stop.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import chain, islice
+from typing import Any, TextIO
+
+import msgspec
+
+from netpolc.backends.matcher import Matcher
+from netpolc.errors import UsageError
+from netpolc.nets import format_address
+from netpolc.program import Program
+
+COLUMNS = ("src", "dst", "protocol", "port")
+ALLOWED, DENIED, BAD = "ALLOW", "DENY", "INVALID"
+BLOCK = 20_000
+"""Rows judged at once: enough to hide what a call costs, few enough to stay in the cache."""
+_ICMP = {"ICMP": 1, "ICMPV6": 58, "ICMP6": 58}
+
+Report = Callable[[int, str], None]
+Fields = tuple[object, object, object, object]
+
+
+@dataclass(slots=True)
+class Counts:
+    """How many rows came out how."""
+
+    allowed: int = 0
+    denied: int = 0
+    bad: int = 0
+
+    def __str__(self) -> str:
+        total = self.allowed + self.denied + self.bad
+        return f"{total} flows: {self.allowed} allowed, {self.denied} denied, {self.bad} invalid"
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """A row of the log; `fields` is None, and `problem` says why, when it has none to judge."""
+
+    line: int
+    fields: Fields | None
+    content: Any
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Format:
+    rows: Iterator[_Row]
+    write: Callable[[_Row, str], None]
+
+
+def judge_log(
+    program: Program,
+    log: TextIO,
+    out: TextIO,
+    report: Report,
+    progress: Callable[[], None] = lambda: None,
+) -> Counts:
+    """Copy a log with its verdicts; `progress` is called after each block of rows."""
+    judge = _Judge(program)
+    counts = Counts()
+    form = _format_of(log, out)
+    while rows := list(islice(form.rows, BLOCK)):
+        for row, (verdict, problem) in zip(rows, judge.verdicts(rows), strict=True):
+            if verdict == ALLOWED:
+                counts.allowed += 1
+            elif verdict == DENIED:
+                counts.denied += 1
+            else:
+                counts.bad += 1
+                report(row.line, problem)
+            form.write(row, verdict)
+        progress()
+    return counts
+
+
+class _Judge:
+    """Rows to verdicts, a block at a time."""
+
+    def __init__(self, program: Program) -> None:
+        self._matcher = Matcher(program)
+        self._pods: Mapping[str, tuple[str, ...]] = {
+            pod.key: tuple(map(format_address, pod.addresses))
+            for identity in program.identities
+            for pod in identity.pods
+        }
+
+    def verdicts(self, rows: list[_Row]) -> Iterator[tuple[str, str]]:
+        """The verdict of each row, with the reason of an INVALID one."""
+        flows: list[Fields] = []
+        ends = []
+        for row in rows:
+            if row.fields is not None:
+                flows.extend(self._flows(row.fields))
+            ends.append(len(flows))
+        columns = [list(column) for column in zip(*flows, strict=True)] or [[], [], [], []]
+        codes = self._matcher.verdicts(*columns).tolist()
+        first = 0
+        for row, end in zip(rows, ends, strict=True):
+            own = codes[first:end]
+            if row.fields is None:
+                yield BAD, row.problem
+            elif not own:
+                yield BAD, "the two pods have no address family in common"
+            elif 2 in own:
+                yield BAD, self._problem(flows[first + own.index(2)])
+            else:
+                yield (ALLOWED if all(own) else DENIED), ""
+            first = end
+
+    def _flows(self, fields: Fields) -> Iterable[Fields]:
+        """A row between addresses is one flow, with a pod one for each pair of a family."""
+        source, destination, protocol, port = fields
+        sources = self._pods.get(source) if isinstance(source, str) else None
+        destinations = self._pods.get(destination) if isinstance(destination, str) else None
+        if sources is None and destinations is None:
+            return (fields,)
+        return [
+            (start, end, protocol, port)
+            for start in (sources if sources is not None else (source,))
+            for end in (destinations if destinations is not None else (destination,))
+            if (":" in str(start)) == (":" in str(end))
+        ]
+
+    def _problem(self, fields: Fields) -> str:
+        """What the matcher says of it when it is asked alone."""
+        source, destination, protocol, port = fields
+        for end in (source, destination):
+            if isinstance(end, str) and "/" in end:
+                return f"unknown pod {end!r}"
+        try:
+            self._matcher.verdict(source, destination, protocol, port)  # type: ignore[arg-type]
+        except (TypeError, ValueError, OverflowError) as error:
+            return str(error)
+        raise AssertionError(f"{fields} is invalid in a column and not alone")
+
+
+def _format_of(log: TextIO, out: TextIO) -> _Format:
+    """By the first character: a brace begins an object, anything else a header."""
+    begun = [log.readline()]
+    while begun[-1] and not begun[-1].strip():
+        begun.append(log.readline())
+    if not begun[-1]:
+        raise UsageError("the flow log is empty: a header or an object is expected")
+    # Blank lines before the first stay in, so that lines are counted as an editor does.
+    lines = chain(begun, log)
+    if begun[-1].lstrip().startswith("{"):
+        return _Format(_json_rows(lines), lambda row, verdict: _write_json(out, row, verdict))
+    return _csv(lines, out)
+
+
+def _csv(lines: Iterator[str], out: TextIO) -> _Format:
+    reader, writer = csv.reader(lines), csv.writer(out, lineterminator="\n")
+    header = [name.strip() for name in next(filter(None, reader))]
+    missing = [name for name in COLUMNS if header.count(name) != 1]
+    if missing:
+        raise UsageError(
+            f"the flow log has no column {', '.join(missing)}: {', '.join(COLUMNS)} are expected"
+        )
+    places = [header.index(name) for name in COLUMNS]
+    writer.writerow([*header, "verdict"])
+
+    def rows() -> Iterator[_Row]:
+        for cells in reader:
+            if not cells:
+                continue
+            if len(cells) != len(header):
+                problem = f"{len(cells)} fields, the header has {len(header)}"
+                yield _Row(reader.line_num, None, cells, problem)
+                continue
+            source, destination, protocol, port = (cells[place].strip() for place in places)
+            fields = source, destination, _protocol(protocol), _port(port)
+            yield _Row(reader.line_num, fields, cells)
+
+    def write(row: _Row, verdict: str) -> None:
+        # A short row is filled up, so that the verdict stays in its column.
+        padding = [""] * (len(header) - len(row.content))
+        writer.writerow([*row.content[: len(header)], *padding, verdict])
+
+    return _Format(rows(), write)
+
+
+def _json_rows(lines: Iterator[str]) -> Iterator[_Row]:
+    decoder = msgspec.json.Decoder()
+    for line, text in enumerate(lines, start=1):
+        if not text.strip():
+            continue
+        try:
+            content = decoder.decode(text)
+        except (msgspec.DecodeError, ValueError) as error:
+            yield _Row(line, None, {}, str(error))
+            continue
+        if not isinstance(content, dict) or any(name not in content for name in COLUMNS[:3]):
+            yield _Row(line, None, content, f"an object with {', '.join(COLUMNS)} is expected")
+            continue
+        source, destination = content["src"], content["dst"]
+        fields = source, destination, _protocol(content["protocol"]), _port(content.get("port"))
+        yield _Row(line, fields, content)
+
+
+def _write_json(out: TextIO, row: _Row, verdict: str) -> None:
+    content = row.content if isinstance(row.content, dict) else {"row": row.content}
+    out.write(msgspec.json.encode({**content, "verdict": verdict}).decode() + "\n")
+
+
+def _protocol(given: object) -> object:
+    if isinstance(given, str):
+        if given.isascii() and given.isdigit() and len(given) < 4:
+            return int(given)
+        return _ICMP.get(given.upper(), given)
+    return given
+
+
+def _port(given: object) -> object:
+    if isinstance(given, str):
+        if not given:
+            return None
+        return int(given) if given.isascii() and given.isdigit() and len(given) < 8 else given
+    return given
