@@ -10,11 +10,11 @@ import socket
 from contextlib import suppress
 from selectors import EVENT_READ, DefaultSelector, SelectorKey
 from threading import Thread
-from types import TracebackType
-from typing import Self
+
+from tests.lab.closing import Closes
 
 
-class EchoServer:
+class EchoServer(Closes):
     """One thread that serves every socket it is given, until it is closed."""
 
     def __init__(self) -> None:
@@ -35,17 +35,6 @@ class EchoServer:
         for key in list(self._selector.get_map().values()):
             _socket(key).close()
         self._selector.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def _serve(self) -> None:
         while True:

@@ -22,9 +22,8 @@ from functools import lru_cache
 from ipaddress import ip_address, ip_network
 from itertools import cycle
 from time import sleep
-from types import TracebackType
-from typing import Self
 
+from tests.lab.closing import Closes
 from tests.lab.namespaces import LabError, Namespace, Router, veth
 from tests.lab.packets import UDP, WITH_PORTS, build, read_tag
 
@@ -94,7 +93,7 @@ def _packet_socket(namespace: Namespace, interface: str, protocol: int) -> socke
     return namespace.call(opened)
 
 
-class Injector:
+class Injector(Closes):
     """Judges flows by sending one packet each; a context manager."""
 
     def __init__(self) -> None:
@@ -128,17 +127,6 @@ class Injector:
             "route add default via fe80::ffff dev sink",
             f"addr add {ROUTER_LINK_LOCAL}/64 dev source nodad",
         )
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """Close the sockets and let the namespaces vanish."""

@@ -19,8 +19,9 @@ import subprocess
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from threading import Thread
-from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, TypeVar
+
+from tests.lab.closing import Closes
 
 T = TypeVar("T")
 
@@ -69,7 +70,7 @@ def _in_thread(function: Callable[[], T]) -> T:
     return outcome.result()
 
 
-class Namespace:
+class Namespace(Closes):
     """A new network namespace with its loopback up and IPv6 silent and free of address checks."""
 
     def __init__(self) -> None:
@@ -149,17 +150,6 @@ class Namespace:
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 class Router(Namespace):

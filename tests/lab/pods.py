@@ -19,9 +19,9 @@ from dataclasses import dataclass, field
 from ipaddress import ip_address
 from selectors import EVENT_READ, EVENT_WRITE, DefaultSelector
 from time import monotonic
-from types import TracebackType
-from typing import Literal, Self
+from typing import Literal
 
+from tests.lab.closing import Closes
 from tests.lab.echo import EchoServer
 from tests.lab.namespaces import LabError, Namespace, Router, veth
 
@@ -82,7 +82,7 @@ class _Attempt:
             selector.unregister(self.socket)
 
 
-class Connection:
+class Connection(Closes):
     """A live connection to an echo server; a context manager."""
 
     def __init__(self, connected: socket.socket) -> None:
@@ -113,19 +113,8 @@ class Connection:
         """Close the connection."""
         self._socket.close()
 
-    def __enter__(self) -> Self:
-        return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
-
-
-class PodLab:
+class PodLab(Closes):
     """Pods and external hosts around one node, whose ruleset is `node.load(text)`.
 
     `static_neighbours=False` lets ARP and neighbour discovery run, as they do on a real node;
@@ -180,17 +169,6 @@ class PodLab:
         ]
         self.node.ip(*on_node)
         host.ip(*on_host)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """Stop serving and let the namespaces vanish."""
