@@ -99,13 +99,12 @@ class Kernel:
     """
 
     def __init__(self) -> None:
-        if not _may_change_networks():
-            raise SystemRefusal(_NO_PERMISSION)
         try:
             self._nft: Any = _binding().Nftables()
         except OSError as error:
             raise SystemRefusal(f"{_INSTALL}; loading libnftables failed: {error}") from error
-        self._nft.set_handle_output(False)
+        if not _may_change_networks():
+            raise SystemRefusal(_NO_PERMISSION)
 
     def load(self, ruleset: Ruleset, now: datetime | None = None) -> None:
         """Replace the table in one transaction; concurrent loads wait for each other."""
