@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from netpolc.errors import Diagnostic
-from netpolc.ir import Origin, Policy
+from netpolc.ir import Origin, Policy, Waived
 
 NAME_LABEL = "kubernetes.io/metadata.name"
 """Set by the API server on every namespace (Kubernetes 1.22), and immutable."""
@@ -26,6 +26,7 @@ class Namespace:
     name: str
     labels: Mapping[str, str]
     origin: Origin | None = None
+    waived: Waived = frozenset()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -56,6 +57,7 @@ class Pod:
     host_network: bool
     ports: ContainerPorts
     origin: Origin
+    waived: Waived = frozenset()
 
     @property
     def key(self) -> str:

@@ -120,7 +120,7 @@ def _warn_of_emptiness(cluster: Cluster, policies: list[Policy], problems: Probl
         missing = missing or "Pod with an address"
     if missing:
         text = f"holds no {missing}: nothing is isolated"
-        problems.add("snapshot", "", text, Severity.WARNING)
+        problems.add("snapshot", "", text, Severity.WARNING, "NP004")
 
 
 def _isolations(
@@ -133,7 +133,8 @@ def _isolations(
     for namespace in namespaces:
         annotations = builder.annotations.get(namespace.name)
         if annotations and namespace.origin is not None:
-            report = ObjectProblems(problems, namespace.origin.source.place)
+            place = namespace.origin.source.place
+            report = ObjectProblems(problems, place, namespace.waived)
             legacy = semantics is Semantics.V1_6
             policy = networkpolicy_beta.isolation(namespace, annotations, legacy, report)
             if policy is not None:

@@ -7,7 +7,7 @@ kernel or the system says no.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -57,6 +57,8 @@ class Diagnostic:
     place: str
     path: str
     message: str
+    code: str = ""
+    """What `netpolc check` calls it, where it is more than a fault of the manifest."""
 
     def __str__(self) -> str:
         mark = "" if self.severity is Severity.ERROR else f"{self.severity}: "
@@ -105,9 +107,16 @@ class Problems:
     def __init__(self) -> None:
         self.diagnostics: list[Diagnostic] = []
 
-    def add(self, place: str, path: str, message: str, severity: Severity = Severity.ERROR) -> None:
+    def add(
+        self,
+        place: str,
+        path: str,
+        message: str,
+        severity: Severity = Severity.ERROR,
+        code: str = "",
+    ) -> None:
         """Record a problem found at `place`."""
-        self.diagnostics.append(Diagnostic(severity, place, path, message))
+        self.diagnostics.append(Diagnostic(severity, place, path, message, code))
 
     @property
     def warnings(self) -> tuple[Diagnostic, ...]:
@@ -124,23 +133,29 @@ class ObjectProblems:
     """Problems of one object; a field path becomes `file:line:column` only when there is one."""
 
     def __init__(
-        self, problems: Problems, place: Callable[[Sequence[str | int], bool], str]
+        self,
+        problems: Problems,
+        place: Callable[[Sequence[str | int], bool], str],
+        waived: Collection[str] = (),
     ) -> None:
         self._problems = problems
         self._place = place
+        self._waived = waived
         self.failed = False
 
     def error(self, path: Path, message: str, *, at_key: bool = False) -> None:
         """An error at the value of `path`, or at its key (unknown and duplicate fields)."""
         self.failed = True
-        self._add(path, message, Severity.ERROR, at_key)
+        self._add(path, message, Severity.ERROR, at_key, "")
 
-    def warning(self, path: Path, message: str, *, at_key: bool = False) -> None:
-        """A warning: reported, never fatal."""
-        self._add(path, message, Severity.WARNING, at_key)
+    def warning(self, path: Path, message: str, *, at_key: bool = False, code: str = "") -> None:
+        """A warning: never fatal, and reported unless the object waives its code."""
+        if code not in self._waived:
+            self._add(path, message, Severity.WARNING, at_key, code)
 
-    def _add(self, path: Path, message: str, severity: Severity, at_key: bool) -> None:
-        self._problems.add(self._place(path.elements(), at_key), str(path), message, severity)
+    def _add(self, path: Path, message: str, severity: Severity, at_key: bool, code: str) -> None:
+        place = self._place(path.elements(), at_key)
+        self._problems.add(place, str(path), message, severity, code)
 
 
 def listing(names: Iterable[str], limit: int = 8) -> str:

@@ -91,6 +91,12 @@ class Origin:
         return f"{self.policy} {self.rule}".rstrip()
 
 
+WAIVER = "netpolc.dev/ignore"
+"""The annotation that names, separated by commas, what `netpolc check` shall not say."""
+Waived = frozenset[str]
+"""Codes of findings that an object's annotation waives."""
+
+
 class Operator(Enum):
     """Set-based operators of a label selector (apimachinery `LabelSelectorOperator`)."""
 
@@ -174,7 +180,9 @@ class Policy:
     """One policy object.
 
     `isolates` is apart from `rules`: the v1.6 namespace annotation isolates and has no rules, and a
-    policy of that age has rules and isolates nothing.
+    policy of that age has rules and isolates nothing. `written` are the directions whose rules the
+    manifest gives, if only as an empty list and also where it does not isolate; `typed` says
+    whether it gives `policyTypes`. Neither has a meaning: they tell what the author had in mind.
     """
 
     tier: Tier
@@ -183,3 +191,6 @@ class Policy:
     isolates: frozenset[Direction]
     rules: tuple[Rule, ...]
     origin: Origin
+    written: frozenset[Direction] = frozenset()
+    typed: bool = True
+    waived: Waived = frozenset()

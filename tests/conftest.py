@@ -1,6 +1,7 @@
 """Shared fixtures and options.
 
-`--update-golden` rewrites the `expected/` folders of `tests/cases` and nothing else. With
+`--update-golden` rewrites what the code prints: the `expected/` folders of `tests/cases` and
+`tests/findings`, and the console blocks of the documents. With
 NETPOLC_REQUIRE_KERNEL=1 (as in CI) a kernel test that cannot run fails instead of being skipped.
 """
 
@@ -22,7 +23,7 @@ hypothesis.settings.load_profile("default")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--update-golden", action="store_true", help="rewrite tests/cases/*/expected")
+    parser.addoption("--update-golden", action="store_true", help="rewrite golden files")
 
 
 @pytest.fixture

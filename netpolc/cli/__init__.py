@@ -11,6 +11,7 @@ import click
 
 from netpolc._version import __version__
 from netpolc.cli.apply import apply
+from netpolc.cli.check import check_
 from netpolc.cli.compile import compile_
 from netpolc.cli.delete import delete
 from netpolc.cli.eval import eval_
@@ -53,7 +54,7 @@ def main() -> None:
     """
 
 
-for command in (compile_, eval_, apply, delete, status):
+for command in (check_, compile_, eval_, apply, delete, status):
     main.add_command(command)
 
 

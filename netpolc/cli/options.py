@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from netpolc.backends.nft import LOG_RATE, TABLE, Options
+from netpolc.cluster import Snapshot
 from netpolc.compiler import Program, compile, load
 from netpolc.frontends import Semantics
 
@@ -47,6 +48,11 @@ class Reading:
         snapshot = load(paths, semantics=self.semantics, strict=self.strict)
         for warning in snapshot.warnings:
             click.echo(str(warning), err=True)
+        self.say_ignored(snapshot)
+        return compile(snapshot)
+
+    def say_ignored(self, snapshot: Snapshot) -> None:
+        """What was not read at all, on standard error."""
         if self.verbose:
             for kind, count in snapshot.ignored.items():
                 click.echo(f"ignored: {count} {kind}", err=True)
@@ -54,7 +60,6 @@ class Reading:
             count = sum(snapshot.ignored.values())
             objects = "object" if count == 1 else "objects"
             click.echo(f"ignored {count} {objects} of other kinds (-v names them)", err=True)
-        return compile(snapshot)
 
 
 def reading(function: Command) -> Command:

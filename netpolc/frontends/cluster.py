@@ -21,6 +21,7 @@ from netpolc.frontends.fields import (
     label_key_problems,
     label_value_problems,
     subdomain_problems,
+    waived,
 )
 from netpolc.frontends.objects import (
     Metadata,
@@ -34,7 +35,7 @@ from netpolc.frontends.objects import (
     WorkloadObject,
     decode,
 )
-from netpolc.ir import Origin
+from netpolc.ir import WAIVER, Origin, Waived
 from netpolc.manifests import Document
 from netpolc.nets import Protocol, format_address, parse_address
 
@@ -159,8 +160,10 @@ class ClusterBuilder:
         own = found.metadata.labels if found.metadata else None
         labels = self._labels(own, _LABELS, problems)
         origin = Origin("Namespace", "", name, (), document.source)
-        self._namespaces[name] = Namespace(name, {**labels, NAME_LABEL: name}, origin)
-        self.annotations[name] = (found.metadata.annotations if found.metadata else None) or {}
+        annotations = (found.metadata.annotations if found.metadata else None) or {}
+        own_waivers = waived(annotations.get(WAIVER))
+        self._namespaces[name] = Namespace(name, {**labels, NAME_LABEL: name}, origin, own_waivers)
+        self.annotations[name] = annotations
         return "", name
 
     def _add_node(self, document: Document, problems: ObjectProblems) -> tuple[str, str] | None:
@@ -201,6 +204,7 @@ class ClusterBuilder:
             bool(spec.hostNetwork),
             self._ports(spec, _SPEC, problems),
             Origin("Pod", namespace, name, (), document.source),
+            _waived(found.metadata),
         )
         self._pods.append(pod)
         return namespace, name
@@ -312,6 +316,7 @@ class ClusterBuilder:
                 bool(spec.hostNetwork),
                 self._ports(spec, path / "spec", problems),
                 Origin(kind, namespace, name, (), document.source),
+                _waived(metadata),
             )
 
     def _owning_workloads(self) -> set[tuple[str, str, str]]:
@@ -332,6 +337,11 @@ class ClusterBuilder:
                 for owner in metadata.ownerReferences or ():
                     owned.add((namespace, owner.kind or "", owner.name or ""))
         return owned
+
+
+def _waived(metadata: Metadata | None) -> Waived:
+    annotations = metadata.annotations if metadata else None
+    return waived(annotations.waiver) if annotations else frozenset()
 
 
 def _template(workload: WorkloadObject) -> tuple[Template | None, Path]:

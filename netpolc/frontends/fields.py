@@ -14,7 +14,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from netpolc.errors import ObjectProblems, Path
-from netpolc.ir import SELECT_ALL, Operator, Origin, Requirement, Selector, Source
+from netpolc.ir import (
+    SELECT_ALL,
+    WAIVER,
+    Operator,
+    Origin,
+    Requirement,
+    Selector,
+    Source,
+    Waived,
+)
 
 _NAME_PART = re.compile(r"([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]", re.ASCII)
 _SUBDOMAIN = re.compile(
@@ -246,10 +255,11 @@ METADATA_FIELDS = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Metadata:
-    """Name and namespace of a namespaced object."""
+    """Name and namespace of a namespaced object, and the findings it waives."""
 
     namespace: str
     name: str
+    waived: Waived = frozenset()
 
     def origin(self, kind: str, source: Source, field: tuple[str | int, ...] = ()) -> Origin:
         """An origin inside this object."""
@@ -270,4 +280,13 @@ def metadata(fields: Fields, value: object, path: Path) -> Metadata:
     namespace = fields.text(value.get("namespace"), path / "namespace")
     for detail in dns_label_problems(namespace) if namespace else ():
         fields.problems.error(path / "namespace", invalid(namespace, detail))
-    return Metadata(namespace or "default", name or "")
+    annotations = value.get("annotations")
+    waiver = annotations.get(WAIVER) if isinstance(annotations, dict) else None
+    return Metadata(namespace or "default", name or "", waived(waiver))
+
+
+def waived(text: object) -> Waived:
+    """The codes of a waiver annotation; a missing one waives nothing."""
+    if not isinstance(text, str):
+        return frozenset()
+    return frozenset(filter(None, (code.strip() for code in text.split(","))))

@@ -88,17 +88,20 @@ def isolation(
     """The isolation that an annotation asks for; with today's semantics only a warning."""
     path = ROOT / "metadata" / "annotations"
     if MISSPELT in annotations:
-        problems.warning(path.key(MISSPELT), f"no effect: the annotation is named {ANNOTATION}")
+        text = f"no effect: the annotation is named {ANNOTATION}"
+        problems.warning(path.key(MISSPELT), text, code="NP602")
     if ANNOTATION not in annotations or namespace.origin is None:
         return None
     path = path.key(ANNOTATION)
     if not legacy:
         text = "no effect since Kubernetes 1.7: a pod is isolated by a policy that selects it"
-        problems.warning(path, f"{text} (--semantics v1.6 gives the old meaning)")
+        text = f"{text} (--semantics v1.6 gives the old meaning)"
+        problems.warning(path, text, code="NP601")
         return None
     if not _default_deny(annotations[ANNOTATION]):
         expected = '{"ingress":{"isolation":"DefaultDeny"}}'
-        problems.warning(path, f"no isolation: anything but {expected} is ignored")
+        text = f"no isolation: anything but {expected} is ignored"
+        problems.warning(path, text, code="NP603")
         return None
     origin = Origin("Namespace", "", namespace.name, path.elements(), namespace.origin.source)
     isolates = frozenset((Direction.INGRESS,))

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from netpolc.errors import ROOT, ObjectProblems, Path
+from netpolc.ir import WAIVER
 from netpolc.manifests import Document
 
 T = TypeVar("T")
@@ -27,13 +28,20 @@ class Owner(msgspec.Struct, frozen=True):
     name: Text = None
 
 
+class PodAnnotations(msgspec.Struct, frozen=True, rename={"waiver": WAIVER}):
+    """`metadata.annotations` of a pod: one is read, the others are skipped undecoded."""
+
+    waiver: Text = None
+
+
 class Metadata(msgspec.Struct, frozen=True):
-    """`metadata`; annotations are decoded only for namespaces."""
+    """`metadata`; all annotations are decoded only for namespaces."""
 
     name: Text = None
     namespace: Text = None
     labels: Labels = None
     ownerReferences: list[Owner] | None = None
+    annotations: PodAnnotations | None = None
 
 
 class ContainerPort(msgspec.Struct, frozen=True):

@@ -73,7 +73,22 @@ class PolicyReader:
         if self.fields.problems.failed:
             return None
         origin = self.named.origin(_KIND, self.source)
-        return Policy(Tier.NETWORK_POLICY, 0, self.subject, isolates, kept, origin)
+        written = frozenset(
+            direction
+            for direction in Direction
+            if self.spec.get(direction.name.lower()) is not None
+        )
+        return Policy(
+            Tier.NETWORK_POLICY,
+            0,
+            self.subject,
+            isolates,
+            kept,
+            origin,
+            written,
+            bool(self.spec.get("policyTypes")),
+            self.named.waived,
+        )
 
     def rule(
         self,

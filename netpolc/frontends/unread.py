@@ -31,4 +31,4 @@ def check(document: Document, problems: ObjectProblems) -> None:
         problems.error(ROOT / "apiVersion", text)
     elif kind.endswith("NetworkPolicy"):
         text = f"{document.api_version} {kind} is not read: what it says is not enforced"
-        problems.warning(ROOT / "kind", text)
+        problems.warning(ROOT / "kind", text, code="NP003")

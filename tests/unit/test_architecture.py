@@ -18,7 +18,7 @@ PACKAGE = Path(netpolc.__file__).parent
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("netpolc", "netpolc.cli"),
     ("netpolc.flows",),
-    ("netpolc.compiler",),
+    ("netpolc.compiler", "netpolc.findings"),
     ("netpolc.frontends", "netpolc.passes", "netpolc.backends"),
     ("netpolc.semantics",),
     ("netpolc.program", "netpolc.manifests"),
@@ -38,7 +38,7 @@ IO_MODULES = {
     "pathlib", "selectors", "shutil", "signal", "socket", "ssl", "subprocess", "tempfile",
     "threading", "urllib",
 }  # fmt: skip
-HARMLESS = {"os.PathLike", *(f"socket.{name}" for name in INET)}
+HARMLESS = {"os.PathLike", "urllib.parse.quote", *(f"socket.{name}" for name in INET)}
 IO_CALLS = {"open", "print", "input", "breakpoint", "exec", "eval", "__import__"}
 
 

@@ -1,0 +1,104 @@
+"""`netpolc check`."""
+
+from __future__ import annotations
+
+import textwrap
+
+import click
+
+from netpolc.cli import options
+from netpolc.compiler import compile, load
+from netpolc.errors import InputError, UsageError
+from netpolc.findings import CATALOGUE, MANIFEST_ERROR, Finding, Level, check, refused
+from netpolc.findings.formats import FORMATS, explanation
+
+
+@click.command("check")
+@options.optional_paths
+@click.option(
+    "-o",
+    "--output",
+    "form",
+    type=click.Choice(list(FORMATS)),
+    default="text",
+    show_default=True,
+    help="The form of the findings.",
+)
+@click.option(
+    "--fail-on",
+    type=click.Choice([str(level) for level in reversed(Level)]),
+    default=str(Level.WARNING),
+    show_default=True,
+    help="The least level that makes the exit code 1.",
+)
+@click.option(
+    "--select", multiple=True, metavar="CODE", help="Only these, as in NP301,NP1 [default: all]."
+)
+@click.option("--ignore", multiple=True, metavar="CODE", help="Not these; NP1 is every NP1xx.")
+@click.option("--explain", metavar="CODE", help="Say what a code means, with example and fix.")
+@options.reading
+def check_(
+    paths: tuple[str, ...],
+    form: str,
+    fail_on: str,
+    select: tuple[str, ...],
+    ignore: tuple[str, ...],
+    explain: str | None,
+    reading: options.Reading,
+) -> None:
+    """Find what is valid and most likely not meant.
+
+    Codes are stable. The annotation netpolc.dev/ignore: "NP102, NP501" on an object waives findings
+    about it; what makes a manifest invalid cannot be waived, and its exit code is 2.
+
+    \b
+    Examples:
+      netpolc check cluster/
+      netpolc check policies/ -o sarif --ignore NP102,NP103
+      netpolc check --explain NP105
+      kustomize build overlays/prod | netpolc check - --fail-on error
+    """
+    if explain is not None:
+        (code,) = _codes((explain,), exactly=True)
+        click.echo(_wrapped(explanation(CATALOGUE[code])))
+        return
+    if not paths:
+        raise UsageError("say which PATHs to check, or --explain CODE")
+    wanted = _codes(select) or set(CATALOGUE)
+    wanted = (wanted - _codes(ignore)) | {MANIFEST_ERROR}
+    findings, is_valid = _findings(paths, reading)
+    shown = [found for found in findings if found.code in wanted]
+    level = Level[fail_on.upper()]
+    click.echo(FORMATS[form](shown, level), nl=False)
+    if not is_valid:
+        raise click.exceptions.Exit(InputError.exit_code)
+    if any(found.level >= level for found in shown):
+        raise click.exceptions.Exit(1)
+
+
+def _findings(paths: tuple[str, ...], reading: options.Reading) -> tuple[list[Finding], bool]:
+    """The findings, and whether the manifests were valid at all."""
+    try:
+        snapshot = load(paths, semantics=reading.semantics, strict=reading.strict)
+    except InputError as error:
+        return refused(error.diagnostics), False
+    reading.say_ignored(snapshot)
+    return check(snapshot, compile(snapshot)), True
+
+
+def _codes(given: tuple[str, ...], exactly: bool = False) -> set[str]:
+    """Codes by their names or beginnings."""
+    found: set[str] = set()
+    for name in (part.strip().upper() for text in given for part in text.split(",")):
+        codes = {c for c in CATALOGUE if c == name or (name and not exactly and c.startswith(name))}
+        if not codes:
+            raise UsageError(f"unknown code {name!r}: there are {', '.join(CATALOGUE)}")
+        found |= codes
+    return found
+
+
+def _wrapped(text: str) -> str:
+    lines = text.splitlines()
+    return "\n".join(
+        line if line.startswith(" ") else textwrap.fill(line, width=80) for line in lines
+    )

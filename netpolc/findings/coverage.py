@@ -1,0 +1,276 @@
+"""What adds nothing, because others admit it already.
+
+Comes in: a `View`. Goes out: remarks on rules, on policies, on duplicates. All that is remarked on
+can be removed at once without changing a verdict: whatever is found to add nothing covers nothing
+else from then on. Of two that cover each other the first by name stays.
+
+A rule is covered where it applies: in every combination of policies that has it, the other rules
+of that combination must admit whatever it admits. Peers are compared as sets of identities and of
+addresses, apart, so that a block does not count as cover of the pods that happen to be in it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+from netpolc.errors import listing
+from netpolc.findings.model import Code, Level, Remark
+from netpolc.findings.view import View
+from netpolc.ir import ANY, Direction, Origin, Policy, Rule
+from netpolc.labels import NONE
+from netpolc.nets import IPV6, NOTHING, PORTS, Ranges, Span
+from netpolc.program import Match
+
+CODES = (
+    Code(
+        "NP301",
+        Level.WARNING,
+        "a rule adds nothing",
+        "Policies add up. Other rules for the same pods admit all that this one admits, in this "
+        "snapshot.",
+        "ingress:\n  - from:\n      - podSelector: {}\n"
+        "  - from:\n      - podSelector:\n          matchLabels: {app: web}",
+        "ingress:\n  - from:\n      - podSelector: {}",
+    ),
+    Code(
+        "NP302",
+        Level.WARNING,
+        "a policy adds nothing",
+        "Every rule is covered by other rules, and another policy whose selector is as wide "
+        "isolates the same pods. A policy without rules is covered by another one without rules "
+        "only: a default deny keeps its worth when the others go.",
+        "# allow-all admits everything to all pods of the namespace\n"
+        "metadata: {name: allow-web}\nspec:\n  podSelector:\n    matchLabels: {app: web}\n"
+        "  ingress:\n    - ports:\n        - port: 80",
+        "# remove allow-web, or what covers it if that is more than was wanted",
+    ),
+    Code(
+        "NP303",
+        Level.WARNING,
+        "two policies mean the same",
+        "Same selector, same directions, and rules that admit the same: one of the two will be "
+        "forgotten when the other is changed.",
+        "metadata: {name: web-copy}\nspec:\n  podSelector:\n    matchExpressions:\n"
+        "      - {key: app, operator: In, values: [web]}   # web says matchLabels: {app: web}",
+        "# keep one of them",
+    ),
+)
+WORLD = Ranges(((0, (1 << 32) - 1), (IPV6, IPV6 + (1 << 128) - 1)))
+EVERY_PORT = Ranges(((0, (255 << 16) | (PORTS - 1)),))
+"""All protocols: what a rule without `ports` admits, ICMP included."""
+Matches = list[Match]
+
+
+def check(view: View) -> Iterator[Remark]:
+    """Rules and policies that could be removed."""
+    coverage = _Coverage(view)
+    duplicates = dict(coverage.duplicates())
+    covered = dict(coverage.covered_rules())
+    useless = dict(coverage.useless_policies(duplicates, covered))
+    for policy in view.policies:
+        if policy in duplicates:
+            twin = duplicates[policy].origin
+            text = f"means the same as {twin}"
+            yield Remark("NP303", policy.origin, text, policy.waived, (twin,))
+        elif policy in useless:
+            others = useless[policy]
+            text = f"adds nothing: covered by {_names(others)}"
+            yield Remark("NP302", policy.origin, text, policy.waived, others)
+        else:
+            for rule in policy.rules:
+                if rule.origin in covered:
+                    others = covered[rule.origin]
+                    text = f"adds nothing: covered by {_names(others)}"
+                    yield Remark("NP301", rule.origin, text, policy.waived, others)
+
+
+def _names(origins: Iterable[Origin]) -> str:
+    return listing(map(str, origins))
+
+
+@dataclass(slots=True)
+class _Coverage:
+    """Which rules are needed; `gone` grows while those that are not are found."""
+
+    view: View
+    applied: list[dict[Origin, Matches]] = field(default_factory=list)
+    where: dict[Origin, list[int]] = field(default_factory=dict)
+    gone: set[Origin] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        for direction in Direction:
+            for combination in self.view.combinations(direction):
+                rules: dict[Origin, Matches] = {}
+                for rule in self.view.accepting(combination):
+                    rules.setdefault(rule.origin, []).append(rule.match)
+                for origin in rules:
+                    self.where.setdefault(origin, []).append(len(self.applied))
+                self.applied.append(rules)
+
+    def duplicates(self) -> Iterator[tuple[Policy, Policy]]:
+        """Policies that mean the same as an earlier one."""
+        groups: dict[object, list[Policy]] = {}
+        for policy in self.view.policies:
+            firsts = groups.setdefault((policy.subject, policy.isolates), [])
+            twin = next((first for first in firsts if self._same(first, policy)), None)
+            if twin is None:
+                firsts.append(policy)
+            else:
+                self.gone.update(rule.origin for rule in policy.rules)
+                yield policy, twin
+
+    def _same(self, one: Policy, other: Policy) -> bool:
+        """Whether each admits what the other admits; rules that match nothing must be alike."""
+        if self._idle(one) != self._idle(other):
+            return False
+        return self._within(one, other) and self._within(other, one)
+
+    def _idle(self, policy: Policy) -> set[object]:
+        return {
+            (rule.direction, _as_set(rule.peers), _as_set(rule.ports))
+            for rule in policy.rules
+            if rule.origin not in self.where
+        }
+
+    def _within(self, one: Policy, other: Policy) -> bool:
+        return all(
+            self._covering(rule, {also.origin for also in other.rules}) is not None
+            for rule in one.rules
+            if rule.origin in self.where
+        )
+
+    def covered_rules(self) -> Iterator[tuple[Origin, tuple[Origin, ...]]]:
+        """Rules that others cover, the last by name first, and which those are."""
+        for _, rule in reversed(self.view.rules):
+            if rule.origin in self.where and rule.origin not in self.gone:
+                others = self._covering(rule, None)
+                if others is not None:
+                    self.gone.add(rule.origin)
+                    yield rule.origin, others
+
+    def _covering(self, rule: Rule, by: Collection[Origin] | None) -> tuple[Origin, ...] | None:
+        """What covers a rule wherever it applies; None if it adds something somewhere."""
+        found: dict[Origin, None] = {}
+        for number in self.where[rule.origin]:
+            rules = self.applied[number]
+            others = [
+                (origin, match)
+                for origin, matches in rules.items()
+                if origin is not rule.origin
+                and (origin not in self.gone if by is None else origin in by)
+                for match in matches
+            ]
+            for match in rules[rule.origin]:
+                covering = _cover(match, others)
+                if covering is None:
+                    return None
+                found.update(dict.fromkeys(covering))
+        return tuple(found)
+
+    def useless_policies(
+        self, duplicates: Collection[Policy], covered: dict[Origin, tuple[Origin, ...]]
+    ) -> Iterator[tuple[Policy, tuple[Origin, ...]]]:
+        """Policies of which no rule is needed, nor their isolation."""
+        kept = [policy for policy in self.view.policies if policy not in duplicates]
+        by_name = {policy.origin.policy: policy for policy in kept}
+        for policy in kept[::-1]:
+            if not policy.isolates or any(rule.origin not in covered for rule in policy.rules):
+                continue
+            rules = [origin for rule in policy.rules for origin in covered[rule.origin]]
+            # Those that are cited anyway come first: one name less to read.
+            named = [by_name[origin.policy] for origin in rules]
+            candidates = [p for p in named if p in kept] + kept
+            isolating = [_isolating(policy, way, candidates) for way in sorted(policy.isolates)]
+            if None not in isolating:
+                kept.remove(policy)
+                also = (other.origin for other in isolating if other is not None)
+                yield policy, _one_a_policy((*rules, *also))
+
+
+def _as_set(items: Sequence[object] | object) -> object:
+    return frozenset(items) if isinstance(items, tuple) else items
+
+
+def _one_a_policy(origins: Iterable[Origin]) -> tuple[Origin, ...]:
+    """Without the policies of which a rule is there already."""
+    once = tuple(dict.fromkeys(origins))
+    ruled = {origin.policy for origin in once if origin.rule}
+    return tuple(origin for origin in once if origin.rule or origin.policy not in ruled)
+
+
+def _isolating(policy: Policy, direction: Direction, kept: Sequence[Policy]) -> Policy | None:
+    """Another policy that isolates the same pods whatever labels they get besides."""
+    wanted = policy.subject.pods.requirements
+    for other in kept:
+        if (
+            other is not policy
+            and direction in other.isolates
+            and other.subject.namespaces == policy.subject.namespaces
+            and other.subject.pods.requirements <= wanted
+            and (policy.rules or not other.rules)
+        ):
+            return other
+    return None
+
+
+def _cover(own: Match, others: Sequence[tuple[Origin, Match]]) -> list[Origin] | None:
+    """Which rules admit all that `own` admits, one if one is enough; None if none do."""
+    ports = _ports(own)
+    for origin, match in others:
+        if not ports - _ports(match) and _peers_covered(own, [match]):
+            return [origin]
+    found: dict[Origin, None] = {}
+    for piece in _pieces(ports, others):
+        # A piece lies wholly inside or outside of every other rule's ports.
+        there = [(origin, match) for origin, match in others if piece[0] in _ports(match)]
+        if not _peers_covered(own, [match for _, match in there]):
+            return None
+        found.update((origin, None) for origin, match in there if _touches(own, match))
+    return list(found)
+
+
+def _ports(match: Match) -> Ranges:
+    return EVERY_PORT if match.ports is ANY else match.ports
+
+
+def _pieces(ports: Ranges, others: Iterable[tuple[Origin, Match]]) -> Iterator[Span]:
+    """The ports, cut wherever those of another rule begin or end."""
+    cuts: set[int] = set()
+    for _, match in others:
+        for first, last in _ports(match):
+            cuts.update((first, last + 1))
+    ordered = sorted(cuts)
+    for first, last in ports:
+        at = first
+        for cut in ordered:
+            if at < cut <= last:
+                yield at, cut - 1
+                at = cut
+        yield at, last
+
+
+def _peers_covered(own: Match, others: Sequence[Match]) -> bool:
+    """Whether the others together have every peer: each identity, and each address."""
+    if any(match.networks is ANY for match in others):
+        return True
+    networks = Ranges.of(
+        span for match in others if match.networks is not ANY for span in match.networks
+    )
+    if (WORLD if own.networks is ANY else own.networks) - networks:
+        return False
+    if not WORLD - networks:
+        return True  # every address, whoever has it
+    if own.identities is ANY:
+        return False
+    known = (match.identities for match in others if match.identities is not ANY)
+    return own.identities <= NONE.union(*known)
+
+
+def _touches(own: Match, other: Match) -> bool:
+    """Whether two rules have a peer in common."""
+    if own.identities is ANY or other.identities is ANY:
+        return True
+    networks = (match.networks if match.networks is not ANY else NOTHING for match in (own, other))
+    one, two = networks
+    return bool(own.identities & other.identities or one & two)
