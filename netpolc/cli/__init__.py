@@ -14,6 +14,7 @@ from netpolc.cli.apply import apply
 from netpolc.cli.compile import compile_
 from netpolc.cli.delete import delete
 from netpolc.cli.status import status
+from netpolc.cli.verify import verify
 from netpolc.errors import InputError, NetpolcError, Severity, SystemRefusal
 
 
@@ -52,7 +53,7 @@ def main() -> None:
     """
 
 
-for command in (compile_, apply, delete, status):
+for command in (compile_, apply, delete, status, verify):
     main.add_command(command)
 
 
