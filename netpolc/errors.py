@@ -95,6 +95,10 @@ class UnsupportedError(NetpolcError):
     """A meaning the chosen backend cannot express; nothing is dropped or widened in silence."""
 
 
+class RulesetError(NetpolcError):
+    """A ruleset that netpolc does not emit: what is not understood whole cannot be judged."""
+
+
 class SystemRefusal(NetpolcError):
     """The kernel or the system said no: no permission, no libnftables, an unwritable output."""
 

@@ -1,4 +1,4 @@
-"""Every example and every case: hand-written flows against semantics, kernel and goldens."""
+"""Every example and every case: hand-written flows against semantics, tracer, kernel, goldens."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 import netpolc
+from netpolc.backends.nft import parse_json, parse_text
+from netpolc.backends.nft.tracer import Tracer, packet
 from netpolc.nets import format_address
 from tests import scenarios
 from tests.lab import Injector
@@ -31,6 +33,26 @@ def test_semantics_agree_with_the_flows(scenario: Scenario) -> None:
         for expected in scenario.expected
         for flow in expected.flows(program)
         if netpolc.evaluate(program, flow).allowed is not expected.allowed
+    ]
+    assert wrong == []
+
+
+@every_scenario
+@pytest.mark.parametrize("hook", ["forward", "postrouting"])
+def test_the_tracer_agrees_with_the_flows(scenario: Scenario, hook: str) -> None:
+    """The ruleset itself, read back from both of its forms, without a kernel."""
+    program = scenario.program()
+    ruleset = program.ruleset(options=netpolc.Options(hook=hook))
+    wrong = [
+        f"{scenario.folder}/flows.txt:{expected.line}: {flow}"
+        for listing in (parse_text.parse(ruleset.text()), parse_json.parse(ruleset.json()))
+        for expected in scenario.expected
+        for flow in expected.flows(program)
+        if scenarios.forwarded(program, flow)
+        and Tracer(listing)
+        .trace(packet(flow.source, flow.destination, flow.protocol, flow.port))
+        .passed
+        is not expected.allowed
     ]
     assert wrong == []
 

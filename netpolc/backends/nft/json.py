@@ -70,7 +70,7 @@ def _set(entry: nft.NamedSet) -> Json:
             blocks = [{"concat": [_span(span), {"range": [0, 255]}]} for span in entry.spans]
             return _members([address, "inet_proto"], True, blocks)
         case nft.PairSet():
-            pairs = [{"concat": [element, element]} for element in entry.elements]
+            pairs = [{"concat": list(ends)} for ends in entry.elements]
             return _members([address, address], False, pairs)
         case _:
             assert_never(entry)

@@ -130,22 +130,32 @@ class Kernel:
 
     def loaded(self, table: str) -> Loaded | None:
         """What is loaded under this name; None when there is no such table."""
-        check_table(table)
-        self._nft.set_json_output(True)
-        try:
-            code, output, error = self._nft.cmd(f"list counters table inet {table}")
-        finally:
-            self._nft.set_json_output(False)
-        if code != 0:
-            if "No such file or directory" in error:
-                return None
-            raise _refusal(error)
+        output = self._list(f"counters table inet {table}", table)
+        if output is None:
+            return None
         counters = {
             entry["counter"]["name"]: entry["counter"]
             for entry in json.loads(output)["nftables"]
             if "counter" in entry
         }
         return _loaded(table, counters)
+
+    def listing(self, table: str) -> str | None:
+        """The whole table as libnftables JSON; None when there is no such table."""
+        return self._list(f"table inet {table}", table)
+
+    def _list(self, what: str, table: str) -> str | None:
+        check_table(table)
+        self._nft.set_json_output(True)
+        try:
+            code, output, error = self._nft.cmd(f"list {what}")
+        finally:
+            self._nft.set_json_output(False)
+        if code == 0:
+            return str(output)
+        if "No such file or directory" in error:
+            return None
+        raise _refusal(error)
 
     def _run(self, text: str) -> None:
         code, _, error = self._nft.cmd(text)

@@ -38,7 +38,7 @@ class _Dispatch:
 
     verdicts: dict[tuple[Direction, Family], dict[int, nft.Verdict]] = field(default_factory=dict)
     judges: dict[str, Judge] = field(default_factory=dict)
-    addresses: set[int] = field(default_factory=set)
+    pairs: set[tuple[int, int]] = field(default_factory=set)
 
 
 class Lowering:
@@ -67,7 +67,7 @@ class Lowering:
         }
         maps.update(_address_maps(dispatch))
         chains = {chain.name: chain for judge in judges for chain in judge.chains}
-        pairs = _pair_sets(dispatch.addresses)
+        pairs = _pair_sets(dispatch.pairs)
         table = nft.Table(
             options.table,
             tuple(judge.counter for judge in judges),
@@ -114,7 +114,7 @@ class Lowering:
                 for address in pod.addresses:
                     key = direction, family(address)
                     dispatch.verdicts.setdefault(key, {})[address] = verdict
-                    dispatch.addresses.add(address)
+                    dispatch.pairs.update((address, other) for other in pod.addresses)
         return dispatch
 
 
@@ -127,13 +127,15 @@ def _address_maps(dispatch: _Dispatch) -> dict[str, nft.NamedMap]:
     return maps
 
 
-def _pair_sets(addresses: set[int]) -> tuple[nft.PairSet, ...]:
-    ordered = sorted(addresses)
-    return tuple(
-        nft.PairSet(f"self{version.value}", version, tuple(map(format_address, own)))
-        for version in Family
-        if (own := [address for address in ordered if family(address) is version])
-    )
+def _pair_sets(pairs: set[tuple[int, int]]) -> tuple[nft.PairSet, ...]:
+    """Every address of a pod with every other of its family: a pod always reaches itself."""
+    found = []
+    for version in Family:
+        own = sorted(pair for pair in pairs if all(family(end) is version for end in pair))
+        if own:
+            elements = tuple((format_address(a), format_address(b)) for a, b in own)
+            found.append(nft.PairSet(f"self{version.value}", version, elements))
+    return tuple(found)
 
 
 def _fixed_chains(

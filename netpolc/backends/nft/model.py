@@ -203,11 +203,11 @@ class NetworkSet:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PairSet:
-    """Each address paired with itself: traffic of a pod with itself."""
+    """Source and destination of one pod: traffic of a pod with itself."""
 
     name: str
     family: Family
-    elements: tuple[str, ...]
+    elements: tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

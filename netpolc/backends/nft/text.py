@@ -70,7 +70,7 @@ def _set(entry: nft.NamedSet) -> str:
             blocks = [f"{format_span(span)} . 0-255" for span in entry.spans]
             return _block("set", entry.name, f"{address} . inet_proto", True, blocks)
         case nft.PairSet():
-            pairs = [f"{element} . {element}" for element in entry.elements]
+            pairs = [f"{source} . {destination}" for source, destination in entry.elements]
             return _block("set", entry.name, f"{address} . {address}", False, pairs)
         case _:
             assert_never(entry)

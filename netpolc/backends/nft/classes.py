@@ -1,0 +1,213 @@
+"""What neither a ruleset nor the policies tell apart: classes of addresses and of other fields.
+
+Comes in: a Program, a `Listing`, the node it is for. Goes out: classes with a few members each,
+which stand for all. Every element of the ruleset, every pod, node address and block of the policies
+labels the numbers it covers; numbers with the same labels are one class. So a pod that is missing
+from one set is in a class of its own, and every edge of every block begins one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import islice, product
+
+from netpolc.backends.nft.listing import STATES, Elements, Field, Listing
+from netpolc.backends.nft.tracer import ECHO_REQUEST, ICMPV6, ROUTED_HOP_LIMIT
+from netpolc.cluster import Pod
+from netpolc.ir import ANY
+from netpolc.nets import IPV6, Family, Protocol, Span, family
+from netpolc.program import Program
+
+Labelled = tuple[Span, Hashable]
+_KNOWN = {STATES.index("established"), STATES.index("related")}
+_DISCOVERY = (133, 137)
+_ON_LINK = 255
+_LINES = {Family.IPV4: (0, (1 << 32) - 1), Family.IPV6: (IPV6, 2 * IPV6 - 1)}
+_MAPPED = (IPV6 + (0xFFFF << 32), IPV6 + (0x10000 << 32) - 1)
+"""IPv4-mapped addresses, which no packet carries (RFC 4291, section 2.5.5.2)."""
+_ADDRESS_FIELDS = {"ipv4_addr", "ipv6_addr"}
+
+
+def partition(labelled: Iterable[Labelled], line: Span) -> dict[frozenset[Hashable], list[Span]]:
+    """The spans of a line by the labels that cover them; spans of one label must be disjoint."""
+    first, last = line
+    events: dict[int, tuple[set[Hashable], set[Hashable]]] = {first: (set(), set())}
+    for (low, high), label in labelled:
+        if low <= last and high >= first:
+            events.setdefault(max(low, first), (set(), set()))[0].add(label)
+            if high < last:
+                events.setdefault(high + 1, (set(), set()))[1].add(label)
+    found: dict[frozenset[Hashable], list[Span]] = {}
+    covering: set[Hashable] = set()
+    starts = sorted(events)
+    for start, following in zip(starts, [*starts[1:], last + 1], strict=True):
+        opened, closed = events[start]
+        covering = covering - closed | opened
+        found.setdefault(frozenset(covering), []).append((start, following - 1))
+    return found
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class AddressClass:
+    """Addresses that only the node of their pods tells apart: two members for each such node.
+
+    `of_node` says whether they are addresses of nodes themselves.
+    """
+
+    members: tuple[int, ...]
+    of_node: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """A packet's fields beside those of a flow: connection state, hop limit, ICMPv6 type."""
+
+    state: int
+    hop_limit: int | None
+    icmpv6_type: int | None
+
+    @property
+    def passes_anyway(self) -> bool:
+        """Known connections and neighbour discovery are never judged (docs/semantics.md)."""
+        low, high = _DISCOVERY
+        discovery = self.hop_limit == _ON_LINK and low <= (self.icmpv6_type or 0) <= high
+        return self.state in _KNOWN or discovery
+
+    def differs(self, other: Variant) -> int:
+        """A bit for each `Field` in which two variants differ."""
+        return (
+            (self.state != other.state) << Field.STATE
+            | (self.hop_limit != other.hop_limit) << Field.HOP_LIMIT
+            | (self.icmpv6_type != other.icmpv6_type) << Field.ICMPV6_TYPE
+        )
+
+    def __str__(self) -> str:
+        words = [] if self.state == 0 else [STATES[self.state]]
+        if self.icmpv6_type not in (None, ECHO_REQUEST):
+            words.append(f"ICMPv6 type {self.icmpv6_type}")
+        if self.hop_limit not in (None, ROUTED_HOP_LIMIT):
+            words.append(f"hop limit {self.hop_limit}")
+        return ", ".join(words)
+
+
+class Classes:
+    """The classes of one ruleset and one Program, for a node (None: every pod is local)."""
+
+    def __init__(self, program: Program, listing: Listing, node: str | None) -> None:
+        self._program, self._listing, self._node = program, listing, node
+
+    def is_local(self, pod: Pod) -> bool:
+        """Whether the ruleset is to judge a pod."""
+        return self._node is None or pod.node == self._node
+
+    def addresses(self, version: Family) -> tuple[AddressClass, ...]:
+        """The address classes of a family."""
+        labelled = [*self._ruleset_labels(), *self._policy_labels(), (_MAPPED, "mapped")]
+        found = partition(labelled, _LINES[version])
+        return tuple(self._class(own) for labels, own in found.items() if "mapped" not in labels)
+
+    def _class(self, spans: list[Span]) -> AddressClass:
+        pods, cluster = self._program.pods_by_address, self._program.cluster
+        by_node: dict[frozenset[int], list[int]] = {}
+        for first, last in spans:
+            pod = pods.get(first)
+            node = cluster.node_addresses(pod) if pod is not None else frozenset[int]()
+            some = by_node.setdefault(node, [])
+            some.extend(islice(range(first, last + 1), 2 - len(some)))
+        members = tuple(address for some in by_node.values() for address in some)
+        return AddressClass(members, any(members[0] in own for own in self._nodes))
+
+    @cached_property
+    def _nodes(self) -> tuple[frozenset[int], ...]:
+        """The addresses of each node, by its object and by what its pods say of it."""
+        cluster = self._program.cluster
+        found = {node.addresses: None for node in cluster.nodes.values()}
+        found.update({frozenset(pod.host_addresses): None for pod in cluster.pods})
+        return tuple(own for own in found if own)
+
+    def _policy_labels(self) -> Iterator[Labelled]:
+        for identity in self._program.identities:
+            for pod in identity.pods:
+                several = len({family(address) for address in pod.addresses}) < len(pod.addresses)
+                own = pod.key if several else ""  # its addresses are more than equal: they are one
+                for address in pod.addresses:
+                    yield (address, address), ("pod", identity.number, self.is_local(pod), own)
+        for number, addresses in enumerate(self._nodes):
+            for address in addresses:
+                yield (address, address), ("node", number)
+        networks = {
+            rule.match.networks: None
+            for combination in self._program.combinations
+            for tier in combination.tiers
+            for rule in tier.rules
+            if rule.match.networks is not ANY
+        }
+        for number, ranges in enumerate(networks):
+            for span in ranges:
+                yield span, ("network", number)
+
+    def _ruleset_labels(self) -> Iterator[Labelled]:
+        for number, elements in enumerate(self._asked_elements):
+            for at, (box, verdict) in enumerate(elements.entries):
+                addresses = [
+                    place for place, kind in enumerate(elements.kinds) if kind in _ADDRESS_FIELDS
+                ]
+                rest = tuple(span for place, span in enumerate(box) if place not in addresses)
+                label: Hashable = (number, rest, verdict)
+                if len(addresses) > 1:
+                    # Each address with itself is one property; any other pair tells its two apart.
+                    single = (
+                        len({box[place] for place in addresses}) == 1 and box[0][0] == box[0][1]
+                    )
+                    label = (number, "itself") if single else (number, at)
+                if len(addresses) > 1 and label == (number, at):
+                    yield from ((box[place], (*label, place)) for place in addresses)
+                elif addresses:
+                    yield box[addresses[0]], label
+
+    @cached_property
+    def _asked_elements(self) -> tuple[Elements, ...]:
+        """The elements of every test, each once."""
+        return tuple({id(test.elements): test.elements for test in self._listing.tests()}.values())
+
+    @cached_property
+    def portless(self) -> tuple[int, ...]:
+        """One protocol without ports of each class; ICMP, GRE and ICMPv6 always."""
+        own = [((at, at), at) for at in (*map(int, Protocol), ICMPV6)]
+        found = self._representatives(Field.PROTOCOL, own, (1, 47), (0, 255))
+        return tuple(sorted({1, 47, *found} - set(map(int, Protocol))))
+
+    @cached_property
+    def variants(self) -> dict[tuple[Family, bool], tuple[Variant, ...]]:
+        """Variants by family and whether the packet is ICMPv6; the first is the plainest."""
+        known = [((at, at), "known") for at in _KNOWN]
+        states = self._representatives(Field.STATE, known, (0,), (0, len(STATES) - 1))
+        on_link = [((_ON_LINK, _ON_LINK), "on link")]
+        hops = self._representatives(Field.HOP_LIMIT, on_link, (ROUTED_HOP_LIMIT,), (0, 255))
+        discovery = [(_DISCOVERY, "discovery")]
+        types = self._representatives(Field.ICMPV6_TYPE, discovery, (ECHO_REQUEST,), (0, 255))
+        found = {}
+        for version, icmpv6 in product(Family, (False, True)):
+            limits: Sequence[int | None] = hops if version is Family.IPV6 else (None,)
+            kinds: Sequence[int | None] = types if icmpv6 else (None,)
+            variants = [Variant(*choice) for choice in product(states, limits, kinds)]
+            found[version, icmpv6] = tuple(sorted(variants, key=lambda own: len(str(own))))
+        return found
+
+    def _representatives(
+        self, wanted: Field, policies: Iterable[Labelled], preferred: Sequence[int], line: Span
+    ) -> list[int]:
+        """One value of each class of a field, a preferred one if the class has it."""
+        labelled = list(policies)
+        for number, test in enumerate(self._listing.tests()):
+            for place, own in enumerate(test.fields):
+                if own is wanted:
+                    boxes = enumerate(box for box, _ in test.elements.entries)
+                    spans = {box[place]: at for at, box in boxes}
+                    labelled += [(span, (number, span)) for span in spans]
+        return [
+            next((at for at in preferred if any(a <= at <= b for a, b in spans)), spans[0][0])
+            for spans in partition(labelled, line).values()
+        ]

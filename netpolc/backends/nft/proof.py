@@ -1,0 +1,240 @@
+"""Proves a ruleset equal to what the policies mean, or shows packets on which the two differ.
+
+Comes in: a Program, a `Listing`, the node it is for (None: every pod is local). Goes out: how many
+packets were judged, and the differences. Nothing a ruleset says about itself is believed.
+
+What makes it a proof and not a sample: one packet stands for each pair of address classes
+(`classes.py`), and so for connection states, hop limits, ICMPv6 types and protocols without ports.
+Ports are walked from one edge to the next, of the elements a packet met and of the policies that
+judge it. No packet is left that either side could treat differently from one that was judged.
+
+Not judged: what never meets the base chain, which is traffic of a pod with its own node (in
+postrouting: to it).
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Generator, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import product
+
+from netpolc.backends.nft.classes import AddressClass, Classes, Variant
+from netpolc.backends.nft.listing import Field, Listing
+from netpolc.backends.nft.tracer import ICMPV6, Trace, Tracer, packet
+from netpolc.cluster import Pod
+from netpolc.errors import UsageError
+from netpolc.ir import ANY, Direction
+from netpolc.nets import PORTS, Family, Protocol, family, format_address
+from netpolc.program import Combination, Program
+from netpolc.semantics import Decision, Flow, evaluate
+
+_NEVER_JUDGED = "known connections and neighbour discovery pass"
+_WORDS = {True: "allow", False: "deny"}
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """A packet that the two sides judge differently; `why` is what the policies' answer rests on.
+
+    `details` tells connection state, hop limit and ICMPv6 type where they are not a new flow's.
+    """
+
+    flow: Flow
+    details: str
+    expected: bool
+    why: str
+    trace: Trace
+
+    def __str__(self) -> str:
+        details = f" ({self.details})" if self.details else ""
+        return (
+            f"{self.flow}{details}\n"
+            f"  policies  {_WORDS[self.expected]:<5}  {self.why}\n"
+            f"  ruleset   {_WORDS[self.trace.passed]:<5}  {self.trace}"
+        )
+
+
+class Proof:
+    """One ruleset against one Program; `cases` counts the packets judged so far.
+
+    Raises `UsageError` when the node is unknown.
+    """
+
+    def __init__(self, program: Program, listing: Listing, node: str | None = None) -> None:
+        nodes = program.cluster.nodes
+        if node is not None and node not in nodes:
+            raise UsageError(f"unknown node {node!r}")
+        self.cases = 0
+        self._program, self._hook = program, listing.base.hook
+        self._tracers = {
+            "": Tracer(listing),
+            "egress alone": Tracer(listing.without(Field.DESTINATION)),
+            "ingress alone": Tracer(listing.without(Field.SOURCE)),
+        }
+        self._classes = Classes(program, listing, node)
+        self._edges_of: dict[int, tuple[int, ...]] = {}
+        self._own_node = frozenset[int]()
+        if node is not None:
+            local = (pod for pod in program.cluster.pods if pod.node == node)
+            hosts = (address for pod in local for address in pod.host_addresses)
+            self._own_node = nodes[node].addresses.union(hosts)
+
+    def differences(self) -> Iterator[Difference]:
+        """Every packet that stands for a class of packets and is judged differently."""
+        for version in Family:
+            classes = self._classes.addresses(version)
+            for source, destination in product(classes, classes):
+                for pair in self._pairs(source, destination):
+                    yield from self._between(*pair)
+
+    def _pairs(self, source: AddressClass, destination: AddressClass) -> Iterator[tuple[int, int]]:
+        """Strangers, an address with itself, a pod and its node: a pair for each there is."""
+        starts = source.members if destination.of_node else source.members[:2]
+        ends = destination.members if source.of_node else destination.members[:2]
+        found: dict[object, tuple[int, int]] = {}
+        for start, end in product(starts, ends):
+            found.setdefault((start == end, self._with_own_node(start, end)), (start, end))
+        return iter(found.values())
+
+    def _local_pod(self, address: int) -> Pod | None:
+        pod = self._program.pods_by_address.get(address)
+        return pod if pod is not None and self._classes.is_local(pod) else None
+
+    def _with_own_node(self, source: int, destination: int) -> str:
+        """`from` or `to`, when one end is a local pod and the other the node it is on."""
+        pod = self._local_pod(destination)
+        if pod is not None and source in self._program.cluster.node_addresses(pod):
+            return "from"
+        pod = self._local_pod(source)
+        own = pod is not None and destination in self._program.cluster.node_addresses(pod)
+        return "to" if own else ""
+
+    def _between(self, source: int, destination: int) -> Iterator[Difference]:
+        """Every port and protocol between two addresses."""
+        own_node = self._with_own_node(source, destination)
+        if own_node == "to" or (own_node and self._hook == "forward"):
+            return
+        ends = _Ends(source, destination, own_node == "from" or source in self._own_node)
+        edges = self._edges(source, destination)
+        for protocol in Protocol:
+            port = 0
+            while port < PORTS:
+                at = protocol << 16 | port
+                following = bisect_right(edges, at)
+                until = edges[following] - at + port if following < len(edges) else PORTS
+                met = yield from self._judge(ends, protocol, port)
+                port = min(until, met + 1)
+        for portless in self._classes.portless:
+            yield from self._judge(ends, portless, None)
+
+    def _edges(self, source: int, destination: int) -> Sequence[int]:
+        """Where ports begin, or have just ended, in the policies that judge two addresses."""
+        found: set[int] = set()
+        for direction, end in (Direction.EGRESS, source), (Direction.INGRESS, destination):
+            pod = self._local_pod(end)
+            if pod is not None:
+                key = direction, self._program.identity_of[pod.key]
+                combination = self._program.combination_of.get(key)
+                found.update(self._port_edges(combination) if combination is not None else ())
+        return sorted(found)
+
+    def _port_edges(self, combination: Combination) -> tuple[int, ...]:
+        key = id(combination)
+        if key not in self._edges_of:
+            ports = (rule.match.ports for tier in combination.tiers for rule in tier.rules)
+            spans = {span for own in ports if own is not ANY for span in own}
+            edges = {edge for first, last in spans for edge in (first, last + 1)}
+            self._edges_of[key] = tuple(sorted(edges))
+        return self._edges_of[key]
+
+    def _judge(
+        self, ends: _Ends, protocol: int, port: int | None
+    ) -> Generator[Difference, None, int]:
+        """Every variant of a flow; gives the last port at which the ruleset would say the same.
+
+        Of a flow that is rightly denied each direction is judged alone, too: what one lets through
+        by mistake must not hide behind the other.
+        """
+        flow = Flow(format_address(ends.source), format_address(ends.destination), protocol, port)
+        verdict = evaluate(self._program, flow)
+        egress = verdict.egress if self._local_pod(ends.source) is not None else None
+        ingress = verdict.ingress if self._local_pod(ends.destination) is not None else None
+        found, until = self._variants(_Question(ends, flow, "", (egress, ingress)))
+        yield from found
+        if not found and not (verdict.egress.allowed and verdict.ingress.allowed):
+            for scope, decision in ("egress alone", egress), ("ingress alone", ingress):
+                found, end = self._variants(_Question(ends, flow, scope, (decision,)))
+                yield from found
+                until = min(until, end)
+        return until
+
+    def _variants(self, question: _Question) -> tuple[list[Difference], int]:
+        """A variant is left out when it differs, from one that was judged, in nothing asked."""
+        flow, ends, until = question.flow, question.ends, PORTS - 1
+        tracer = self._tracers[question.scope]
+        found: list[Difference] = []
+        judged: list[tuple[Variant, int, bool]] = []
+        for variant in self._classes.variants[family(ends.source), flow.protocol == ICMPV6]:
+            expected = question.allowed or variant.passes_anyway
+            if any(
+                expected is before and not asked & variant.differs(other)
+                for other, asked, before in judged
+            ):
+                continue
+            sent = packet(
+                ends.source,
+                ends.destination,
+                flow.protocol,
+                flow.port,
+                state=variant.state,
+                hop_limit=variant.hop_limit,
+                icmpv6_type=variant.icmpv6_type,
+                local=ends.local,
+            )
+            trace = tracer.trace(sent)
+            self.cases += 1
+            judged.append((variant, trace.asked, expected))
+            until = min(until, trace.until)
+            if trace.passed is not expected:
+                details = ", ".join(filter(None, (question.scope, str(variant))))
+                why = question.why() if expected is question.allowed else _NEVER_JUDGED
+                found.append(Difference(flow, details, expected, why, trace))
+        return found, until
+
+
+@dataclass(frozen=True, slots=True)
+class _Ends:
+    """Two addresses; `local` when the node itself sends."""
+
+    source: int
+    destination: int
+    local: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Question:
+    """A flow, and the decisions on it that count (None: no local pod is at that end)."""
+
+    ends: _Ends
+    flow: Flow
+    scope: str
+    decisions: tuple[Decision | None, ...]
+
+    @property
+    def allowed(self) -> bool:
+        """What the policies say."""
+        return all(own is None or own.allowed for own in self.decisions)
+
+    def why(self) -> str:
+        """What their answer rests on."""
+        words = [_reason(own) for own in self.decisions if own is not None]
+        return "; ".join(words) or "no local pod"
+
+
+def _reason(decision: Decision) -> str:
+    by = f" {decision.rule.origin}" if decision.rule is not None else ""
+    isolating = ""
+    if decision.rule is None and decision.tier is not None:
+        isolating = f" ({', '.join(map(str, decision.tier.policies))})"
+    return f"{decision.direction}: {decision.reason.value}{by}{isolating}"

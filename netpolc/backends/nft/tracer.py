@@ -1,0 +1,129 @@
+"""Walks packets through a ruleset as the kernel does, without a kernel.
+
+Comes in: a `Listing` and a `Packet`. Goes out: a `Trace`. It knows nothing of how rulesets are
+compiled: rules in order, `jump` and what comes after it, `goto`, verdict maps, the base chain's
+policy (nft(8), "Verdict statements"; `nft_do_chain` in net/netfilter/nf_tables_core.c).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from netpolc.backends.nft.listing import NEVER, STATES, Action, Field, Listing, Rule, Test, Verdict
+
+Values = tuple[int | None, ...]
+ICMPV6 = 58
+ECHO_REQUEST = 128
+ROUTED_HOP_LIMIT = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Packet:
+    """A packet as the tests of a ruleset see it, by `Field`; None where it has no such field."""
+
+    values: Values
+
+
+def packet(
+    source: int,
+    destination: int,
+    protocol: int,
+    port: int | None = None,
+    *,
+    state: int = STATES.index("new"),
+    hop_limit: int | None = None,
+    icmpv6_type: int | None = None,
+    local: bool = False,
+) -> Packet:
+    """A packet between two addresses of the address line; unless told, the first of a routed flow.
+
+    `state` is a place in `STATES`, `local` whether the node itself sent it.
+    """
+    v6 = source >> 128 != 0
+    if v6 and hop_limit is None:
+        hop_limit = ROUTED_HOP_LIMIT
+    if protocol == ICMPV6 and icmpv6_type is None:
+        icmpv6_type = ECHO_REQUEST
+    values = source, destination, protocol, port, state, hop_limit, icmpv6_type, int(local)
+    return Packet(values)
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """What became of a packet, and the rule that decided (of the base chain's policy: none).
+
+    With every port up to `until` the packet would have met the same answers. `asked` has a bit for
+    each `Field` that was looked at: the others could have been anything.
+    """
+
+    passed: bool
+    chain: str
+    number: int
+    rule: Rule | None
+    until: int
+    asked: int
+
+    def __str__(self) -> str:
+        if self.rule is None:
+            return f"the policy of chain {self.chain}"
+        return f'chain {self.chain}, rule {self.number}: "{self.rule.comment}"'
+
+
+class Tracer:
+    """Traces packets through one ruleset."""
+
+    def __init__(self, listing: Listing) -> None:
+        self._listing = listing
+
+    def trace(self, sent: Packet) -> Trace:
+        """Walk one packet from the base chain to its verdict."""
+        walk = _Walk(self._listing, sent.values)
+        base = self._listing.base
+        ended = walk.chain(base.chain)
+        if ended is None:
+            passed = base.policy is Action.ACCEPT
+            return Trace(passed, base.chain, 0, None, walk.until, walk.asked)
+        action, chain, number = ended
+        rule = self._listing.chains[chain][number]
+        return Trace(action is Action.ACCEPT, chain, number + 1, rule, walk.until, walk.asked)
+
+
+class _Walk:
+    """One packet on its way."""
+
+    def __init__(self, listing: Listing, values: Values) -> None:
+        self._chains, self._values = listing.chains, values
+        self.until = NEVER
+        self.asked = 0
+
+    def chain(self, name: str) -> tuple[Action, str, int] | None:
+        """The final action and the rule it is in; None when the end of the chain is reached."""
+        for number, rule in enumerate(self._chains[name]):
+            verdict = self._verdict(rule)
+            if verdict is None:
+                continue
+            if verdict.action is Action.GOTO:  # its end is the end of this chain, too
+                return self.chain(verdict.chain)
+            if verdict.action is not Action.JUMP:
+                return verdict.action, name, number
+            ended = self.chain(verdict.chain)
+            if ended is not None:
+                return ended
+        return None
+
+    def _verdict(self, rule: Rule) -> Verdict | None:
+        for test in rule.tests:
+            if not self._find(test)[0]:
+                return None
+        if isinstance(rule.outcome, Test):
+            return self._find(rule.outcome)[1]
+        return rule.outcome
+
+    def _find(self, test: Test) -> tuple[bool, Verdict | None]:
+        values = self._values
+        for field in test.fields:
+            self.asked |= 1 << field
+        found, verdict, until = test.elements.find(tuple(values[field] for field in test.fields))
+        if Field.PORT in test.fields and until < self.until:
+            self.until = until
+        return found, verdict

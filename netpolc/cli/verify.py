@@ -1,0 +1,84 @@
+"""`netpolc verify`."""
+
+from __future__ import annotations
+
+from itertools import islice
+from pathlib import Path
+
+import click
+
+from netpolc.backends.nft import parse_json, parse_text
+from netpolc.backends.nft.kernel import Kernel
+from netpolc.backends.nft.listing import Listing
+from netpolc.backends.nft.proof import Proof
+from netpolc.cli import options
+from netpolc.cli.apply import local_node
+from netpolc.errors import RulesetError, UsageError
+
+_SHOWN = 10
+
+
+@click.command()
+@options.paths
+@options.node
+@options.all_pods
+@click.option(
+    "--ruleset",
+    "file",
+    metavar="FILE",
+    help="Verify a file that netpolc wrote (text or JSON) or a saved `nft -j list table`.",
+)
+@options.table
+@options.reading
+@click.pass_context
+def verify(
+    ctx: click.Context,
+    paths: tuple[str, ...],
+    node: str | None,
+    all_pods: bool,
+    file: str | None,
+    table: str,
+    reading: options.Reading,
+) -> None:
+    """Prove that a ruleset does what the policies mean, or show where it does not.
+
+    The ruleset is read back from the kernel, or with --ruleset from a file, which needs no root. No
+    digest in it is believed: packets of every kind are walked through its rules. Exit code 1 when
+    one is judged otherwise than by the policies, or when no table is loaded.
+
+    \b
+    Examples:
+      netpolc verify cluster/ --node node-a
+      netpolc verify cluster/ --node node-a --ruleset rulesets/node-a.nft
+    """
+    text = _read(file) if file is not None else Kernel().listing(table)
+    if text is None:
+        click.echo(f"table inet {table} is not loaded")
+        ctx.exit(1)
+    is_json = file is None or text.lstrip().startswith("{")
+    listing = parse_json.parse(text) if is_json else parse_text.parse(text)
+    program = reading.program(paths)
+    local = local_node(program, node, all_pods)
+    ctx.exit(_report(Proof(program, listing, local), listing, local))
+
+
+def _report(proof: Proof, listing: Listing, node: str | None) -> int:
+    shown = list(islice(proof.differences(), _SHOWN))
+    for difference in shown:
+        click.echo(str(difference))
+    what = f"table inet {listing.table} for {f'node {node}' if node is not None else 'every pod'}"
+    if not shown:
+        click.echo(f"{what} does what the policies mean: {proof.cases} packets judged alike")
+        return 0
+    many = "differences, and perhaps more" if len(shown) == _SHOWN else "differences"
+    click.echo(f"{what} differs from the policies: {len(shown)} {many}")
+    return 1
+
+
+def _read(file: str) -> str:
+    try:
+        return Path(file).read_text()
+    except OSError as error:
+        raise UsageError(f"cannot read {file}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise RulesetError(f"{file} is not text: {error}") from error

@@ -1,0 +1,136 @@
+"""The proof: rulesets as emitted are equal to the policies, and whatever is changed is noticed.
+
+In: rulesets of examples, and the same with one thing wrong (`tests/mutants.py`). Out: no difference
+for the first, one for the others, but for those mutants that no packet can tell from the original.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from functools import cache
+
+import pytest
+
+import netpolc
+from netpolc.backends.nft import parse_json, parse_text
+from netpolc.backends.nft.listing import Listing
+from netpolc.backends.nft.proof import Proof
+from netpolc.errors import RulesetError
+from tests.manifests import Manifest, namespace, node, pod, policy
+from tests.mutants import Mutant, mutants
+from tests.scenarios import Scenario, everything
+
+OPTIONS = (
+    netpolc.Options(),
+    netpolc.Options(hook="postrouting", log="3/hour"),
+    netpolc.Options(deny="reject", log="10/second"),
+)
+EQUIVALENT = {
+    "swap rules": "rules that both admit, or that no packet meets both, in another order",
+    "add rule: accept": "before a rule that accepts all the same",
+    "add rule: drop": "before a rule that drops all the same",
+    "delete rule": "what the policy of the base chain says all the same, or an exemption unused",
+    "chain: policy": "no packet reaches the end of the base chain",
+    "map: change verdict": "goto for jump to a chain that always decides, or to one that is alike",
+    "rule: change verdict": "the same, or the end of the base chain, where no peer is isolated",
+    "rule: change value": "an exemption no packet of the snapshot needs",
+    "rule: delete match": "an exemption no packet of the snapshot needs",
+    "set: delete element": "a pod in its own peer set, which is admitted as itself",
+}
+"""Kinds of mutants that may survive, each with the reason (docs/verify.md)."""
+
+
+def layouts() -> list[Manifest]:
+    """Ports through a map, exact and with ranges; blocks through an interval set; both families."""
+    objects: list[Manifest] = [namespace("default"), node("node-a", "192.0.2.10")]
+    names = ("target", "sink", "a", "b")
+    objects += [pod(n, f"10.9.0.{at}", f"fd00:9::{at}") for at, n in enumerate(names, start=1)]
+    blocks = [{"ipBlock": {"cidr": f"203.0.113.{16 * at}/29"}} for at in range(6)]
+    peer = {"podSelector": {"matchLabels": {"name": "a"}}}
+    both = {
+        "podSelector": {
+            "matchExpressions": [{"key": "name", "operator": "NotIn", "values": ["target"]}]
+        }
+    }
+    rules = [{"from": [peer], "ports": [{"port": 100 * at}]} for at in range(1, 7)]
+    rules += [{"from": blocks, "ports": [{"port": 250}, {"port": 300, "protocol": "UDP"}]}]
+    ranges = [
+        {"to": [both], "ports": [{"port": 10 * at, "endPort": 10 * at + at}]} for at in range(1, 7)
+    ]
+    ranges += [{"to": blocks}]
+    target = {"matchLabels": {"name": "target"}}
+    sink = {"matchLabels": {"name": "sink"}}
+    objects.append(policy("in", podSelector=target, ingress=rules))
+    objects.append(policy("out", podSelector=sink, policyTypes=["Egress"], egress=ranges))
+    return objects
+
+
+@cache
+def program_of(name: str) -> netpolc.Program:
+    if name == "layouts":
+        return netpolc.compile(netpolc.load_objects(layouts()))
+    return next(scenario for scenario in everything() if scenario.name == name).program()
+
+
+def forms(ruleset: netpolc.Ruleset) -> tuple[Listing, Listing]:
+    return parse_text.parse(ruleset.text()), parse_json.parse(ruleset.json())
+
+
+@pytest.mark.parametrize("scenario", everything(), ids=lambda s: s.name)
+def test_what_is_emitted_is_what_the_policies_mean(scenario: Scenario) -> None:
+    program = scenario.program()
+    assigned = all(pod.node or not pod.addresses for pod in program.cluster.pods)
+    names = (None, *(program.cluster.nodes if assigned else ()))
+    for number, name in enumerate(names, start=len(scenario.name)):
+        ruleset = program.ruleset(name, OPTIONS[number % len(OPTIONS)])
+        proof = Proof(program, forms(ruleset)[number % 2], name)
+        assert [str(found) for found in proof.differences()] == []
+        assert proof.cases > 0
+
+
+def test_every_layout_is_proven() -> None:
+    program = program_of("layouts")
+    maps = {entry.name[0] for entry in program.ruleset().table.maps}
+    sets = {entry.name[0] for entry in program.ruleset().table.sets}
+    assert "v" in maps
+    assert "c" in sets
+    for listing in forms(program.ruleset()):
+        proof = Proof(program, listing)
+        assert [str(found) for found in proof.differences()] == []
+        assert proof.cases > 3_000
+
+
+@cache
+def survivors(name: str) -> tuple[list[Mutant], Counter[str]]:
+    """The mutants that are neither refused nor different, and how many were what."""
+    program = program_of(name)
+    alive: list[Mutant] = []
+    counts: Counter[str] = Counter()
+    for mutant in mutants(program.ruleset().json()):
+        try:
+            listing = parse_json.parse(mutant.text)
+        except RulesetError:  # the kernel would not load it either, or netpolc never emits it
+            counts["refused"] += 1
+            continue
+        if next(Proof(program, listing).differences(), None) is None:
+            alive.append(mutant)
+            counts["survived"] += 1
+        else:
+            counts["killed"] += 1
+    return alive, counts
+
+
+@pytest.mark.parametrize("name", ["port-range", "sctp", "v18-ip-blocks", "layouts"])
+def test_a_change_of_any_one_thing_is_noticed(
+    name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    alive, counts = survivors(name)
+    rate = 1 - counts["survived"] / counts.total()
+    with capsys.disabled():
+        kinds = ", ".join(f"{n} {kind}" for kind, n in Counter(m.kind for m in alive).items())
+        print(f"\n{name}: {counts.total()} mutants, {dict(counts)}, {rate:.0%} noticed; {kinds}")
+    assert {mutant.kind for mutant in alive} <= set(EQUIVALENT)
+    for mutant in alive:
+        if mutant.kind in ("rule: change value", "rule: delete match"):
+            assert mutant.where == "exempt: neighbour discovery"
+    assert rate > 0.8
