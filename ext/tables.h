@@ -44,9 +44,14 @@ enum {
 
 #if defined(__GNUC__) || defined(__clang__)
 #define NETPOLC_LOOP static inline __attribute__((always_inline))
-#define NETPOLC_LOADS static __attribute__((noinline))  /* or they may become gathers */
 #else
 #define NETPOLC_LOOP static inline
+#endif
+
+/* Not inlined: inside a function for AVX-512 they could become gathers. */
+#if defined(__GNUC__) || defined(__clang__)
+#define NETPOLC_LOADS static __attribute__((noinline))
+#else
 #define NETPOLC_LOADS static
 #endif
 
