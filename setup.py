@@ -15,6 +15,8 @@ setup(
             sources=["ext/_core.pyx"],
             depends=sorted(glob("ext/*.px[di]") + glob("ext/*.h")),
             include_dirs=["ext"],
+            # At -O2 gcc 12 does not vectorise the loops of ext/tables.h.
+            extra_compile_args=["-O3"],
         )
     ],
     options={"build_ext": {"cython_c_in_temp": True}},

@@ -191,7 +191,7 @@ def columns(rounds: int) -> Iterator[str]:
     for simd in simd_levels():
         matcher, pods = made(simd, 10_000, 700)
         flows = traffic(pods)
-        anchor = ceiling(matcher, flows.src, flows.dst)
+        anchor = ceiling(matcher, flows.columns)
 
         def line(
             name: str, step: Step, target: str, simd: str = simd, anchor: Step = anchor
@@ -246,7 +246,7 @@ def growth(rounds: int) -> Iterator[str]:
             f"{matcher.nbytes / 2**20:.1f} MiB, made in {seconds:.2f} s"
         )
         target = ">= 55 M/s" if pods == 100_000 else ""
-        anchor = ceiling(matcher, flows.src, flows.dst)
+        anchor = ceiling(matcher, flows.columns)
         yield Line(name, lambda m=matcher, f=flows: m.verdicts(*f.columns),  # type: ignore[misc]
                    ROWS, "nine independent loads", anchor, ROWS, target).row(rounds)  # fmt: skip
     for simd in (simd_levels()[0], best):

@@ -25,9 +25,7 @@ def _small(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_columns(compare: Compare, simd: str, pods: int, classes: int) -> None:
     matcher, addresses = table.made(simd, pods, classes)
     flows = table.traffic(addresses, 200_000)
-    codes = compare(
-        lambda: matcher.verdicts(*flows.columns), ceiling(matcher, flows.src, flows.dst)
-    )
+    codes = compare(lambda: matcher.verdicts(*flows.columns), ceiling(matcher, flows.columns))
     assert {0, 1} == set(codes.tolist())
 
 

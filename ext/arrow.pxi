@@ -208,11 +208,12 @@ cdef int64_t protocol_of_text(const uint8_t* text, size_t size) noexcept nogil:
     """The number behind TCP, UDP or SCTP in any case."""
     cdef uint8_t upper[4]
     cdef size_t i
-    if size < 3 or size > 4:
+    if size != 3 and size != 4:
         return NOT_A_NUMBER
-    for i in range(size):
+    for i in range(3):
         upper[i] = text[i] & 0xdf
     if size == 4:
+        upper[3] = text[3] & 0xdf
         return 132 if memcmp(upper, b"SCTP", 4) == 0 else NOT_A_NUMBER
     if memcmp(upper, b"TCP", 3) == 0:
         return 6

@@ -20,7 +20,7 @@ cdef extern from "parse4.h" nogil:
     bint netpolc_parse4_sse41(const uint8_t* text, size_t size, uint32_t* out) noexcept
 
 cdef enum:
-    TEXT_ROWS = 1024
+    TEXT_ROWS = 1024        # NETPOLC_ROWS of tables.h
     AHEAD = 16
 
 cdef enum Layout:
@@ -185,18 +185,18 @@ cdef inline void resolve_dictionary(
         out[i] = c.leaves[index] if index >= 0 else 0
 
 
-cdef inline size_t resolve_uint32(
+cdef inline void resolve_uint32(
     const NetpolcTables* t, int simd, const uint8_t* column, size_t rows, uint32_t* out
 ) noexcept nogil:
-    cdef size_t i = 0
+    cdef size_t i
     cdef uint32_t number
+    cdef const uint32_t* cells = t.cells
     if simd == AVX512:
-        i = netpolc_lookup4_avx512(t.cells, column, rows, out)
-    while i < rows:
+        netpolc_lookup4_avx512(cells, column, rows, out)
+        return
+    for i in range(rows):
         memcpy(&number, column + 4 * i, 4)
-        out[i] = radix4_lookup(t.cells, number)
-        i += 1
-    return rows
+        out[i] = radix4_lookup(cells, number)
 
 
 cdef inline void resolve_packed16(

@@ -5,6 +5,7 @@ from cpython.list cimport PyList_CheckExact, PyList_GET_ITEM, PyList_GET_SIZE
 from cpython.tuple cimport PyTuple_CheckExact
 
 from libc.stdint cimport uint16_t
+from libc.string cimport memchr
 
 import os
 
@@ -357,19 +358,22 @@ cdef class MatcherCore:
     ) noexcept nogil:
         cdef uint32_t sources[CHUNK]
         cdef uint32_t destinations[CHUNK]
-        cdef size_t rows, i
+        cdef size_t rows, same
+        cdef uint8_t* at
         while first < last:
             rows = last - first if last - first < CHUNK else CHUNK
             resolve_rows(&self.t, &self.radix6, self.simd_code, src, first, rows, sources)
             resolve_rows(&self.t, &self.radix6, self.simd_code, dst, first, rows, destinations)
-            if judge_rows(
+            same = judge_rows(
                 &self.t, self.simd_code, sources, destinations, protocols + first,
                 ports + 2 * first, rows, out + first,
-            ):
-                for i in range(first, first + rows):
-                    if out[i] == SAME:
-                        out[i] = ALLOW if same_address(src, dst, i) else DENY
+            )
+            at = out + first
             first += rows
+            while same:
+                at = <uint8_t*> memchr(at, SAME, out + first - at)
+                at[0] = ALLOW if same_address(src, dst, at - out) else DENY
+                same -= 1
 
 
 cdef uint8_t read_protocol(object protocol) except? 255:

@@ -40,8 +40,9 @@ cdef inline uint32_t radix4_lookup(const uint32_t* cells, uint32_t address) noex
 
 cdef inline int radix4_resize(Radix4* t, size_t capacity) noexcept nogil:
     cdef uint32_t* cells
-    # 1 KiB a block: on 32 bits the product overflows before memory runs out.
-    if capacity > <size_t> -1 >> 10:
+    # Loops over columns count cells in 32 bits (tables.h). A block is 1 KiB: where size_t has 32
+    # bits the product overflows before memory runs out.
+    if capacity > 1 << 24 or capacity > <size_t> -1 >> 10:
         return -1
     cells = <uint32_t*> realloc(t.cells, capacity * 256 * sizeof(uint32_t))
     if cells == NULL:

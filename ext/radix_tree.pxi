@@ -234,6 +234,13 @@ cdef class RadixTree:
 
     cdef uint32_t find(self, object address) except? 0:
         cdef Address key
+        cdef int overflow = 0
+        cdef long long number
+        if PyLong_CheckExact(address) and self.table4 is not None:
+            # What an int costs is mostly the call: this way takes no other.
+            number = PyLong_AsLongLongAndOverflow(address, &overflow)
+            if overflow == 0 and 0 <= number <= 0xffffffffU:
+                return radix4_lookup(self.table4.radix.cells, <uint32_t> number)
         read_address(address, &key)
         if key.family == IPV4:
             if self.table4 is None:

@@ -71,8 +71,7 @@ def _spans(distinct: Iterable[Ranges]) -> list[tuple[int, int, int]]:
 
 
 def _table(spans: Iterable[tuple[int, int, int]], atoms: dict[int, int]) -> NDArray[np.uint16]:
-    # Gathers read 32 bits, so two cells follow the last one.
-    table = np.zeros(len(SLOTS) * PORTS + 3, dtype=np.uint16)
+    table = np.zeros(len(SLOTS) * PORTS + 1, dtype=np.uint16)
     slot = {int(protocol) << 16: number * PORTS for number, protocol in enumerate(SLOTS)}
     for first, end, members in spans:
         at = slot[first & ~(PORTS - 1)] + (first & PORTS - 1)

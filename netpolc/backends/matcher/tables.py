@@ -38,7 +38,7 @@ BLOCK = 64
 """Columns in a block of the factored form."""
 LEAF_BITS = 31
 _SETS = 1 << 16
-_EMPTY16: NDArray[np.uint16] = np.zeros(2, dtype=np.uint16)
+_EMPTY16: NDArray[np.uint16] = np.zeros(1, dtype=np.uint16)
 _EMPTY32: NDArray[np.uint32] = np.zeros(1, dtype=np.uint32)
 
 
@@ -179,8 +179,7 @@ def _blocks(judgement: Judgement) -> tuple[NDArray[np.uint32], NDArray[np.uint16
             block = np.full(BLOCK, row.default, dtype=np.uint16)
             block[columns[first:end] % BLOCK] = own[first:end]
             index[at, block_at] = number(block)
-    # Gathers read 32 bits, so two cells follow the last one.
-    return index.reshape(-1), np.concatenate([*blocks, _EMPTY16])
+    return index.reshape(-1), np.concatenate(blocks)
 
 
 def _pair_form(
@@ -209,7 +208,7 @@ def _pair_form(
         class_of[views] = merged[classes] + 1
     if sum(square.nbytes for square in squares) > pair_bytes or len(both.masks) > _SETS:
         return None
-    pairs = np.concatenate([*(square.reshape(-1) for square in squares), _EMPTY16])
+    pairs = np.concatenate([square.reshape(-1) for square in squares])
     counts = len(squares[0]), len(squares[1])
     return _Classes(class_of, counts, both.masks, pairs, _EMPTY32)
 
