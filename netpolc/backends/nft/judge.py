@@ -38,8 +38,8 @@ from netpolc.program import Combination, Program, ResolvedRule, TierRules
 
 INLINE_PORTS = 4
 FEW_SETS = 3
-LARGE_SETS = 8
-LARGE_SET = 64
+LARGE_SETS = 12
+LARGE_SET = 32
 INLINE_NETWORKS = 4
 MAX_COMMENT = 127
 """nft takes comments of up to 128 bytes with their end (`NFTNL_UDATA_COMMENT_MAXLEN`)."""

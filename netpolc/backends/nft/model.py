@@ -170,12 +170,12 @@ class Rule:
 
 
 def room(count: int) -> int:
-    """The `size` of a set or map: at least twice its elements, so that some can be added later.
+    """The `size` of a set or map: at least a quarter more than its elements, to add some later.
 
     With a size the kernel takes a hash of fixed width, which loads and answers faster than one that
     must be able to grow (`nft_hash_estimate` in net/netfilter/nft_set_hash.c).
     """
-    return 1 << max(4, (2 * count - 1).bit_length())
+    return 1 << max(4, (count + count // 4).bit_length())
 
 
 @dataclass(frozen=True, slots=True, eq=False)
