@@ -16,6 +16,7 @@ from pathlib import Path
 from unittest import mock
 
 import numpy as np
+import pyarrow
 from numpy.typing import NDArray
 
 import netpolc
@@ -81,6 +82,8 @@ def check(program: netpolc.Program, rows: Sequence[Row], wanted: Sequence[bool])
         columns = [list(column) for column in zip(*rows, strict=True)] or [[], [], [], []]
         listed = matcher.verdicts(*columns).tolist()
         assert listed == codes, (name, "lists", differing(rows, listed, codes))
+        arrow = matcher.verdicts_arrow(as_arrow(rows)).tolist()
+        assert arrow == codes, (name, "Arrow", differing(rows, arrow, codes))
         for version in (4, 6):
             chosen = [i for i, row in enumerate(rows) if version == (6 if ":" in row[0] else 4)]
             some = [rows[i] for i in chosen]
@@ -89,9 +92,27 @@ def check(program: netpolc.Program, rows: Sequence[Row], wanted: Sequence[bool])
             assert found == own, (name, f"IPv{version}", differing(some, found, own))
 
 
+def as_arrow(rows: Sequence[Row]) -> pyarrow.RecordBatch:
+    """The rows as Arrow columns: addresses as text, one of them as a dictionary."""
+    sources, destinations, protocols, ports = zip(*rows, strict=True) if rows else ((),) * 4
+    return pyarrow.record_batch(
+        {
+            "src": pyarrow.array(sources, pyarrow.string()).dictionary_encode(),
+            "dst": pyarrow.array(destinations, pyarrow.string()),
+            "protocol": pyarrow.array(list(map(number, protocols)), pyarrow.uint8()),
+            "port": pyarrow.array([port or 0 for port in ports], pyarrow.uint16()),
+        }
+    )
+
+
+def number(protocol: str | int) -> int:
+    """The number of a protocol that may be given by name."""
+    return netpolc.nets.Protocol[protocol] if isinstance(protocol, str) else protocol
+
+
 def packed(rows: Sequence[Row], version: int) -> tuple[NDArray[np.generic], ...]:
     """The rows of one family as NumPy columns."""
-    protocols = [netpolc.nets.Protocol[p] if isinstance(p, str) else p for _, _, p, _ in rows]
+    protocols = [number(protocol) for _, _, protocol, _ in rows]
     ports = np.array([port or 0 for *_, port in rows], dtype=np.uint16)
     ends: list[NDArray[np.generic]] = []
     for end in (0, 1):
