@@ -22,15 +22,11 @@ from tests.lab import (
     PodLab,
     Probe,
     RulesetError,
-    unavailable,
 )
 from tests.lab.injector import ROUTER_LINK_LOCAL, SOURCE_PORTS
 from tests.lab.packets import build, crc32c, neighbour_solicitation, read_tag
 
-pytestmark = [
-    pytest.mark.kernel,
-    pytest.mark.skipif(unavailable() is not None, reason=str(unavailable())),
-]
+pytestmark = pytest.mark.kernel
 
 TCP, UDP, SCTP, ICMP, ICMPV6, GRE = 6, 17, 132, 1, 58, 47
 
