@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import BinaryIO
@@ -13,6 +13,7 @@ import click
 
 from netpolc.cli import options
 from netpolc.cli.output import writing
+from netpolc.cli.terminal import progress
 from netpolc.compiler import Program
 from netpolc.errors import UsageError
 from netpolc.nets import Family, family, format_address
@@ -121,11 +122,17 @@ def _judge_log(program: Program, path: str, output: str | None) -> int:
     def report(line: int, problem: str) -> None:
         click.echo(f"{'standard input' if path == '-' else path}:{line}: {problem}", err=True)
 
-    with _opened(path) as raw, writing(output) as out, _bar(raw, path) as progress:
+    with _opened(path) as raw, writing(output) as out, progress("judging") as report_bytes:
+        size = 0 if path == "-" else Path(path).stat().st_size
+
+        def advance() -> None:
+            if size:
+                report_bytes(raw.tell(), size)
+
         # Bytes that are no UTF-8 come out as they came in, in a row that is no flow.
         log = io.TextIOWrapper(raw, encoding="utf-8", errors="surrogateescape", newline="")
         try:
-            counts = judge_log(program, log, out, report, progress)
+            counts = judge_log(program, log, out, report, advance)
         finally:
             log.detach()
     click.echo(str(counts), err=True)
@@ -143,14 +150,3 @@ def _opened(path: str) -> Iterator[BinaryIO]:
         except OSError as error:
             raise UsageError(f"cannot read {path}: {error.strerror}") from None
         yield raw
-
-
-@contextmanager
-def _bar(raw: BinaryIO, path: str) -> Iterator[Callable[[], None]]:
-    """A progress bar over the bytes of a file, where somebody may be looking."""
-    if path == "-" or not sys.stderr.isatty():
-        yield lambda: None
-        return
-    size = Path(path).stat().st_size
-    with click.progressbar(length=size, label="judging", file=sys.stderr) as bar:
-        yield lambda: bar.update(raw.tell() - bar.pos)

@@ -1,0 +1,97 @@
+"""What a person sees: tables, colour and progress on a terminal, plain text everywhere else.
+
+Comes in: rows and words. Goes out: on a terminal Rich's tables and styles (`NO_COLOR` is honoured:
+no-color.org), in a pipe or a file the same words in aligned columns, never cut to a width.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Literal
+
+import click
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+Report = Callable[[int, int], None]
+"""Told how much is done, of how much."""
+Justify = Literal["left", "right"]
+_PATIENCE = 1.0
+"""Seconds after which somebody who waits wants to know how long it will be."""
+_GAP = "  "
+
+
+def console(err: bool = False) -> Console:
+    """Rich's console on standard output, or on standard error."""
+    from rich.console import Console  # takes longer to import than most commands to run
+
+    return Console(stderr=err, highlight=False, markup=False, emoji=False)
+
+
+def is_terminal(err: bool = False) -> bool:
+    """Whether somebody is looking."""
+    return (sys.stderr if err else sys.stdout).isatty()
+
+
+def say(text: str, style: str = "") -> None:
+    """Print a line; the style is seen on a terminal only."""
+    if style and is_terminal():
+        console().print(text, style=style, soft_wrap=True)
+    else:
+        click.echo(text)
+
+
+def table(headers: Sequence[str], rows: Iterable[Sequence[str]], right: Sequence[str] = ()) -> None:
+    """Print a table; columns named in `right` are numbers, and stand to the right."""
+    sides: list[Justify] = ["right" if header in right else "left" for header in headers]
+    if is_terminal():
+        from rich.box import SIMPLE_HEAD
+        from rich.table import Table
+
+        drawn = Table(box=SIMPLE_HEAD, pad_edge=False)
+        for header, side in zip(headers, sides, strict=True):
+            drawn.add_column(header, justify=side, overflow="fold")
+        for row in rows:
+            drawn.add_row(*row)
+        console().print(drawn)
+        return
+    for line in aligned([headers, *rows], sides):
+        click.echo(line)
+
+
+def aligned(rows: Sequence[Sequence[str]], sides: Sequence[Justify]) -> Iterator[str]:
+    """Rows as lines of columns."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        cells = (
+            cell.rjust(width) if side == "right" else cell.ljust(width)
+            for cell, width, side in zip(row, widths, sides, strict=True)
+        )
+        yield _GAP.join(cells).rstrip()
+
+
+@contextmanager
+def progress(label: str) -> Iterator[Report]:
+    """A bar on standard error once the work has taken a second, where somebody may be looking."""
+    if not is_terminal(err=True):
+        yield lambda done, total: None
+        return
+    from rich.progress import Progress
+
+    bar = Progress(console=console(err=True), transient=True)
+    started = time.monotonic()
+    task = bar.add_task(label)
+
+    def report(done: int, total: int) -> None:
+        if bar.live.is_started or time.monotonic() - started > _PATIENCE:
+            bar.start()
+            bar.update(task, completed=done, total=total)
+
+    try:
+        yield report
+    finally:
+        bar.stop()

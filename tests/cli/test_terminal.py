@@ -1,0 +1,86 @@
+"""What is shown on a terminal and what in a pipe, seen from a pseudo-terminal.
+
+A child draws a table and reports progress; the parent reads what a person would see.
+"""
+
+from __future__ import annotations
+
+import os
+import pty
+import subprocess
+import sys
+
+import pytest
+
+TABLE = """
+from netpolc.cli.terminal import say, table
+WIDE = "shop/a-very-long-name" * 6
+say("DENY", "red")
+table(["pod", "denied"], [["shop/web-1", "7"], [WIDE, "120"]], right=["denied"])
+"""
+WORK = """
+import time
+from netpolc.cli import terminal
+terminal._PATIENCE = {patience}
+with terminal.progress("listing") as report:
+    for done in range(3):
+        report(done, 3)
+        time.sleep(0.01)
+print("done")
+"""
+
+
+def on_terminal(code: str, **environment: str) -> str:
+    """What a terminal of 80 columns gets from a program."""
+    parent, child = pty.openpty()
+    settings = {k: v for k, v in os.environ.items() if k not in ("NO_COLOR", "FORCE_COLOR")}
+    settings |= {"TERM": "xterm-256color", "COLUMNS": "80", **environment}
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdout=child, stderr=child, stdin=child, env=settings
+    ) as program:
+        os.close(child)
+        shown = b""
+        while True:
+            try:
+                block = os.read(parent, 4096)
+            except OSError:  # EIO: the other side is closed
+                break
+            if not block:
+                break
+            shown += block
+    os.close(parent)
+    assert program.returncode == 0, shown.decode()
+    return shown.decode()
+
+
+def test_a_pipe_gets_aligned_columns_that_are_never_cut() -> None:
+    out = subprocess.run(
+        [sys.executable, "-c", TABLE], capture_output=True, text=True, check=True
+    ).stdout
+    wide = "shop/a-very-long-name" * 6
+    assert out.splitlines() == [
+        "DENY",
+        f"{'pod':<{len(wide)}}  denied",
+        f"{'shop/web-1':<{len(wide)}}       7",
+        f"{wide}     120",
+    ]
+
+
+def test_a_terminal_gets_colour_and_a_table_that_fits() -> None:
+    shown = on_terminal(TABLE)
+    assert "\x1b[31mDENY" in shown
+    assert "shop/a-very-long-name" * 6 not in shown
+    assert "───" in shown
+
+
+def test_no_color_is_honoured() -> None:
+    shown = on_terminal(TABLE, NO_COLOR="1")
+    assert "\x1b[3" not in shown
+    assert "DENY" in shown
+
+
+@pytest.mark.parametrize(("patience", "expected"), [(0.0, True), (60.0, False)])
+def test_progress_is_shown_once_it_takes_long(patience: float, expected: bool) -> None:
+    shown = on_terminal(WORK.format(patience=patience))
+    assert ("listing" in shown) is expected
+    assert "done" in shown
