@@ -81,10 +81,7 @@ class Reach:
 
     def admission(self, direction: Direction, subject: Place, peer: Place) -> Admission:
         """What one direction of a subject admits from or to a peer."""
-        identity = self._seen[subject][0]
-        judge = None
-        if identity is not None:
-            judge = self.program.combination_of.get((direction, identity))
+        judge = self.judge(direction, subject)
         if judge is None:
             return _OPEN
         key = id(judge), peer
@@ -92,6 +89,21 @@ class Reach:
         if known is None:
             known = self._admissions[key] = self._judged(judge, *self._seen[peer])
         return known
+
+    def judge(self, direction: Direction, subject: Place) -> Combination | None:
+        """What judges a place in a direction; None when nothing isolates it."""
+        identity = self._seen[subject][0]
+        return None if identity is None else self.program.combination_of.get((direction, identity))
+
+    def seen(self, place: Place) -> tuple[int | None, int]:
+        """The identity at a place, and a number for the blocks that hold its address."""
+        return self._seen[place]
+
+    def holds(self, match: Match, own: int) -> bool:
+        """Whether the networks of a match hold the addresses that have this number."""
+        if match.networks is ANY:
+            return True
+        return bool(own and match.networks and own & self._blocks.bit(match.networks))
 
     def _judged(self, judge: Combination, identity: int | None, own: int) -> Admission:
         matching = [
@@ -107,11 +119,7 @@ class Reach:
         return known
 
     def _has(self, match: Match, identity: int | None, own: int) -> bool:
-        if match.identities is ANY or match.networks is ANY:
-            return True
-        if identity in match.identities:
-            return True
-        return bool(own and match.networks and own & self._blocks.bit(match.networks))
+        return match.identities is ANY or identity in match.identities or self.holds(match, own)
 
 
 _OPEN = Admission(EVERY_PORT, (), None)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from netpolc.connectivity.candidates import Candidates
 from netpolc.connectivity.parties import Grouping, Party, ranges, workloads
 from netpolc.connectivity.reach import Admission, Reach
 from netpolc.ir import Direction
@@ -49,10 +50,11 @@ class Table:
     ) -> Iterator[Connection]:
         """Every connection that admits anything; `report` is told how many sources are done."""
         parties = self.parties
+        candidates = Candidates(self.reach, parties)
         for number, source in enumerate(parties):
             report(number, len(parties))
-            for destination in parties:
-                yield from self.between(source, destination)
+            for other in candidates.destinations(number):
+                yield from self.between(source, parties[other])
 
     def between(self, source: Party, destination: Party) -> Iterator[Connection]:
         """The connections from one party to another, the families apart where they differ."""
