@@ -9,7 +9,7 @@ addresses like any other.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -30,8 +30,8 @@ class Party:
     """One end of connections.
 
     `places` says where it is in each family it has addresses of (both when it has no address yet).
-    Of a workload `pods` are the living pods, of a range there are none and `addresses` are its own;
-    those of pods that lie in it are not meant.
+    Of a workload `pods` are the living pods; a range has none, and its `addresses`, of which those
+    of pods are not meant.
     """
 
     name: str
@@ -43,7 +43,7 @@ class Party:
     @property
     def is_outside(self) -> bool:
         """Whether it is a range of addresses."""
-        return not self.pods
+        return bool(self.addresses)
 
     @property
     def is_single(self) -> bool:
@@ -51,31 +51,38 @@ class Party:
         return len(self.pods) == 1 and self.pods[0].owner is None
 
 
+Places = tuple[tuple[Family, Place], ...]
+"""The places of a pod, hashable."""
+
+
 def workloads(reach: Reach, grouping: Grouping = Grouping.WORKLOAD) -> list[Party]:
     """The parties inside the cluster."""
-    program = reach.program
-    parts: dict[str, dict[tuple[tuple[Family, Place], ...], list[Pod]]] = {}
-    for identity in program.identities:
-        for pod in identity.pods:
-            name = program.cluster.workload(pod) if grouping is Grouping.WORKLOAD else ""
-            places = tuple(sorted(_places(reach, identity.number, pod).items()))
-            parts.setdefault(name, {}).setdefault(places, []).append(pod)
+    cluster = reach.program.cluster
+    parts: dict[str, dict[Places, list[Pod]]] = {}
+    for pod, places in placed(reach):
+        name = cluster.workload(pod) if grouping is Grouping.WORKLOAD else ""
+        parts.setdefault(name, {}).setdefault(places, []).append(pod)
     found = []
     for name, groups in parts.items():
         for places, pods in groups.items():
             own = tuple(sorted(pods, key=lambda pod: (pod.namespace, pod.name)))
-            text = name if len(groups) == 1 and name else f"{name}{_some(own, bool(name))}"
+            text = name if name and len(groups) == 1 else name + some_of(own, bool(name))
             found.append(Party(text, own[0].namespace, own, dict(places)))
     return sorted(found, key=lambda party: (party.namespace, party.name))
 
 
-def _places(reach: Reach, identity: int, pod: Pod) -> dict[Family, Place]:
-    if not pod.addresses:
-        return dict.fromkeys(Family, reach.place(identity, None))
-    return {family(address): reach.place(identity, address) for address in pod.addresses}
+def placed(reach: Reach) -> Iterator[tuple[Pod, Places]]:
+    """Every pod with its places."""
+    for identity in reach.program.identities:
+        for pod in identity.pods:
+            if pod.addresses:
+                own = {family(a): reach.place(identity.number, a) for a in pod.addresses}
+            else:
+                own = dict.fromkeys(Family, reach.place(identity.number, None))
+            yield pod, tuple(sorted(own.items()))
 
 
-def _some(pods: tuple[Pod, ...], is_part: bool) -> str:
+def some_of(pods: Sequence[Pod], is_part: bool) -> str:
     """The first pod and how many more, of a workload or of many."""
     first = pods[0].name if is_part else pods[0].key
     text = first if len(pods) == 1 else f"{first}+{len(pods) - 1}"

@@ -54,6 +54,11 @@ class Reach:
         own = 0 if address is None else self._blocks.holding(address)
         return self._placed(identity, own)
 
+    @property
+    def networks(self) -> list[Ranges]:
+        """The sets of addresses that rules name."""
+        return list(_networks(self.program))
+
     def outside(self) -> Iterator[tuple[Place, Ranges]]:
         """All addresses that are no pod's, split where a rule splits them."""
         for own, addresses in self._blocks.classes():
