@@ -220,20 +220,24 @@ def _merged(changes: list[Change]) -> list[Change]:
     """Changes of several ranges with the same workload as one, in the place of the first."""
     groups: dict[object, list[Change]] = {}
     for change in changes:
-        ends = change.source, change.destination
-        known = tuple(id(end) if not end.new.is_outside else None for end in ends)
-        key = known if None in known else (*known, id(change))
-        groups.setdefault((key, change.families, change.old, change.new), []).append(change)
+        ends = [
+            None if end.new.is_outside else id(end) for end in (change.source, change.destination)
+        ]
+        own = None if None in ends else id(change)
+        groups.setdefault((*ends, own, change.old, change.new), []).append(change)
     return [_joined(group) for group in groups.values()]
 
 
 def _joined(group: list[Change]) -> Change:
     first = group[0]
-    if len(group) == 1:
-        return first
+    families = tuple(sorted({version for change in group for version in change.families}))
     if first.source.new.is_outside:
-        return replace(first, source=union([change.source for change in group]))
-    return replace(first, destination=union([change.destination for change in group]))
+        source = union((change.source, change.families) for change in group)
+        return replace(first, source=source, families=families)
+    if first.destination.new.is_outside:
+        destination = union((change.destination, change.families) for change in group)
+        return replace(first, destination=destination, families=families)
+    return first
 
 
 def _ports(reach: Reach, source: Party, destination: Party) -> dict[Family, Ranges]:

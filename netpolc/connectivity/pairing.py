@@ -8,7 +8,7 @@ are cut where a policy of either snapshot cuts.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 
 from netpolc.cluster import Pod
@@ -111,14 +111,19 @@ def _has_others(addresses: Ranges, *sides: Reach) -> bool:
     return size > len(pods) or size > sum(address in addresses for address in pods)
 
 
-def union(ranges: Sequence[Pair]) -> Pair:
-    """Several ranges as one, for those that fare alike; it has the places of the first."""
-    every = Ranges.of(span for pair in ranges for span in pair.new.addresses)
-    parts = [part for version in Family if (part := every.of_family(version))]
-    first = ranges[0]
-    return _range(
-        next(iter(first.old.places.values())), next(iter(first.new.places.values())), parts
+def union(ranges: Iterable[tuple[Pair, Collection[Family]]]) -> Pair:
+    """Several ranges, in these families, as one for those that fare alike.
+
+    It has the places of the first.
+    """
+    known = list(ranges)
+    every = Ranges.of(
+        span for pair, own in known for span in pair.new.addresses if family(span[0]) in own
     )
+    parts = [part for version in Family if (part := every.of_family(version))]
+    first = known[0][0]
+    (old, *_), (new, *_) = first.old.places.values(), first.new.places.values()
+    return _range(old, new, parts)
 
 
 def _range(before: Place, after: Place, own: list[Ranges]) -> Pair:

@@ -27,9 +27,9 @@ def _files(revision: str, path: str) -> Iterator[File]:
         raise UsageError("standard input has no revision: give paths in a git repository")
     real = Path(os.path.realpath(path))
     top = Path(os.fsdecode(_git(_existing(real), "rev-parse", "--show-toplevel").rstrip(b"\n")))
-    commit = _git(top, "rev-parse", "--verify", "--end-of-options", f"{revision}^{{commit}}")
+    commit = _commit(top, revision)
     inside = real.relative_to(os.path.realpath(top)).as_posix()
-    found = _git(top, "ls-tree", "-r", "-z", "--name-only", commit.decode().strip(), "--", inside)
+    found = _git(top, "ls-tree", "-r", "-z", "--name-only", commit, "--", inside)
     names = [os.fsdecode(name) for name in found.split(b"\0") if name]
     if not names:
         raise UsageError(f"{path} is not in revision {revision}")
@@ -37,7 +37,15 @@ def _files(revision: str, path: str) -> Iterator[File]:
     if not wanted:
         raise UsageError(f"{path} holds no .yaml, .yml or .json file at revision {revision}")
     for name in wanted:
-        yield File(f"{revision}:{name}", _content(top, commit.decode().strip(), name))
+        yield File(f"{revision}:{name}", _content(top, commit, name))
+
+
+def _commit(top: Path, revision: str) -> str:
+    try:
+        found = _git(top, "rev-parse", "--verify", "--end-of-options", f"{revision}^{{commit}}")
+    except UsageError:
+        raise UsageError(f"{revision!r} is no revision of the repository {top}") from None
+    return found.decode().strip()
 
 
 def _is_manifest(name: str, folder: str) -> bool:
