@@ -83,9 +83,10 @@ class _Explainer:
             match.has_peer(identity, peer.address) and match.has_port(flow.protocol, flow.port)
             for match in self._tuples(combination).get(rule.origin, ())
         )
+        compared = tuple(misses(rule, peer, destination, flow, self._cluster))
         if matched:
-            return Answer(rule, True, ())
-        return Answer(rule, False, tuple(misses(rule, peer, destination, flow, self._cluster)))
+            return Answer(rule, True, tuple(m.field for m in compared if not m.gaps), ())
+        return Answer(rule, False, (), compared)
 
     def _tuples(self, combination: Combination) -> dict[Origin, list[Match]]:
         """The matches that each rule was resolved to: none, one or several."""

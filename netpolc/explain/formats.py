@@ -12,8 +12,9 @@ from itertools import groupby
 from typing import Any, Literal
 
 from netpolc.errors import printable
+from netpolc.explain import words
 from netpolc.explain.model import Answer, Consulted, End, Explanation, Miss, Side
-from netpolc.ir import Origin
+from netpolc.ir import Origin, Rule
 from netpolc.nets import format_address
 from netpolc.semantics import Decision, Reason
 
@@ -67,7 +68,10 @@ def text(explanations: Iterable[Explanation], most: int | None = CLOSEST) -> Ite
 
     Flows of which the same is to be said (one in each address family) are headlines of one text.
     """
-    for body, group in groupby(explanations, key=lambda found: list(_body(found, most))):
+    bodies = groupby(explanations, key=lambda found: list(_body(found, most)))
+    for number, (body, group) in enumerate(bodies):
+        if number:
+            yield Line("")
         for explanation in group:
             allowed = explanation.verdict.allowed
             yield Line(_headline(explanation), "green" if allowed else "red")
@@ -85,7 +89,6 @@ def _body(explanation: Explanation, most: int | None) -> Iterator[Line]:
         for consulted in side.consulted:
             yield from _consulted(side, consulted)
         yield from _misses(side.misses, most)
-    yield Line("")
 
 
 def _named(end: End) -> str:
@@ -100,21 +103,23 @@ def _consulted(side: Side, consulted: Consulted) -> Iterator[Line]:
     yield Line(f"  {origin} {effect}, at {origin.place()}")
     if not side.decision.allowed and consulted.isolates:
         yield from _excerpt(origin, origin.field or ("spec", "podSelector"))
-    if not consulted.answers and side.decision.reason is not Reason.NOT_ISOLATED:
+    if not consulted.policy.rules and origin.kind != "Namespace":
         yield Line("    no rule")
     decided = side.decision.rule.origin if side.decision.rule is not None else None
     for answer in consulted.answers:
         own = answer.rule.origin
         yield Line(f"    {own.rule} {_outcome(answer, own is decided)}, at {own.place()}")
         if own is decided:
-            yield from _excerpt(own, own.field)
+            whole = len(own.source.excerpt(own.field)) <= MOST_LINES
+            yield from _excerpt(own, own.field if whole else answer.through[0])
 
 
 def _outcome(answer: Answer, decides: bool) -> str:
-    if decides:
-        return "accepts, which decides"
     if answer.matched:
-        return "accepts too"
+        how = words.joined([_inside(field, answer.rule) for field in answer.through])
+        return (
+            f"accepts{f' through {how}' if how else ''}{', which decides' if decides else ' too'}"
+        )
     peer, port = ("yes" if part else "no" for part in (answer.peer_matched, answer.port_matched))
     return f"does not match: peer {peer}, port {port}"
 
@@ -141,9 +146,14 @@ def _misses(misses: tuple[Miss, ...], most: int | None) -> Iterator[Line]:
 
 def _field(miss: Miss) -> str:
     """The rule, and the peer in it: `shop/web ingress[0].from[1]`."""
-    inside = miss.field[len(miss.rule.origin.field) :]
-    steps = (f"[{step}]" if isinstance(step, int) else f".{step}" for step in inside)
-    return f"{miss.rule.origin}{''.join(steps)}"
+    inside = _inside(miss.field, miss.rule)
+    return f"{miss.rule.origin}{'.' if inside else ''}{inside}"
+
+
+def _inside(field: tuple[str | int, ...], rule: Rule) -> str:
+    """A peer in its rule, `from[1]`; empty for the rule itself."""
+    inside = field[len(rule.origin.field) :]
+    return "".join(f"[{step}]" if isinstance(step, int) else step for step in inside)
 
 
 def document(explanation: Explanation, most: int | None = CLOSEST) -> dict[str, Any]:
@@ -192,6 +202,7 @@ def _answer(answer: Answer) -> dict[str, Any]:
         "matched": answer.matched,
         "peer": answer.peer_matched,
         "port": answer.port_matched,
+        "through": [_inside(field, answer.rule) for field in answer.through],
         "source": [{"line": number, "text": content} for number, content in lines[:MOST_LINES]],
     }
 

@@ -54,7 +54,7 @@ def misses(rule: Rule, peer: End, destination: End, flow: Flow, cluster: Cluster
                 yield Miss(rule, at, (*met, *port_met), (*gaps, *ports))
             case NetworkPeer():
                 outside = tuple(_network_gaps(entry, peer))
-                met = () if outside else (f"{peer} is in the ipBlock",)
+                met = () if outside else (f"{format_address(peer.address)} is in the ipBlock",)
                 # To a block no named port leads, whoever is behind the address.
                 own = tuple(_port_gaps(rule, destination, flow, to_network=True))
                 yield Miss(rule, at, (*met, *(port_met if not own else ())), (*outside, *own))

@@ -79,10 +79,13 @@ class Miss:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One rule that was asked; `misses` has one entry for each peer unless it matched."""
+    """One rule that was asked: through which peers it matched (the rule itself where any peer would
+    do), or one miss for each peer.
+    """
 
     rule: Rule
     matched: bool
+    through: tuple[tuple[str | int, ...], ...]
     misses: tuple[Miss, ...]
 
     @property

@@ -17,7 +17,7 @@ from netpolc.errors import UsageError, listing
 from netpolc.explain import words
 from netpolc.explain.misses import is_selected
 from netpolc.explain.notes import notes
-from netpolc.ir import ANY, Direction, NamedPort, Peer, PodPeer, Policy, Port, Rule
+from netpolc.ir import ANY, Direction, NamedPort, NetworkPeer, Peer, PodPeer, Policy, Port, Rule
 
 _WIDTH = 80
 _NAMES = 4
@@ -140,9 +140,16 @@ def _peer(entry: Peer, cluster: Cluster) -> str:
 
 
 def _port(port: Port, rule: Rule, policy: Policy, cluster: Cluster) -> str:
-    """A port; of a name also the numbers that stand behind it here."""
+    """A port; of a name also whose it is, where peers have none, and the numbers behind it here."""
     text = words.port(port)
-    if not isinstance(port, NamedPort) or not cluster.pods:
+    if not isinstance(port, NamedPort):
+        return text
+    if rule.direction is _OUT:
+        if rule.peers is ANY:
+            text += " of any pod"
+        elif any(isinstance(peer, NetworkPeer) for peer in rule.peers):
+            text += " of pods that a selector admits"
+    if not cluster.pods:
         return text
     numbers = {
         number
