@@ -16,6 +16,7 @@ from netpolc.cli.compile import compile_
 from netpolc.cli.delete import delete
 from netpolc.cli.diff import diff
 from netpolc.cli.eval import eval_
+from netpolc.cli.explain import explain_
 from netpolc.cli.status import status
 from netpolc.cli.verify import verify
 from netpolc.errors import InputError, NetpolcError, Severity, SystemRefusal
@@ -56,7 +57,17 @@ def main() -> None:
     """
 
 
-for command in (check_, compile_, eval_, diff, apply, delete, status, verify):
+for command in (  # in the order of a policy's life
+    check_,
+    explain_,
+    eval_,
+    diff,
+    compile_,
+    apply,
+    verify,
+    status,
+    delete,
+):
     main.add_command(command)
 
 
