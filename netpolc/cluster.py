@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from netpolc.errors import Diagnostic
+from netpolc.expectation import Expectation
 from netpolc.ir import Origin, Policy, Waived
 
 NAME_LABEL = "kubernetes.io/metadata.name"
@@ -129,6 +130,7 @@ class Snapshot:
     warnings: tuple[Diagnostic, ...] = ()
     ignored: Mapping[str, int] = field(default_factory=dict)
     """Objects of kinds netpolc does not read, counted by `apiVersion Kind`."""
+    expectations: tuple[Expectation, ...] = ()
 
 
 def mentioned(names: Iterable[str]) -> dict[str, Namespace]:

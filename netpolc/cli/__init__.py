@@ -18,6 +18,7 @@ from netpolc.cli.diff import diff
 from netpolc.cli.eval import eval_
 from netpolc.cli.explain import explain_
 from netpolc.cli.status import status
+from netpolc.cli.test import test_
 from netpolc.cli.verify import verify
 from netpolc.errors import InputError, NetpolcError, Severity, SystemRefusal
 
@@ -61,6 +62,7 @@ for command in (  # in the order of a policy's life
     check_,
     explain_,
     eval_,
+    test_,
     diff,
     compile_,
     apply,
