@@ -78,7 +78,7 @@ def placed(reach: Reach) -> Iterator[tuple[Pod, Places]]:
             if pod.addresses:
                 own = {family(a): reach.place(identity.number, a) for a in pod.addresses}
             else:
-                own = dict.fromkeys(Family, reach.place(identity.number, None))
+                own = {version: reach.somewhere(identity.number, version) for version in Family}
             yield pod, tuple(sorted(own.items()))
 
 

@@ -14,9 +14,10 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 from netpolc.ir import ANY, Action, Direction
-from netpolc.nets import EVERY_PORT, EVERYWHERE, NOTHING, Ranges, Span
+from netpolc.nets import EVERY_PORT, EVERYWHERE, NOTHING, Family, Ranges, Span, family
 from netpolc.program import Combination, Match, Program, ResolvedRule, TierRules
 
 Place = int
@@ -49,10 +50,13 @@ class Reach:
         self._joined: dict[tuple[int, int], Ranges] = {}
         self._sets: dict[Ranges, Ranges] = {}
 
-    def place(self, identity: int | None, address: int | None) -> Place:
-        """The place of an end: of a pod or (None) of another, at an address or (None) at none."""
-        own = 0 if address is None else self._blocks.holding(address)
-        return self._placed(identity, own)
+    def place(self, identity: int | None, address: int) -> Place:
+        """The place of an end: of a pod or (None) of another, at an address."""
+        return self._placed(identity, self._blocks.holding(address))
+
+    def somewhere(self, identity: int, version: Family) -> Place:
+        """The place of a pod that has no address yet: in the blocks of the whole family."""
+        return self._placed(identity, self._blocks.everywhere[version])
 
     @property
     def networks(self) -> list[Ranges]:
@@ -187,14 +191,22 @@ class Blocks:
         """The networks that hold an address."""
         return self._holding[bisect_right(self._starts, address) - 1]
 
+    @cached_property
+    def everywhere(self) -> dict[Family, int]:
+        """The networks that hold every address of a family."""
+        found = dict.fromkeys(Family, -1)
+        for held, addresses in self.classes():
+            found[family(addresses.spans[0][0])] &= held
+        return found
+
     def classes(self) -> Iterator[tuple[int, Ranges]]:
         """Sets of networks with the addresses in exactly those, each family by itself."""
-        for family in EVERYWHERE:
+        for whole in EVERYWHERE:
             found: dict[int, list[Span]] = {}
             for start, end, holding in zip(
-                self._starts, [*self._starts[1:], family[1] + 1], self._holding, strict=True
+                self._starts, [*self._starts[1:], whole[1] + 1], self._holding, strict=True
             ):
-                if family[0] <= start <= family[1]:
-                    found.setdefault(holding, []).append((start, min(end - 1, family[1])))
+                if whole[0] <= start <= whole[1]:
+                    found.setdefault(holding, []).append((start, min(end - 1, whole[1])))
             for holding, spans in found.items():
                 yield holding, Ranges.of(spans)

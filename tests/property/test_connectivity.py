@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 import netpolc
 from netpolc.connectivity import Grouping, Party, Table
-from netpolc.nets import family
+from netpolc.nets import Family, family
 from netpolc.semantics import Reason
 from tests.strategies import (
     Flow,
@@ -95,3 +95,29 @@ def test_no_policy_is_everything(grouping: Grouping) -> None:
         (inside, "0.0.0.0/0"),
         ("0.0.0.0/0", inside),
     ]
+
+
+def test_a_template_is_somewhere_in_the_world() -> None:
+    """Whatever address its pods will get, a block of the whole family holds it."""
+
+    def workload(name: str) -> Manifest:
+        kind = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": name}}
+        template = {"metadata": {"labels": {"app": name}}, "spec": {"containers": []}}
+        return {**kind, "spec": {"template": template}}
+
+    def admits(*cidrs: str) -> Manifest:
+        kind = {"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy"}
+        peers = [{"ipBlock": {"cidr": cidr}} for cidr in cidrs]
+        spec = {"podSelector": {"matchLabels": {"app": "a"}}, "ingress": [{"from": peers}]}
+        return {**kind, "metadata": {"name": "p"}, "spec": spec}
+
+    def families(*cidrs: str) -> list[tuple[Family, ...]]:
+        objects = [workload("a"), workload("b"), admits(*cidrs)]
+        table = Table(netpolc.compile(netpolc.load_objects(objects)))
+        a, b = table.workloads
+        return [c.families for c in table.between(b, a)]
+
+    assert families("0.0.0.0/0") == [(Family.IPV4,)]
+    assert families("0.0.0.0/0", "::/0") == [(Family.IPV4, Family.IPV6)]
+    assert families("10.0.0.0/8", "::/0") == [(Family.IPV6,)]
+    assert families("0.0.0.0/1", "128.0.0.0/1") == [(Family.IPV4,)]
