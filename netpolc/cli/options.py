@@ -43,13 +43,17 @@ class Reading:
     strict: bool
     verbose: bool
 
-    def program(self, paths: tuple[str, ...]) -> Program:
-        """Load and compile; warnings and what was ignored go to standard error."""
+    def snapshot(self, paths: tuple[str, ...]) -> Snapshot:
+        """Load; warnings and what was ignored go to standard error."""
         snapshot = load(paths, semantics=self.semantics, strict=self.strict)
         for warning in snapshot.warnings:
             click.echo(str(warning), err=True)
         self.say_ignored(snapshot)
-        return compile(snapshot)
+        return snapshot
+
+    def program(self, paths: tuple[str, ...]) -> Program:
+        """The same, compiled."""
+        return compile(self.snapshot(paths))
 
     def say_ignored(self, snapshot: Snapshot) -> None:
         """What was not read at all, on standard error."""

@@ -47,24 +47,31 @@ def say(text: str, style: str = "") -> None:
 
 def table(headers: Sequence[str], rows: Iterable[Sequence[str]], right: Sequence[str] = ()) -> None:
     """Print a table; columns named in `right` are numbers, and stand to the right."""
-    sides: list[Justify] = ["right" if header in right else "left" for header in headers]
     if is_terminal():
         from rich.box import SIMPLE_HEAD
         from rich.table import Table
 
         drawn = Table(box=SIMPLE_HEAD, pad_edge=False)
-        for header, side in zip(headers, sides, strict=True):
+        for header, side in zip(headers, _sides(headers, right), strict=True):
             drawn.add_column(header, justify=side, overflow="fold")
         for row in rows:
             drawn.add_row(*row)
         console().print(drawn)
         return
-    for line in aligned([headers, *rows], sides):
-        click.echo(line)
+    click.echo(plain(headers, rows, right), nl=False)
 
 
-def aligned(rows: Sequence[Sequence[str]], sides: Sequence[Justify]) -> Iterator[str]:
-    """Rows as lines of columns."""
+def plain(headers: Sequence[str], rows: Iterable[Sequence[str]], right: Sequence[str] = ()) -> str:
+    """The same table as aligned columns of text."""
+    lines = _aligned([headers, *rows], _sides(headers, right))
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _sides(headers: Sequence[str], right: Sequence[str]) -> list[Justify]:
+    return ["right" if header in right else "left" for header in headers]
+
+
+def _aligned(rows: Sequence[Sequence[str]], sides: Sequence[Justify]) -> Iterator[str]:
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         cells = (
