@@ -10,8 +10,11 @@ from netpolc.cli import options
 from netpolc.cli.graphviz import svg
 from netpolc.cli.output import write
 from netpolc.cli.terminal import plain, progress, table
+from netpolc.compiler import compile
 from netpolc.connectivity import Grouping, Table
+from netpolc.connectivity.exposure import expose
 from netpolc.connectivity.listing import FORMS, Listing, as_dot, readable
+from netpolc.connectivity.newcomers import with_newcomers
 from netpolc.connectivity.selection import parse_port, parties_of, select
 from netpolc.ir import Direction
 
@@ -61,6 +64,9 @@ _TEXT: dict[str, Callable[[Listing], str]] = {
     show_default=True,
     help="One row a workload, or one for all pods that no policy tells apart.",
 )
+@click.option(
+    "--exposure", is_flag=True, help="What pods that do not exist yet could reach or be reached by."
+)
 @options.reading
 def list_(
     paths: tuple[str, ...],
@@ -71,6 +77,7 @@ def list_(
     direction: str | None,
     port: str | None,
     group: str,
+    exposure: bool,
     reading: options.Reading,
 ) -> None:
     """List who can reach whom, and on which ports.
@@ -83,17 +90,27 @@ def list_(
       netpolc list cluster/
       netpolc list cluster/ --workload shop/db --direction ingress
       netpolc list cluster/ --namespace shop --port TCP/443 -o csv --file shop.csv
+      netpolc list cluster/ --exposure --workload shop/db --direction ingress
       netpolc list cluster/ --group identity -o svg --file cluster.svg
     """
     wanted_port = parse_port(port) if port is not None else None
     wanted_way = Direction[direction.upper()] if direction is not None else None
-    program = reading.program(paths)
-    found = Table(program, Grouping(group))
-    sides = parties_of(found.workloads, program.cluster, workloads, namespaces)
+    snapshot = reading.snapshot(paths)
     with progress("listing") as report:
-        listed = list(select(found.connections(report), sides, wanted_way, wanted_port))
+        if exposure:
+            new = with_newcomers(snapshot)
+            exposed = expose(compile(new.snapshot), new.pods, Grouping(group), report)
+            parties, connections = exposed.parties, exposed.connections
+            sides = exposed.newcomers
+        else:
+            found = Table(compile(snapshot), Grouping(group))
+            parties, connections = found.parties, list(found.connections(report))
+            sides = found.workloads
+    if workloads or namespaces:
+        sides = parties_of(parties, snapshot.cluster, workloads, namespaces)
+    listed = list(select(connections, sides, wanted_way, wanted_port))
     ends = {*sides, *(end for own in listed for end in (own.source, own.destination))}
-    listing = Listing([party for party in found.parties if party in ends], listed)
+    listing = Listing([party for party in parties if party in ends], listed)
     if form == "table" and file is None:
         table(*readable(listing))
     else:

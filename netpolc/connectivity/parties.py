@@ -16,6 +16,7 @@ from enum import StrEnum
 from netpolc.cluster import Pod
 from netpolc.connectivity.reach import Place, Reach
 from netpolc.nets import NOTHING, Family, Ranges, Span, family, format_span
+from netpolc.program import Program
 
 
 class Grouping(StrEnum):
@@ -29,9 +30,9 @@ class Grouping(StrEnum):
 class Party:
     """One end of connections.
 
-    `places` says where it is in each family it has addresses of (both when it has no address yet).
-    Of a workload `pods` are the living pods, of a range there are none and `addresses` are its own;
-    those of pods that lie in it are not meant.
+    `places` says where it is in each family it has addresses of; when it has none yet, in those that
+    other pods have. Of a workload `pods` are the living pods, of a range there are none and
+    `addresses` are its own; those of pods that lie in it are not meant.
     """
 
     name: str
@@ -54,11 +55,12 @@ class Party:
 def workloads(reach: Reach, grouping: Grouping = Grouping.WORKLOAD) -> list[Party]:
     """The parties inside the cluster."""
     program = reach.program
+    families = families_of(program)
     parts: dict[str, dict[tuple[tuple[Family, Place], ...], list[Pod]]] = {}
     for identity in program.identities:
         for pod in identity.pods:
             name = program.cluster.workload(pod) if grouping is Grouping.WORKLOAD else ""
-            places = tuple(sorted(_places(reach, identity.number, pod).items()))
+            places = tuple(sorted(_places(reach, identity.number, pod, families).items()))
             parts.setdefault(name, {}).setdefault(places, []).append(pod)
     found = []
     for name, groups in parts.items():
@@ -69,9 +71,15 @@ def workloads(reach: Reach, grouping: Grouping = Grouping.WORKLOAD) -> list[Part
     return sorted(found, key=lambda party: (party.namespace, party.name))
 
 
-def _places(reach: Reach, identity: int, pod: Pod) -> dict[Family, Place]:
+def families_of(program: Program) -> list[Family]:
+    """The families in which pods have addresses; both when none has any yet."""
+    found = {family(address) for address in program.pods_by_address}
+    return [version for version in Family if version in found or not found]
+
+
+def _places(reach: Reach, identity: int, pod: Pod, families: list[Family]) -> dict[Family, Place]:
     if not pod.addresses:
-        return dict.fromkeys(Family, reach.place(identity, None))
+        return dict.fromkeys(families, reach.place(identity, None))
     return {family(address): reach.place(identity, address) for address in pod.addresses}
 
 
