@@ -30,8 +30,8 @@ class Grouping(StrEnum):
 class Party:
     """One end of connections.
 
-    `places` says where it is in each family it has addresses of; when it has none yet, in those that
-    other pods have. Of a workload `pods` are the living pods, of a range there are none and
+    `places` says where it is in each family it has addresses of; when it has none yet, in those
+    that other pods have. Of a workload `pods` are the living pods, of a range there are none and
     `addresses` are its own; those of pods that lie in it are not meant.
     """
 
