@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import click
 
@@ -11,7 +11,7 @@ from netpolc.cli.graphviz import svg
 from netpolc.cli.output import write
 from netpolc.cli.terminal import plain, progress, table
 from netpolc.compiler import compile
-from netpolc.connectivity import Grouping, Table
+from netpolc.connectivity import Connection, Grouping, Party, Table
 from netpolc.connectivity.exposure import expose
 from netpolc.connectivity.listing import FORMS, Listing, as_dot, readable
 from netpolc.connectivity.newcomers import with_newcomers
@@ -108,10 +108,23 @@ def list_(
             sides = found.workloads
     if workloads or namespaces:
         sides = parties_of(parties, snapshot.cluster, workloads, namespaces)
+    if exposure:
+        _say_closed(set(sides) & set(exposed.newcomers), connections)
     listed = list(select(connections, sides, wanted_way, wanted_port))
-    ends = {*sides, *(end for own in listed for end in (own.source, own.destination))}
-    listing = Listing([party for party in parties if party in ends], listed)
+    shown = {*sides, *_ends(listed)}
+    listing = Listing([party for party in parties if party in shown], listed)
     if form == "table" and file is None:
         table(*readable(listing))
     else:
         write(_TEXT[form](listing), file)
+
+
+def _ends(connections: Iterable[Connection]) -> set[Party]:
+    return {end for own in connections for end in (own.source, own.destination)}
+
+
+def _say_closed(newcomers: set[Party], connections: Iterable[Connection]) -> None:
+    """Name those without any connection: a list without them would read as if any pod's held."""
+    closed = newcomers - _ends(connections)
+    for name in sorted(party.name for party in closed):
+        click.echo(f"no connection: {name}", err=True)
