@@ -22,6 +22,9 @@ Report = Callable[[int, int], None]
 Justify = Literal["left", "right"]
 _PATIENCE = 1.0
 """Seconds after which somebody who waits wants to know how long it will be."""
+_DRAWN = 2_000
+"""Rows up to which a table is drawn: Rich needs a third of a millisecond a row, and longer tables
+are searched, not looked at."""
 _GAP = "  "
 
 
@@ -47,7 +50,8 @@ def say(text: str, style: str = "") -> None:
 
 def table(headers: Sequence[str], rows: Iterable[Sequence[str]], right: Sequence[str] = ()) -> None:
     """Print a table; columns named in `right` are numbers, and stand to the right."""
-    if is_terminal():
+    rows = list(rows)
+    if is_terminal() and len(rows) <= _DRAWN:
         from rich.box import SIMPLE_HEAD
         from rich.table import Table
 

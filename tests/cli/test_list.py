@@ -19,6 +19,7 @@ from netpolc.cli import graphviz
 from netpolc.errors import SystemRefusal
 from tests.cli.invocation import invoke, run
 from tests.cli.test_terminal import on_terminal
+from tests.manifests import namespace, pod, policy
 from tests.scenarios import ROOT
 
 HERE = Path(__file__).parent
@@ -84,6 +85,29 @@ def test_exposure_of_a_workload() -> None:
     ]
     arriving = rows(THREE_TIER, "--exposure", "--direction", "ingress")
     assert all("[" in destination for _, destination, _ in arriving)
+
+
+def test_newcomers_without_any_connection_are_named() -> None:
+    closed = policy("shop/closed", podSelector={"matchLabels": {"app": "db"}})
+    closed["spec"]["policyTypes"] = ["Ingress", "Egress"]
+    items = [namespace("shop"), pod("shop/web", "10.0.0.1"), closed]
+    stdin = json.dumps({"apiVersion": "v1", "kind": "List", "items": items}).encode()
+    outcome = invoke("list", "-", "--exposure", stdin=stdin)
+    assert (outcome.code, outcome.stderr) == (0, "no connection: shop/[pods with app=db]\n")
+    assert "shop/[any pod]" in outcome.stdout
+    assert "app=db" not in outcome.stdout
+    document = json.loads(invoke("list", "-", "--exposure", "-o", "json", stdin=stdin).stdout)
+    assert "shop/[pods with app=db]" in [party["name"] for party in document["parties"]]
+
+
+def test_an_identity_in_many_namespaces_is_in_no_box() -> None:
+    arguments = ("list", THREE_TIER, "--group", "identity")
+    document = json.loads(invoke(*arguments, "-o", "json").stdout)
+    spaces = {party["name"]: party["namespace"] for party in document["parties"]}
+    assert spaces["kube-system/coredns+1"] is None
+    assert spaces["production/backend-1+1"] == "production"
+    graph = invoke(*arguments, "-o", "dot").stdout
+    assert re.findall(r"label=(\S+);", graph) == ['"production"']
 
 
 @pytest.mark.parametrize(
