@@ -107,7 +107,7 @@ def test_an_identity_in_many_namespaces_is_in_no_box() -> None:
     assert spaces["kube-system/coredns+1"] is None
     assert spaces["production/backend-1+1"] == "production"
     graph = invoke(*arguments, "-o", "dot").stdout
-    assert re.findall(r"label=(\S+);", graph) == ['"production"']
+    assert re.findall(r"^    label=(\S+);", graph, re.MULTILINE) == ['"production"']
 
 
 @pytest.mark.parametrize(
