@@ -17,6 +17,7 @@ from netpolc.cli.delete import delete
 from netpolc.cli.diff import diff
 from netpolc.cli.eval import eval_
 from netpolc.cli.explain import explain_
+from netpolc.cli.list import list_
 from netpolc.cli.status import status
 from netpolc.cli.test import test_
 from netpolc.cli.verify import verify
@@ -60,6 +61,7 @@ def main() -> None:
 
 for command in (  # in the order of a policy's life
     check_,
+    list_,
     explain_,
     eval_,
     test_,

@@ -22,6 +22,9 @@ Report = Callable[[int, int], None]
 Justify = Literal["left", "right"]
 _PATIENCE = 1.0
 """Seconds after which somebody who waits wants to know how long it will be."""
+_DRAWN = 2_000
+"""Rows up to which a table is drawn: Rich needs a third of a millisecond a row, and longer tables
+are searched, not looked at."""
 _GAP = "  "
 
 
@@ -47,24 +50,32 @@ def say(text: str, style: str = "") -> None:
 
 def table(headers: Sequence[str], rows: Iterable[Sequence[str]], right: Sequence[str] = ()) -> None:
     """Print a table; columns named in `right` are numbers, and stand to the right."""
-    sides: list[Justify] = ["right" if header in right else "left" for header in headers]
-    if is_terminal():
+    rows = list(rows)
+    if is_terminal() and len(rows) <= _DRAWN:
         from rich.box import SIMPLE_HEAD
         from rich.table import Table
 
         drawn = Table(box=SIMPLE_HEAD, pad_edge=False)
-        for header, side in zip(headers, sides, strict=True):
+        for header, side in zip(headers, _sides(headers, right), strict=True):
             drawn.add_column(header, justify=side, overflow="fold")
         for row in rows:
             drawn.add_row(*row)
         console().print(drawn)
         return
-    for line in aligned([headers, *rows], sides):
-        click.echo(line)
+    click.echo(plain(headers, rows, right), nl=False)
 
 
-def aligned(rows: Sequence[Sequence[str]], sides: Sequence[Justify]) -> Iterator[str]:
-    """Rows as lines of columns."""
+def plain(headers: Sequence[str], rows: Iterable[Sequence[str]], right: Sequence[str] = ()) -> str:
+    """The same table as aligned columns of text."""
+    lines = _aligned([headers, *rows], _sides(headers, right))
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _sides(headers: Sequence[str], right: Sequence[str]) -> list[Justify]:
+    return ["right" if header in right else "left" for header in headers]
+
+
+def _aligned(rows: Sequence[Sequence[str]], sides: Sequence[Justify]) -> Iterator[str]:
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         cells = (

@@ -38,9 +38,9 @@ class Candidates:
             for number in members(subjects):
                 self._egress[number] = peers
 
-    def destinations(self, source: int) -> Iterator[int]:
-        """The numbers of the parties a source may reach, in order."""
-        return members(self._egress[source] & self._admits_me[source])
+    def destinations(self, source: int, among: int = -1) -> Iterator[int]:
+        """The numbers of the parties a source may reach, in order; `among` has a bit for each."""
+        return members(self._egress[source] & self._admits_me[source] & among)
 
     def _enter(self, party: Party, bit: int) -> None:
         for place in dict.fromkeys(party.places.values()):

@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 
 from netpolc.cluster import Pod
-from netpolc.connectivity.parties import Party, Places, name_of, placed, some_of
+from netpolc.connectivity.parties import Party, Places, families_of, name_of, placed, some_of
 from netpolc.connectivity.reach import Blocks, Place, Reach
 from netpolc.nets import Family, Ranges, family
 
@@ -46,15 +46,16 @@ def pairs(old: Reach, new: Reach) -> list[Pair]:
 _Pods = dict[str, tuple[Pod, Places]]
 
 
-def _by_workload(reach: Reach) -> dict[str, _Pods]:
+def _by_workload(reach: Reach, families: Collection[Family]) -> dict[str, _Pods]:
     found: dict[str, _Pods] = {}
-    for pod, places in placed(reach):
+    for pod, places in placed(reach, families):
         found.setdefault(reach.program.cluster.workload(pod), {})[pod.key] = pod, places
     return found
 
 
 def _workloads(old: Reach, new: Reach) -> list[Pair]:
-    before, after = _by_workload(old), _by_workload(new)
+    families = families_of(old.program, new.program)
+    before, after = _by_workload(old, families), _by_workload(new, families)
     found: list[Pair] = []
     for name in before.keys() | after.keys():
         found.extend(_parts(name, before.get(name, {}), after.get(name, {})))

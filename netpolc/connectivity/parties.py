@@ -16,6 +16,7 @@ from enum import StrEnum
 from netpolc.cluster import Pod
 from netpolc.connectivity.reach import Place, Reach
 from netpolc.nets import NOTHING, Family, Ranges, Span, family, format_span
+from netpolc.program import Program
 
 
 class Grouping(StrEnum):
@@ -29,9 +30,9 @@ class Grouping(StrEnum):
 class Party:
     """One end of connections.
 
-    `places` says where it is in each family it has addresses of (both when it has no address yet).
-    Of a workload `pods` are the living pods; a range has none, and its `addresses`, of which those
-    of pods are not meant.
+    `places` says where it is in each family it has addresses of; when it has none yet, in those
+    that other pods have. Of a workload `pods` are the living pods; a range has none, and its
+    `addresses`, of which those of pods are not meant.
     """
 
     name: str
@@ -59,7 +60,7 @@ def workloads(reach: Reach, grouping: Grouping = Grouping.WORKLOAD) -> list[Part
     """The parties inside the cluster."""
     cluster = reach.program.cluster
     parts: dict[str, dict[Places, list[Pod]]] = {}
-    for pod, places in placed(reach):
+    for pod, places in placed(reach, families_of(reach.program)):
         name = cluster.workload(pod) if grouping is Grouping.WORKLOAD else ""
         parts.setdefault(name, {}).setdefault(places, []).append(pod)
     found = []
@@ -71,14 +72,20 @@ def workloads(reach: Reach, grouping: Grouping = Grouping.WORKLOAD) -> list[Part
     return sorted(found, key=lambda party: (party.namespace, party.name))
 
 
-def placed(reach: Reach) -> Iterator[tuple[Pod, Places]]:
-    """Every pod with its places."""
+def families_of(*programs: Program) -> list[Family]:
+    """The families in which pods have addresses; both when none has any yet."""
+    found = {family(address) for program in programs for address in program.pods_by_address}
+    return [version for version in Family if version in found or not found]
+
+
+def placed(reach: Reach, families: Collection[Family]) -> Iterator[tuple[Pod, Places]]:
+    """Every pod with its places; one without an address is somewhere in each of the families."""
     for identity in reach.program.identities:
         for pod in identity.pods:
             if pod.addresses:
                 own = {family(a): reach.place(identity.number, a) for a in pod.addresses}
             else:
-                own = {version: reach.somewhere(identity.number, version) for version in Family}
+                own = {version: reach.somewhere(identity.number, version) for version in families}
             yield pod, tuple(sorted(own.items()))
 
 

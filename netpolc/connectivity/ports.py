@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from netpolc.nets import EVERY_PORT, Protocol, Ranges, format_ports, ports
+from netpolc.nets import EVERY_PORT, Protocol, Ranges, Span, format_ports, ports
 
-_NAMED = Ranges.of(ports(protocol) for protocol in Protocol)
+NAMED = Ranges.of(ports(protocol) for protocol in Protocol)
 """What a policy can name; every other protocol is admitted as a whole or not at all."""
 
 
@@ -18,7 +18,7 @@ def describe(found: Ranges) -> str:
         return "none"
     if found == EVERY_PORT:
         return "all"
-    if found - _NAMED:
+    if found - NAMED:
         return f"all except {_listed(EVERY_PORT - found)}"
     return _listed(found)
 
@@ -26,13 +26,13 @@ def describe(found: Ranges) -> str:
 def _listed(found: Ranges) -> str:
     texts: list[str] = []
     before = ""
-    for span in _by_protocol(found):
+    for span in spans(found):
         protocol, _, numbers = format_ports(span).partition(" ")
         texts.append(numbers if protocol == before else format_ports(span))
         before = protocol
     return ",".join(texts)
 
 
-def _by_protocol(found: Ranges) -> list[tuple[int, int]]:
-    """The spans, cut where a protocol ends: those of two may be merged into one."""
+def spans(found: Ranges) -> list[Span]:
+    """Those a policy can name, cut where a protocol ends: spans of two may be merged into one."""
     return [span for protocol in Protocol for span in found & Ranges((ports(protocol),))]

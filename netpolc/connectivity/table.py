@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from netpolc.connectivity.candidates import Candidates
-from netpolc.connectivity.parties import Grouping, Party, ranges, workloads
+from netpolc.connectivity.parties import Grouping, Party, families_of, ranges, workloads
 from netpolc.connectivity.reach import Admission, Reach
 from netpolc.ir import Direction
 from netpolc.nets import Family, Ranges
@@ -37,8 +37,7 @@ class Table:
     def __init__(self, program: Program, grouping: Grouping = Grouping.WORKLOAD) -> None:
         self.reach = Reach(program)
         self.workloads = workloads(self.reach, grouping)
-        families = {version for party in self.workloads for version in party.places}
-        self.outside = ranges(self.reach, families)
+        self.outside = ranges(self.reach, families_of(program))
 
     @property
     def parties(self) -> list[Party]:

@@ -73,6 +73,11 @@ def test_a_terminal_gets_colour_and_a_table_that_fits() -> None:
     assert "───" in shown
 
 
+def test_a_table_too_long_to_look_at_is_columns_everywhere() -> None:
+    shown = on_terminal("from netpolc.cli.terminal import table\ntable(['a'], [['x']] * 2001)")
+    assert shown.splitlines() == ["a", *(["x"] * 2001)]
+
+
 def test_no_color_is_honoured() -> None:
     shown = on_terminal(TABLE, NO_COLOR="1")
     assert "\x1b[3" not in shown
