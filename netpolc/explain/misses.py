@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import assert_never
 
-from netpolc.cluster import Cluster, Pod
+from netpolc.cluster import NAME_LABEL, Cluster, Pod
 from netpolc.errors import listing
 from netpolc.explain import words
 from netpolc.explain.model import End, Gap, Kind, Miss
@@ -100,6 +100,10 @@ def _namespace_gaps(wanted: str | Selector, name: str, cluster: Cluster) -> Iter
         return
     own = cluster.namespaces[name].labels
     for need in _unmet(wanted, own):
+        if need.key == NAME_LABEL and need.operator is Operator.IN:
+            meant = words.namespaces(Selector(frozenset((need,))))
+            yield Gap(Kind.NAMESPACE, f"pods of {meant} are meant, this one is of {name}")
+            continue
         text = f"{_needed('namespace label', need)}, namespace {name} has {_carried(need, own)}"
         yield Gap(Kind.NAMESPACE, text)
 
