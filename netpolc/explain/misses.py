@@ -77,7 +77,8 @@ def _pod_gaps(
 ) -> tuple[tuple[str, ...], tuple[Gap, ...]]:
     """What matched of a selection of pods, and what did not."""
     if end.pod is None:
-        what = f"node {end.node}, as are hostNetwork pods there" if end.node else "no pod's address"
+        other = f"node {end.node}, as are hostNetwork pods there"
+        what = other if end.node else "no pod's own address"
         text = f"selectors match pods only, {end} is {what}"
         return (), (Gap(Kind.NOT_A_POD, text),)
     pod = end.pod

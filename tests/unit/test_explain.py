@@ -104,7 +104,7 @@ EXPRESSION = {"key": "app", "operator": "NotIn", "values": ["web", ""]}
             peer(namespaceSelector={}),
             OUTSIDE,
             {"+ the port matches",
-             "- selectors match pods only, 203.0.113.7 is no pod's address"},
+             "- selectors match pods only, 203.0.113.7 is no pod's own address"},
         ),
         (
             peer(ipBlock={"cidr": "203.0.113.0/24", "except": ["203.0.113.0/28"]}),
