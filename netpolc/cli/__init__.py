@@ -14,6 +14,7 @@ from netpolc.cli.apply import apply
 from netpolc.cli.check import check_
 from netpolc.cli.compile import compile_
 from netpolc.cli.delete import delete
+from netpolc.cli.diff import diff
 from netpolc.cli.eval import eval_
 from netpolc.cli.explain import explain_
 from netpolc.cli.status import status
@@ -56,7 +57,17 @@ def main() -> None:
     """
 
 
-for command in (check_, compile_, eval_, explain_, apply, delete, status, verify):
+for command in (  # in the order of a policy's life
+    check_,
+    explain_,
+    eval_,
+    diff,
+    compile_,
+    apply,
+    verify,
+    status,
+    delete,
+):
     main.add_command(command)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterator
+from collections.abc import Callable, Container, Iterator, Sequence
 from dataclasses import dataclass
 from functools import wraps
 from typing import Any
@@ -14,6 +14,7 @@ from netpolc.cluster import Snapshot
 from netpolc.compiler import Program, compile, load
 from netpolc.errors import UsageError
 from netpolc.frontends import Semantics
+from netpolc.manifests import Given
 from netpolc.nets import Family, family, format_address
 from netpolc.semantics import Flow, flows_between
 
@@ -115,11 +116,11 @@ class Reading:
     strict: bool
     verbose: bool
 
-    def program(self, paths: tuple[str, ...]) -> Program:
+    def program(self, paths: Sequence[Given]) -> Program:
         """Load and compile; warnings and what was ignored go to standard error."""
         return compile(self.snapshot(paths))
 
-    def snapshot(self, paths: tuple[str, ...], quiet: Container[str] = ()) -> Snapshot:
+    def snapshot(self, paths: Sequence[Given], quiet: Container[str] = ()) -> Snapshot:
         """Load, with the same on standard error except for warnings of the `quiet` codes."""
         snapshot = load(paths, semantics=self.semantics, strict=self.strict)
         for warning in snapshot.warnings:
