@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from netpolc.cluster import Pod, Snapshot
 from netpolc.explain.misses import is_selected, misses
 from netpolc.explain.model import Answer, Consulted, End, Explanation, Side
-from netpolc.ir import Direction, Origin, Policy, Rule
+from netpolc.ir import Direction, Origin, Policy, Rule, Selector
 from netpolc.program import Combination, Match, Program
 from netpolc.semantics import Decision, Flow, Reason, evaluate
 
@@ -36,6 +36,7 @@ class _Explainer:
         self._program = program
         self._cluster = snapshot.cluster
         self._policies = sorted(snapshot.policies, key=_order)
+        self._by_namespace: dict[str, list[Policy]] = {}
         self._matches: dict[Combination, dict[Origin, list[Match]]] = {}
 
     def explain(self, flow: Flow) -> Explanation:
@@ -63,7 +64,7 @@ class _Explainer:
         identity = self._program.identity_of[pod.key]
         combination = self._program.combination_of.get((direction, identity))
         destination = subject if direction is Direction.INGRESS else peer
-        for policy in self._policies:
+        for policy in self._candidates(pod.namespace):
             rules = [rule for rule in policy.rules if rule.direction is direction]
             isolates = direction in policy.isolates
             if not (isolates or rules) or not is_selected(policy.subject, pod, self._cluster):
@@ -74,6 +75,18 @@ class _Explainer:
                 else []
             )
             yield Consulted(policy, isolates, tuple(answers))
+
+    def _candidates(self, namespace: str) -> list[Policy]:
+        """The policies that may select pods of a namespace, in the order of judgement."""
+        known = self._by_namespace.get(namespace)
+        if known is None:
+            known = self._by_namespace[namespace] = [
+                policy
+                for policy in self._policies
+                if policy.subject.namespaces == namespace
+                or isinstance(policy.subject.namespaces, Selector)
+            ]
+        return known
 
     def _answer(
         self, combination: Combination, rule: Rule, peer: End, destination: End, flow: Flow

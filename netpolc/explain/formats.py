@@ -82,9 +82,9 @@ def _body(explanation: Explanation, most: int | None) -> Iterator[Line]:
     for side in explanation.sides:
         decision = side.decision
         yield Line("")
-        by = str(decision.rule.origin) if decision.rule is not None else str(decision.reason)
-        says = f"{_state(decision)}{' by' if decision.rule is not None else ','} {by}"
-        heading = f"{side.direction} of {_named(side.subject)}: {says}"
+        rule = decision.rule
+        why = f", {decision.reason}" if rule is None else f" by {rule.origin}"
+        heading = f"{side.direction} of {_named(side.subject)}: {_state(decision)}{why}"
         yield Line(heading, "green" if decision.allowed else "red")
         for consulted in side.consulted:
             yield from _consulted(side, consulted)

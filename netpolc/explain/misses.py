@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import assert_never
 
-from netpolc.cluster import Cluster, Pod
+from netpolc.cluster import NAME_LABEL, Cluster, Pod
 from netpolc.errors import listing
 from netpolc.explain import words
 from netpolc.explain.model import End, Gap, Kind, Miss
@@ -77,7 +77,8 @@ def _pod_gaps(
 ) -> tuple[tuple[str, ...], tuple[Gap, ...]]:
     """What matched of a selection of pods, and what did not."""
     if end.pod is None:
-        what = f"node {end.node}, as are hostNetwork pods there" if end.node else "no pod's address"
+        other = f"node {end.node}, as are hostNetwork pods there"
+        what = other if end.node else "no pod's own address"
         text = f"selectors match pods only, {end} is {what}"
         return (), (Gap(Kind.NOT_A_POD, text),)
     pod = end.pod
@@ -100,6 +101,10 @@ def _namespace_gaps(wanted: str | Selector, name: str, cluster: Cluster) -> Iter
         return
     own = cluster.namespaces[name].labels
     for need in _unmet(wanted, own):
+        if need.key == NAME_LABEL and need.operator is Operator.IN:
+            meant = words.namespaces(Selector(frozenset((need,))))
+            yield Gap(Kind.NAMESPACE, f"pods of {meant} are meant, this one is of {name}")
+            continue
         text = f"{_needed('namespace label', need)}, namespace {name} has {_carried(need, own)}"
         yield Gap(Kind.NAMESPACE, text)
 

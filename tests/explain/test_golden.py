@@ -13,8 +13,10 @@ from pathlib import Path
 
 import pytest
 
+import netpolc
+from netpolc.explain import explain_all, formats, policy
 from tests.cli.invocation import invoke
-from tests.scenarios import ROOT
+from tests.scenarios import ROOT, Scenario, everything
 
 EXPECTED = sorted((Path(__file__).parent / "expected").glob("*.txt"))
 _END = re.compile(r" --src (\S+) --dst (\S+)")
@@ -55,3 +57,25 @@ def test_there_are_enough() -> None:
     commands = [path.read_text().partition("\n")[0] for path in EXPECTED]
     assert sum("#" in command for command in commands) >= 12
     assert sum(bool(_END.search(command)) for command in commands) >= 8
+
+
+@pytest.mark.parametrize("scenario", everything(), ids=lambda scenario: scenario.name)
+def test_every_flow_and_every_policy_can_be_explained(scenario: Scenario) -> None:
+    """All of it is cited with lines, and a denial of a pod with rules says what came close."""
+    snapshot = netpolc.load(scenario.manifests, semantics=scenario.semantics)
+    program = netpolc.compile(snapshot)
+    for expected in scenario.expected:
+        for explanation in explain_all(program, snapshot, expected.flows(program)):
+            assert formats.document(explanation)["allowed"] is expected.allowed
+            lines = [line.text for line in formats.text([explanation], None)]
+            for side in explanation.sides:
+                asked = [a for found in side.consulted for a in found.answers]
+                assert bool(side.misses) is (bool(asked) and not side.decision.allowed)
+                for rule in side.accepting:
+                    place = rule.origin.place()
+                    assert any(f"{rule.origin.rule} accepts" in x and place in x for x in lines)
+    for one in snapshot.policies:
+        description = policy.describe(snapshot, one)
+        assert len(description.admits) == len(one.rules)
+        _, *sentences = policy.text(description)
+        assert max(map(len, sentences)) <= 80

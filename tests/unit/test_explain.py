@@ -78,6 +78,11 @@ EXPRESSION = {"key": "app", "operator": "NotIn", "values": ["web", ""]}
              "- namespace label team=a is needed, namespace lab has team=b"},
         ),
         (
+            peer(namespaceSelector=labels(**{"kubernetes.io/metadata.name": "shop"})),
+            "10.0.1.1",
+            {"+ the port matches", "- pods of namespace shop are meant, this one is of lab"},
+        ),
+        (
             peer(podSelector={"matchExpressions": [EXPRESSION]}),
             "10.0.0.1",
             {"+ the namespace matches", "+ the port matches",
@@ -99,7 +104,7 @@ EXPRESSION = {"key": "app", "operator": "NotIn", "values": ["web", ""]}
             peer(namespaceSelector={}),
             OUTSIDE,
             {"+ the port matches",
-             "- selectors match pods only, 203.0.113.7 is no pod's address"},
+             "- selectors match pods only, 203.0.113.7 is no pod's own address"},
         ),
         (
             peer(ipBlock={"cidr": "203.0.113.0/24", "except": ["203.0.113.0/28"]}),
