@@ -7,7 +7,7 @@ are gone, their addresses may be in use again).
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from netpolc.errors import Diagnostic
 from netpolc.ir import Origin, Policy, Waived
@@ -89,6 +89,11 @@ class Snapshot:
     warnings: tuple[Diagnostic, ...] = ()
     ignored: Mapping[str, int] = field(default_factory=dict)
     """Objects of kinds netpolc does not read, counted by `apiVersion Kind`."""
+
+    def enforcing_all(self) -> Snapshot:
+        """The same with audited policies as they are meant: enforced."""
+        policies = (replace(policy, audited=False) for policy in self.policies)
+        return replace(self, policies=tuple(policies))
 
 
 def mentioned(names: Iterable[str]) -> dict[str, Namespace]:

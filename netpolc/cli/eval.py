@@ -99,6 +99,9 @@ def _lines(program: Program, verdict: Verdict) -> Iterator[str]:
         name = pod.key if pod is not None else format_address(end)
         state = "allowed" if decision.allowed else "denied"
         yield f"  {decision.direction!s:<8}{state:<8}{name}: {_reason(decision)}"
+        if decision.would_deny and decision.tried is not None:
+            why = _reason(decision.tried)
+            yield f"  {decision.direction!s:<8}audit   {name}: would be denied: {why}"
 
 
 def _reason(decision: Decision) -> str:

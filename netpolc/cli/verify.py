@@ -28,6 +28,9 @@ _SHOWN = 10
     metavar="FILE",
     help="Verify a file that netpolc wrote (text or JSON) or a saved `nft -j list table`.",
 )
+@click.option(
+    "--audit", is_flag=True, help="Of a table made with --audit: everything passes, denials count."
+)
 @options.table
 @options.reading
 @click.pass_context
@@ -37,6 +40,7 @@ def verify(
     node: str | None,
     all_pods: bool,
     file: str | None,
+    audit: bool,
     table: str,
     reading: options.Reading,
 ) -> None:
@@ -59,7 +63,7 @@ def verify(
     listing = parse_json.parse(text) if is_json else parse_text.parse(text)
     program = reading.program(paths)
     local = local_node(program, node, all_pods)
-    ctx.exit(_report(Proof(program, listing, local), listing, local))
+    ctx.exit(_report(Proof(program, listing, local, audit=audit), listing, local))
 
 
 def _report(proof: Proof, listing: Listing, node: str | None) -> int:

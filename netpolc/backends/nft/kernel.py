@@ -24,6 +24,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from netpolc.backends.nft.judge import AUDIT, DROP
 from netpolc.backends.nft.options import Options, check_table
 from netpolc.backends.nft.ruleset import DIGEST, LOADED, OPTIONS, Ruleset
 from netpolc.errors import SystemRefusal
@@ -67,12 +68,15 @@ def _may_change_networks() -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Drops:
-    """What one chain denied since it was loaded; `policies` names those that isolate its pods."""
+    """What one chain denied since it was loaded (if `audited`: would have denied, and let pass);
+    `policies` names those that isolate its pods.
+    """
 
     chain: str
     packets: int
     bytes: int
     policies: str
+    audited: bool = False
 
     @property
     def direction(self) -> str:
@@ -170,9 +174,16 @@ def _loaded(table: str, counters: dict[str, Any]) -> Loaded:
     except (KeyError, ValueError) as error:
         raise SystemRefusal(f"table inet {table} was not made by netpolc: {error}") from error
     drops = tuple(
-        Drops(name.removeprefix("drop_"), own["packets"], own["bytes"], own.get("comment", ""))
+        Drops(
+            name.removeprefix(kind),
+            own["packets"],
+            own["bytes"],
+            own.get("comment", ""),
+            kind == AUDIT,
+        )
+        for kind in (DROP, AUDIT)
         for name, own in sorted(counters.items())
-        if name.startswith("drop_")
+        if name.startswith(kind)
     )
     return Loaded(table, digest, options, counters.get(LOADED, {}).get("comment", ""), drops)
 
