@@ -16,6 +16,7 @@ from netpolc.cli.compile import compile_
 from netpolc.cli.delete import delete
 from netpolc.cli.eval import eval_
 from netpolc.cli.status import status
+from netpolc.cli.top import top
 from netpolc.cli.verify import verify
 from netpolc.errors import InputError, NetpolcError, Severity, SystemRefusal
 
@@ -55,7 +56,7 @@ def main() -> None:
     """
 
 
-for command in (check_, compile_, eval_, apply, delete, status, verify):
+for command in (check_, compile_, eval_, apply, delete, status, top, verify):
     main.add_command(command)
 
 

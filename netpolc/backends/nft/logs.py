@@ -24,17 +24,19 @@ _LINE = re.compile(
     r"(?P<chain>[ie]_[0-9a-f]{16}): (?P<packet>.*)",
     re.ASCII,
 )
-_FIELD = re.compile(r"(?:^|\s)(SRC|DST|PROTO|SPT|DPT)=(\S*)", re.ASCII)
+_FIELD = re.compile(r"(?:^|\s)(SRC|DST|PROTO|DPT(?=\S* ))=(\S*)", re.ASCII)
+"""Something always follows a port: where nothing does, the line may have been cut inside it."""
 _PROTOCOLS = {
     "ICMP": 1,
     "TCP": int(Protocol.TCP),
     "UDP": int(Protocol.UDP),
+    "SCTP": int(Protocol.SCTP),
     "ESP": 50,
     "AH": 51,
     "ICMPv6": 58,
     "UDPLITE": 136,
 }
-"""The names the kernel prints; every other protocol is a number, SCTP too."""
+"""The names the kernel prints; every other protocol is a number, up to Linux 6.18 SCTP too."""
 
 
 @dataclass(frozen=True, slots=True)
