@@ -132,7 +132,7 @@ def _address_maps(dispatch: _Dispatch) -> dict[str, nft.NamedMap]:
 def _denied_sets(dispatch: _Dispatch) -> tuple[nft.AddressSet, ...]:
     """The addresses that have a chain, to count by pod what it denies."""
     found = []
-    for (direction, version), verdicts in sorted(dispatch.verdicts.items()):
+    for (direction, version), verdicts in dispatch.verdicts.items():
         elements = tuple(map(format_address, sorted(verdicts)))
         name = denied_set(direction, version)
         found.append(nft.AddressSet(name, version, elements, counted=True))
