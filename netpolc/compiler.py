@@ -10,7 +10,6 @@ Everything before the Program reports its problems together, once.
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from functools import cached_property
@@ -21,7 +20,7 @@ from netpolc.errors import ROOT, ObjectProblems, Problems, Severity
 from netpolc.frontends import FRONTENDS, Semantics, networkpolicy_beta, unread
 from netpolc.frontends.cluster import GROUPS, ClusterBuilder
 from netpolc.ir import Policy
-from netpolc.manifests import Document, ManifestSource, read, read_objects
+from netpolc.manifests import Document, Given, ManifestSource, read, read_objects
 from netpolc.passes.arrange import arrange, arrange_tried
 from netpolc.passes.identify import identify
 from netpolc.passes.resolve import Resolver
@@ -47,10 +46,8 @@ class Program(ResolvedProgram):
         return ir.emit(self)
 
 
-def load(
-    paths: Iterable[str | os.PathLike[str]], *, semantics: str = "current", strict: bool = True
-) -> Snapshot:
-    """Read and validate manifests: files, folders, `-` for standard input.
+def load(paths: Iterable[Given], *, semantics: str = "current", strict: bool = True) -> Snapshot:
+    """Read and validate manifests: files, folders, `-` for standard input, files in memory.
 
     `semantics` is `current` or `v1.6`; without `strict`, unknown and duplicate fields are warnings.
     Raises `InputError` with every problem found, each with `file:line:column`.

@@ -14,6 +14,7 @@ from netpolc.cli.apply import apply
 from netpolc.cli.check import check_
 from netpolc.cli.compile import compile_
 from netpolc.cli.delete import delete
+from netpolc.cli.diff import diff
 from netpolc.cli.eval import eval_
 from netpolc.cli.status import status
 from netpolc.cli.top import top
@@ -56,7 +57,7 @@ def main() -> None:
     """
 
 
-for command in (check_, compile_, eval_, apply, delete, status, top, verify):
+for command in (check_, compile_, eval_, diff, apply, delete, status, top, verify):
     main.add_command(command)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import wraps
 from typing import Any
@@ -13,6 +13,7 @@ from netpolc.backends.nft import LOG_RATE, TABLE, Options
 from netpolc.cluster import Snapshot
 from netpolc.compiler import Program, compile, load
 from netpolc.frontends import Semantics
+from netpolc.manifests import Given
 
 Command = Callable[..., None]
 
@@ -43,7 +44,7 @@ class Reading:
     strict: bool
     verbose: bool
 
-    def program(self, paths: tuple[str, ...]) -> Program:
+    def program(self, paths: Sequence[Given]) -> Program:
         """Load and compile; warnings and what was ignored go to standard error."""
         snapshot = load(paths, semantics=self.semantics, strict=self.strict)
         for warning in snapshot.warnings:

@@ -124,7 +124,11 @@ class Document:
         return content
 
 
-def read(paths: Sequence[str | os.PathLike[str]], problems: Problems) -> list[Document]:
+Given = str | os.PathLike[str] | File
+"""Where to read: a path, or a file that is already in memory."""
+
+
+def read(paths: Sequence[Given], problems: Problems) -> list[Document]:
     """All objects of the given files and folders (recursive, in sorted order); `-` is standard
     input.
 
@@ -140,13 +144,16 @@ def read(paths: Sequence[str | os.PathLike[str]], problems: Problems) -> list[Do
         seen.add(real)
         documents.extend(_documents(file, problems))
     if not documents and not problems.diagnostics:
-        given = ", ".join(str(path) for path in paths)
+        given = ", ".join(p.name if isinstance(p, File) else str(p) for p in paths)
         problems.add(given, "", "no Kubernetes object in there")
     return documents
 
 
-def _files(paths: Iterable[str | os.PathLike[str]], problems: Problems) -> Iterator[File]:
+def _files(paths: Iterable[Given], problems: Problems) -> Iterator[File]:
     for given in paths:
+        if isinstance(given, File):
+            yield given
+            continue
         path = os.fspath(given)
         if path == "-":
             yield File("<stdin>", sys.stdin.buffer.read(MAX_BYTES))

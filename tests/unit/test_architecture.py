@@ -18,7 +18,7 @@ PACKAGE = Path(netpolc.__file__).parent
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("netpolc", "netpolc.cli"),
     ("netpolc.flows",),
-    ("netpolc.compiler", "netpolc.findings"),
+    ("netpolc.compiler", "netpolc.findings", "netpolc.connectivity"),
     ("netpolc.frontends", "netpolc.passes", "netpolc.backends"),
     ("netpolc.semantics",),
     ("netpolc.program", "netpolc.manifests"),
