@@ -62,12 +62,12 @@ def test_the_verdict_is_that_without_audited_policies(
 
 
 @PATIENT
-@given(tried(), st.booleans())
+@given(tried(), st.booleans(), st.sampled_from(["forward", "postrouting"]))
 def test_the_ruleset_is_proven_to_pass_and_to_count(
-    case: tuple[list[Manifest], list[Manifest], list[Flow]], audit: bool
+    case: tuple[list[Manifest], list[Manifest], list[Flow]], audit: bool, hook: str
 ) -> None:
     program = netpolc.compile(netpolc.load_objects(case[0]))
-    ruleset = program.ruleset(options=netpolc.Options(audit=audit))
+    ruleset = program.ruleset(options=netpolc.Options(audit=audit, hook=hook))
     for listing in parse_text.parse(ruleset.text()), parse_json.parse(ruleset.json()):
         found = Proof(program, listing, audit=audit).differences()
         assert [str(difference) for difference in found] == []
