@@ -7,7 +7,7 @@ are gone, their addresses may be in use again).
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from netpolc.errors import Diagnostic
 from netpolc.expectation import Expectation
@@ -131,6 +131,11 @@ class Snapshot:
     ignored: Mapping[str, int] = field(default_factory=dict)
     """Objects of kinds netpolc does not read, counted by `apiVersion Kind`."""
     expectations: tuple[Expectation, ...] = ()
+
+    def enforcing_all(self) -> Snapshot:
+        """The same with audited policies as they are meant: enforced."""
+        policies = (replace(policy, audited=False) for policy in self.policies)
+        return replace(self, policies=tuple(policies))
 
 
 def mentioned(names: Iterable[str]) -> dict[str, Namespace]:

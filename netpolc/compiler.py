@@ -22,7 +22,7 @@ from netpolc.frontends import FRONTENDS, Semantics, expectations, networkpolicy_
 from netpolc.frontends.cluster import GROUPS, ClusterBuilder
 from netpolc.ir import Policy
 from netpolc.manifests import Document, Given, ManifestSource, read, read_objects
-from netpolc.passes.arrange import arrange
+from netpolc.passes.arrange import arrange, arrange_tried
 from netpolc.passes.identify import identify
 from netpolc.passes.resolve import Resolver
 from netpolc.program import Program as ResolvedProgram
@@ -71,8 +71,10 @@ def compile(snapshot: Snapshot) -> Program:
     """Resolve a snapshot to a Program."""
     identification = identify(snapshot.cluster, snapshot.policies)
     resolver = Resolver(identification)
-    combinations = arrange(snapshot.policies, identification.identities, resolver)
-    program = Program(snapshot.cluster, identification.identities, combinations)
+    policies, identities = snapshot.policies, identification.identities
+    combinations = arrange(policies, identities, resolver)
+    tried = arrange_tried(policies, identities, resolver, combinations)
+    program = Program(snapshot.cluster, identities, combinations, tried)
     program.verify()
     return program
 

@@ -20,6 +20,7 @@ from netpolc.cli.explain import explain_
 from netpolc.cli.list import list_
 from netpolc.cli.status import status
 from netpolc.cli.test import test_
+from netpolc.cli.top import top
 from netpolc.cli.verify import verify
 from netpolc.errors import InputError, NetpolcError, Severity, SystemRefusal
 
@@ -70,6 +71,7 @@ for command in (  # in the order of a policy's life
     apply,
     verify,
     status,
+    top,
     delete,
 ):
     main.add_command(command)

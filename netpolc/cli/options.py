@@ -175,9 +175,11 @@ def ruleset(function: Command) -> Command:
         priority: int | None,
         deny: str,
         log: str | None,
+        audit: bool,
         **rest: Any,
     ) -> None:
-        function(*args, chosen=Options(table, hook, priority, deny, log), **rest)
+        chosen = Options(table, hook, priority, deny, log, audit)
+        function(*args, chosen=chosen, **rest)
 
     return _stack(
         table,
@@ -206,5 +208,10 @@ def ruleset(function: Command) -> Command:
             flag_value=LOG_RATE,
             metavar="RATE",
             help=f"Log denied packets, at most RATE a chain (--log alone: {LOG_RATE}).",
+        ),
+        click.option(
+            "--audit",
+            is_flag=True,
+            help="Count and log what would be denied, and let it through.",
         ),
     )(command)

@@ -9,13 +9,14 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Literal
 
 import click
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.table import Table
 
 Report = Callable[[int, int], None]
 """Told how much is done, of how much."""
@@ -52,22 +53,14 @@ def table(headers: Sequence[str], rows: Iterable[Sequence[str]], right: Sequence
     """Print a table; columns named in `right` are numbers, and stand to the right."""
     rows = list(rows)
     if is_terminal() and len(rows) <= _DRAWN:
-        from rich.box import SIMPLE_HEAD
-        from rich.table import Table
-
-        drawn = Table(box=SIMPLE_HEAD, pad_edge=False)
-        for header, side in zip(headers, _sides(headers, right), strict=True):
-            drawn.add_column(header, justify=side, overflow="fold")
-        for row in rows:
-            drawn.add_row(*row)
-        console().print(drawn)
+        console().print(_drawn(headers, rows, _sides(headers, right)))
         return
     click.echo(plain(headers, rows, right), nl=False)
 
 
 def plain(headers: Sequence[str], rows: Iterable[Sequence[str]], right: Sequence[str] = ()) -> str:
     """The same table as aligned columns of text."""
-    lines = _aligned([headers, *rows], _sides(headers, right))
+    lines = aligned([headers, *rows], _sides(headers, right))
     return "".join(f"{line}\n" for line in lines)
 
 
@@ -75,7 +68,39 @@ def _sides(headers: Sequence[str], right: Sequence[str]) -> list[Justify]:
     return ["right" if header in right else "left" for header in headers]
 
 
-def _aligned(rows: Sequence[Sequence[str]], sides: Sequence[Justify]) -> Iterator[str]:
+def _drawn(
+    headers: Sequence[str], rows: Iterable[Sequence[str]], sides: Sequence[Justify]
+) -> Table:
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+
+    drawn = Table(box=SIMPLE_HEAD, pad_edge=False)
+    for header, side in zip(headers, sides, strict=True):
+        drawn.add_column(header, justify=side, overflow="fold")
+    for row in rows:
+        drawn.add_row(*row)
+    return drawn
+
+
+def live_table(
+    headers: Sequence[str],
+    readings: Iterable[Iterable[Sequence[str]]],
+    right: Sequence[str] = (),
+) -> None:
+    """A table on a terminal, drawn anew in its place for each reading, until somebody interrupts.
+
+    Rows that do not fit the screen are left out at its end.
+    """
+    from rich.live import Live
+
+    sides = _sides(headers, right)
+    with suppress(KeyboardInterrupt), Live(console=console(), auto_refresh=False) as view:
+        for rows in readings:
+            view.update(_drawn(headers, rows, sides), refresh=True)
+
+
+def aligned(rows: Sequence[Sequence[str]], sides: Sequence[Justify]) -> Iterator[str]:
+    """Rows as lines of columns."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         cells = (

@@ -62,19 +62,21 @@ class _Explainer:
         self, direction: Direction, pod: Pod, subject: End, peer: End, flow: Flow
     ) -> Iterator[Consulted]:
         identity = self._program.identity_of[pod.key]
-        combination = self._program.combination_of.get((direction, identity))
+        enforced = self._program.combination_of.get((direction, identity))
+        tried = self._program.tried_of.get((direction, identity))
         destination = subject if direction is Direction.INGRESS else peer
         for policy in self._candidates(pod.namespace):
             rules = [rule for rule in policy.rules if rule.direction is direction]
+            judge = tried if policy.audited else enforced
             isolates = direction in policy.isolates
             if not (isolates or rules) or not is_selected(policy.subject, pod, self._cluster):
                 continue
             answers = (
-                [self._answer(combination, rule, peer, destination, flow) for rule in rules]
-                if combination is not None
+                [self._answer(judge, rule, peer, destination, flow) for rule in rules]
+                if judge is not None
                 else []
             )
-            yield Consulted(policy, isolates, tuple(answers))
+            yield Consulted(policy, isolates and not policy.audited, tuple(answers))
 
     def _candidates(self, namespace: str) -> list[Policy]:
         """The policies that may select pods of a namespace, in the order of judgement."""

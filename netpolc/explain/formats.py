@@ -40,6 +40,9 @@ def brief(explanation: Explanation) -> Iterator[str]:
         decision = side.decision
         name = str(side.subject)
         yield f"  {decision.direction!s:<8}{_state(decision):<8}{name}: {_reason(decision)}"
+        if decision.would_deny and decision.tried is not None:
+            why = _reason(decision.tried)
+            yield f"  {decision.direction!s:<8}audit   {name}: would be denied: {why}"
 
 
 def _headline(explanation: Explanation) -> str:
@@ -88,6 +91,8 @@ def _body(explanation: Explanation, most: int | None) -> Iterator[Line]:
         yield Line(heading, "green" if decision.allowed else "red")
         for consulted in side.consulted:
             yield from _consulted(side, consulted)
+        if decision.would_deny:
+            yield Line("  enforced, what is tried would deny it", "red")
         yield from _misses(side.misses, most)
 
 
@@ -100,6 +105,8 @@ def _named(end: End) -> str:
 def _consulted(side: Side, consulted: Consulted) -> Iterator[Line]:
     origin = consulted.policy.origin
     effect = "isolates" if consulted.isolates else "selects it and isolates nothing"
+    if consulted.policy.audited:
+        effect = "is tried and decides nothing"
     yield Line(f"  {origin} {effect}, at {origin.place()}")
     if not side.decision.allowed and consulted.isolates:
         yield from _excerpt(origin, origin.field or ("spec", "podSelector"))

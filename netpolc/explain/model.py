@@ -128,7 +128,8 @@ class Side:
     @property
     def accepting(self) -> tuple[Rule, ...]:
         """Every rule that admits the flow, not only the one that decided."""
-        return tuple(a.rule for policy in self.consulted for a in policy.answers if a.matched)
+        enforced = (found for found in self.consulted if not found.policy.audited)
+        return tuple(a.rule for found in enforced for a in found.answers if a.matched)
 
     @property
     def isolating(self) -> tuple[Policy, ...]:

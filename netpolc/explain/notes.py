@@ -14,6 +14,7 @@ from netpolc.explain import words
 from netpolc.explain.misses import is_selected
 from netpolc.ir import (
     ANY,
+    AUDIT,
     SELECT_ALL,
     Direction,
     NamedPort,
@@ -33,6 +34,8 @@ _DNS = 53
 
 def notes(policy: Policy, cluster: Cluster) -> Iterator[str]:
     """Sentences about the whole policy, then about each rule."""
+    if policy.audited:
+        yield f"it is tried ({AUDIT}): what it would deny is let through, counted and logged."
     hosts = (pod for pod in cluster.pods if pod.host_network)
     names = [pod.key for pod in hosts if is_selected(policy.subject, pod, cluster)]
     if names:

@@ -101,3 +101,16 @@ def test_colour_on_a_terminal_only() -> None:
     assert "\x1b[31mDENY 10.244.1.61" in shown
     assert "\x1b[32m      + the port matches" in shown
     assert "\x1b" not in invoke(*command).stdout
+
+
+def test_a_policy_that_is_tried() -> None:
+    flow = ("--src", "shop/report", "--dst", "shop/db", "--port", "5432")
+    outcome = invoke("explain", str(ROOT / "examples" / "audit"), *flow)
+    assert outcome.code == 0
+    assert "  shop/db-clients is tried and decides nothing, at " in outcome.stdout
+    assert "  enforced, what is tried would deny it\n" in outcome.stdout
+    admitted = ("--src", "shop/web", "--dst", "shop/db", "--port", "5432")
+    assert "enforced" not in invoke("explain", str(ROOT / "examples" / "audit"), *admitted).stdout
+    path = ROOT / "examples" / "audit" / "snapshot.yaml"
+    sentences = invoke("explain", f"{path}#shop/db-clients").stdout
+    assert "it is tried (netpolc.dev/audit)" in sentences

@@ -28,6 +28,17 @@ with terminal.progress("listing") as report:
         time.sleep(0.01)
 print("done")
 """
+LIVE = """
+import os, signal
+from netpolc.cli.terminal import live_table
+def readings():
+    yield [["shop/web-1", "1.0"]]
+    yield [["shop/web-1", "2.5"]]
+    os.kill(os.getpid(), signal.SIGINT)
+    yield [["shop/web-1", "never shown"]]
+live_table(["pod", "packets/s"], readings(), right=["packets/s"])
+print("and ended well")
+"""
 
 
 def on_terminal(code: str, expect: int = 0, **environment: str) -> str:
@@ -89,3 +100,12 @@ def test_progress_is_shown_once_it_takes_long(patience: float, expected: bool) -
     shown = on_terminal(WORK.format(patience=patience))
     assert ("listing" in shown) is expected
     assert "done" in shown
+
+
+def test_a_live_table_is_drawn_in_its_place_until_interrupted() -> None:
+    shown = on_terminal(LIVE)
+    first, second = shown.index("1.0"), shown.index("2.5")
+    assert first < second
+    assert "\x1b[1A" in shown[first:second]  # one line up, again and again
+    assert "never shown" not in shown
+    assert shown.endswith("and ended well\r\n")

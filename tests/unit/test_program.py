@@ -135,6 +135,16 @@ def test_a_rule_in_two_combinations_is_checked_in_each_tier() -> None:
         program(COMBINATION, other).verify()
 
 
+def test_what_is_isolated_is_not_tried() -> None:
+    tried = replace(program(), tried=(COMBINATION,))
+    tried.verify()
+    assert tried.combination_of == {}
+    with pytest.raises(InvariantError, match="what is isolated is not tried"):
+        replace(tried, combinations=(COMBINATION,)).verify()
+    with pytest.raises(InvariantError, match="subjects exist"):
+        replace(tried, tried=(replace(COMBINATION, subjects=frozenset((2,))),)).verify()
+
+
 def test_what_a_match_includes() -> None:
     assert MATCH.has_peer(0, 100)
     assert MATCH.has_peer(None, 7)
