@@ -15,8 +15,8 @@ from functools import cached_property
 from itertools import pairwise
 
 from netpolc.cluster import Cluster, ContainerPorts, Pod
-from netpolc.ir import ANY, Action, Any_, Direction, Origin, Tier
-from netpolc.nets import PORTS, Protocol, Ranges
+from netpolc.ir import ANY, Action, Any_, Direction, NamedPort, Origin, PodPeer, Tier
+from netpolc.nets import NOTHING, PORTS, Protocol, Ranges
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -52,13 +52,31 @@ class Match:
         return identity in self.identities or address in self.networks
 
 
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What a rule asks for to get its identities: it stays while the policy does, whoever the
+    answer is.
+
+    Within a Program equal questions have equal answers. `numbers` are those behind the names
+    `named`, where an egress rule names ports: only peers with just these are meant.
+    """
+
+    peers: tuple[PodPeer, ...] | Any_
+    named: tuple[NamedPort, ...] = ()
+    numbers: Ranges = NOTHING
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class ResolvedRule:
-    """What happens to matching traffic, and the rule of the policy that says so."""
+    """What happens to matching traffic, and the rule of the policy that says so.
+
+    `question` is None in programs that were not made from policies.
+    """
 
     match: Match
     action: Action
     origin: Origin
+    question: Question | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

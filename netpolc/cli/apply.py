@@ -7,6 +7,7 @@ import socket
 import click
 
 from netpolc.backends.nft import Options
+from netpolc.backends.nft.diff import Delta
 from netpolc.backends.nft.kernel import Kernel
 from netpolc.cli import options
 from netpolc.compiler import Program
@@ -30,8 +31,9 @@ def apply(
 ) -> None:
     """Compile for this node and load the ruleset in one transaction.
 
-    The node is --node, or the one named like this host. On any error the table that was loaded
-    before stays in force.
+    What is loaded is changed where it differs and left alone where not; drop counters go on. The
+    node is --node, or the one named like this host. On any error the table that was loaded before
+    stays in force.
 
     \b
     Examples:
@@ -46,12 +48,18 @@ def apply(
     kernel = Kernel()
     if dry_run:
         kernel.check(ruleset)
+        done = "the kernel would load"
     else:
-        kernel.load(ruleset)
-    done = "the kernel would load" if dry_run else "loaded"
+        done = _done(kernel.update(ruleset).delta)
     what = f"node {local}" if local is not None else "every pod"
     audit = " (audit: nothing is denied)" if chosen.audit else ""
     click.echo(f"{done} table inet {chosen.table} for {what}: {ruleset.digest}{audit}")
+
+
+def _done(delta: Delta | None) -> str:
+    if delta is None:
+        return "loaded"
+    return f"updated ({delta})" if delta else "nothing to change in"
 
 
 def local_node(program: Program, node: str | None, all_pods: bool) -> str | None:

@@ -40,7 +40,7 @@ def addressed(snapshot: Snapshot) -> Snapshot:
 
 
 def _free(snapshot: Snapshot, version: Family) -> Iterator[int]:
-    """Addresses that are nobody's, where the fewest policies have a block."""
+    """Addresses that are nobody's, enough for every pod, where the fewest policies have a block."""
     used = {address for pod in snapshot.cluster.pods for address in pod.addresses}
     used.update(*(node.addresses for node in snapshot.cluster.nodes.values()))
     networks = [
@@ -55,6 +55,7 @@ def _free(snapshot: Snapshot, version: Family) -> Iterator[int]:
         (held.bit_count(), addresses)
         for held, addresses in Blocks(networks).classes()
         if family(addresses.spans[0][0]) is version
+        and _size(addresses) >= len(used) + len(snapshot.cluster.pods)
     ]
     _, best = min(classes, key=lambda entry: (entry[0], -_size(entry[1])))
     for first, last in sorted(best, key=lambda span: span[0] - span[1]):

@@ -9,6 +9,7 @@ that can match nothing gives no tuple (its pod stays isolated).
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from typing import assert_never
 
 from netpolc.cluster import ContainerPorts
@@ -16,7 +17,7 @@ from netpolc.ir import ANY, Any_, Direction, NamedPort, NetworkPeer, PodPeer, Po
 from netpolc.labels import Members
 from netpolc.nets import NOTHING, Ranges, ports
 from netpolc.passes.identify import Identification
-from netpolc.program import Match, ResolvedRule
+from netpolc.program import Match, Question, ResolvedRule
 
 
 class Resolver:
@@ -35,25 +36,30 @@ class Resolver:
 
     def rule(self, rule: Rule, subject_ports: ContainerPorts) -> Iterator[ResolvedRule]:
         """The tuples of a rule for subjects with these named ports."""
-        for match in self._matches(rule, subject_ports):
+        for match, question in self._matches(rule, subject_ports):
             empty_peers = match.networks is not ANY and not match.identities and not match.networks
             if not empty_peers and (match.ports is ANY or match.ports):
-                yield ResolvedRule(match, rule.action, rule.origin)
+                yield ResolvedRule(match, rule.action, rule.origin, question)
 
-    def _matches(self, rule: Rule, subject_ports: ContainerPorts) -> Iterator[Match]:
+    def _matches(
+        self, rule: Rule, subject_ports: ContainerPorts
+    ) -> Iterator[tuple[Match, Question]]:
         identities, networks = self._peers(rule)
+        question = Question(_pod_peers(rule))
         if rule.ports is ANY:
-            yield Match(identities, networks, ANY)
+            yield Match(identities, networks, ANY), question
         elif rule.direction is Direction.INGRESS:
-            yield Match(identities, networks, self._ports(rule.ports, subject_ports))
+            yield Match(identities, networks, self._ports(rule.ports, subject_ports)), question
         else:
             numbered = tuple(port for port in rule.ports if isinstance(port, PortRange))
-            yield Match(identities, networks, self._ports(numbered, ()))
+            yield Match(identities, networks, self._ports(numbered, ())), question
             named = tuple(port for port in rule.ports if isinstance(port, NamedPort))
             if named:
                 # Only pods have names to look in: networks, also those around pods, match nothing.
                 pods = self._everyone if identities is ANY else identities
-                yield from self._by_peer_ports(named, pods)
+                for ranges, members in self._by_peer_ports(named, pods):
+                    own = replace(question, named=named, numbers=ranges)
+                    yield Match(members, NOTHING, ranges), own
 
     def _peers(self, rule: Rule) -> tuple[Members | Any_, Ranges | Any_]:
         if rule.peers is ANY:
@@ -85,7 +91,9 @@ class Resolver:
             known = self._port_ranges[key] = Ranges.of(_spans(wanted, own))
         return known
 
-    def _by_peer_ports(self, named: tuple[Port, ...], pods: Members) -> Iterator[Match]:
+    def _by_peer_ports(
+        self, named: tuple[NamedPort, ...], pods: Members
+    ) -> Iterator[tuple[Ranges, Members]]:
         """The peers, grouped by the numbers they have behind the names."""
         groups: dict[Ranges, set[int]] = {}
         for number in pods:
@@ -94,7 +102,13 @@ class Resolver:
                 groups.setdefault(self._ports(named, own), set()).add(number)
         for ranges in sorted(groups, key=lambda ranges: ranges.spans):
             if ranges:
-                yield Match(self._union([frozenset(groups[ranges])]), NOTHING, ranges)
+                yield ranges, self._union([frozenset(groups[ranges])])
+
+
+def _pod_peers(rule: Rule) -> tuple[PodPeer, ...] | Any_:
+    if rule.peers is ANY:
+        return ANY
+    return tuple(peer for peer in rule.peers if isinstance(peer, PodPeer))
 
 
 def _spans(wanted: Iterable[Port], own: ContainerPorts) -> Iterator[tuple[int, int]]:

@@ -15,10 +15,12 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from hashlib import sha256
 
 from netpolc.backends.nft import model as nft
 from netpolc.backends.nft.logs import log_prefix
+from netpolc.backends.nft.names import Questions
 from netpolc.backends.nft.options import Options
 from netpolc.errors import UnsupportedError
 from netpolc.ir import ANY, Any_, Direction, Origin, Tier
@@ -35,7 +37,7 @@ from netpolc.nets import (
     parse_address,
     split_ports,
 )
-from netpolc.program import Combination, Program, ResolvedRule, TierRules
+from netpolc.program import Combination, InvariantError, Program, ResolvedRule, TierRules
 
 INLINE_PORTS = 4
 FEW_SETS = 3
@@ -59,6 +61,11 @@ class Judge:
     sets: tuple[nft.NamedSet, ...]
     maps: tuple[nft.PortMap, ...]
     counter: nft.Counter
+
+    @property
+    def rules(self) -> list[tuple[nft.Rule, ...]]:
+        """The rules of its chains."""
+        return [chain.rules for chain in self.chains]
 
 
 @dataclass(slots=True)
@@ -102,8 +109,10 @@ class JudgeBuilder:
             Direction.EGRESS: nft.Verdict(nft.Action.GOTO, ingress),
         }
         self._judges: dict[int, Judge | None] = {}
+        self._named: dict[str, Judge] = {}
         self._sizes: dict[Members, int] = {}
-        self._address_sets: dict[Members, dict[Family, nft.AddressSet]] = {}
+        self._questions = Questions(program)
+        self._address_sets: dict[frozenset[Members], dict[Family, nft.AddressSet]] = {}
         self._network_sets: dict[tuple[Span, ...], nft.NetworkSet] = {}
 
     def judge(self, combination: Combination, tried: bool) -> Judge | None:
@@ -113,7 +122,9 @@ class JudgeBuilder:
         key = id(combination)
         if key not in self._judges:
             audited = tried or self._options.audit
-            self._judges[key] = _Layout(self, combination, audited).judge()
+            judge = self._judges[key] = _Layout(self, combination, audited).judge()
+            if judge is not None and self._named.setdefault(judge.name, judge).rules != judge.rules:
+                raise InvariantError(f"chain {judge.name} is named once and means two things")
         return self._judges[key]
 
     def size(self, members: Members) -> int:
@@ -125,27 +136,42 @@ class JudgeBuilder:
             self._sizes[members] = known
         return known
 
-    def address_set(self, members: Members, version: Family) -> nft.AddressSet | None:
-        """The addresses of some identities; None when they have none of this family."""
-        known = self._address_sets.get(members)
+    def address_set(self, several: frozenset[Members], version: Family) -> nft.AddressSet | None:
+        """The addresses of some identities; None when they have none of this family.
+
+        `several` are those that were asked for: their questions name the set.
+        """
+        known = self._address_sets.get(several)
         if known is None:
-            known = self._address_sets[members] = dict(self._make_sets(members))
+            known = self._address_sets[several] = dict(self._make_sets(several))
         return known.get(version)
 
-    def _make_sets(self, members: Members) -> Iterator[tuple[Family, nft.AddressSet]]:
+    def _make_sets(self, several: frozenset[Members]) -> Iterator[tuple[Family, nft.AddressSet]]:
         identities = self._program.identities
         addresses = sorted(
             address
-            for number in members
+            for number in NONE.union(*several)
             for pod in identities[number].pods
             for address in pod.addresses
         )
         split = bisect_left(addresses, IPV6)
+        own_name = digest((self._questions.of(several),))
         for version, own in (Family.IPV4, addresses[:split]), (Family.IPV6, addresses[split:]):
             if own:
-                elements = tuple(map(format_address, own))
-                name = f"s{version.value}_{digest(elements)}"
-                yield version, nft.AddressSet(name, version, elements)
+                elements = tuple(map(_written, own))
+                yield version, nft.AddressSet(f"s{version.value}_{own_name}", version, elements)
+
+    def chain_name(self, direction: Direction, tier: TierRules, audited: bool) -> str:
+        """The chain that judges a tier, named from what its rules say: not from their layout, which
+        follows the sizes of sets. One that lets pass never has the name of one that denies.
+        """
+        asked = self._questions.of_rule
+        rules = (
+            f"{rule.origin} {rule.match.ports} {rule.match.networks} {asked(rule)}"
+            for rule in tier.rules
+        )
+        content = digest((*map(str, tier.policies), "audited" if audited else "", *rules))
+        return f"{direction.name[0].lower()}_{content}"
 
     def network_set(self, spans: tuple[Span, ...], version: Family) -> nft.NetworkSet:
         """An interval set of disjoint, sorted blocks."""
@@ -214,9 +240,7 @@ class _Layout:
             rules = [nft.Rule((), (lookup,), "by port")]
         rules += self._admit_peers(on_any_port, (), 1)
         policies = naming(self._tier.policies)
-        # Comments are cut: a chain that lets pass must never have the name of one that denies.
-        content = repr(rules), policies, *(("audited",) if self._audited else ())
-        name = f"{self._direction.name[0].lower()}_{digest(content)}"
+        name = self._builder.chain_name(self._direction, self._tier, self._audited)
         rules += self._builder.tail(self._direction, name, policies, self._audited)
         chains = (*self._chains.values(), nft.Chain(name, tuple(rules)))
         counter = nft.Counter(counter_name(name, self._audited), policies)
@@ -236,16 +260,17 @@ class _Layout:
         if peers.anybody:
             yield nft.Rule(ports, admit, naming(peers.anybody))
             return
-        for members, origins in self._selections(peers.identities):
-            for match in self._members(members):
+        for several, origins in self._selections(peers.identities):
+            for match in self._members(several):
                 yield nft.Rule((*ports, match), admit, naming(origins))
         for match in self._blocks(peers.networks, copies):
             yield nft.Rule((*ports, match), admit, naming(peers.network_origins))
 
     def _selections(
         self, identities: dict[Members, list[Origin]]
-    ) -> Iterator[tuple[Members, list[Origin]]]:
-        """The sets to look up: a few, or the large ones as selected and the small ones as one.
+    ) -> Iterator[tuple[frozenset[Members], list[Origin]]]:
+        """The sets to look up, each with those it unites: a few, or the large ones as selected and
+        the small ones as one.
 
         A set inside another that is looked up adds nothing.
         """
@@ -261,14 +286,14 @@ class _Layout:
                 kept[members] = identities[members]
             else:
                 small[members] = identities[members]
-        yield from kept.items()
+        for members, origins in kept.items():
+            yield frozenset((members,)), origins
         if small:
-            origins = [origin for own in small.values() for origin in own]
-            yield NONE.union(*small), origins
+            yield frozenset(small), [origin for own in small.values() for origin in own]
 
-    def _members(self, members: Members) -> Iterator[nft.Match]:
+    def _members(self, several: frozenset[Members]) -> Iterator[nft.Match]:
         for version in Family:
-            found = self._builder.address_set(members, version)
+            found = self._builder.address_set(several, version)
             if found is None:
                 continue
             if (
@@ -344,6 +369,14 @@ def _atoms(sets: Sequence[Ranges]) -> Iterator[tuple[Span, tuple[int, ...]]]:
         for opens, number in edges[edge]:
             (covering.add if opens else covering.discard)(number)
         start = edge
+
+
+@lru_cache(1 << 17)
+def _written(address: int) -> str:
+    """An address as text; most are in many sets, and a set of the next snapshot that holds the same
+    objects is compared with this one in no time.
+    """
+    return format_address(address)
 
 
 def digest(parts: Iterable[str]) -> str:

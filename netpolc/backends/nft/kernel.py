@@ -1,7 +1,7 @@
 """The kernel: the only module that loads, reads or deletes a table, and the only importer of
 `nftables`.
 
-Comes in: the text of a transaction. Goes out: nothing, or what is loaded. Every refusal, of the
+Comes in: rulesets. Goes out: what was done, or what is loaded. Every refusal, of the
 kernel, of libnftables or of the system, is a `SystemRefusal`; a transaction is atomic, so the old
 table is then still in force.
 
@@ -26,10 +26,13 @@ from types import ModuleType
 from typing import Any
 
 from netpolc.backends.nft.counters import AddressCounter, Drops
+from netpolc.backends.nft.diff import Delta, Objects, delta, index
+from netpolc.backends.nft.generation import Generation
 from netpolc.backends.nft.judge import AUDIT, DROP, SHORT, denied_set
 from netpolc.backends.nft.options import Options, check_table
+from netpolc.backends.nft.parse_listing import parse_listing
 from netpolc.backends.nft.ruleset import DIGEST, LOADED, OPTIONS, Ruleset
-from netpolc.errors import SystemRefusal
+from netpolc.errors import RulesetError, SystemRefusal
 from netpolc.ir import Direction
 from netpolc.nets import Family, parse_address
 
@@ -81,6 +84,26 @@ class Loaded:
     drops: tuple[Drops, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Update:
+    """What `Kernel.update` did: replaced the table, or sent a delta, which may be empty."""
+
+    delta: Delta | None
+
+    @property
+    def replaced(self) -> bool:
+        """Whether the whole table was replaced."""
+        return self.delta is None
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What a table is made of, as of one generation of nf_tables."""
+
+    generation: int
+    objects: Objects
+
+
 class Kernel:
     """The nf_tables of the network namespace this process is in.
 
@@ -95,12 +118,69 @@ class Kernel:
             raise SystemRefusal(f"{_INSTALL}; loading libnftables failed: {error}") from error
         if not _may_change_networks():
             raise SystemRefusal(_NO_PERMISSION)
+        self._generation = Generation()
+        self._known: dict[str, _Known] = {}
 
     def load(self, ruleset: Ruleset, now: datetime | None = None) -> None:
         """Replace the table in one transaction; concurrent loads wait for each other."""
-        moment = (now or datetime.now(UTC)).strftime("%Y-%m-%dT%H:%M:%SZ")
         with lock():
-            self._run(ruleset.text() + ruleset.loaded_at(moment))
+            text = ruleset.text() + ruleset.loaded_at(_moment(now))
+            before = self._generation.read()
+            self._commit(ruleset.table.name, text, index(ruleset.objects()), before)
+
+    def update(self, ruleset: Ruleset, now: datetime | None = None) -> Update:
+        """Make the table what the ruleset says, by the smallest transaction; counters of chains
+        that stay go on counting.
+
+        What is loaded is remembered and believed for as long as nobody has changed anything in
+        nf_tables, and read back otherwise. A table that cannot be read back, that would change in
+        its base chain, or for which the delta is longer than the ruleset or refused, is replaced.
+        """
+        name = ruleset.table.name
+        moment = _moment(now)
+        with lock():
+            before = self._generation.read()
+            old = self._loaded_objects(name, before)
+            new = index(ruleset.objects())
+            found = None if old is None else delta(name, old, new)
+            if found is not None and len(found.text) < len(ruleset.text()):
+                note = f"delete counter inet {name} {LOADED}\n{ruleset.loaded_at(moment)}"
+                try:
+                    if found:
+                        self._commit(name, found.text + note, new, before)
+                    return Update(found)
+                except SystemRefusal:
+                    pass  # the table is not what it seemed; what is wrong with the system, if
+                    # anything, the replacement will meet again and say
+            self._commit(name, ruleset.text() + ruleset.loaded_at(moment), new, before)
+            return Update(None)
+
+    def _loaded_objects(self, table: str, now: int) -> Objects | None:
+        """What the table is made of, but for the moment it was loaded; None if netpolc cannot tell.
+
+        The moment is left out because it differs between rulesets that do not.
+        """
+        known = self._known.pop(table, None)
+        if known is not None and known.generation == now:
+            self._known[table] = known
+            return known.objects
+        text = self._text_listing(table)
+        if text is None:
+            return None
+        try:
+            found = index(parse_listing(text, table))
+        except RulesetError:
+            return None  # not as netpolc makes tables: it will be replaced
+        if found.pop(f"counter {LOADED}", None) is None:
+            return None
+        return found
+
+    def _commit(self, table: str, text: str, objects: Objects, before: int) -> None:
+        """Send a transaction and remember what it leaves, if it was the next one after `before`."""
+        self._known.pop(table, None)
+        self._run(text)
+        if self._generation.read() == before + 1:
+            self._known[table] = _Known(before + 1, objects)
 
     def check(self, ruleset: Ruleset) -> None:
         """Let the kernel judge the transaction without committing it."""
@@ -159,13 +239,26 @@ class Kernel:
         """The whole table as libnftables JSON; None when there is no such table."""
         return self._list(f"table inet {table}", table)
 
+    def _text_listing(self, table: str) -> str | None:
+        """The whole table as nft prints it, without what counters count."""
+        self._nft.set_stateless_output(True)
+        self._nft.set_numeric_prio_output(True)
+        try:
+            return self._query(f"table inet {table}", table)
+        finally:
+            self._nft.set_stateless_output(False)
+            self._nft.set_numeric_prio_output(False)
+
     def _list(self, what: str, table: str) -> str | None:
-        check_table(table)
         self._nft.set_json_output(True)
         try:
-            code, output, error = self._nft.cmd(f"list {what}")
+            return self._query(what, table)
         finally:
             self._nft.set_json_output(False)
+
+    def _query(self, what: str, table: str) -> str | None:
+        check_table(table)
+        code, output, error = self._nft.cmd(f"list {what}")
         if code == 0:
             return str(output)
         if "No such file or directory" in error:
@@ -197,6 +290,10 @@ def _loaded(table: str, counters: dict[str, Any]) -> Loaded:
         if name.startswith(kind)
     )
     return Loaded(table, digest, options, counters.get(LOADED, {}).get("comment", ""), drops)
+
+
+def _moment(now: datetime | None) -> str:
+    return (now or datetime.now(UTC)).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _refusal(error: str) -> SystemRefusal:

@@ -1,9 +1,9 @@
 """A node's ruleset: the table, and its two written forms.
 
 Comes in from `lower.py`. Goes out: text for `nft -f` and JSON for libnftables, each a whole
-transaction that replaces the table, whatever was in it before. The digest names the content and
-travels with it, in the comment of the table and of a counter, so that `status` can tell what is
-loaded.
+transaction that replaces the table, whatever was in it before, and the objects that `diff.py`
+compares. The digest names the content and travels with it, in the comment of a counter, so that
+`status` can tell what is loaded.
 """
 
 from __future__ import annotations
@@ -36,8 +36,12 @@ class Ruleset:
         return f"sha256:{sha256(self._body.encode()).hexdigest()[:32]}"
 
     @cached_property
+    def _written(self) -> tuple[text.Written, ...]:
+        return tuple(text.objects(self.table))
+
+    @cached_property
     def _body(self) -> str:
-        return text.body(self.table)
+        return "".join(entry.block() for entry in self._written)
 
     @property
     def facts(self) -> tuple[model.Counter, ...]:
@@ -47,18 +51,22 @@ class Ruleset:
             model.Counter(OPTIONS, self.options.describe()),
         )
 
+    def objects(self) -> tuple[text.Written, ...]:
+        """Every object of the table, facts included, as text."""
+        return (*map(text.counter, self.facts), *self._written)
+
     def text(self) -> str:
         """The transaction as text."""
         what = f"node {self.node}" if self.node is not None else "every pod of the snapshot"
-        return text.transaction(self.table, self._body, self.facts, what, self.digest)
+        return text.transaction(self.table.name, self._body, self.facts, what, self.digest)
 
     def loaded_at(self, moment: str) -> str:
         """One more command of the same transaction: notes when it was loaded."""
-        return text.addition(self.table, model.Counter(LOADED, moment))
+        return text.addition(self.table.name, [text.counter(model.Counter(LOADED, moment))])
 
     def waiting(self, note: str) -> str:
         """One more command of the same transaction: notes that somebody has yet to confirm it."""
-        return text.addition(self.table, model.Counter(UNCONFIRMED, note))
+        return text.addition(self.table.name, [text.counter(model.Counter(UNCONFIRMED, note))])
 
     def json(self) -> str:
         """The transaction as libnftables JSON (libnftables-json(5)).

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from typing import assert_never
+from dataclasses import dataclass
+from typing import Literal, assert_never
 
 from netpolc.backends.nft import model as nft
 from netpolc.errors import UnsupportedError
@@ -27,56 +28,76 @@ def plain(text: str) -> str:
     return text
 
 
-def transaction(
-    table: nft.Table, body: str, facts: Iterable[nft.Counter], what: str, digest: str
-) -> str:
-    """Replace the table in one transaction; its first command makes the second legal."""
-    name = f"table inet {table.name}"
-    head = f'\tcomment "{plain(f"netpolc {digest}")}"\n'
-    counters = "".join(map(_counter, facts))
+@dataclass(frozen=True, slots=True)
+class Written:
+    """An object of a table in nft's words: what it is, then elements, or the rules of a chain."""
+
+    kind: Literal["counter", "set", "map", "chain"]
+    name: str
+    head: tuple[str, ...]
+    body: tuple[str, ...] = ()
+
+    def block(self) -> str:
+        """The object with its body, as it stands in a table."""
+        head = "".join(f"\t\t{line}\n" for line in self.head)
+        body = ""
+        if self.kind == "chain":
+            body = "".join(f"\t\t{line}\n" for line in self.body)
+        elif self.body:
+            listed = ",\n\t\t\t".join(self.body)
+            body = f"\t\telements = {{\n\t\t\t{listed}\n\t\t}}\n"
+        return f"\t{self.kind} {self.name} {{\n{head}{body}\t}}\n"
+
+
+def transaction(table: str, body: str, facts: Iterable[nft.Counter], what: str, digest: str) -> str:
+    """Replace the table in one transaction; its first command makes the second legal.
+
+    The table's own comment says nothing that could change: the kernel has no command for that.
+    """
+    name = f"table inet {table}"
+    counters = "".join(counter(fact).block() for fact in facts)
     return (
         f"# netpolc: {plain(what)}\n# {digest}\n"
-        f"{name}\ndelete {name}\n{name} {{\n{head}{counters}{body}}}\n"
+        f'{name}\ndelete {name}\n{name} {{\n\tcomment "netpolc"\n{counters}{body}}}\n'
     )
 
 
-def addition(table: nft.Table, counter: nft.Counter) -> str:
-    """One more counter for a table."""
-    return f"table inet {table.name} {{\n{_counter(counter)}}}\n"
+def addition(table: str, objects: Iterable[Written]) -> str:
+    """More objects for a table, and more rules for chains that it has."""
+    return f"table inet {table} {{\n{''.join(entry.block() for entry in objects)}}}\n"
 
 
-def body(table: nft.Table) -> str:
-    """Everything inside the braces of the table but its comment."""
-    return "".join(
-        (
-            *map(_counter, table.counters),
-            *map(_set, table.sets),
-            *map(_map, table.maps),
-            *map(_chain, table.chains),
-        )
-    )
+def objects(table: nft.Table) -> Iterator[Written]:
+    """Every object of a table, in order."""
+    yield from map(counter, table.counters)
+    yield from map(_set, table.sets)
+    yield from map(_map, table.maps)
+    yield from map(_chain, table.chains)
 
 
-def _counter(counter: nft.Counter) -> str:
-    return f'\tcounter {counter.name} {{\n\t\tcomment "{plain(counter.comment)}"\n\t}}\n'
+def counter(entry: nft.Counter) -> Written:
+    """A counter; its comment is all there is to it."""
+    return Written("counter", entry.name, (f'comment "{plain(entry.comment)}"',))
 
 
-def _set(entry: nft.NamedSet) -> str:
+def _set(entry: nft.NamedSet) -> Written:
     address = ADDRESS_TYPE[entry.family]
     match entry:
         case nft.AddressSet():
-            return _block("set", entry.name, address, False, entry.elements, entry.counted)
+            return _members(
+                "set", entry.name, address, False, entry.elements, counted=entry.counted
+            )
         case nft.NetworkSet():
             blocks = [f"{format_span(span)} . 0-255" for span in entry.spans]
-            return _block("set", entry.name, f"{address} . inet_proto", True, blocks)
+            return _members("set", entry.name, f"{address} . inet_proto", True, blocks)
         case nft.PairSet():
             pairs = [f"{source} . {destination}" for source, destination in entry.elements]
-            return _block("set", entry.name, f"{address} . {address}", False, pairs)
+            return _members("set", entry.name, f"{address} . {address}", False, pairs)
         case _:
             assert_never(entry)
 
 
-def _map(entry: nft.NamedMap) -> str:
+def _map(entry: nft.NamedMap) -> Written:
     match entry:
         case nft.AddressMap():
             kind, interval = ADDRESS_TYPE[entry.family], False
@@ -89,7 +110,7 @@ def _map(entry: nft.NamedMap) -> str:
             assert_never(entry)
     verdicts = (_verdict(verdict) for _, verdict in entry.elements)
     elements = [f"{key} : {verdict}" for key, verdict in zip(keys, verdicts, strict=True)]
-    return _block("map", entry.name, f"{kind} : verdict", interval, elements)
+    return _members("map", entry.name, f"{kind} : verdict", interval, elements)
 
 
 def _port_key(span: Span, interval: bool) -> str:
@@ -100,30 +121,26 @@ def _port_key(span: Span, interval: bool) -> str:
     return f"{ports} . {protocol.name.lower()}"
 
 
-def _block(
-    kind: str,
+def _members(
+    kind: Literal["set", "map"],
     name: str,
     data_type: str,
     interval: bool,
     elements: Sequence[str],
+    *,
     counted: bool = False,
-) -> str:
+) -> Written:
     what = "flags interval" if interval else f"size {nft.room(len(elements))}"
-    what += "\n\t\tcounter" if counted else ""
-    listed = ",\n\t\t\t".join(elements)
-    return (
-        f"\t{kind} {name} {{\n\t\ttype {data_type}\n\t\t{what}\n"
-        f"\t\telements = {{\n\t\t\t{listed}\n\t\t}}\n\t}}\n"
-    )
+    head = (f"type {data_type}", what, *(("counter",) if counted else ()))
+    return Written(kind, name, head, tuple(elements))
 
 
-def _chain(chain: nft.Chain) -> str:
-    hook = ""
+def _chain(chain: nft.Chain) -> Written:
+    head: tuple[str, ...] = ()
     if chain.hook is not None:
         where = f"hook {chain.hook.name} priority {chain.hook.priority}"
-        hook = f"\t\ttype filter {where}; policy accept;\n"
-    rules = "".join(f"\t\t{rule(entry)}\n" for entry in chain.rules)
-    return f"\tchain {chain.name} {{\n{hook}{rules}\t}}\n"
+        head = (f"type filter {where}; policy accept;",)
+    return Written("chain", chain.name, head, tuple(map(rule, chain.rules)))
 
 
 def rule(entry: nft.Rule) -> str:

@@ -1,0 +1,138 @@
+"""Changing what is loaded, against replacing it: `python -m benches.updates`.
+
+In: numbers of policies on the node of `node_cluster`, 10,000 pods. Out: rows of CPU time, user and
+system, in process: `Kernel.update` by a delta and `Kernel.load`, both from rulesets whose text and
+digest are there already (5 ms at 800 policies, the same for both); and, as a second anchor,
+starting the program `nft` to add one element. Refused: a change that does not go as a delta. Needs
+what `tests.lab.unavailable` asks for.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import resource
+import subprocess
+from collections.abc import Iterator
+from functools import partial
+from typing import Any
+
+import click
+
+import netpolc
+from benches.timing import HEADER, Ratio, timed
+from benches.workloads import LOCAL_NODE, cached_node_cluster
+from netpolc.backends.nft import Ruleset
+from netpolc.backends.nft.kernel import Kernel
+from netpolc.backends.nft.model import AddressSet
+from tests.lab import Router
+
+Manifest = dict[str, Any]
+TARGET = "<= 0.05"
+
+
+def changes(objects: list[Manifest]) -> dict[str, list[Manifest]]:
+    """The cluster after each of some small changes, all of which matter to the node."""
+    table = netpolc.compile(netpolc.load_objects(objects)).ruleset(LOCAL_NODE).table
+    peers = {at for own in table.sets if isinstance(own, AddressSet) for at in own.elements}
+    pods = [o for o in objects if _runs(o)]
+    own = next(o for o in pods if o["spec"]["nodeName"] == LOCAL_NODE)
+    other = next(
+        o for o in pods if o["spec"]["nodeName"] != LOCAL_NODE and o["status"]["podIP"] in peers
+    )
+    relabelled = copy.deepcopy(other)
+    relabelled["metadata"]["labels"] = {"app": "renamed"}
+    rule = next(o for o in reversed(objects) if o["kind"] == "NetworkPolicy")
+    edited = copy.deepcopy(rule)
+    edited["spec"] |= {"policyTypes": ["Ingress"], "ingress": [{"ports": [{"port": 1234}]}]}
+    return {
+        "a pod elsewhere": [o for o in objects if o is not other],
+        "a pod of the node": [o for o in objects if o is not own],
+        "a pod relabelled": [relabelled if o is other else o for o in objects],
+        "a policy changed": [edited if o is rule else o for o in objects],
+    }
+
+
+def _runs(item: Manifest) -> bool:
+    status = item.get("status", {})
+    return (
+        item["kind"] == "Pod"
+        and status.get("phase") == "Running"
+        and "podIP" in status
+        and not item["spec"].get("hostNetwork")
+    )
+
+
+class Node:
+    """A node with its table loaded, and rulesets before and after a change."""
+
+    def __init__(self, router: Router, before: list[Manifest], after: list[Manifest]) -> None:
+        self._kernel = router.call(Kernel)
+        self._programs = [netpolc.compile(netpolc.load_objects(o)) for o in (before, after)]
+        self._kernel.load(self._ruleset(0))
+
+    def _ruleset(self, number: int) -> Ruleset:
+        """A new one, written out."""
+        ruleset = self._programs[number].ruleset(LOCAL_NODE)
+        ruleset.text()
+        return ruleset
+
+    def there_and_back(self) -> float:
+        """CPU seconds of one delta: the mean of the change and of taking it back."""
+        seconds = 0.0
+        for number in (1, 0):
+            spent, update = timed(partial(self._kernel.update, self._ruleset(number)))
+            if not update.delta:
+                raise ValueError(f"not a delta: {update}")
+            seconds += spent / 2
+        return seconds
+
+    def replace(self) -> float:
+        """CPU seconds of a replacement."""
+        ruleset = self._ruleset(0)
+        return timed(lambda: self._kernel.load(ruleset))[0]
+
+
+def program_seconds(router: Router) -> float:
+    """CPU seconds of `nft` adding an element that is there already."""
+    listed = router.run("nft", "list", "map", "inet", "netpolc", "in4")
+    element = listed.partition("elements = { ")[2].partition(",")[0]
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    command = ["nft", f"add element inet netpolc in4 {{ {element} }}"]
+    router.call(lambda: subprocess.run(command, check=True))
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
+
+
+def rows(policies: int, rounds: int) -> Iterator[str]:
+    """Two rows a change: against a replacement and against starting `nft`."""
+    objects = json.loads(cached_node_cluster(policies).read_bytes())["items"]
+    for name, after in changes(objects).items():
+        with Router() as router:
+            node = Node(router, objects, after)
+            node.there_and_back()
+            measured = [
+                (node.there_and_back(), node.replace(), program_seconds(router))
+                for _ in range(rounds)
+            ]
+        title = f"{policies} policies: {name}"
+        target = TARGET if policies >= 800 and "pod" in name else ""
+        replaced = tuple((delta, whole) for delta, whole, _ in measured)
+        yield Ratio(title, "replacement", replaced, target).row()
+        started = tuple((delta, program) for delta, _, program in measured)
+        yield Ratio(title, "starting `nft`", started).row()
+
+
+@click.command()
+@click.option("--policies", default="10,800", show_default=True, help="Policies of the node.")
+@click.option("--rounds", default=15, show_default=True, help="Rounds of every row.")
+def main(policies: str, rounds: int) -> None:
+    """Print the rows as a Markdown table."""
+    print(HEADER)
+    for count in map(int, policies.split(",")):
+        for row in rows(count, rounds):
+            print(row, flush=True)
+
+
+if __name__ == "__main__":
+    main()
