@@ -1,5 +1,6 @@
 """Who can reach whom, read from a Program: reach.py (two places), parties.py (who), table.py (all
-of them), ports.py (as text).
+of them), ports.py (as text). newcomers.py and exposure.py ask it for pods that do not exist yet,
+selection.py leaves out, listing.py gives it a form.
 """
 
 from __future__ import annotations

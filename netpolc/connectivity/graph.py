@@ -35,7 +35,7 @@ def dot(nodes: Iterable[Node], edges: Iterable[Edge]) -> str:
         clusters.setdefault(node.cluster, []).append(node)
     lines = [
         "digraph connections {",
-        "  rankdir=LR;",
+        '  graph [rankdir=LR, ranksep=1, fontname="Helvetica"];',
         '  node [shape=box, fontname="Helvetica"];',
         '  edge [fontname="Helvetica", fontsize=10];',
     ]

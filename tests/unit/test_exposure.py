@@ -148,3 +148,10 @@ def test_policies_alone_are_enough() -> None:
         for c in exposure.connections
         if c.destination.name == "shop/[any pod]"
     } == {("0.0.0.0/0; ::/0", "all")}
+
+
+def test_blocks_count_that_hold_whatever_address_there_will_be() -> None:
+    everywhere = exposed(namespace("shop"), DB, admitting({"ipBlock": {"cidr": "0.0.0.0/0"}}))
+    assert into("shop/db[Pod]", everywhere)["shop/[any pod]"] == "TCP 5432"
+    somewhere = exposed(namespace("shop"), DB, admitting({"ipBlock": {"cidr": "10.0.0.0/8"}}))
+    assert "shop/[any pod]" not in into("shop/db[Pod]", somewhere)
