@@ -1,0 +1,276 @@
+"""What the HTML report shows, as data: who there is, what each pair has, and which rules say so.
+
+Comes in: a `Table`, or two of the same parties, before and after a change. Goes out: a `Document`
+of numbers into shared lists. Parties that rules do not tell apart are one *class*, and the rows of
+the matrices are shared, so the size follows the different ends and not the pairs. Texts are printable:
+files may be called anything, names in Kubernetes may not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from netpolc.connectivity.parties import Party
+from netpolc.connectivity.ports import describe
+from netpolc.connectivity.reach import Admission, Place, Reach
+from netpolc.connectivity.table import Table
+from netpolc.errors import printable
+from netpolc.ir import ANY, Action, Direction, Origin
+from netpolc.nets import EVERY_PORT, NOTHING, Family, Ranges, Span
+from netpolc.program import Combination
+
+Pair = tuple[Party | None, Party | None]
+"""The same party before and after a change; None where it was not there."""
+T = TypeVar("T", bound=Hashable)
+Progress = Callable[[int, int], None]
+NO_FAMILY = -1
+"""In the rows of reasons: the two ends have no address of this family in common."""
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A party; `before` and `after` are its classes, None where it was not there."""
+
+    name: str
+    namespace: str
+    is_outside: bool
+    is_single: bool
+    before: int | None
+    after: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """A policy or, with `rule`, a rule in it: what it does with which ports, and where it is."""
+
+    policy: str
+    place: str
+    rule: str = ""
+    action: str = ""
+    ports: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """What one direction admits: the causes that isolate (if none, all is open) and the rules."""
+
+    ports: str
+    isolated: tuple[int, ...]
+    rules: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What both directions admit; `spans` are on the port line, of any family."""
+
+    text: str
+    spans: tuple[Span, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Matrix:
+    """The answers of one table: each entry names a row, and a row has a number for each class.
+
+    `outcomes` are by source; `egress` by source and `ingress` by destination, for each family.
+    """
+
+    outcomes: tuple[int, ...]
+    egress: dict[int, tuple[int, ...]]
+    ingress: dict[int, tuple[int, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """Everything the page knows; without `before` it is one table and no comparison."""
+
+    title: str
+    parties: tuple[Member, ...]
+    causes: tuple[Cause, ...]
+    reasons: tuple[Reason, ...]
+    outcomes: tuple[Outcome, ...]
+    rows: tuple[tuple[int, ...], ...]
+    after: Matrix
+    before: Matrix | None
+
+
+def document(
+    title: str,
+    pairs: Sequence[Pair],
+    after: Table,
+    before: Table | None = None,
+    progress: Progress = lambda done, total: None,
+) -> Document:
+    """The document of a table or, with `before`, of a change; `progress` counts rows."""
+    tables = 1 if before is None else 2
+    builder = _Builder(progress, tables * len(pairs) * len(Direction) * len(Family))
+    was = [old for old, _ in pairs]
+    old_classes, old_matrix = builder.matrix(before.reach, was) if before else (_nobody(was), None)
+    classes, matrix = builder.matrix(after.reach, [new for _, new in pairs])
+    members = tuple(
+        _member([party for party in pair if party is not None], old_class, new_class)
+        for pair, old_class, new_class in zip(pairs, old_classes, classes, strict=True)
+    )
+    return Document(
+        printable(title),
+        members,
+        builder.causes.values(),
+        builder.reasons.values(),
+        builder.outcomes.values(),
+        builder.rows.values(),
+        matrix,
+        old_matrix,
+    )
+
+
+def _nobody(parties: Sequence[Party | None]) -> list[int | None]:
+    return [None] * len(parties)
+
+
+def _member(known: Sequence[Party], before: int | None, after: int | None) -> Member:
+    party = known[-1]
+    name, namespace = printable(party.name), printable(party.namespace)
+    return Member(name, namespace, party.is_outside, party.is_single, before, after)
+
+
+class _Numbers(Generic[T]):
+    """Different values, numbered as they come."""
+
+    def __init__(self) -> None:
+        self._numbers: dict[T, int] = {}
+
+    def of(self, value: T) -> int:
+        return self._numbers.setdefault(value, len(self._numbers))
+
+    def values(self) -> tuple[T, ...]:
+        return tuple(self._numbers)
+
+
+class _Builder:
+    """Fills the shared lists, one table after the other."""
+
+    def __init__(self, progress: Progress, rows: int) -> None:
+        self.causes: _Numbers[Cause] = _Numbers()
+        self.reasons: _Numbers[Reason] = _Numbers()
+        self.outcomes: _Numbers[Outcome] = _Numbers()
+        self.rows: _Numbers[tuple[int, ...]] = _Numbers()
+        self.outcomes.of(_outcome({}))  # the page knows it as number 0
+        self._progress = progress
+        self._done, self._total = 0, rows
+        self._admissions: dict[Admission, int] = {}
+        self._ports: dict[int, Ranges] = {}
+        self._joined: dict[tuple[int, ...], int] = {}
+        self._origins: dict[Origin, tuple[str, str, str]] = {}
+
+    def matrix(
+        self, reach: Reach, parties: Sequence[Party | None]
+    ) -> tuple[list[int | None], Matrix]:
+        """The class of each party in a table, and the answers of the classes."""
+        numbers: dict[tuple[tuple[Family, Place], ...], int] = {}
+        classes: list[int | None] = []
+        first: list[Party] = []
+        for party in parties:
+            if party is None:
+                classes.append(None)
+                continue
+            number = numbers.setdefault(tuple(sorted(party.places.items())), len(first))
+            if number == len(first):
+                first.append(party)
+            classes.append(number)
+        return classes, self._answers(reach, first)
+
+    def _answers(self, reach: Reach, parties: Sequence[Party]) -> Matrix:
+        reasons = {
+            (way, version): self._reasons(reach, way, version, parties)
+            for way in Direction
+            for version in Family
+        }
+        judged: list[list[tuple[int, ...]]] = []
+        for version in Family:
+            judged.append(reasons[Direction.EGRESS, version])
+            judged.append(list(zip(*reasons[Direction.INGRESS, version], strict=True)))
+        outcomes = tuple(
+            self.rows.of(tuple(map(self._outcome, zip(*rows, strict=True))))
+            for rows in zip(*judged, strict=True)
+        )
+        egress, ingress = (
+            {int(v): tuple(map(self.rows.of, reasons[way, v])) for v in Family}
+            for way in (Direction.EGRESS, Direction.INGRESS)
+        )
+        return Matrix(outcomes, egress, ingress)
+
+    def _reasons(
+        self, reach: Reach, way: Direction, version: Family, parties: Sequence[Party]
+    ) -> list[tuple[int, ...]]:
+        """A row for each subject: why its peers are admitted or not."""
+        peers = tuple(party.places.get(version) for party in parties)
+        known: dict[Combination | None, tuple[int, ...]] = {}
+        rows = []
+        for here in peers:
+            self._done += 1
+            self._progress(self._done, self._total)
+            if here is None:
+                rows.append((NO_FAMILY,) * len(peers))
+                continue
+            judge = reach.judge(way, here)
+            if judge not in known:
+                known[judge] = tuple(
+                    NO_FAMILY if peer is None else self._reason(reach.admission(way, here, peer))
+                    for peer in peers
+                )
+            rows.append(known[judge])
+        return rows
+
+    def _reason(self, admission: Admission) -> int:
+        known = self._admissions.get(admission)
+        if known is None:
+            known = self._admissions[admission] = self.reasons.of(self._explained(admission))
+            self._ports[known] = admission.ports
+        return known
+
+    def _outcome(self, judged: tuple[int, ...]) -> int:
+        """The outcome for the reasons of egress and ingress in each family."""
+        known = self._joined.get(judged)
+        if known is None:
+            found = {
+                version: self._ports[egress] & self._ports[ingress]
+                for version, egress, ingress in zip(Family, judged[::2], judged[1::2], strict=True)
+                if NO_FAMILY not in (egress, ingress)
+            }
+            known = self._joined[judged] = self.outcomes.of(_outcome(found))
+        return known
+
+    def _explained(self, admission: Admission) -> Reason:
+        tiers = admission.judge.tiers if admission.judge is not None else ()
+        isolating = [o for tier in tiers if tier.default is Action.DENY for o in tier.policies]
+        ports: dict[tuple[Origin, Action], Ranges] = {}
+        for rule in admission.rules:
+            key = rule.origin, rule.action
+            own = EVERY_PORT if rule.match.ports is ANY else rule.match.ports
+            ports[key] = ports.get(key, NOTHING) | own
+        return Reason(
+            describe(admission.ports),
+            tuple(self.causes.of(self._cause(origin)) for origin in isolating),
+            tuple(
+                self.causes.of(self._cause(origin, action.name.lower(), describe(own)))
+                for (origin, action), own in ports.items()
+            ),
+        )
+
+    def _cause(self, origin: Origin, action: str = "", ports: str = "") -> Cause:
+        known = self._origins.get(origin)
+        if known is None:
+            known = printable(origin.policy), printable(origin.place()), printable(origin.rule)
+            self._origins[origin] = known
+        return Cause(*known, action, ports)
+
+
+def _outcome(found: Mapping[Family, Ranges]) -> Outcome:
+    """The families are named where they differ."""
+    if len(set(found.values())) <= 1:
+        text = describe(next(iter(found.values()), NOTHING))
+    else:
+        admitted = [(version, ports) for version, ports in found.items() if ports]
+        text = "; ".join(f"{describe(ports)} (IPv{version})" for version, ports in admitted)
+    return Outcome(text, Ranges.of(span for ports in found.values() for span in ports).spans)
