@@ -25,7 +25,7 @@ PATIENCE = 30.0
 FLAGS = (
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run",
     "--disable-extensions", "--disable-component-update", "--disable-background-networking",
-    "--host-resolver-rules=MAP * ~NOTFOUND", "--remote-debugging-pipe", "--force-color-profile=srgb",
+    "--host-resolver-rules=MAP * ~NOTFOUND", "--remote-debugging-pipe",
 )  # fmt: skip
 """Of a browser that may run as root and reaches nobody."""
 KEYS = {"Tab": 9, "Enter": 13, "Escape": 27, "End": 35, "Home": 36, "ArrowUp": 38, "ArrowDown": 40,
@@ -110,7 +110,12 @@ class Browser:
 
     @contextmanager
     def page(
-        self, file: Path, fragment: str = "", *, size: tuple[int, int] = (1280, 800), dark: bool = False
+        self,
+        file: Path,
+        fragment: str = "",
+        *,
+        size: tuple[int, int] = (1280, 800),
+        dark: bool = False,
     ) -> Iterator[Page]:
         """A new tab that shows a file, with the network off."""
         target = self.call("Target.createTarget", url="about:blank")["targetId"]

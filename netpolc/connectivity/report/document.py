@@ -2,8 +2,8 @@
 
 Comes in: a `Table`, or two of the same parties, before and after a change. Goes out: a `Document`
 of numbers into shared lists. Parties that rules do not tell apart are one *class*, and the rows of
-the matrices are shared, so the size follows the different ends and not the pairs. Texts are printable:
-files may be called anything, names in Kubernetes may not.
+the matrices are shared, so the size follows the different ends and not the pairs. Texts are
+printable: files may be called anything, names in Kubernetes may not.
 """
 
 from __future__ import annotations

@@ -117,7 +117,7 @@ function overview(shown, actions) {
   const nodes = nodesOf(shown);
   if (!nodes.length) return [el("p", { class: "empty" }, "No connection is like this.")];
   const edges = edgesOf(nodes, shown);
-  const radius = Math.max(190, (nodes.length * 17) / (2 * Math.PI));
+  const radius = Math.max(150, (nodes.length * 17) / (2 * Math.PI));
   const longest = Math.max(...nodes.map((node) => nameOf(node).length));
   const size = 2 * (radius + 24 + 6.6 * longest);
   const point = (at, distance) => {

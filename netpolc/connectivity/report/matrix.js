@@ -340,6 +340,8 @@ function font(size, weight = 400) {
 
 function cut(pen, text, room, end = "") {
   if (pen.measureText(text).width <= room) return text;
+  const bare = text.replace(/\[\w+\]$/, ""); // the kind of a workload says least
+  if (bare !== text) return cut(pen, bare, room);
   let [low, high] = [0, text.length];
   while (low < high) {
     const middle = Math.ceil((low + high) / 2);

@@ -18,7 +18,7 @@ for (const party of parties) {
 const numberOf = new Map(parties.map((party, number) => [party.name, number]));
 
 function groupName(group) {
-  return group === OUTSIDE ? "outside the cluster" : group || "no namespace";
+  return group === OUTSIDE ? "outside the cluster" : group;
 }
 
 // Why a pair is not judged by policies at all, or "".

@@ -72,6 +72,7 @@ function render() {
   }
   document.getElementById("count").textContent =
     counted(shown.connections, isComparison && state.changed ? "change" : "connection");
+  document.getElementById("legend").hidden = view === "list" || (view === "graph" && !isComparison);
   drawOpen();
   views[view].draw(state, shown);
   writeAddress();

@@ -2,8 +2,8 @@
 
 Comes in: a `Table`, or two of the same parties. Goes out: a page with its style, its script and a
 `Document` as JSON inside. The content security policy admits that style and that script by their
-digests and nothing else, no address to load from at all; what manifests say is data, which the script
-only ever writes as text. No time is in it: the same tables give the same bytes.
+digests and nothing else, no address to load from at all; what manifests say is data, which the
+script only ever writes as text. No time is in it: the same tables give the same bytes.
 """
 
 from __future__ import annotations
@@ -26,9 +26,7 @@ _ESCAPES = str.maketrans({"<": "\\u003c", ">": "\\u003e", "&": "\\u0026"})
 """In JSON these are in strings only; without them no text can end or comment out its element."""
 
 
-def report(
-    table: Table, title: str, progress: Progress = lambda done, total: None
-) -> str:
+def report(table: Table, title: str, progress: Progress = lambda done, total: None) -> str:
     """A page of who can reach whom; the title says of what, and `progress` counts rows."""
     pairs: list[Pair] = [(None, party) for party in table.parties]
     return page(document(title, pairs, table, progress=progress))
