@@ -258,5 +258,6 @@ def test_the_same_tables_give_the_same_bytes() -> None:
 
 def test_progress_ends_where_it_said() -> None:
     told: list[tuple[int, int]] = []
-    report(table(cluster(DB)), "title", lambda done, total: told.append((done, total)))
+    twins = [pod("shop/a", "10.0.0.8", app="twin"), pod("shop/b", "10.0.0.9", app="twin")]
+    report(table(cluster(DB, *twins)), "t", lambda done, total: told.append((done, total)))
     assert told[-1][0] == told[-1][1] == len(told)

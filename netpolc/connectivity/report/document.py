@@ -23,7 +23,10 @@ from netpolc.program import Combination
 
 Pair = tuple[Party | None, Party | None]
 """The same party before and after a change; None where it was not there."""
+_BOTH = (Direction.EGRESS, Direction.INGRESS)
 T = TypeVar("T", bound=Hashable)
+Places = tuple[Place | None, ...]
+"""The places of all classes in one family; None where one has no address of it."""
 Progress = Callable[[int, int], None]
 NO_FAMILY = -1
 """In the rows of reasons: the two ends have no address of this family in common."""
@@ -103,14 +106,14 @@ def document(
     progress: Progress = lambda done, total: None,
 ) -> Document:
     """The document of a table or, with `before`, of a change; `progress` counts rows."""
-    tables = 1 if before is None else 2
-    builder = _Builder(progress, tables * len(pairs) * len(Direction) * len(Family))
-    was = [old for old, _ in pairs]
-    old_classes, old_matrix = builder.matrix(before.reach, was) if before else (_nobody(was), None)
-    classes, matrix = builder.matrix(after.reach, [new for _, new in pairs])
+    old_classes, was = _classes([old for old, _ in pairs])
+    new_classes, now = _classes([new for _, new in pairs])
+    builder = _Builder(progress, (len(was) + len(now)) * len(Direction) * len(Family))
+    old_matrix = builder.matrix(before.reach, was) if before is not None else None
+    new_matrix = builder.matrix(after.reach, now)
     members = tuple(
         _member([party for party in pair if party is not None], old_class, new_class)
-        for pair, old_class, new_class in zip(pairs, old_classes, classes, strict=True)
+        for pair, old_class, new_class in zip(pairs, old_classes, new_classes, strict=True)
     )
     return Document(
         printable(title),
@@ -119,13 +122,25 @@ def document(
         builder.reasons.values(),
         builder.outcomes.values(),
         builder.rows.values(),
-        matrix,
+        new_matrix,
         old_matrix,
     )
 
 
-def _nobody(parties: Sequence[Party | None]) -> list[int | None]:
-    return [None] * len(parties)
+def _classes(parties: Sequence[Party | None]) -> tuple[list[int | None], list[Party]]:
+    """The class of each party of a table, and the first party of each class."""
+    numbers: dict[tuple[tuple[Family, Place], ...], int] = {}
+    classes: list[int | None] = []
+    first: list[Party] = []
+    for party in parties:
+        if party is None:
+            classes.append(None)
+            continue
+        number = numbers.setdefault(tuple(sorted(party.places.items())), len(first))
+        if number == len(first):
+            first.append(party)
+        classes.append(number)
+    return classes, first
 
 
 def _member(known: Sequence[Party], before: int | None, after: int | None) -> Member:
@@ -159,82 +174,75 @@ class _Builder:
         self._progress = progress
         self._done, self._total = 0, rows
         self._admissions: dict[Admission, int] = {}
-        self._ports: dict[int, Ranges] = {}
+        self._sets: _Numbers[Ranges] = _Numbers()
+        self._ports = {NO_FAMILY: NO_FAMILY}  # of each reason, by its number in _sets
         self._joined: dict[tuple[int, ...], int] = {}
         self._origins: dict[Origin, tuple[str, str, str]] = {}
 
-    def matrix(
-        self, reach: Reach, parties: Sequence[Party | None]
-    ) -> tuple[list[int | None], Matrix]:
-        """The class of each party in a table, and the answers of the classes."""
-        numbers: dict[tuple[tuple[Family, Place], ...], int] = {}
-        classes: list[int | None] = []
-        first: list[Party] = []
-        for party in parties:
-            if party is None:
-                classes.append(None)
-                continue
-            number = numbers.setdefault(tuple(sorted(party.places.items())), len(first))
-            if number == len(first):
-                first.append(party)
-            classes.append(number)
-        return classes, self._answers(reach, first)
-
-    def _answers(self, reach: Reach, parties: Sequence[Party]) -> Matrix:
+    def matrix(self, reach: Reach, parties: Sequence[Party]) -> Matrix:
+        """The answers of a table; the parties are one of each class."""
+        known: dict[tuple[Combination | None, Places], tuple[int, ...]] = {}
         reasons = {
-            (way, version): self._reasons(reach, way, version, parties)
-            for way in Direction
+            (way, version): self._reasons(reach, way, places, known)
             for version in Family
+            for places in [tuple(party.places.get(version) for party in parties)]
+            for way in Direction
         }
         judged: list[list[tuple[int, ...]]] = []
         for version in Family:
-            judged.append(reasons[Direction.EGRESS, version])
-            judged.append(list(zip(*reasons[Direction.INGRESS, version], strict=True)))
+            egress, ingress = (self._admitted(reasons[way, version]) for way in _BOTH)
+            judged += egress, list(zip(*ingress, strict=True))
         outcomes = tuple(
             self.rows.of(tuple(map(self._outcome, zip(*rows, strict=True))))
             for rows in zip(*judged, strict=True)
         )
-        egress, ingress = (
-            {int(v): tuple(map(self.rows.of, reasons[way, v])) for v in Family}
-            for way in (Direction.EGRESS, Direction.INGRESS)
+        rows = (
+            {int(v): tuple(map(self.rows.of, reasons[way, v])) for v in Family} for way in _BOTH
         )
-        return Matrix(outcomes, egress, ingress)
+        return Matrix(outcomes, *rows)
+
+    def _admitted(self, rows: Sequence[tuple[int, ...]]) -> list[tuple[int, ...]]:
+        """The ports of each reason: many reasons, but few sets of ports."""
+        return [tuple(map(self._ports.__getitem__, row)) for row in rows]
 
     def _reasons(
-        self, reach: Reach, way: Direction, version: Family, parties: Sequence[Party]
+        self,
+        reach: Reach,
+        way: Direction,
+        places: Places,
+        known: dict[tuple[Combination | None, Places], tuple[int, ...]],
     ) -> list[tuple[int, ...]]:
-        """A row for each subject: why its peers are admitted or not."""
-        peers = tuple(party.places.get(version) for party in parties)
-        known: dict[Combination | None, tuple[int, ...]] = {}
+        """A row for each subject: why its peers are admitted or not; `known` under each judge."""
         rows = []
-        for here in peers:
+        for here in places:
             self._done += 1
             self._progress(self._done, self._total)
             if here is None:
-                rows.append((NO_FAMILY,) * len(peers))
+                rows.append((NO_FAMILY,) * len(places))
                 continue
-            judge = reach.judge(way, here)
-            if judge not in known:
-                known[judge] = tuple(
+            key = reach.judge(way, here), places
+            if key not in known:
+                known[key] = tuple(
                     NO_FAMILY if peer is None else self._reason(reach.admission(way, here, peer))
-                    for peer in peers
+                    for peer in places
                 )
-            rows.append(known[judge])
+            rows.append(known[key])
         return rows
 
     def _reason(self, admission: Admission) -> int:
         known = self._admissions.get(admission)
         if known is None:
             known = self._admissions[admission] = self.reasons.of(self._explained(admission))
-            self._ports[known] = admission.ports
+            self._ports[known] = self._sets.of(admission.ports)
         return known
 
     def _outcome(self, judged: tuple[int, ...]) -> int:
-        """The outcome for the reasons of egress and ingress in each family."""
+        """The outcome for the ports of egress and ingress in each family."""
         known = self._joined.get(judged)
         if known is None:
+            sets = self._sets.values()
             found = {
-                version: self._ports[egress] & self._ports[ingress]
+                version: sets[egress] & sets[ingress]
                 for version, egress, ingress in zip(Family, judged[::2], judged[1::2], strict=True)
                 if NO_FAMILY not in (egress, ingress)
             }

@@ -243,6 +243,7 @@ function matrixView(section, actions) {
     if (found[1] < 0) actions.graph(shown.rows[found[0]]);
     else if (found[0] < 0) actions.graph(shown.columns[found[1]]);
     else {
+      hover(null);
       move(found, true);
       actions.open([shown.rows[found[0]], shown.columns[found[1]]]);
     }
@@ -302,7 +303,7 @@ function matrixView(section, actions) {
     if (isEmpty) return;
     colours = palette();
     measure();
-    move(active, false);
+    move(active, hasFocus()); // a resized window keeps the focus where it was
     if (isOpen()) reveal();
     paint();
   }
