@@ -15,6 +15,7 @@ import pytest
 
 import netpolc
 from netpolc.connectivity import Table
+from netpolc.connectivity.difference import Difference
 from netpolc.connectivity.report import comparison, report
 from tests.browser.devtools import Browser, Page
 from tests.manifests import Manifest, namespace, node, pod, policy
@@ -239,12 +240,10 @@ def test_a_narrow_screen_has_a_list(browser: Browser, tmp_path: Path) -> None:
 
 
 def test_a_comparison_shows_what_changed(browser: Browser, tmp_path: Path) -> None:
-    (tmp_path / "old").mkdir()
-    (tmp_path / "new").mkdir()
     other = policy("shop/web", podSelector={"matchLabels": {"name": "web"}}, ingress=[])
-    old, new = table([*PODS, DB], tmp_path / "old"), table([*PODS, other], tmp_path / "new")
-    pairs = list(zip(old.parties, new.parties, strict=True))
-    with opened(browser, tmp_path, html=comparison(old, new, pairs, "change")) as page:
+    sides = ([*PODS, DB], [*PODS, other])
+    difference = Difference(*(netpolc.compile(netpolc.load_objects(own)) for own in sides))
+    with opened(browser, tmp_path, html=comparison(difference, "change")) as page:
         assert page.text(COUNT) == "6 changes"  # nobody reaches web any more, all reach all of db
         page.click_on("#tab-list")
         lines = "[...document.querySelectorAll('.line')].map((line) => line.innerText.split('\\n'))"

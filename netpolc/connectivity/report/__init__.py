@@ -4,7 +4,6 @@ and beside them the page's own style and scripts.
 
 from __future__ import annotations
 
-from netpolc.connectivity.report.document import Pair
 from netpolc.connectivity.report.page import comparison, report
 
-__all__ = ["Pair", "comparison", "report"]
+__all__ = ["comparison", "report"]

@@ -1,6 +1,6 @@
 """What the HTML report shows, as data: who there is, what each pair has, and which rules say so.
 
-Comes in: a `Table`, or two of the same parties, before and after a change. Goes out: a `Document`
+Comes in: the parties of a snapshot, or of two, before and after a change. Goes out: a `Document`
 of numbers into shared lists. Parties that rules do not tell apart are one *class*, and the rows of
 the matrices are shared, so the size follows the different ends and not the pairs. Texts are
 printable: files may be called anything, names in Kubernetes may not.
@@ -15,14 +15,11 @@ from typing import Generic, TypeVar
 from netpolc.connectivity.parties import Party
 from netpolc.connectivity.ports import describe
 from netpolc.connectivity.reach import Admission, Place, Reach
-from netpolc.connectivity.table import Table
 from netpolc.errors import printable
 from netpolc.ir import ANY, Action, Direction, Origin
 from netpolc.nets import EVERY_PORT, NOTHING, Family, Ranges, Span
 from netpolc.program import Combination
 
-Pair = tuple[Party | None, Party | None]
-"""The same party before and after a change; None where it was not there."""
 _BOTH = (Direction.EGRESS, Direction.INGRESS)
 T = TypeVar("T", bound=Hashable)
 Places = tuple[Place | None, ...]
@@ -30,6 +27,14 @@ Places = tuple[Place | None, ...]
 Progress = Callable[[int, int], None]
 NO_FAMILY = -1
 """In the rows of reasons: the two ends have no address of this family in common."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Side:
+    """A snapshot; one that is not there has no places. Both sides of a change list the same."""
+
+    reach: Reach
+    parties: Sequence[Party]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,15 +71,20 @@ class Reason:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What both directions admit; `spans` are on the port line, of any family."""
+    """What both directions admit.
+
+    `text` names families where they differ, `admits` always: what two sides have is the same where
+    that is. `spans` are on the port line, of any family.
+    """
 
     text: str
+    admits: str
     spans: tuple[Span, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Matrix:
-    """The answers of one table: each entry names a row, and a row has a number for each class.
+    """The answers of one side: each entry names a row, and a row has a number for each class.
 
     `outcomes` are by source; `egress` by source and `ingress` by destination, for each family.
     """
@@ -86,7 +96,7 @@ class Matrix:
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """Everything the page knows; without `before` it is one table and no comparison."""
+    """Everything the page knows; without `before` it is one snapshot and no comparison."""
 
     title: str
     parties: tuple[Member, ...]
@@ -100,40 +110,40 @@ class Document:
 
 def document(
     title: str,
-    pairs: Sequence[Pair],
-    after: Table,
-    before: Table | None = None,
+    after: Side,
+    before: Side | None = None,
     progress: Progress = lambda done, total: None,
 ) -> Document:
-    """The document of a table or, with `before`, of a change; `progress` counts rows."""
-    old_classes, was = _classes([old for old, _ in pairs])
-    new_classes, now = _classes([new for _, new in pairs])
-    builder = _Builder(progress, (len(was) + len(now)) * len(Direction) * len(Family))
-    old_matrix = builder.matrix(before.reach, was) if before is not None else None
-    new_matrix = builder.matrix(after.reach, now)
-    members = tuple(
-        _member([party for party in pair if party is not None], old_class, new_class)
-        for pair, old_class, new_class in zip(pairs, old_classes, new_classes, strict=True)
-    )
+    """The document of one snapshot or, with `before`, of a change; `progress` counts rows."""
+    sides = [side for side in (before, after) if side is not None]
+    classes = [_classes(side.parties) for side in sides]
+    total = sum(len(first) for _, first in classes)
+    builder = _Builder(progress, total * len(Direction) * len(Family))
+    matrices = [
+        builder.matrix(side.reach, first) for side, (_, first) in zip(sides, classes, strict=True)
+    ]
+    absent = [None] * len(after.parties)
+    old_classes = classes[0][0] if before is not None else absent
+    members = map(_member, after.parties, (before or after).parties, old_classes, classes[-1][0])
     return Document(
         printable(title),
-        members,
+        tuple(members),
         builder.causes.values(),
         builder.reasons.values(),
         builder.outcomes.values(),
         builder.rows.values(),
-        new_matrix,
-        old_matrix,
+        matrices[-1],
+        matrices[0] if before is not None else None,
     )
 
 
-def _classes(parties: Sequence[Party | None]) -> tuple[list[int | None], list[Party]]:
-    """The class of each party of a table, and the first party of each class."""
+def _classes(parties: Sequence[Party]) -> tuple[list[int | None], list[Party]]:
+    """The class of each party of a side, and the first party of each class."""
     numbers: dict[tuple[tuple[Family, Place], ...], int] = {}
     classes: list[int | None] = []
     first: list[Party] = []
     for party in parties:
-        if party is None:
+        if not party.places:
             classes.append(None)
             continue
         number = numbers.setdefault(tuple(sorted(party.places.items())), len(first))
@@ -143,10 +153,10 @@ def _classes(parties: Sequence[Party | None]) -> tuple[list[int | None], list[Pa
     return classes, first
 
 
-def _member(known: Sequence[Party], before: int | None, after: int | None) -> Member:
-    party = known[-1]
+def _member(party: Party, was: Party, before: int | None, after: int | None) -> Member:
     name, namespace = printable(party.name), printable(party.namespace)
-    return Member(name, namespace, party.is_outside, party.is_single, before, after)
+    known = [side.is_single for side in (party, was) if side.pods]
+    return Member(name, namespace, party.is_outside, bool(known) and all(known), before, after)
 
 
 class _Numbers(Generic[T]):
@@ -163,7 +173,7 @@ class _Numbers(Generic[T]):
 
 
 class _Builder:
-    """Fills the shared lists, one table after the other."""
+    """Fills the shared lists, one side after the other."""
 
     def __init__(self, progress: Progress, rows: int) -> None:
         self.causes: _Numbers[Cause] = _Numbers()
@@ -180,7 +190,7 @@ class _Builder:
         self._origins: dict[Origin, tuple[str, str, str]] = {}
 
     def matrix(self, reach: Reach, parties: Sequence[Party]) -> Matrix:
-        """The answers of a table; the parties are one of each class."""
+        """The answers of a side; the parties are one of each class."""
         known: dict[tuple[Combination | None, Places], tuple[int, ...]] = {}
         reasons = {
             (way, version): self._reasons(reach, way, places, known)
@@ -275,10 +285,9 @@ class _Builder:
 
 
 def _outcome(found: Mapping[Family, Ranges]) -> Outcome:
-    """The families are named where they differ."""
-    if len(set(found.values())) <= 1:
-        text = describe(next(iter(found.values()), NOTHING))
-    else:
-        admitted = [(version, ports) for version, ports in found.items() if ports]
-        text = "; ".join(f"{describe(ports)} (IPv{version})" for version, ports in admitted)
-    return Outcome(text, Ranges.of(span for ports in found.values() for span in ports).spans)
+    """The outcome for the ports of each family that both ends have."""
+    admits = "; ".join(f"{describe(ports)} (IPv{v})" for v, ports in found.items() if ports)
+    is_plain = len(set(found.values())) == 1 or not admits
+    text = describe(next(iter(found.values()), NOTHING)) if is_plain else admits
+    spans = Ranges.of(span for ports in found.values() for span in ports).spans
+    return Outcome(text, admits, spans)

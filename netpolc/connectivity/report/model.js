@@ -33,12 +33,12 @@ function outcomeOf(side, source, destination) {
   return content.rows[content[side].outcomes[from]][to];
 }
 
-// What is said of a pair: "added", "removed", "changed", or "" where nothing is different.
+// What became of a pair: "added", "removed", "changed", or "" where both sides admit the same.
 function statusOf(source, destination) {
   if (!isComparison) return "";
   const before = outcomeOf("before", source, destination);
   const after = outcomeOf("after", source, destination);
-  if (before === after) return "";
+  if (content.outcomes[before].admits === content.outcomes[after].admits) return "";
   return before === NOTHING ? "added" : after === NOTHING ? "removed" : "changed";
 }
 
@@ -46,9 +46,12 @@ function textOf(source, destination) {
   const reason = unjudged(source, destination);
   if (reason === "self") return "itself, always";
   if (reason === "outside") return "not judged here";
-  const after = content.outcomes[outcomeOf("after", source, destination)].text;
-  if (!statusOf(source, destination)) return after;
-  return `${content.outcomes[outcomeOf("before", source, destination)].text} → ${after}`;
+  const after = content.outcomes[outcomeOf("after", source, destination)];
+  if (!statusOf(source, destination)) return after.text;
+  const before = content.outcomes[outcomeOf("before", source, destination)];
+  // A family more or less can leave the text as it was.
+  const key = before.text === after.text ? "admits" : "text";
+  return `${before[key]} → ${after[key]}`;
 }
 
 // "all" without exception is drawn apart from some ports.
@@ -107,7 +110,7 @@ function shownBy(state) {
   const connects = (source, destination) => {
     const after = outcomeOf("after", source, destination);
     const before = isComparison ? outcomeOf("before", source, destination) : NOTHING;
-    if (state.changed && before === after) return false;
+    if (state.changed && !statusOf(source, destination)) return false;
     if (ports) return ports[after] || ports[before];
     return after !== NOTHING || before !== NOTHING;
   };

@@ -1,6 +1,6 @@
 """The HTML report: one file that asks nothing of anybody.
 
-Comes in: a `Table`, or two of the same parties. Goes out: a page with its style, its script and a
+Comes in: a `Table` or a `Difference`. Goes out: a page with its style, its script and a
 `Document` as JSON inside. The content security policy admits that style and that script by their
 digests and nothing else, no address to load from at all; what manifests say is data, which the
 script only ever writes as text. No time is in it: the same tables give the same bytes.
@@ -10,14 +10,14 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Sequence
 from html import escape
 from importlib.resources import files
 from string import Template
 
 import msgspec
 
-from netpolc.connectivity.report.document import Document, Pair, Progress, document
+from netpolc.connectivity.difference import Difference
+from netpolc.connectivity.report.document import Document, Progress, Side, document
 from netpolc.connectivity.table import Table
 
 _SCRIPTS = ("model", "panel", "matrix", "list", "graph", "page")
@@ -28,19 +28,16 @@ _ESCAPES = str.maketrans({"<": "\\u003c", ">": "\\u003e", "&": "\\u0026"})
 
 def report(table: Table, title: str, progress: Progress = lambda done, total: None) -> str:
     """A page of who can reach whom; the title says of what, and `progress` counts rows."""
-    pairs: list[Pair] = [(None, party) for party in table.parties]
-    return page(document(title, pairs, table, progress=progress))
+    return page(document(title, Side(table.reach, table.parties), progress=progress))
 
 
 def comparison(
-    before: Table,
-    after: Table,
-    pairs: Sequence[Pair],
-    title: str,
-    progress: Progress = lambda done, total: None,
+    difference: Difference, title: str, progress: Progress = lambda done, total: None
 ) -> str:
-    """A page of what a change opens and closes; `pairs` says which parties are the same."""
-    return page(document(title, pairs, after, before, progress))
+    """A page of what a change opens and closes, with the reasons before and after."""
+    before = Side(difference.old, [pair.old for pair in difference.pairs])
+    after = Side(difference.new, [pair.new for pair in difference.pairs])
+    return page(document(title, after, before, progress))
 
 
 def page(content: Document) -> str:
