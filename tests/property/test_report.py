@@ -29,7 +29,8 @@ def admits(made: Document, side: str, source: int, destination: int) -> str:
         return ""
     if source == destination and here.is_single:
         return ""
-    row, column = getattr(here, side), getattr(there, side)
+    row: int | None = getattr(here, side)
+    column: int | None = getattr(there, side)
     if row is None or column is None:
         return ""
     matrix: Matrix = getattr(made, side)
