@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 import netpolc
-from netpolc.connectivity import Table
+from netpolc.connectivity import Grouping, Table
 from netpolc.connectivity.difference import Difference
 from netpolc.connectivity.report import comparison, report
 from tests.browser.devtools import Browser, Page
@@ -104,6 +104,21 @@ def test_one_searches_and_filters(browser: Browser, tmp_path: Path) -> None:
         assert page.eval("document.querySelectorAll('.line.none').length") == 2  # to db, to itself
 
 
+def test_an_identity_can_be_in_several_namespaces(browser: Browser, tmp_path: Path) -> None:
+    twins = [pod("ops/a", "10.0.0.8", app="twin"), pod("shop/b", "10.0.0.9", app="twin")]
+    program = netpolc.compile(netpolc.load_objects([*PODS[:3], PODS[4], *twins, DB]))
+    html = report(Table(program, Grouping.IDENTITY), "title")
+    with opened(browser, tmp_path, html=html) as page:
+        assert page.text("#facts") == "2 workloads, 1 address range, 1 namespace"
+        assert page.text("#namespace").split("\n") == [
+            "all", "several namespaces", "shop", "outside the cluster",
+        ]  # fmt: skip
+        put(page, "namespace", "\t")
+        assert (
+            page.text(COUNT) == "4 connections"
+        )  # the twins: each other, outside both ways, from db
+
+
 def test_ports_are_filtered(browser: Browser, tmp_path: Path) -> None:
     with opened(browser, tmp_path) as page:
         for port, count in (
@@ -117,7 +132,7 @@ def test_ports_are_filtered(browser: Browser, tmp_path: Path) -> None:
 
 def test_what_is_no_port_is_said(browser: Browser, tmp_path: Path) -> None:
     with opened(browser, tmp_path) as page:
-        for port in ("http", "65536", "80/tcp", "tcp80", "-1", "icmp"):
+        for port in ("http", "0", "65536", "80/tcp", "tcp80", "-1", "icmp"):
             put(page, "port", port)
             assert page.text("#port-problem").startswith("Not a port"), port
             assert page.eval("document.getElementById('port').ariaInvalid") == "true"

@@ -39,7 +39,10 @@ class Side:
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """A party; `before` and `after` are its classes, None where it was not there."""
+    """A party; `before` and `after` are its classes, None where it was not there.
+
+    An identity with pods in several namespaces is in none.
+    """
 
     name: str
     namespace: str
@@ -154,9 +157,16 @@ def _classes(parties: Sequence[Party]) -> tuple[list[int | None], list[Party]]:
 
 
 def _member(party: Party, was: Party, before: int | None, after: int | None) -> Member:
-    name, namespace = printable(party.name), printable(party.namespace)
+    spaces = {pod.namespace for side in (party, was) for pod in side.pods}
     known = [side.is_single for side in (party, was) if side.pods]
-    return Member(name, namespace, party.is_outside, bool(known) and all(known), before, after)
+    return Member(
+        printable(party.name),
+        printable(spaces.pop()) if len(spaces) == 1 else "",
+        party.is_outside,
+        bool(known) and all(known),
+        before,
+        after,
+    )
 
 
 class _Numbers(Generic[T]):

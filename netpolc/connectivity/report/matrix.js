@@ -289,6 +289,12 @@ function matrixView(section, actions) {
     paint();
   }
 
+  function select([source, destination], isFocused) {
+    const target = [shown.rows.indexOf(source), shown.columns.indexOf(destination)];
+    if (target[0] >= 0 && target[1] >= 0) move(target, isFocused);
+    else paint();
+  }
+
   function reveal() {
     const [x, y] = [active[1] * size.width, active[0] * size.height];
     const [across, down] = [grid.clientWidth - size.left, grid.clientHeight - size.top];
@@ -320,11 +326,8 @@ function matrixView(section, actions) {
       hover(null);
       layOut();
     },
-    mark: paint,
-    focus([source, destination]) {
-      const target = [shown.rows.indexOf(source), shown.columns.indexOf(destination)];
-      if (target[0] >= 0 && target[1] >= 0) move(target, true);
-    },
+    mark: (pair) => (pair ? select(pair, false) : paint()),
+    focus: (pair) => select(pair, true),
     resize: layOut,
   };
 }

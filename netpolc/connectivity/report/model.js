@@ -7,18 +7,19 @@ const isComparison = content.before !== null;
 const NOTHING = 0; // of outcomes: no connection
 const PROTOCOLS = { TCP: 6, UDP: 17, SCTP: 132 };
 const OUTSIDE = "\n"; // no namespace is called so
+const SEVERAL = "\t"; // of an identity with pods in many
 
 // `namespace/name[Kind]`, in the parts that are shown apart.
 for (const party of parties) {
   const prefix = party.namespace ? `${party.namespace}/` : "";
   party.label = party.name.startsWith(prefix) ? party.name.slice(prefix.length) : party.name;
-  party.group = party.is_outside ? OUTSIDE : party.namespace;
+  party.group = party.is_outside ? OUTSIDE : party.namespace || SEVERAL;
   party.lowered = party.name.toLowerCase();
 }
 const numberOf = new Map(parties.map((party, number) => [party.name, number]));
 
 function groupName(group) {
-  return group === OUTSIDE ? "outside the cluster" : group;
+  return { [OUTSIDE]: "outside the cluster", [SEVERAL]: "several namespaces" }[group] ?? group;
 }
 
 // Why a pair is not judged by policies at all, or "".
@@ -81,7 +82,7 @@ function parsePort(text) {
   if (!text.trim()) return null;
   const [, protocol, digits] = /^(?:(tcp|udp|sctp)(?:[/ ]|$))?(\d{1,5})?$/i.exec(text.trim()) ?? [];
   const port = digits === undefined ? undefined : Number(digits);
-  if ((!protocol && port === undefined) || port > 65535) return undefined;
+  if ((!protocol && port === undefined) || port > 65535 || port === 0) return undefined;
   const numbers = protocol ? [PROTOCOLS[protocol.toUpperCase()]] : Object.values(PROTOCOLS);
   return numbers.map((number) => [
     number * 65536 + (port ?? 0), number * 65536 + (port ?? 65535),

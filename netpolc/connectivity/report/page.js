@@ -148,7 +148,7 @@ function setUp() {
   const outside = parties.filter((party) => party.is_outside).length;
   document.getElementById("facts").textContent = [
     counted(parties.length - outside, "workload"), counted(outside, "address range"),
-    counted(groups.filter((group) => group !== OUTSIDE).length, "namespace")].join(", ");
+    counted(groups.filter((group) => group === groupName(group)).length, "namespace")].join(", ");
   document.getElementById("changes").hidden = !isComparison;
   const marks = isComparison
     ? ["added", "removed", "changed", "some", "all", "none"] : ["all", "some", "none", "unjudged"];
