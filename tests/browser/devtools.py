@@ -71,13 +71,14 @@ class Browser:
 
     def close(self) -> None:
         """End the browser and remove its profile."""
-        os.close(self._ask)
-        os.close(self._answer)
+        self.call("Browser.close")
         try:
             self._chromium.wait(PATIENCE)
         except subprocess.TimeoutExpired:
             self._chromium.kill()
             self._chromium.wait()
+        os.close(self._ask)
+        os.close(self._answer)
         self._profile.cleanup()
 
     def call(self, method: str, session: str = "", **parameters: object) -> Message:
