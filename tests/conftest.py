@@ -1,8 +1,9 @@
 """Shared fixtures and options.
 
 `--update-golden` rewrites what the code prints: every `expected/` folder of the tests,
-and the console blocks of the documents. With
-NETPOLC_REQUIRE_KERNEL=1 (as in CI) a kernel test that cannot run fails instead of being skipped.
+and the console blocks of the documents. With NETPOLC_REQUIRE_KERNEL=1 and
+NETPOLC_REQUIRE_BROWSER=1 (as in CI) a test that cannot run for want of a kernel or of a browser
+fails instead of being skipped.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ from collections.abc import Generator
 import hypothesis
 import pytest
 
-from tests.lab import unavailable
+from tests import lab
+from tests.browser import devtools
 from tests.lab.fixtures import injector
 
 __all__ = ["injector"]
@@ -33,10 +35,11 @@ def update_golden(request: pytest.FixtureRequest) -> bool:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_setup(item: pytest.Item) -> Generator[None]:
-    if item.get_closest_marker("kernel") is not None:
-        reason = unavailable()
-        if reason is not None:
-            if os.environ.get("NETPOLC_REQUIRE_KERNEL"):
-                pytest.fail(f"kernel tests are required here: {reason}")
-            pytest.skip(reason)
+    for need, unavailable in (("kernel", lab.unavailable), ("browser", devtools.unavailable)):
+        if item.get_closest_marker(need) is not None:
+            reason = unavailable()
+            if reason is not None:
+                if os.environ.get(f"NETPOLC_REQUIRE_{need.upper()}"):
+                    pytest.fail(f"{need} tests are required here: {reason}")
+                pytest.skip(reason)
     yield

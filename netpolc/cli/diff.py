@@ -9,6 +9,7 @@ from netpolc.cli.output import write
 from netpolc.cli.terminal import progress, say
 from netpolc.connectivity.changes import FORMS, Changes, lines
 from netpolc.connectivity.difference import Difference
+from netpolc.connectivity.report import comparison
 from netpolc.errors import UsageError
 from netpolc.manifests.git import at_revision
 
@@ -23,7 +24,7 @@ from netpolc.manifests.git import at_revision
     "-o",
     "--output",
     "form",
-    type=click.Choice(["table", *FORMS]),
+    type=click.Choice(["table", *FORMS, "html"]),
     default="table",
     show_default=True,
     help="The form of the differences.",
@@ -50,6 +51,7 @@ def diff(
       netpolc diff old/ new/
       netpolc diff policies-before.yaml policies.yaml --with cluster.json
       netpolc diff --git origin/main k8s/ -o md
+      netpolc diff old/ new/ -o html --file change.html
     """
     if revision is None and len(paths) != 2:
         raise UsageError("give OLD and NEW, or --git REV and PATHs")
@@ -59,6 +61,7 @@ def diff(
     else:
         old = reading.program((paths[0], *common))
         new = reading.program((paths[1], *common))
+    sides = (revision, "now") if revision is not None else paths
     difference = Difference(old, new)
     with progress("comparing") as report:
         changes = difference.changes(report)
@@ -68,6 +71,8 @@ def diff(
             say(line, colour)
     elif form == "table":
         write("".join(f"{line}\n" for line, _ in lines(found)), file)
+    elif form == "html":
+        write(comparison(difference, " → ".join(sides)), file)
     else:
         write(FORMS[form](found), file)
     ctx.exit(1 if found else 0)

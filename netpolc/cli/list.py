@@ -15,7 +15,9 @@ from netpolc.connectivity import Connection, Grouping, Party, Table
 from netpolc.connectivity.exposure import expose
 from netpolc.connectivity.listing import FORMS, Listing, as_dot, readable
 from netpolc.connectivity.newcomers import with_newcomers
+from netpolc.connectivity.report import report
 from netpolc.connectivity.selection import parse_port, parties_of, select
+from netpolc.errors import UsageError
 from netpolc.ir import Direction
 
 _TEXT: dict[str, Callable[[Listing], str]] = {
@@ -31,10 +33,10 @@ _TEXT: dict[str, Callable[[Listing], str]] = {
     "-o",
     "--output",
     "form",
-    type=click.Choice(list(_TEXT)),
+    type=click.Choice([*_TEXT, "html"]),
     default="table",
     show_default=True,
-    help="The form; svg needs Graphviz.",
+    help="The form; svg needs Graphviz, html is a page with filters of its own.",
 )
 @click.option("--file", metavar="FILE", help="Where to write it [default: print].")
 @click.option(
@@ -92,19 +94,25 @@ def list_(
       netpolc list cluster/ --namespace shop --port TCP/443 -o csv --file shop.csv
       netpolc list cluster/ --exposure --workload shop/db --direction ingress
       netpolc list cluster/ --group identity -o svg --file cluster.svg
+      netpolc list cluster/ -o html --file cluster.html
     """
+    if form == "html":
+        if workloads or namespaces or direction or port or exposure:
+            raise UsageError("-o html has its own filters: only --group and --file go with it")
+        write(_page(paths, Grouping(group), reading), file)
+        return
     wanted_port = parse_port(port) if port is not None else None
     wanted_way = Direction[direction.upper()] if direction is not None else None
     snapshot = reading.snapshot(paths)
-    with progress("listing") as report:
+    with progress("listing") as done:
         if exposure:
             new = with_newcomers(snapshot)
-            exposed = expose(compile(new.snapshot), new.pods, Grouping(group), report)
+            exposed = expose(compile(new.snapshot), new.pods, Grouping(group), done)
             parties, connections = exposed.parties, exposed.connections
             sides = exposed.newcomers
         else:
             found = Table(compile(snapshot), Grouping(group))
-            parties, connections = found.parties, list(found.connections(report))
+            parties, connections = found.parties, list(found.connections(done))
             sides = found.workloads
     if workloads or namespaces:
         sides = parties_of(parties, snapshot.cluster, workloads, namespaces)
@@ -117,6 +125,13 @@ def list_(
         table(*readable(listing))
     else:
         write(_TEXT[form](listing), file)
+
+
+def _page(paths: tuple[str, ...], grouping: Grouping, reading: options.Reading) -> str:
+    """The report of everything, with the reasons."""
+    found = Table(compile(reading.snapshot(paths)), grouping)
+    with progress("listing") as done:
+        return report(found, " ".join(paths), done)
 
 
 def _ends(connections: Iterable[Connection]) -> set[Party]:

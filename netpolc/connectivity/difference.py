@@ -95,8 +95,8 @@ class Difference:
     """What two programs do not have in common."""
 
     def __init__(self, old: Program, new: Program) -> None:
-        self._old, self._new = Reach(old), Reach(new)
-        self.pairs = pairs(self._old, self._new)
+        self.old, self.new = Reach(old), Reach(new)
+        self.pairs = pairs(self.old, self.new)
 
     @cached_property
     def new_workloads(self) -> list[str]:
@@ -115,8 +115,8 @@ class Difference:
 
         Ranges of addresses between which and a workload the same changed are one.
         """
-        before = Candidates(self._old, [pair.old for pair in self.pairs])
-        after = Candidates(self._new, [pair.new for pair in self.pairs])
+        before = Candidates(self.old, [pair.old for pair in self.pairs])
+        after = Candidates(self.new, [pair.new for pair in self.pairs])
         found: list[Change] = []
         for number, source in enumerate(self.pairs):
             report(number, len(self.pairs))
@@ -131,8 +131,8 @@ class Difference:
             return
         if source.new.is_outside and destination.new.is_outside:
             return
-        old = _ports(self._old, source.old, destination.old)
-        new = _ports(self._new, source.new, destination.new)
+        old = _ports(self.old, source.old, destination.old)
+        new = _ports(self.new, source.new, destination.new)
         found: dict[tuple[Ranges, Ranges], list[Family]] = {}
         for version in Family:
             both = old.get(version, NOTHING), new.get(version, NOTHING)
@@ -168,7 +168,7 @@ class Difference:
     def _known(self) -> set[int]:
         """Addresses that are not simply outside: of pods and of nodes, before and after."""
         found: set[int] = set()
-        for program in (self._old.program, self._new.program):
+        for program in (self.old.program, self.new.program):
             found.update(program.pods_by_address)
             found.update(*(node.addresses for node in program.cluster.nodes.values()))
         return found
@@ -181,8 +181,8 @@ class Difference:
             (Direction.EGRESS, source, destination),
             (Direction.INGRESS, destination, source),
         ):
-            old = _admission(self._old, direction, subject.old, peer.old, version)
-            new = _admission(self._new, direction, subject.new, peer.new, version)
+            old = _admission(self.old, direction, subject.old, peer.old, version)
+            new = _admission(self.new, direction, subject.new, peer.new, version)
             if (number in old.ports) != (number in new.ports):
                 yield from _effects(direction, old, new, number)
 

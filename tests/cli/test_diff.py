@@ -187,6 +187,20 @@ def test_forms(tmp_path: Path, form: str) -> None:
         assert len(list(csv.reader(io.StringIO(target.read_text())))) == 2
 
 
+def test_a_page_of_both_sides(tmp_path: Path) -> None:
+    page = tmp_path / "change.html"
+    new = [*TEAM, only_from([WEB], 80)]
+    outcome = compared(tmp_path, TEAM, new, "-o", "html", "--file", str(page))
+    assert (outcome.code, outcome.stdout) == (1, "")
+    text = page.read_text()
+    assert text.startswith("<!doctype html>")
+    assert f"{tmp_path / 'old.json'} → {tmp_path / 'new.json'}</title>" in text
+    assert f"{tmp_path / 'new.json'}:1:" in text
+    same = compared(tmp_path, new, new, "-o", "html")
+    assert same.code == 0
+    assert same.stdout.startswith("<!doctype html>")
+
+
 def test_a_graph_tells_the_kinds_apart(tmp_path: Path) -> None:
     old, new = [*TEAM, only_from([WEB], 80)], [*TEAM, policy("shop/db", **DB)]
     assert (

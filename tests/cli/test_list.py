@@ -121,6 +121,8 @@ def test_an_identity_in_many_namespaces_is_in_no_box() -> None:
         (["--port", "0"], "'0' is no port"),
         (["--port", "ICMP/1"], "'ICMP/1' is no port"),
         (["--direction", "both"], "'both' is not one of"),
+        (["-o", "html", "--port", "80"], "-o html has its own filters"),
+        (["-o", "html", "--exposure"], "-o html has its own filters"),
     ],
 )
 def test_refusals(arguments: list[str], message: str, tmp_path: Path) -> None:
@@ -151,6 +153,18 @@ def test_a_file_holds_what_is_printed(tmp_path: Path) -> None:
     refused = invoke("list", THREE_TIER, "--file", str(tmp_path / "no" / "folder"))
     assert refused.code == 3
     assert "cannot write" in refused.stderr
+
+
+def test_a_page_with_the_reasons(tmp_path: Path) -> None:
+    target = tmp_path / "report.html"
+    outcome = invoke("list", THREE_TIER, "-o", "html", "--file", str(target))
+    assert (outcome.code, outcome.stdout, outcome.stderr) == (0, "", "")
+    page = target.read_text()
+    assert page.startswith("<!doctype html>")
+    assert f"<title>Who can reach whom: {THREE_TIER}</title>" in page
+    assert f"{THREE_TIER}/policies.yaml:34:1" in page
+    by_identity = invoke("list", THREE_TIER, "-o", "html", "--group", "identity").stdout
+    assert '"name":"kube-system/coredns+1"' in by_identity
 
 
 def test_the_json_names_every_party_it_connects() -> None:
