@@ -13,6 +13,7 @@ from netpolc._version import __version__
 from netpolc.cli.apply import apply
 from netpolc.cli.check import check_
 from netpolc.cli.compile import compile_
+from netpolc.cli.confirm import confirm
 from netpolc.cli.delete import delete
 from netpolc.cli.eval import eval_
 from netpolc.cli.status import status
@@ -55,7 +56,7 @@ def main() -> None:
     """
 
 
-for command in (check_, compile_, eval_, apply, delete, status, verify):
+for command in (check_, compile_, eval_, apply, confirm, delete, status, verify):
     main.add_command(command)
 
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Sequence
 
 import click
 
 from netpolc.backends.nft import Options
-from netpolc.backends.nft.kernel import Kernel, Loaded
+from netpolc.backends.nft.drift import Drift
+from netpolc.backends.nft.kernel import Kernel, Loaded, drifted
+from netpolc.backends.nft.runtime import kept
 from netpolc.cli import options
 from netpolc.cli.apply import local_node
 
@@ -37,37 +40,44 @@ def status(
     form: str,
     reading: options.Reading,
 ) -> None:
-    """Tell what is loaded: digest, since when, drop counters; with PATHs, whether it matches them.
+    """Tell what is loaded: digest, since when, drop counters, and whether it drifted.
 
-    The comparison takes the options (hook, priority, deny, log) from the loaded table. Exit code 1
-    when no table is loaded or it does not match.
+    It is missing, modified (somebody changed it since `netpolc apply` loaded it) or, with PATHs,
+    stale (loaded from another snapshot; the options hook, priority, deny and log are taken from the
+    loaded table). Exit code 1 for each.
 
     \b
     Examples:
       netpolc status
       netpolc status cluster/ --node node-a
     """
-    loaded = Kernel().loaded(table)
+    found = Kernel().present(table)
+    loaded = found[0] if found is not None else None
     expected = None
     if paths:
         program = reading.program(paths)
         chosen = loaded.options if loaded is not None else Options(table)
         expected = program.ruleset(local_node(program, node, all_pods), chosen).digest
-    matches = None if expected is None else loaded is not None and loaded.digest == expected
-    click.echo(
-        _as_json(loaded, expected, matches) if form == "json" else _as_text(table, loaded, expected)
-    )
-    ctx.exit(1 if loaded is None or matches is False else 0)
+    drift = drifted(found, expected)
+    if form == "json":
+        click.echo(_as_json(loaded, expected, drift))
+    else:
+        click.echo(_as_text(table, loaded, expected, drift))
+    ctx.exit(1 if drift else 0)
 
 
-def _as_json(loaded: Loaded | None, expected: str | None, matches: bool | None) -> str:
+def _as_json(loaded: Loaded | None, expected: str | None, drift: Sequence[Drift]) -> str:
     found = None
     if loaded is not None:
         found = {**dataclasses.asdict(loaded), "options": loaded.options.describe()}
-    return json.dumps({"loaded": found, "expected": expected, "matches": matches}, indent=2)
+    matches = None if expected is None else loaded is not None and loaded.digest == expected
+    body = {"loaded": found, "expected": expected, "matches": matches, "drift": drift}
+    return json.dumps(body, indent=2)
 
 
-def _as_text(table: str, loaded: Loaded | None, expected: str | None) -> str:
+def _as_text(
+    table: str, loaded: Loaded | None, expected: str | None, drift: Sequence[Drift]
+) -> str:
     if loaded is None:
         return f"table inet {table} is not loaded"
     lines = [
@@ -76,9 +86,18 @@ def _as_text(table: str, loaded: Loaded | None, expected: str | None) -> str:
         f"loaded    {loaded.since or 'not by netpolc apply'}",
         f"options   {loaded.options.describe()}",
     ]
+    if Drift.MODIFIED in drift:
+        lines.append("content   modified: it is not what netpolc apply loaded")
+    elif loaded.seal:
+        lines.append("content   as it was loaded")
+    if loaded.unconfirmed is not None:
+        waiting = loaded.unconfirmed
+        lines.append(
+            f"confirm   awaited until {waiting.until}; then {kept(waiting.token)} is loaded"
+        )
     if expected is not None:
-        same = loaded.digest == expected
-        lines.append(f"snapshot  {'matches' if same else f'differs: it would be {expected}'}")
+        stale = f"differs: it would be {expected}"
+        lines.append(f"snapshot  {stale if Drift.STALE in drift else 'matches'}")
     lines.append("")
     if not loaded.drops:
         return "\n".join([*lines, "no pod of this node is isolated"])

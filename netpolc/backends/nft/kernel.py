@@ -11,21 +11,23 @@ PyPI.
 
 from __future__ import annotations
 
-import fcntl
 import importlib
 import importlib.util
 import json
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from netpolc.backends.nft import runtime
+from netpolc.backends.nft.drift import Drift, fingerprint
 from netpolc.backends.nft.options import Options, check_table
-from netpolc.backends.nft.ruleset import DIGEST, LOADED, OPTIONS, Ruleset
+from netpolc.backends.nft.ruleset import DIGEST, LOADED, OPTIONS, SEAL, UNCONFIRMED, Ruleset
 from netpolc.errors import SystemRefusal
 
 _INSTALL = (
@@ -35,7 +37,8 @@ _INSTALL = (
 _NO_PERMISSION = "no permission to change nf_tables: root (CAP_NET_ADMIN) is needed"
 _CAP_NET_ADMIN = 12
 _PLACES = ("/usr/lib/python3/dist-packages", "/usr/lib/python3*/site-packages")
-_LOCK = Path("/run/netpolc.lock")
+_MOMENT = "%Y-%m-%dT%H:%M:%SZ"
+_UNCONFIRMED = re.compile(r"(?P<token>[0-9a-f]{16}) until (?P<until>[-0-9T:]{19}Z)", re.ASCII)
 
 
 def _binding() -> ModuleType:
@@ -81,14 +84,53 @@ class Drops:
 
 
 @dataclass(frozen=True, slots=True)
+class Unconfirmed:
+    """A rollout that is undone at a moment (UTC) unless it is confirmed; the token names it."""
+
+    token: str
+    until: str
+
+    @classmethod
+    def after(cls, token: str, seconds: int) -> Unconfirmed:
+        """One that has so many seconds from now."""
+        return cls(token, (datetime.now(UTC) + timedelta(seconds=seconds)).strftime(_MOMENT))
+
+    def note(self) -> str:
+        """As the comment of a counter carries it."""
+        return f"{self.token} until {self.until}"
+
+
+@dataclass(frozen=True, slots=True)
 class Loaded:
-    """A table of netpolc's in the kernel; `since` is empty if `netpolc apply` did not load it."""
+    """A table of netpolc's in the kernel.
+
+    `since` and `seal` (the fingerprint of what was loaded) are empty if `netpolc apply` did not
+    load it.
+    """
 
     table: str
     digest: str
     options: Options
     since: str
     drops: tuple[Drops, ...]
+    seal: str
+    unconfirmed: Unconfirmed | None
+
+
+def drifted(found: tuple[Loaded, str] | None, expected: str | None = None) -> tuple[Drift, ...]:
+    """What is wrong with what `Kernel.present` gave, and if it should have this digest.
+
+    A table that has a moment and no seal was interrupted between its load and its seal, or somebody
+    took it off: what cannot be known counts as modified.
+    """
+    if found is None:
+        return (Drift.MISSING,)
+    (loaded, listing), drift = found, []
+    if (loaded.seal or loaded.since) and loaded.seal != fingerprint(listing):
+        drift.append(Drift.MODIFIED)
+    if expected is not None and loaded.digest != expected:
+        drift.append(Drift.STALE)
+    return tuple(drift)
 
 
 class Kernel:
@@ -105,12 +147,77 @@ class Kernel:
             raise SystemRefusal(f"{_INSTALL}; loading libnftables failed: {error}") from error
         if not _may_change_networks():
             raise SystemRefusal(_NO_PERMISSION)
+        self._held: set[str] = set()
 
-    def load(self, ruleset: Ruleset, now: datetime | None = None) -> None:
-        """Replace the table in one transaction; concurrent loads wait for each other."""
-        moment = (now or datetime.now(UTC)).strftime("%Y-%m-%dT%H:%M:%SZ")
-        with lock():
-            self._run(ruleset.text() + ruleset.loaded_at(moment))
+    @contextmanager
+    def locked(self, table: str) -> Iterator[None]:
+        """One writer at a time; whoever holds it may call every method in the meantime."""
+        check_table(table)
+        if table in self._held:
+            yield
+            return
+        with runtime.lock(table):
+            self._held.add(table)
+            try:
+                yield
+            finally:
+                self._held.discard(table)
+
+    def load(
+        self,
+        ruleset: Ruleset,
+        now: datetime | None = None,
+        unconfirmed: Unconfirmed | None = None,
+    ) -> None:
+        """Replace the table in one transaction and seal it; concurrent loads wait for each other.
+
+        An `unconfirmed` table says so from its first moment on.
+        """
+        moment = (now or datetime.now(UTC)).strftime(_MOMENT)
+        waiting = ruleset.waiting(unconfirmed.note()) if unconfirmed is not None else ""
+        with self.locked(ruleset.options.table):
+            self._run(ruleset.text() + ruleset.loaded_at(moment) + waiting)
+            self.seal(ruleset.options.table)
+
+    def seal(self, table: str) -> None:
+        """Note in a table, which has no seal, the fingerprint of what the kernel lists now."""
+        listing = self.listing(table)
+        if listing is None:
+            raise SystemRefusal(f"table inet {table} was deleted right after it was loaded")
+        self._run(f'add counter inet {table} {SEAL} {{ comment "{fingerprint(listing)}" ; }}\n')
+
+    def saved(self, table: str) -> str:
+        """A transaction as text that brings back exactly what is there now, counters included.
+
+        When nothing is there it deletes the table. Whoever saves an unconfirmed table means it:
+        what comes back is confirmed.
+        """
+        head = f"table inet {table}\ndelete table inet {table}\n"
+        listing = self._list(f"table inet {table}", table, as_json=False)
+        if listing is None:
+            return head
+        waiting = f"\tcounter {UNCONFIRMED} {{\n" in listing
+        confirm = f"delete counter inet {table} {UNCONFIRMED}\n" if waiting else ""
+        return head + listing + confirm
+
+    def restore(self, text: str) -> None:
+        """Bring back what `saved` gave, in one transaction."""
+        self._run(text)
+
+    def unconfirmed(self, table: str) -> Unconfirmed | None:
+        """The rollout that waits to be confirmed, if one does."""
+        output = self._list(f"counters table inet {table}", table)
+        return _unconfirmed(_counters(output)) if output is not None else None
+
+    def confirm(self, table: str, token: str | None = None) -> bool:
+        """Keep the table that waits to be confirmed (the one with that token); False if none."""
+        with self.locked(table):
+            waiting = self.unconfirmed(table)
+            if waiting is None or token not in (None, waiting.token):
+                return False
+            self._run(f"delete counter inet {table} {UNCONFIRMED}\n")
+            runtime.kept(waiting.token).unlink(missing_ok=True)
+            return True
 
     def check(self, ruleset: Ruleset) -> None:
         """Let the kernel judge the transaction without committing it."""
@@ -122,7 +229,7 @@ class Kernel:
 
     def delete(self, table: str) -> bool:
         """Delete netpolc's table; False when there is none. Another's is refused."""
-        with lock():
+        with self.locked(table):
             if self.loaded(table) is None:
                 return False
             self._run(f"delete table inet {table}\n")
@@ -131,22 +238,27 @@ class Kernel:
     def loaded(self, table: str) -> Loaded | None:
         """What is loaded under this name; None when there is no such table."""
         output = self._list(f"counters table inet {table}", table)
+        return _loaded(table, output) if output is not None else None
+
+    def present(self, table: str) -> tuple[Loaded, str] | None:
+        """What is loaded, and the whole table as libnftables JSON, both of one moment."""
+        output = self.listing(table)
         if output is None:
             return None
-        counters = {
-            entry["counter"]["name"]: entry["counter"]
-            for entry in json.loads(output)["nftables"]
-            if "counter" in entry
-        }
-        return _loaded(table, counters)
+        if not (loaded := _loaded(table, output)).seal:
+            with self.locked(table):  # it may be loading right now: then its seal is about to come
+                if (output := self.listing(table)) is None:
+                    return None
+                loaded = _loaded(table, output)
+        return loaded, output
 
     def listing(self, table: str) -> str | None:
         """The whole table as libnftables JSON; None when there is no such table."""
         return self._list(f"table inet {table}", table)
 
-    def _list(self, what: str, table: str) -> str | None:
+    def _list(self, what: str, table: str, *, as_json: bool = True) -> str | None:
         check_table(table)
-        self._nft.set_json_output(True)
+        self._nft.set_json_output(as_json)
         try:
             code, output, error = self._nft.cmd(f"list {what}")
         finally:
@@ -163,10 +275,22 @@ class Kernel:
             raise _refusal(error)
 
 
-def _loaded(table: str, counters: dict[str, Any]) -> Loaded:
+def _counters(listing: str) -> dict[str, Any]:
+    entries = json.loads(listing)["nftables"]
+    return {own["counter"]["name"]: own["counter"] for own in entries if "counter" in own}
+
+
+def _unconfirmed(counters: dict[str, Any]) -> Unconfirmed | None:
+    note = _UNCONFIRMED.fullmatch(counters.get(UNCONFIRMED, {}).get("comment", ""))
+    return Unconfirmed(note["token"], note["until"]) if note is not None else None
+
+
+def _loaded(table: str, listing: str) -> Loaded:
+    counters = _counters(listing)
+    comments = {name: own.get("comment", "") for name, own in counters.items()}
     try:
-        digest = counters[DIGEST]["comment"]
-        options = Options.from_description(table, counters[OPTIONS]["comment"])
+        digest = comments[DIGEST]
+        options = Options.from_description(table, comments[OPTIONS])
     except (KeyError, ValueError) as error:
         raise SystemRefusal(f"table inet {table} was not made by netpolc: {error}") from error
     drops = tuple(
@@ -174,7 +298,15 @@ def _loaded(table: str, counters: dict[str, Any]) -> Loaded:
         for name, own in sorted(counters.items())
         if name.startswith("drop_")
     )
-    return Loaded(table, digest, options, counters.get(LOADED, {}).get("comment", ""), drops)
+    return Loaded(
+        table,
+        digest,
+        options,
+        comments.get(LOADED, ""),
+        drops,
+        comments.get(SEAL, ""),
+        _unconfirmed(counters),
+    )
 
 
 def _refusal(error: str) -> SystemRefusal:
@@ -182,14 +314,3 @@ def _refusal(error: str) -> SystemRefusal:
     if any("Operation not permitted" in line for line in lines):
         return SystemRefusal(_NO_PERMISSION)
     return SystemRefusal("the kernel refused:\n" + "\n".join(lines[:6]))
-
-
-@contextmanager
-def lock() -> Iterator[None]:
-    """One writer at a time: a second `apply` waits and then replaces what the first one loaded."""
-    try:
-        with _LOCK.open("w") as stream:
-            fcntl.flock(stream, fcntl.LOCK_EX)
-            yield
-    except OSError as error:
-        raise SystemRefusal(f"cannot lock {_LOCK}: {error.strerror}; root is needed") from error
