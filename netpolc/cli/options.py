@@ -43,12 +43,13 @@ class Reading:
     strict: bool
     verbose: bool
 
-    def program(self, paths: tuple[str, ...]) -> Program:
+    def program(self, paths: tuple[str, ...], *, quiet: bool = False) -> Program:
         """Load and compile; warnings and what was ignored go to standard error."""
         snapshot = load(paths, semantics=self.semantics, strict=self.strict)
-        for warning in snapshot.warnings:
-            click.echo(str(warning), err=True)
-        self.say_ignored(snapshot)
+        if not quiet:
+            for warning in snapshot.warnings:
+                click.echo(str(warning), err=True)
+            self.say_ignored(snapshot)
         return compile(snapshot)
 
     def say_ignored(self, snapshot: Snapshot) -> None:

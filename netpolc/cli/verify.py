@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import gc
+import signal
+import sys
+import time
+from functools import partial
 from itertools import islice
 from pathlib import Path
+from typing import NoReturn
 
 import click
 
@@ -11,6 +17,7 @@ from netpolc.backends.nft import parse_json, parse_text
 from netpolc.backends.nft.kernel import Kernel
 from netpolc.backends.nft.listing import Listing
 from netpolc.backends.nft.proof import Proof
+from netpolc.backends.nft.rollout import Watch
 from netpolc.cli import options
 from netpolc.cli.apply import local_node
 from netpolc.errors import RulesetError, UsageError
@@ -28,6 +35,12 @@ _SHOWN = 10
     metavar="FILE",
     help="Verify a file that netpolc wrote (text or JSON) or a saved `nft -j list table`.",
 )
+@click.option(
+    "--watch",
+    metavar="SECONDS",
+    type=click.FloatRange(min=0.1),
+    help="Look again at this interval, manifests too; end at the first drift, with exit code 1.",
+)
 @options.table
 @options.reading
 @click.pass_context
@@ -37,6 +50,7 @@ def verify(
     node: str | None,
     all_pods: bool,
     file: str | None,
+    watch: float | None,
     table: str,
     reading: options.Reading,
 ) -> None:
@@ -50,7 +64,12 @@ def verify(
     Examples:
       netpolc verify cluster/ --node node-a
       netpolc verify cluster/ --node node-a --ruleset rulesets/node-a.nft
+      netpolc verify cluster/ --node node-a --watch 30
     """
+    if watch is not None:
+        if file is not None or "-" in paths:
+            raise UsageError("--watch looks again and again: neither a --ruleset nor - can change")
+        _watch(paths, node, all_pods, table, reading, watch)
     text = _read(file) if file is not None else Kernel().listing(table)
     if text is None:
         click.echo(f"table inet {table} is not loaded")
@@ -60,6 +79,27 @@ def verify(
     program = reading.program(paths)
     local = local_node(program, node, all_pods)
     ctx.exit(_report(Proof(program, listing, local), listing, local))
+
+
+def _watch(
+    paths: tuple[str, ...],
+    node: str | None,
+    all_pods: bool,
+    table: str,
+    reading: options.Reading,
+    seconds: float,
+) -> NoReturn:
+    """Say nothing for as long as all is well."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: sys.exit(0))
+    gc.enable()  # a long life, other than that of the commands that end at once
+    watch, first = Watch(Kernel(), table), True
+    while True:
+        program = reading.program(paths, quiet=not first)
+        local = local_node(program, node, all_pods)
+        watch.check(program, local, partial(program.ruleset, local))
+        first = False
+        time.sleep(seconds)
 
 
 def _report(proof: Proof, listing: Listing, node: str | None) -> int:

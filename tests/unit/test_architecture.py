@@ -30,7 +30,14 @@ LAYERS: tuple[tuple[str, ...], ...] = (
 `cluster` and `labels` are stated in terms of the IR, `nets` and `errors` in terms of nothing."""
 BINDING = "netpolc.backends.nft.kernel"
 STORE = "netpolc.backends.matcher.store"
-WITH_IO = ("netpolc.cli", "netpolc.manifests", BINDING, STORE)
+WITH_IO = (
+    "netpolc.cli",
+    "netpolc.manifests",
+    BINDING,
+    "netpolc.backends.nft.runtime",  # locks and saved tables in /run
+    "netpolc.backends.nft.guard",  # a process that undoes what nobody confirms
+    STORE,
+)
 MAX_LINES = 500
 INET = {"AF_INET", "AF_INET6", "inet_ntop", "inet_pton"}
 IO_MODULES = {
@@ -143,7 +150,7 @@ def test_only_the_kernel_module_knows_the_binding(name: str) -> None:
         }
         if "nftables" in named and name != BINDING:
             # The key of libnftables JSON is the same word: a constant where that is in use.
-            json = {"netpolc.backends.nft.json", "netpolc.backends.nft.parse_json"}
+            json = {f"netpolc.backends.nft.{own}" for own in ("drift", "json", "parse_json")}
             assert name in json, name
             assert isinstance(node, ast.Constant)
 

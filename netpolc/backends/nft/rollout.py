@@ -1,4 +1,5 @@
-"""Rolls a ruleset out: prove it, save what it replaces, load, read back, wait to be confirmed.
+"""Rolls a ruleset out: prove it, save what it replaces, load, read back, wait to be confirmed; and
+watches it afterwards.
 
 Comes in: a kernel, a ruleset and a `Plan`. Goes out: the table in force, and what is pending. On
 every error the table that was there before is in force: `Unproven` when a ruleset does not do what
@@ -14,8 +15,10 @@ from dataclasses import dataclass
 from itertools import islice
 
 from netpolc.backends.nft import guard, parse_json, parse_text
-from netpolc.backends.nft.kernel import Kernel
+from netpolc.backends.nft.drift import Drift, fingerprint
+from netpolc.backends.nft.kernel import Kernel, drifted
 from netpolc.backends.nft.listing import Listing
+from netpolc.backends.nft.options import Options
 from netpolc.backends.nft.proof import Proof
 from netpolc.backends.nft.ruleset import Ruleset
 from netpolc.errors import NetpolcError, RulesetError, SystemRefusal, Unproven
@@ -84,3 +87,36 @@ def prove(program: Program, listing: Listing, node: str | None) -> None:
     if shown:
         what = f"table inet {listing.table} differs from the policies"
         raise Unproven("\n".join([f"{what}, {len(shown)} differences or more:", *shown]))
+
+
+class Watch:
+    """Looks again and again whether a loaded table does what the policies mean.
+
+    A proof is made again only when the table or the snapshot changed.
+    """
+
+    def __init__(self, kernel: Kernel, table: str) -> None:
+        self._kernel, self._table = kernel, table
+        self._proven: tuple[str, str] | None = None
+
+    def check(self, program: Program, node: str | None, emit: Callable[[Options], Ruleset]) -> None:
+        """`Unproven` when the table is missing, modified, stale or wrong.
+
+        `emit` gives the ruleset that the program has with the options of the loaded table.
+        """
+        found = self._kernel.present(self._table)
+        if found is None:
+            raise Unproven(f"table inet {self._table} is {Drift.MISSING}: it is not loaded")
+        loaded, listing = found
+        digest = emit(loaded.options).digest
+        drift = drifted(found, digest)
+        if Drift.MODIFIED in drift:
+            why = "it is not what netpolc apply loaded"
+            raise Unproven(f"table inet {self._table} is {Drift.MODIFIED}: {why}")
+        if Drift.STALE in drift:
+            why = f"it is {loaded.digest} and would be {digest}"
+            raise Unproven(f"table inet {self._table} is {Drift.STALE}: {why}")
+        present = fingerprint(listing), digest
+        if present != self._proven:
+            prove(program, parse_json.parse(listing), node)
+            self._proven = present
