@@ -21,8 +21,8 @@ from netpolc.compiler import Program
 from netpolc.errors import UsageError
 
 _UNITS = {"s": 1, "m": 60, "h": 3600}
-_LATE = 5.0
-"""Seconds that the guard may need to restore a table before `apply` does it itself."""
+_LATE = 1.0
+"""Seconds after which `apply` undoes it itself, in case the guard was killed."""
 
 
 def _seconds(ctx: click.Context, param: click.Parameter, value: str | None) -> int | None:

@@ -83,7 +83,9 @@ def start(table: str, previous: str, seconds: int) -> Pending:
             process.stdin.close()
         if process.stdout.readline() != _READY.encode():
             last = process.stderr.read().decode(errors="replace").strip().rpartition("\n")[2]
+            process.wait()
             raise SystemRefusal(f"nothing would undo the rollout: the guard did not start: {last}")
+    process.returncode = 0  # it outlives this process: nobody waits for it
     return pending
 
 
