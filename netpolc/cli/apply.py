@@ -126,7 +126,7 @@ def _await(pending: Pending, kernel: Kernel, seconds: int) -> int:
     if own is not None and now is not None and (own.digest, own.since) == (now.digest, now.since):
         click.echo("confirmed")
         return 0
-    terminal.say("not confirmed: the table that was there before is in force again", "bold red")
+    terminal.say("not confirmed: what was loaded before, or since, is in force", "bold red")
     return 1
 
 
