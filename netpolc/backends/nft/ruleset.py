@@ -8,6 +8,7 @@ compares. The digest names the content and travels with it, in the comment of a 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
@@ -15,11 +16,24 @@ from hashlib import sha256
 from netpolc.backends.nft import json, model, text
 from netpolc.backends.nft.options import Options
 
-DIGEST = "meta_digest"
-OPTIONS = "meta_options"
-LOADED = "meta_loaded"
-SEAL = "meta_seal"
-UNCONFIRMED = "meta_unconfirmed"
+NOTE = "meta_"
+"""What names of counters begin with that only say something about the table."""
+DIGEST = f"{NOTE}digest"
+OPTIONS = f"{NOTE}options"
+LOADED = f"{NOTE}loaded"
+UNCONFIRMED = f"{NOTE}unconfirmed"
+
+
+def digest_of(objects: Iterable[text.Written]) -> str:
+    """Names what a table holds, in whatever order it was listed; notes about it are left out.
+
+    Only rules have an order that means anything, within their chain.
+    """
+    content = sha256()
+    for entry in sorted(objects, key=lambda entry: (entry.kind, entry.name)):
+        if not entry.name.startswith(NOTE):
+            content.update(entry.content().encode())
+    return f"sha256:{content.hexdigest()[:32]}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,7 +47,7 @@ class Ruleset:
     @cached_property
     def digest(self) -> str:
         """Names the content: equal digests mean equal rulesets."""
-        return f"sha256:{sha256(self._body.encode()).hexdigest()[:32]}"
+        return digest_of(self._written)
 
     @cached_property
     def _written(self) -> tuple[text.Written, ...]:

@@ -48,6 +48,11 @@ class Written:
             body = f"\t\telements = {{\n\t\t\t{listed}\n\t\t}}\n"
         return f"\t{self.kind} {self.name} {{\n{head}{body}\t}}\n"
 
+    def content(self) -> str:
+        """The object in one form whatever order its elements came in; rules keep theirs."""
+        body = self.body if self.kind == "chain" else sorted(self.body)
+        return "\n".join((f"{self.kind} {self.name}", *self.head, *body, ""))
+
 
 def transaction(table: str, body: str, facts: Iterable[nft.Counter], what: str, digest: str) -> str:
     """Replace the table in one transaction; its first command makes the second legal.
