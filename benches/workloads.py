@@ -68,8 +68,8 @@ def node_cluster(
     """A cluster whose policies all select pods of one node.
 
     `LOCAL_NODE` runs `local` pods, `replicas` of each of `local / replicas` workloads in half as
-    many namespaces, and one hostNetwork pod; all other pods run elsewhere and are peers only. With `dual_stack` every pod has both
-    families, without it those of one namespace in ten.
+    many namespaces, and one hostNetwork pod; all other pods run elsewhere and are peers only. With
+    `dual_stack` every pod has both families, without it those of one namespace in ten.
     """
     world = plan(pods, max(2, pods // 100), seed)
     for tenant in world.tenants:

@@ -45,9 +45,7 @@ class Connection:
     def ack(self, link: bytes) -> bytes:
         """The third segment; sent again and again it stays in the window."""
         ports = pack("!HH", self.source_port, self.port)
-        return _frame(
-            link, self.source, self.destination, ports, _FIRST + 1, _FIRST + 1, ACK
-        )
+        return _frame(link, self.source, self.destination, ports, _FIRST + 1, _FIRST + 1, ACK)
 
 
 def _frame(

@@ -151,7 +151,9 @@ class _Builder:
         blocks = [
             str(block)
             for first, last in networks.of_family(self.family)
-            for block in summarize_address_range(*map(_parsed, (first, last)))
+            for block in summarize_address_range(
+                ip_address(format_address(first)), ip_address(format_address(last))
+            )
         ]
         if blocks:
             yield self._set("hash:net", blocks, side)
@@ -207,10 +209,6 @@ def _options(nft_dports: Iterable[str]) -> list[str]:
             return [f"-p {protocol} --dport {numbers.replace('-', ':')}"]
         case _:
             raise ValueError(f"no port of one rule: {words}")
-
-
-def _parsed(address: int):
-    return ip_address(format_address(address))
 
 
 def _digest(text: str) -> str:

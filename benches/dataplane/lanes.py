@@ -69,7 +69,9 @@ class _Lane:
         self.name, self.link = name, f"in{number}"
         self.router = Router()
         try:
-            veth(source, f"out{number}", self.router, "source", addresses=(_SOURCE_MAC, _ROUTER_MAC))
+            veth(
+                source, f"out{number}", self.router, "source", addresses=(_SOURCE_MAC, _ROUTER_MAC)
+            )
             veth(self.router, "sink", sink, self.link)
             self.router.ip(
                 f"neigh add 169.254.255.254 lladdr {_NOBODY} nud permanent dev sink",
@@ -124,17 +126,13 @@ class Lanes(Closes):
         """Let every namespace vanish."""
         self._stack.close()
 
-    def opening(
-        self, connections: Sequence[Connection], rounds: int, *, allowed: bool
-    ) -> Times:
+    def opening(self, connections: Sequence[Connection], rounds: int, *, allowed: bool) -> Times:
         """Nanoseconds a packet where each packet opens a connection of its own."""
         frames = [connection.syn(_LINK) for connection in connections]
         with _one_cpu():
             return self._rounds(frames, rounds, allowed=allowed, forget=True)
 
-    def established(
-        self, connections: Sequence[Connection], rounds: int
-    ) -> Times:
+    def established(self, connections: Sequence[Connection], rounds: int) -> Times:
         """Nanoseconds a packet of connections that both ends have agreed on before."""
         with _one_cpu():
             for lane in self._lanes:

@@ -1,13 +1,13 @@
 """Builds the chain that judges one combination: its rules, sets, port maps and counter.
 
 Comes in: a `Combination`. Goes out: a `Judge`, or None when it admits everything. How rules are
-laid out follows the counts below; ARCHITECTURE.md says what was measured:
+laid out follows counts; ARCHITECTURE.md says what was measured:
 
-- up to `INLINE_PORTS` port ranges are compared inline, more go through a port map to a chain for
-  each class of ports;
+- how a packet finds the peers of its port, and whether blocks are compared inline or looked up,
+  is what `cost` says is cheapest;
 - up to `FEW_SETS` selector sets of a class stay apart, shared with other chains; of more only the
   `LARGE_SETS` largest do, if they have `LARGE_SET` pods, and the others become their union;
-- up to `INLINE_NETWORKS` comparisons with blocks stay inline, more become one interval set.
+- IPv4 comes first: what it admits never meets the rules of IPv6.
 """
 
 from __future__ import annotations
@@ -17,7 +17,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 
+from netpolc.backends.nft import cost
 from netpolc.backends.nft import model as nft
+from netpolc.backends.nft.cost import PortLayout
 from netpolc.backends.nft.options import Options
 from netpolc.errors import UnsupportedError
 from netpolc.ir import ANY, Any_, Direction, Origin, Tier
@@ -36,13 +38,16 @@ from netpolc.nets import (
 )
 from netpolc.program import Combination, Program, ResolvedRule, TierRules
 
-INLINE_PORTS = 4
 FEW_SETS = 3
 LARGE_SETS = 12
 LARGE_SET = 32
-INLINE_NETWORKS = 4
 MAX_COMMENT = 127
 """nft takes comments of up to 128 bytes with their end (`NFTNL_UDATA_COMMENT_MAXLEN`)."""
+
+_Atom = tuple[Span, tuple[int, ...]]
+"""A span of ports, and the numbers of the port sets that cover it."""
+_PortElement = tuple[Span, str]
+"""A span of ports, and the chain of the peers admitted there."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -178,6 +183,7 @@ class _Layout:
         self._peer_field: nft.Field = "saddr" if self._direction is Direction.INGRESS else "daddr"
         self._sets: dict[str, nft.NamedSet] = {}
         self._chains: dict[str, nft.Chain] = {}
+        self._maps: list[nft.PortMap] = []
 
     def judge(self) -> Judge | None:
         """The judge, or None when one rule admits everybody on everything."""
@@ -188,21 +194,43 @@ class _Layout:
         if on_any_port.anybody:
             return None
         by_ports = [(ports, peers) for ports, peers in classes.items() if ports is not ANY]
-        maps: tuple[nft.PortMap, ...] = ()
-        if sum(len(ports.spans) for ports, _ in by_ports) <= INLINE_PORTS:
-            rules = [rule for ports, peers in by_ports for rule in self._inline(ports, peers)]
-        else:
-            port_map = self._port_map(by_ports)
-            maps = (port_map,)
-            lookup = nft.PortLookup(port_map.name, port_map.interval)
-            rules = [nft.Rule((), (lookup,), "by port")]
+        rules = self._by_port(by_ports)
         rules += self._admit_peers(on_any_port, (), 1)
         policies = naming(self._tier.policies)
         name = f"{self._direction.name[0].lower()}_{digest((repr(rules), policies))}"
         rules += self._builder.tail(self._direction, name, policies)
         chains = (*self._chains.values(), nft.Chain(name, tuple(rules)))
         counter = nft.Counter(drop_counter(name), policies)
-        return Judge(name, chains, tuple(self._sets.values()), maps, counter)
+        return Judge(name, chains, tuple(self._sets.values()), tuple(self._maps), counter)
+
+    def _by_port(self, by_ports: Sequence[tuple[Ranges, _Peers]]) -> list[nft.Rule]:
+        """Rules that find the peers admitted on a packet's port, in the cheapest layout."""
+        atoms = list(_atoms([ports for ports, _ in by_ports]))
+        ranges = sum(first != last for (first, last), _ in atoms)
+        spans = sum(len(ports.spans) for ports, _ in by_ports)
+        rules = sum(len(ports.spans) * self._count(peers) for ports, peers in by_ports)
+        match cost.port_layout(rules, spans, len(atoms) - ranges, ranges):
+            case PortLayout.INLINE:
+                return [rule for ports, peers in by_ports for rule in self._inline(ports, peers)]
+            case PortLayout.JUMPS:
+                chains = [(ports, self._peer_chain([peers])) for ports, peers in by_ports]
+                return _jumps((span, chain) for ports, chain in chains for span in ports)
+            case PortLayout.MAP:
+                elements = self._port_elements(by_ports, atoms)
+                single = [element for element in elements if element[0][0] == element[0][1]]
+                rest = [element for element in elements if element[0][0] != element[0][1]]
+                return [self._port_map(single), *_jumps(rest)]
+            case PortLayout.RANGE_MAP:
+                return [self._port_map(self._port_elements(by_ports, atoms))]
+
+    def _count(self, peers: _Peers) -> int:
+        """About how many rules some peers need in one family."""
+        if peers.anybody:
+            return 1
+        sizes = [self._builder.size(members) for members in peers.identities]
+        large = min(LARGE_SETS, sum(size >= LARGE_SET for size in sizes))
+        sets = len(sizes) if len(sizes) <= FEW_SETS else large + (large < len(sizes))
+        return sets + min(1, len(peers.network_origins))
 
     def _inline(self, ports: Ranges, peers: _Peers) -> Iterator[nft.Rule]:
         for span in ports:
@@ -218,11 +246,13 @@ class _Layout:
         if peers.anybody:
             yield nft.Rule(ports, admit, naming(peers.anybody))
             return
-        for members, origins in self._selections(peers.identities):
-            for match in self._members(members):
-                yield nft.Rule((*ports, match), admit, naming(origins))
-        for match in self._blocks(peers.networks, copies):
-            yield nft.Rule((*ports, match), admit, naming(peers.network_origins))
+        selections = list(self._selections(peers.identities))
+        for version in Family:
+            for members, origins in selections:
+                if match := self._members(members, version):
+                    yield nft.Rule((*ports, match), admit, naming(origins))
+            for block in self._blocks(peers.networks.of_family(version).spans, version, copies):
+                yield nft.Rule((*ports, block), admit, naming(peers.network_origins))
 
     def _selections(
         self, identities: dict[Members, list[Origin]]
@@ -248,47 +278,45 @@ class _Layout:
             origins = [origin for own in small.values() for origin in own]
             yield NONE.union(*small), origins
 
-    def _members(self, members: Members) -> Iterator[nft.Match]:
-        for version in Family:
-            found = self._builder.address_set(members, version)
-            if found is None:
-                continue
-            if (
-                len(found.elements) == 1
-            ):  # the kernel's cost of sets grows with their number squared
-                address = parse_address(found.elements[0])
-                yield nft.SpanMatch(self._peer_field, (address, address))
-            else:
-                self._sets[found.name] = found
-                yield nft.SetMatch(self._peer_field, version, found.name, interval=False)
+    def _members(self, members: Members, version: Family) -> nft.Match | None:
+        """A comparison with the addresses of some identities; None when they have none."""
+        found = self._builder.address_set(members, version)
+        if found is None:
+            return None
+        if len(found.elements) == 1:  # the kernel's cost of sets grows with their number squared
+            address = parse_address(found.elements[0])
+            return nft.SpanMatch(self._peer_field, (address, address))
+        self._sets[found.name] = found
+        return nft.SetMatch(self._peer_field, version, found.name, interval=False)
 
-    def _blocks(self, networks: Ranges, copies: int) -> Iterator[nft.Match]:
-        for version in Family if networks else ():
-            spans = networks.of_family(version).spans
-            if len(spans) == 1 or len(spans) * copies <= INLINE_NETWORKS:
-                for span in spans:
-                    yield nft.SpanMatch(self._peer_field, span)
-            elif spans:
-                found = self._builder.network_set(spans, version)
-                self._sets[found.name] = found
-                yield nft.SetMatch(self._peer_field, version, found.name, interval=True)
+    def _blocks(self, spans: tuple[Span, ...], version: Family, copies: int) -> Iterator[nft.Match]:
+        if len(spans) == 1 or cost.inline_blocks(len(spans) * copies):
+            for span in spans:
+                yield nft.SpanMatch(self._peer_field, span)
+        else:
+            found = self._builder.network_set(spans, version)
+            self._sets[found.name] = found
+            yield nft.SetMatch(self._peer_field, version, found.name, interval=True)
 
-    def _port_map(self, by_ports: Sequence[tuple[Ranges, _Peers]]) -> nft.PortMap:
-        """A verdict map from disjoint port spans to the chain of the peers admitted there."""
-        elements: list[tuple[Span, nft.Verdict]] = []
-        chains: dict[tuple[int, ...], nft.Verdict] = {}
-        for span, numbers in _atoms([ports for ports, _ in by_ports]):
+    def _port_elements(
+        self, by_ports: Sequence[tuple[Ranges, _Peers]], atoms: Sequence[_Atom]
+    ) -> list[_PortElement]:
+        """Disjoint port spans, each with the chain of the peers admitted there."""
+        elements: list[_PortElement] = []
+        chains: dict[tuple[int, ...], str] = {}
+        for span, numbers in atoms:
             if numbers not in chains:
-                name = self._peer_chain(by_ports[number][1] for number in numbers)
-                chains[numbers] = nft.Verdict(nft.Action.JUMP, name)
-            verdict = chains[numbers]
-            if elements and elements[-1][1] == verdict and elements[-1][0][1] + 1 == span[0]:
-                elements[-1] = (elements[-1][0][0], span[1]), verdict
-            else:
-                elements.append((span, verdict))
+                chains[numbers] = self._peer_chain(by_ports[number][1] for number in numbers)
+            elements.append((span, chains[numbers]))
+        return elements
+
+    def _port_map(self, elements: Sequence[_PortElement]) -> nft.Rule:
+        """A lookup in a verdict map from port spans to chains."""
         interval = any(first != last for (first, last), _ in elements)
-        name = f"v_{digest(map(repr, elements))}"
-        return nft.PortMap(name, interval, tuple(elements))
+        entries = tuple((span, nft.Verdict(nft.Action.JUMP, chain)) for span, chain in elements)
+        name = f"v_{digest(map(repr, entries))}"
+        self._maps.append(nft.PortMap(name, interval, entries))
+        return nft.Rule((), (nft.PortLookup(name, interval),), "by port")
 
     def _peer_chain(self, several: Iterable[_Peers]) -> str:
         merged = _Peers()
@@ -311,7 +339,17 @@ def _network_policy_tier(combination: Combination) -> TierRules:
     return combination.tiers[0]
 
 
-def _atoms(sets: Sequence[Ranges]) -> Iterator[tuple[Span, tuple[int, ...]]]:
+def _jumps(elements: Iterable[_PortElement]) -> list[nft.Rule]:
+    """A comparison for each span of ports, which jumps to a chain."""
+    return [
+        nft.Rule(
+            (nft.PortMatch(*split_ports(span)),), (nft.Verdict(nft.Action.JUMP, chain),), "by port"
+        )
+        for span, chain in elements
+    ]
+
+
+def _atoms(sets: Sequence[Ranges]) -> Iterator[_Atom]:
     """Disjoint spans, each with the numbers of the sets that cover it."""
     edges: dict[int, list[tuple[bool, int]]] = {}
     for number, ranges in enumerate(sets):
