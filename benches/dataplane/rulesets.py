@@ -34,11 +34,11 @@ _ACCEPT = """table inet accepting {
 def loads(scenario: Scenario) -> dict[str, Load]:
     """What loads each lane."""
     found = {
-        EMPTY: _text(_TRACKED),
-        AGAIN: _text(_TRACKED),
-        ACCEPT: _text(_TRACKED + _ACCEPT),
-        NETPOLC: _text(scenario.program.ruleset(node=LOCAL_NODE).text()),
-        LINEAR: _text(linear_chain_per_pod(scenario.snapshot, LOCAL_NODE)),
+        EMPTY: text_load(_TRACKED),
+        AGAIN: text_load(_TRACKED),
+        ACCEPT: text_load(_TRACKED + _ACCEPT),
+        NETPOLC: text_load(scenario.program.ruleset(node=LOCAL_NODE).text()),
+        LINEAR: text_load(linear_chain_per_pod(scenario.snapshot, LOCAL_NODE)),
     }
     if missing() is None:
         shape = kube_router.shape(scenario.snapshot, LOCAL_NODE, scenario.family)
@@ -52,5 +52,6 @@ def missing() -> str | None:
     return next((name for name in programs if shutil.which(name) is None), None)
 
 
-def _text(text: str) -> Load:
+def text_load(text: str) -> Load:
+    """What loads a ruleset of nftables."""
     return lambda router: router.load(text)
