@@ -13,20 +13,22 @@ laid out follows counts; ARCHITECTURE.md says what was measured:
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
 from hashlib import sha256
 
 from netpolc.backends.nft import cost
 from netpolc.backends.nft import model as nft
 from netpolc.backends.nft.cost import PortLayout
 from netpolc.backends.nft.options import Options
+from netpolc.backends.nft.peers import Atom, Group, Peers, Ports, atoms, by_ports, groups
 from netpolc.errors import UnsupportedError
-from netpolc.ir import ANY, Any_, Direction, Origin, Tier
+from netpolc.ir import ANY, Direction, Origin, Tier
 from netpolc.labels import NONE, Members
 from netpolc.nets import (
     IPV6,
-    NOTHING,
     PORTS,
     Family,
     Protocol,
@@ -36,16 +38,16 @@ from netpolc.nets import (
     parse_address,
     split_ports,
 )
-from netpolc.program import Combination, Program, ResolvedRule, TierRules
+from netpolc.program import Combination, Program, TierRules
 
 FEW_SETS = 3
 LARGE_SETS = 12
 LARGE_SET = 32
+GROUP_PORTS = 16
+"""A map for the ports of each group would be a set for each, and sets cost their number squared."""
 MAX_COMMENT = 127
 """nft takes comments of up to 128 bytes with their end (`NFTNL_UDATA_COMMENT_MAXLEN`)."""
 
-_Atom = tuple[Span, tuple[int, ...]]
-"""A span of ports, and the numbers of the port sets that cover it."""
 _PortElement = tuple[Span, str]
 """A span of ports, and the chain of the peers admitted there."""
 
@@ -57,38 +59,8 @@ class Judge:
     name: str
     chains: tuple[nft.Chain, ...]
     sets: tuple[nft.NamedSet, ...]
-    maps: tuple[nft.PortMap, ...]
+    maps: tuple[nft.NamedMap, ...]
     counter: nft.Counter
-
-
-@dataclass(slots=True)
-class _Peers:
-    """The peers admitted on one set of ports, and the rules that admit them."""
-
-    identities: dict[Members, list[Origin]] = field(default_factory=dict)
-    networks: Ranges = NOTHING
-    network_origins: list[Origin] = field(default_factory=list)
-    anybody: list[Origin] = field(default_factory=list)
-
-    def add(self, rule: ResolvedRule) -> None:
-        """Admit the peers of a rule."""
-        match = rule.match
-        if match.identities is ANY or match.networks is ANY:
-            self.anybody.append(rule.origin)
-            return
-        if match.identities:
-            self.identities.setdefault(match.identities, []).append(rule.origin)
-        if match.networks:
-            self.networks |= match.networks
-            self.network_origins.append(rule.origin)
-
-    def merge(self, other: _Peers) -> None:
-        """Admit the peers of another set of ports as well."""
-        for members, origins in other.identities.items():
-            self.identities.setdefault(members, []).extend(origins)
-        self.networks |= other.networks
-        self.network_origins += other.network_origins
-        self.anybody += other.anybody
 
 
 class JudgeBuilder:
@@ -122,6 +94,16 @@ class JudgeBuilder:
             known = sum(len(identities[number].pods) for number in members)
             self._sizes[members] = known
         return known
+
+    @cached_property
+    def uses(self) -> Counter[Members]:
+        """How many combinations ask for some identities; a union of theirs is not counted."""
+        return Counter(
+            members
+            for combination in self._program.combinations
+            for members in {rule.match.identities for rule in combination.tiers[0].rules}
+            if members is not ANY
+        )
 
     def address_set(self, members: Members, version: Family) -> nft.AddressSet | None:
         """The addresses of some identities; None when they have none of this family."""
@@ -183,19 +165,19 @@ class _Layout:
         self._peer_field: nft.Field = "saddr" if self._direction is Direction.INGRESS else "daddr"
         self._sets: dict[str, nft.NamedSet] = {}
         self._chains: dict[str, nft.Chain] = {}
-        self._maps: list[nft.PortMap] = []
+        self._maps: list[nft.NamedMap] = []
 
     def judge(self) -> Judge | None:
         """The judge, or None when one rule admits everybody on everything."""
-        classes: dict[Ranges | Any_, _Peers] = {}
-        for rule in self._tier.rules:
-            classes.setdefault(rule.match.ports, _Peers()).add(rule)
-        on_any_port = classes.pop(ANY, _Peers())
-        if on_any_port.anybody:
+        classes = by_ports(self._tier.rules)
+        if classes[ANY].anybody:
             return None
-        by_ports = [(ports, peers) for ports, peers in classes.items() if ports is not ANY]
-        rules = self._by_port(by_ports)
-        rules += self._admit_peers(on_any_port, (), 1)
+        rules: list[nft.Rule] = []
+        if grouped := self._groups(classes):
+            rules += self._by_source(grouped)
+            classes = {ports: peers.without_pods() for ports, peers in classes.items()}
+        rules += self._by_port([(own, peers) for own, peers in classes.items() if own is not ANY])
+        rules += self._admit_peers(classes[ANY], (), 1)
         policies = naming(self._tier.policies)
         name = f"{self._direction.name[0].lower()}_{digest((repr(rules), policies))}"
         rules += self._builder.tail(self._direction, name, policies)
@@ -203,43 +185,89 @@ class _Layout:
         counter = nft.Counter(drop_counter(name), policies)
         return Judge(name, chains, tuple(self._sets.values()), tuple(self._maps), counter)
 
-    def _by_port(self, by_ports: Sequence[tuple[Ranges, _Peers]]) -> list[nft.Rule]:
+    def _groups(self, classes: dict[Ports, Peers]) -> list[Group]:
+        """The pods by their ports if one map of them is cheaper than the sets of all classes."""
+        size = self._builder.size
+        sizes = [size(members) for peers in classes.values() for members in peers.identities]
+        if not cost.source_map(max(sizes, default=0), sum(sizes), rules=0):
+            return []  # already at the least that a map can hold and the most that sets can
+        sets = {
+            members
+            for peers in classes.values()
+            for members, _ in self._selections(peers.identities)
+        }
+        everybody = size(NONE.union(*sets))
+        if not cost.source_map(everybody, sum(map(size, sets)), rules=0):
+            return []  # not even if no other chain used the sets
+        looked_up = sum(size(members) / max(1, self._builder.uses[members]) for members in sets)
+        found = groups(classes)
+        rules = [0 if own.ports is ANY else len(own.ports.spans) for own in found]
+        pays = max(rules) <= GROUP_PORTS and cost.source_map(everybody, looked_up, sum(rules))
+        return found if pays else []
+
+    def _by_source(self, grouped: Sequence[Group]) -> Iterator[nft.Rule]:
+        """Rules that find the ports a packet's peer is admitted on."""
+        verdicts = [(group.members, self._on_ports(group)) for group in grouped]
+        for version in Family:
+            entries = tuple(
+                (address, verdict)
+                for members, verdict in verdicts
+                if (found := self._builder.address_set(members, version)) is not None
+                for address in found.elements
+            )
+            if entries:
+                parts = (f"{at} {verdict.action} {verdict.chain}" for at, verdict in entries)
+                name = f"a{version.value}_{digest(parts)}"
+                self._maps.append(nft.AddressMap(name, version, entries))
+                lookup = nft.AddressLookup(self._peer_field, version, name)
+                yield nft.Rule((), (lookup,), "by peer")
+
+    def _on_ports(self, group: Group) -> nft.Verdict:
+        """What awaits the packets of a group."""
+        if group.ports is ANY:
+            return self._builder.admit(self._direction)
+        rules = self._inline(group.ports, Peers(anybody=group.origins))
+        return nft.Verdict(nft.Action.JUMP, self._chain(rules))
+
+    def _by_port(self, classes: Sequence[tuple[Ranges, Peers]]) -> list[nft.Rule]:
         """Rules that find the peers admitted on a packet's port, in the cheapest layout."""
-        atoms = list(_atoms([ports for ports, _ in by_ports]))
-        ranges = sum(first != last for (first, last), _ in atoms)
-        spans = sum(len(ports.spans) for ports, _ in by_ports)
-        rules = sum(len(ports.spans) * self._count(peers) for ports, peers in by_ports)
-        match cost.port_layout(rules, spans, len(atoms) - ranges, ranges):
-            case PortLayout.INLINE:
-                return [rule for ports, peers in by_ports for rule in self._inline(ports, peers)]
+        spans = sum(len(ports.spans) for ports, _ in classes)
+        rules = sum(len(ports.spans) * self._count(peers) for ports, peers in classes)
+        if cost.inline_ports(rules, spans):
+            return [rule for ports, peers in classes for rule in self._inline(ports, peers)]
+        disjoint = list(atoms([ports for ports, _ in classes]))
+        ranges = sum(first != last for (first, last), _ in disjoint)
+        match cost.port_layout(spans, len(disjoint) - ranges, ranges):
             case PortLayout.JUMPS:
-                chains = [(ports, self._peer_chain([peers])) for ports, peers in by_ports]
+                chains = [(ports, self._peer_chain([peers])) for ports, peers in classes]
                 return _jumps((span, chain) for ports, chain in chains for span in ports)
             case PortLayout.MAP:
-                elements = self._port_elements(by_ports, atoms)
+                elements = self._port_elements(classes, disjoint)
                 single = [element for element in elements if element[0][0] == element[0][1]]
                 rest = [element for element in elements if element[0][0] != element[0][1]]
                 return [self._port_map(single), *_jumps(rest)]
             case PortLayout.RANGE_MAP:
-                return [self._port_map(self._port_elements(by_ports, atoms))]
+                return [self._port_map(self._port_elements(classes, disjoint))]
 
-    def _count(self, peers: _Peers) -> int:
+    def _count(self, peers: Peers) -> int:
         """About how many rules some peers need in one family."""
         if peers.anybody:
             return 1
-        sizes = [self._builder.size(members) for members in peers.identities]
-        large = min(LARGE_SETS, sum(size >= LARGE_SET for size in sizes))
-        sets = len(sizes) if len(sizes) <= FEW_SETS else large + (large < len(sizes))
-        return sets + min(1, len(peers.network_origins))
+        sets = len(peers.identities)
+        if sets > FEW_SETS:
+            size = self._builder.size
+            large = sum(size(members) >= LARGE_SET for members in peers.identities)
+            sets = min(LARGE_SETS, large) + (min(LARGE_SETS, large) < sets)
+        return sets + bool(peers.networks)
 
-    def _inline(self, ports: Ranges, peers: _Peers) -> Iterator[nft.Rule]:
+    def _inline(self, ports: Ranges, peers: Peers) -> Iterator[nft.Rule]:
         for span in ports:
             yield from self._admit_peers(
                 peers, (nft.PortMatch(*split_ports(span)),), len(ports.spans)
             )
 
     def _admit_peers(
-        self, peers: _Peers, ports: tuple[nft.Match, ...], copies: int
+        self, peers: Peers, ports: tuple[nft.Match, ...], copies: int
     ) -> Iterator[nft.Rule]:
         """Rules that admit peers behind a comparison of ports; `copies` is how often they occur."""
         admit = (self._builder.admit(self._direction),)
@@ -299,14 +327,14 @@ class _Layout:
             yield nft.SetMatch(self._peer_field, version, found.name, interval=True)
 
     def _port_elements(
-        self, by_ports: Sequence[tuple[Ranges, _Peers]], atoms: Sequence[_Atom]
+        self, classes: Sequence[tuple[Ranges, Peers]], disjoint: Sequence[Atom]
     ) -> list[_PortElement]:
         """Disjoint port spans, each with the chain of the peers admitted there."""
         elements: list[_PortElement] = []
         chains: dict[tuple[int, ...], str] = {}
-        for span, numbers in atoms:
+        for span, numbers in disjoint:
             if numbers not in chains:
-                chains[numbers] = self._peer_chain(by_ports[number][1] for number in numbers)
+                chains[numbers] = self._peer_chain(classes[number][1] for number in numbers)
             elements.append((span, chains[numbers]))
         return elements
 
@@ -318,13 +346,17 @@ class _Layout:
         self._maps.append(nft.PortMap(name, interval, entries))
         return nft.Rule((), (nft.PortLookup(name, interval),), "by port")
 
-    def _peer_chain(self, several: Iterable[_Peers]) -> str:
-        merged = _Peers()
+    def _peer_chain(self, several: Iterable[Peers]) -> str:
+        merged = Peers()
         for peers in several:
             merged.merge(peers)
-        rules = tuple(self._admit_peers(merged, (), 1))
-        name = f"p_{digest((repr(rules),))}"
-        self._chains[name] = nft.Chain(name, rules)
+        return self._chain(self._admit_peers(merged, (), 1))
+
+    def _chain(self, rules: Iterable[nft.Rule]) -> str:
+        """A chain of some rules, named by its content."""
+        own = tuple(rules)
+        name = f"p_{digest((repr(own),))}"
+        self._chains[name] = nft.Chain(name, own)
         return name
 
 
@@ -347,23 +379,6 @@ def _jumps(elements: Iterable[_PortElement]) -> list[nft.Rule]:
         )
         for span, chain in elements
     ]
-
-
-def _atoms(sets: Sequence[Ranges]) -> Iterator[_Atom]:
-    """Disjoint spans, each with the numbers of the sets that cover it."""
-    edges: dict[int, list[tuple[bool, int]]] = {}
-    for number, ranges in enumerate(sets):
-        for first, last in ranges:
-            edges.setdefault(first, []).append((True, number))
-            edges.setdefault(last + 1, []).append((False, number))
-    covering: set[int] = set()
-    start = 0
-    for edge in sorted(edges):
-        if covering:
-            yield (start, edge - 1), tuple(sorted(covering))
-        for opens, number in edges[edge]:
-            (covering.add if opens else covering.discard)(number)
-        start = edge
 
 
 def digest(parts: Iterable[str]) -> str:
