@@ -17,13 +17,13 @@ from statistics import median, quantiles
 import click
 
 from benches.dataplane import parts, rulesets
-from benches.dataplane.clusters import Scenario, mixed, stacked
+from benches.dataplane.clusters import Scenario, mixed, overlapping, stacked
 from benches.dataplane.lanes import Lanes, Times
 from benches.measure import machine, say
 from netpolc.nets import Family
 from tests.lab import unavailable
 
-STACKED, MIXED = (10, 100, 1_000), (120, 820)
+STACKED, OVERLAPPING, MIXED = (10, 100, 1_000), (1_000,), (120, 820)
 ROUNDS, CONNECTIONS = 40, 500
 OPENING, DENIED, KNOWN = "first packet", "denied", "established"
 
@@ -81,7 +81,7 @@ def rows(scenario: Scenario, rounds: int) -> Iterator[str]:
 
 def scenarios(connections: int, largest: int) -> Iterator[Scenario]:
     """Every cluster of at most `largest` policies, in both families."""
-    for make, sizes in ((stacked, STACKED), (mixed, MIXED)):
+    for make, sizes in ((stacked, STACKED), (overlapping, OVERLAPPING), (mixed, MIXED)):
         for policies in sizes:
             if policies <= largest:
                 for version in Family:

@@ -23,6 +23,7 @@ from netpolc.nets import Family, Ranges, family, format_address, split_ports
 from netpolc.program import ResolvedRule
 
 PODS_PER_APP = 10
+OVERLAPPING_PODS, LABELS = 2_000, 30
 PORTS = (80, 443, 3306, 5432, 6379, 8080, 8443, 9000, 9090, 9200, 11211, 27017)
 _SOURCE_PORTS = range(32768, 60999)
 _ATTEMPTS = 200
@@ -50,6 +51,25 @@ def stacked(policies: int, version: Family, count: int) -> Scenario:
     """One local pod that every policy selects, each with ten peers and a port of its own."""
     snapshot = netpolc.load_objects([*_pods(policies, version), *map(_policy, range(policies))])
     return _scenario(f"{policies:,} policies on a pod", version, snapshot, count)
+
+
+def overlapping(policies: int, version: Family, count: int) -> Scenario:
+    """One local pod that every policy selects, each with a quarter of 2,000 peers.
+
+    Peers have each of thirty labels with a chance of a half, and policies ask for two of them.
+    """
+    rng = Random("overlapping")
+    pods = list(_pods(OVERLAPPING_PODS // PODS_PER_APP, version))
+    for own in pods[1:-1]:
+        own["metadata"]["labels"] = {f"has{at}": "" for at in range(LABELS) if rng.random() < 0.5}
+    drawn = [_policy(number) for number in range(policies)]
+    for own in drawn:
+        wanted = {"matchLabels": {f"has{at}": "" for at in rng.sample(range(LABELS), 2)}}
+        own["spec"]["ingress"][0]["from"] = own["spec"]["egress"][0]["to"] = [
+            {"podSelector": wanted}
+        ]
+    snapshot = netpolc.load_objects([*pods, *drawn])
+    return _scenario(f"{policies:,} overlapping policies on a pod", version, snapshot, count)
 
 
 def _pods(policies: int, version: Family) -> Iterator[dict[str, Any]]:
