@@ -59,6 +59,10 @@ class Source(Interface):
         """`file:line:column` of a field, or of the deepest part of its path that is there."""
         ...
 
+    def excerpt(self, elements: Sequence[str | int] = ()) -> tuple[tuple[int, str], ...]:
+        """The numbered lines of a field, from its key on; none where there are none to show."""
+        ...
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Origin:
@@ -93,6 +97,8 @@ class Origin:
 
 WAIVER = "netpolc.dev/ignore"
 """The annotation that names, separated by commas, what `netpolc check` shall not say."""
+AUDIT = "netpolc.dev/audit"
+"""The annotation, `true` or `false`, that says whether a policy is only tried."""
 Waived = frozenset[str]
 """Codes of findings that an object's annotation waives."""
 
@@ -182,7 +188,8 @@ class Policy:
     `isolates` is apart from `rules`: the v1.6 namespace annotation isolates and has no rules, and a
     policy of that age has rules and isolates nothing. `written` are the directions whose rules the
     manifest gives, if only as an empty list and also where it does not isolate; `typed` says
-    whether it gives `policyTypes`. Neither has a meaning: they tell what the author had in mind.
+    whether it gives `policyTypes`. Neither has a meaning: they tell what the author had in mind. An
+    `audited` policy is tried: it denies and admits nothing, and what it would deny is told.
     """
 
     tier: Tier
@@ -194,3 +201,4 @@ class Policy:
     written: frozenset[Direction] = frozenset()
     typed: bool = True
     waived: Waived = frozenset()
+    audited: bool = False

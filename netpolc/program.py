@@ -91,11 +91,16 @@ class InvariantError(AssertionError):
 
 @dataclass(frozen=True, eq=False)
 class Program:
-    """The meaning of a snapshot: who is who, what judges whom. Others are open."""
+    """The meaning of a snapshot: who is who, what judges whom. Others are open.
+
+    `tried` judges nothing: it holds what all policies would make, audited ones too, of identities
+    that only audited ones isolate.
+    """
 
     cluster: Cluster
     identities: tuple[Identity, ...]
     combinations: tuple[Combination, ...]
+    tried: tuple[Combination, ...] = ()
 
     @cached_property
     def identity_of(self) -> dict[str, int]:
@@ -114,24 +119,42 @@ class Program:
         """The combination that judges an identity in a direction; absent means not isolated."""
         return {(c.direction, subject): c for c in self.combinations for subject in c.subjects}
 
+    @cached_property
+    def tried_of(self) -> dict[tuple[Direction, int], Combination]:
+        """What would judge an identity in a direction, if audited policies were enforced."""
+        return {(c.direction, subject): c for c in self.tried for subject in c.subjects}
+
     def verify(self) -> None:
         """Raise `InvariantError` unless every invariant holds."""
         _require(
             [own.number for own in self.identities] == list(range(len(self.identities))),
             "identities are numbered in order",
         )
-        seen: set[tuple[Direction, int]] = set()
         everyone = frozenset(range(len(self.identities)))
         checked: set[int] = set()
-        for combination in self.combinations:
-            keys = {(combination.direction, subject) for subject in combination.subjects}
-            _require(bool(keys) and not keys & seen, "one combination per identity and direction")
-            _require(combination.subjects <= everyone, "subjects exist")
-            seen |= keys
-            tiers = [rules.tier for rules in combination.tiers]
-            _require(tiers == sorted(set(tiers)) and bool(tiers), "tiers are in order")
-            for tier in combination.tiers:
-                _verify_tier(tier, everyone, checked)
+        _verify_combinations(self.combinations, everyone, checked)
+        _verify_combinations(self.tried, everyone, checked)
+        for key in self.tried_of:
+            tiers = self.combination_of[key].tiers if key in self.combination_of else ()
+            _require(
+                not any(rules.tier is Tier.NETWORK_POLICY for rules in tiers),
+                "what is isolated is not tried",
+            )
+
+
+def _verify_combinations(
+    combinations: tuple[Combination, ...], everyone: frozenset[int], checked: set[int]
+) -> None:
+    seen: set[tuple[Direction, int]] = set()
+    for combination in combinations:
+        keys = {(combination.direction, subject) for subject in combination.subjects}
+        _require(bool(keys) and not keys & seen, "one combination per identity and direction")
+        _require(combination.subjects <= everyone, "subjects exist")
+        seen |= keys
+        tiers = [rules.tier for rules in combination.tiers]
+        _require(tiers == sorted(set(tiers)) and bool(tiers), "tiers are in order")
+        for tier in combination.tiers:
+            _verify_tier(tier, everyone, checked)
 
 
 def _verify_tier(tier: TierRules, everyone: frozenset[int], checked: set[int]) -> None:

@@ -3,19 +3,20 @@ it.
 
 Comes in: a `Program` and a `Flow`. Goes out: a `Verdict` whose trace says what was asked and what
 decided. Egress of the source and ingress of the destination are judged apart, and both must accept.
+Audited policies decide nothing; a decision tells beside its own what it would be with them.
 """
 
 from __future__ import annotations
 
 import ipaddress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from netpolc.cluster import Pod
 from netpolc.errors import UsageError
 from netpolc.ir import Action, Direction, Tier
 from netpolc.nets import PORTS, Protocol, family, format_address, parse_address
-from netpolc.program import Program, ResolvedRule, TierRules
+from netpolc.program import Combination, Program, ResolvedRule, TierRules
 
 AddressLike = str | ipaddress.IPv4Address | ipaddress.IPv6Address
 
@@ -92,7 +93,10 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """The verdict of one direction, the rule that decided (if one did), every rule asked."""
+    """The verdict of one direction, the rule that decided (if one did), every rule asked.
+
+    `tried` is the decision there would be if audited policies were enforced, where they matter.
+    """
 
     direction: Direction
     allowed: bool
@@ -100,6 +104,12 @@ class Decision:
     rule: ResolvedRule | None = None
     tier: TierRules | None = None
     steps: tuple[Step, ...] = ()
+    tried: Decision | None = None
+
+    @property
+    def would_deny(self) -> bool:
+        """Whether the direction allows the flow and audited policies would not."""
+        return self.allowed and self.tried is not None and not self.tried.allowed
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +124,11 @@ class Verdict:
     def allowed(self) -> bool:
         """Whether the flow gets through."""
         return self.egress.allowed and self.ingress.allowed
+
+    @property
+    def would_deny(self) -> bool:
+        """Whether the flow gets through, and would not if audited policies were enforced."""
+        return self.allowed and (self.egress.would_deny or self.ingress.would_deny)
 
 
 def evaluate(program: Program, flow: Flow) -> Verdict:
@@ -145,13 +160,23 @@ def _decide(
         return Decision(direction, True, Reason.NOT_A_POD)
     if peer_address in program.cluster.node_addresses(subject):
         return Decision(direction, True, Reason.NODE)
-    combination = program.combination_of.get((direction, program.identity_of[subject.key]))
-    if combination is None:
-        return Decision(direction, True, Reason.NOT_ISOLATED)
+    key = direction, program.identity_of[subject.key]
     peer_identity = program.identity_of[peer.key] if peer is not None else None
+    combination, tried = program.combination_of.get(key), program.tried_of.get(key)
+    decision = Decision(direction, True, Reason.NOT_ISOLATED)
+    if combination is not None:
+        decision = _judge(combination, peer_identity, peer_address, flow)
+    if tried is not None:
+        would_be = _judge(tried, peer_identity, peer_address, flow)
+        decision = replace(decision, tried=would_be)
+    return decision
+
+
+def _judge(combination: Combination, peer: int | None, address: int, flow: Flow) -> Decision:
+    direction = combination.direction
     steps: list[Step] = []
     for tier in combination.tiers:
-        rule = _first_match(tier, peer_identity, peer_address, flow, steps)
+        rule = _first_match(tier, peer, address, flow, steps)
         action = rule.action if rule is not None else tier.default
         if action is not Action.PASS:
             reason = Reason.RULE if rule is not None else Reason.NO_RULE

@@ -1,7 +1,7 @@
 """Shared fixtures and options.
 
-`--update-golden` rewrites what the code prints: the `expected/` folders of `tests/cases` and
-`tests/findings`, and the console blocks of the documents. With
+`--update-golden` rewrites what the code prints: every `expected/` folder of the tests,
+and the console blocks of the documents. With
 NETPOLC_REQUIRE_KERNEL=1 (as in CI) a kernel test that cannot run fails instead of being skipped.
 """
 

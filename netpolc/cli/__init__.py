@@ -14,8 +14,13 @@ from netpolc.cli.apply import apply
 from netpolc.cli.check import check_
 from netpolc.cli.compile import compile_
 from netpolc.cli.delete import delete
+from netpolc.cli.diff import diff
 from netpolc.cli.eval import eval_
+from netpolc.cli.explain import explain_
+from netpolc.cli.list import list_
 from netpolc.cli.status import status
+from netpolc.cli.test import test_
+from netpolc.cli.top import top
 from netpolc.cli.verify import verify
 from netpolc.errors import InputError, NetpolcError, Severity, SystemRefusal
 
@@ -55,7 +60,20 @@ def main() -> None:
     """
 
 
-for command in (check_, compile_, eval_, apply, delete, status, verify):
+for command in (  # in the order of a policy's life
+    check_,
+    list_,
+    explain_,
+    eval_,
+    test_,
+    diff,
+    compile_,
+    apply,
+    verify,
+    status,
+    top,
+    delete,
+):
     main.add_command(command)
 
 

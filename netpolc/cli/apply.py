@@ -38,6 +38,7 @@ def apply(
       netpolc apply cluster/
       netpolc apply cluster/ --node node-a --dry-run
       netpolc apply lab.yaml --all-pods --log=5/second
+      netpolc apply cluster/ --audit
     """
     program = reading.program(paths)
     local = local_node(program, node, all_pods)
@@ -49,7 +50,8 @@ def apply(
         kernel.load(ruleset)
     done = "the kernel would load" if dry_run else "loaded"
     what = f"node {local}" if local is not None else "every pod"
-    click.echo(f"{done} table inet {chosen.table} for {what}: {ruleset.digest}")
+    audit = " (audit: nothing is denied)" if chosen.audit else ""
+    click.echo(f"{done} table inet {chosen.table} for {what}: {ruleset.digest}{audit}")
 
 
 def local_node(program: Program, node: str | None, all_pods: bool) -> str | None:

@@ -83,6 +83,7 @@ def _findings(paths: tuple[str, ...], reading: options.Reading) -> tuple[list[Fi
     except InputError as error:
         return refused(error.diagnostics), False
     reading.say_ignored(snapshot)
+    snapshot = snapshot.enforcing_all()  # a policy that is tried is meant as it is written
     return check(snapshot, compile(snapshot)), True
 
 

@@ -11,6 +11,8 @@ from netpolc.backends.nft import Options
 from netpolc.backends.nft.kernel import Kernel, Loaded
 from netpolc.cli import options
 from netpolc.cli.apply import local_node
+from netpolc.cli.counting import FORMS, read_counters
+from netpolc.cli.output import write
 
 
 @click.command()
@@ -21,11 +23,17 @@ from netpolc.cli.apply import local_node
 @click.option(
     "--format",
     "form",
-    type=click.Choice(["text", "json"]),
+    type=click.Choice(["text", "json", "prometheus"]),
     default="text",
     show_default=True,
-    help="Output.",
+    help="Output; prometheus is --counters for node_exporter's textfile collector.",
 )
+@click.option(
+    "--counters",
+    is_flag=True,
+    help="What was denied, by chain and by pod; PATHs name the pods.",
+)
+@click.option("-o", "--output", metavar="FILE", help="Write a file, whole [default: print].")
 @options.reading
 @click.pass_context
 def status(
@@ -35,6 +43,8 @@ def status(
     all_pods: bool,
     table: str,
     form: str,
+    counters: bool,
+    output: str | None,
     reading: options.Reading,
 ) -> None:
     """Tell what is loaded: digest, since when, drop counters; with PATHs, whether it matches them.
@@ -46,17 +56,26 @@ def status(
     Examples:
       netpolc status
       netpolc status cluster/ --node node-a
+      netpolc status cluster/ --counters
+      netpolc status cluster/ --format prometheus -o /var/lib/node_exporter/netpolc.prom
     """
-    loaded = Kernel().loaded(table)
+    kernel = Kernel()
+    if counters or form == "prometheus":
+        program = reading.program(paths) if paths else None
+        found = read_counters(kernel, table, program)
+        write(FORMS[form](table, found), output)
+        ctx.exit(1 if found is None else 0)
+    loaded = kernel.loaded(table)
     expected = None
     if paths:
         program = reading.program(paths)
         chosen = loaded.options if loaded is not None else Options(table)
         expected = program.ruleset(local_node(program, node, all_pods), chosen).digest
     matches = None if expected is None else loaded is not None and loaded.digest == expected
-    click.echo(
+    text = (
         _as_json(loaded, expected, matches) if form == "json" else _as_text(table, loaded, expected)
     )
+    write(f"{text}\n", output)
     ctx.exit(1 if loaded is None or matches is False else 0)
 
 
@@ -83,10 +102,13 @@ def _as_text(table: str, loaded: Loaded | None, expected: str | None) -> str:
     if not loaded.drops:
         return "\n".join([*lines, "no pod of this node is isolated"])
     width = max(len(entry.chain) for entry in loaded.drops)
-    lines.append(f"{'chain':<{width}}  direction  {'denied':>10}  {'bytes':>12}  isolated by")
-    lines.extend(
-        f"{entry.chain:<{width}}  {entry.direction:<9}  {entry.packets:>10}  {entry.bytes:>12}  "
-        f"{entry.policies}"
-        for entry in loaded.drops
-    )
+    for audited, title in (False, "denied"), (True, "let pass"):
+        drops = [entry for entry in loaded.drops if entry.audited is audited]
+        if drops:
+            lines.append(f"{'chain':<{width}}  direction  {title:>10}  {'bytes':>12}  isolated by")
+        lines.extend(
+            f"{entry.chain:<{width}}  {entry.direction:<9}  {entry.packets:>10}  "
+            f"{entry.bytes:>12}  {entry.policies}"
+            for entry in drops
+        )
     return "\n".join(lines)

@@ -9,19 +9,23 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Literal
 
 import click
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.table import Table
 
 Report = Callable[[int, int], None]
 """Told how much is done, of how much."""
 Justify = Literal["left", "right"]
 _PATIENCE = 1.0
 """Seconds after which somebody who waits wants to know how long it will be."""
+_DRAWN = 2_000
+"""Rows up to which a table is drawn: Rich needs a third of a millisecond a row, and longer tables
+are searched, not looked at."""
 _GAP = "  "
 
 
@@ -47,20 +51,52 @@ def say(text: str, style: str = "") -> None:
 
 def table(headers: Sequence[str], rows: Iterable[Sequence[str]], right: Sequence[str] = ()) -> None:
     """Print a table; columns named in `right` are numbers, and stand to the right."""
-    sides: list[Justify] = ["right" if header in right else "left" for header in headers]
-    if is_terminal():
-        from rich.box import SIMPLE_HEAD
-        from rich.table import Table
-
-        drawn = Table(box=SIMPLE_HEAD, pad_edge=False)
-        for header, side in zip(headers, sides, strict=True):
-            drawn.add_column(header, justify=side, overflow="fold")
-        for row in rows:
-            drawn.add_row(*row)
-        console().print(drawn)
+    rows = list(rows)
+    if is_terminal() and len(rows) <= _DRAWN:
+        console().print(_drawn(headers, rows, _sides(headers, right)))
         return
-    for line in aligned([headers, *rows], sides):
-        click.echo(line)
+    click.echo(plain(headers, rows, right), nl=False)
+
+
+def plain(headers: Sequence[str], rows: Iterable[Sequence[str]], right: Sequence[str] = ()) -> str:
+    """The same table as aligned columns of text."""
+    lines = aligned([headers, *rows], _sides(headers, right))
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _sides(headers: Sequence[str], right: Sequence[str]) -> list[Justify]:
+    return ["right" if header in right else "left" for header in headers]
+
+
+def _drawn(
+    headers: Sequence[str], rows: Iterable[Sequence[str]], sides: Sequence[Justify]
+) -> Table:
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+
+    drawn = Table(box=SIMPLE_HEAD, pad_edge=False)
+    for header, side in zip(headers, sides, strict=True):
+        drawn.add_column(header, justify=side, overflow="fold")
+    for row in rows:
+        drawn.add_row(*row)
+    return drawn
+
+
+def live_table(
+    headers: Sequence[str],
+    readings: Iterable[Iterable[Sequence[str]]],
+    right: Sequence[str] = (),
+) -> None:
+    """A table on a terminal, drawn anew in its place for each reading, until somebody interrupts.
+
+    Rows that do not fit the screen are left out at its end.
+    """
+    from rich.live import Live
+
+    sides = _sides(headers, right)
+    with suppress(KeyboardInterrupt), Live(console=console(), auto_refresh=False) as view:
+        for rows in readings:
+            view.update(_drawn(headers, rows, sides), refresh=True)
 
 
 def aligned(rows: Sequence[Sequence[str]], sides: Sequence[Justify]) -> Iterator[str]:

@@ -28,6 +28,9 @@ _SHOWN = 10
     metavar="FILE",
     help="Verify a file that netpolc wrote (text or JSON) or a saved `nft -j list table`.",
 )
+@click.option(
+    "--audit", is_flag=True, help="Of a table made with --audit: everything passes, denials count."
+)
 @options.table
 @options.reading
 @click.pass_context
@@ -37,6 +40,7 @@ def verify(
     node: str | None,
     all_pods: bool,
     file: str | None,
+    audit: bool,
     table: str,
     reading: options.Reading,
 ) -> None:
@@ -59,16 +63,18 @@ def verify(
     listing = parse_json.parse(text) if is_json else parse_text.parse(text)
     program = reading.program(paths)
     local = local_node(program, node, all_pods)
-    ctx.exit(_report(Proof(program, listing, local), listing, local))
+    ctx.exit(_report(Proof(program, listing, local, audit=audit), listing, local, audit))
 
 
-def _report(proof: Proof, listing: Listing, node: str | None) -> int:
+def _report(proof: Proof, listing: Listing, node: str | None, audit: bool) -> int:
     shown = list(islice(proof.differences(), _SHOWN))
     for difference in shown:
         click.echo(str(difference))
     what = f"table inet {listing.table} for {f'node {node}' if node is not None else 'every pod'}"
     if not shown:
-        click.echo(f"{what} does what the policies mean: {proof.cases} packets judged alike")
+        does = "counts and lets pass what" if audit else "does what"
+        does += " the policies deny" if audit else " the policies mean"
+        click.echo(f"{what} {does}: {proof.cases} packets judged alike")
         return 0
     many = "differences, and perhaps more" if len(shown) == _SHOWN else "differences"
     click.echo(f"{what} differs from the policies: {len(shown)} {many}")

@@ -40,6 +40,7 @@ def lower(document: Document, problems: ObjectProblems, strict: bool) -> Policy 
     reader = PolicyReader.open(document, problems, strict, ("podSelector", "ingress"))
     if reader is None:
         return None
+    reader.refuse_audit("a policy of Kubernetes 1.6 denies nothing that could be tried")
     fields, path = reader.fields, SPEC / "ingress"
     rules = [
         _rule(reader, item if item is not None else {}, path / number)

@@ -14,6 +14,7 @@ from typing import Any
 from netpolc.errors import ROOT, ObjectProblems, Path
 from netpolc.frontends.fields import Fields, Metadata, invalid, metadata, quoted
 from netpolc.ir import (
+    AUDIT,
     Action,
     Any_,
     Direction,
@@ -33,6 +34,7 @@ from netpolc.nets import PORTS, Protocol
 _KIND = "NetworkPolicy"
 _OBJECT_FIELDS = ("apiVersion", "kind", "metadata", "spec", "status")
 SPEC = ROOT / "spec"
+_AUDIT = (ROOT / "metadata" / "annotations").key(AUDIT)
 _PORT_NAME_CHARACTERS = re.compile(r"[-a-z0-9]+", re.ASCII)
 _NUMBERS = "must be between 1 and 65535, inclusive"
 
@@ -46,6 +48,7 @@ class PolicyReader:
     source: Source
     spec: dict[str, Any]
     subject: PodPeer
+    audited: bool
 
     @classmethod
     def open(
@@ -65,7 +68,8 @@ class PolicyReader:
         given = body.get("spec")
         spec = fields.mapping({} if given is None else given, SPEC, spec_fields) or {}
         selector = fields.selector(spec.get("podSelector"), SPEC / "podSelector")
-        return cls(fields, named, document.source, spec, PodPeer(named.namespace, selector))
+        subject = PodPeer(named.namespace, selector)
+        return cls(fields, named, document.source, spec, subject, _audited(fields, body))
 
     def policy(self, isolates: frozenset[Direction], rules: Iterable[Rule]) -> Policy | None:
         """The policy, None when there were errors."""
@@ -88,6 +92,7 @@ class PolicyReader:
             written,
             bool(self.spec.get("policyTypes")),
             self.named.waived,
+            self.audited,
         )
 
     def rule(
@@ -100,6 +105,11 @@ class PolicyReader:
         """An accepting rule that comes from `path` of this policy."""
         origin = self.named.origin(_KIND, self.source, path.elements())
         return Rule(direction, Action.ACCEPT, peers, ports, origin)
+
+    def refuse_audit(self, why: str) -> None:
+        """Record an error at the annotation of a policy that is to be tried."""
+        if self.audited:
+            self.error(_AUDIT, f"Forbidden: {why}")
 
     def error(self, path: Path, message: str) -> None:
         """Record an error at the value of `path`."""
@@ -157,6 +167,25 @@ class PolicyReader:
             supported = 'supported values: "TCP", "UDP", "SCTP"'
             self.error(path, f"Unsupported value: {quoted(text)}: {supported}")
             return Protocol.TCP
+
+
+def _audited(fields: Fields, body: dict[str, Any]) -> bool:
+    """Whether the annotation asks to try the policy only.
+
+    Any other value is an error: taken for `false` it would bite, for `true` it would not protect.
+    """
+    named = body.get("metadata")
+    annotations = named.get("annotations") if isinstance(named, dict) else None
+    if not isinstance(annotations, dict) or AUDIT not in annotations:
+        return False
+    value = annotations[AUDIT]
+    if not isinstance(value, str):
+        fields.mistyped(value, _AUDIT, "string")
+        return False
+    if value not in ("true", "false"):
+        detail = f'Unsupported value: {quoted(value)}: supported values: "true", "false"'
+        fields.problems.error(_AUDIT, detail)
+    return value == "true"
 
 
 def port_name_problems(name: str) -> Iterable[str]:

@@ -3,12 +3,14 @@
 Comes in: policies and a resolver. Goes out: combinations, one for each direction and distinct list
 of policies (and, where ingress rules name ports, for each distinct set of the subject's ports).
 Only subjects that some policy isolates, or that an ordered tier judges, are in one; all others are
-open.
+open. Audited policies are left out of them; what all policies together would make of the subjects
+that only audited ones isolate is arranged apart.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from itertools import groupby
 
 from netpolc.cluster import ContainerPorts
@@ -21,6 +23,39 @@ def arrange(
     policies: Sequence[Policy], identities: Sequence[Identity], resolver: Resolver
 ) -> tuple[Combination, ...]:
     """The combinations of a snapshot, in order of direction and first subject."""
+    return _all((p for p in policies if not p.audited), identities, resolver)
+
+
+def arrange_tried(
+    policies: Sequence[Policy],
+    identities: Sequence[Identity],
+    resolver: Resolver,
+    enforced: Iterable[Combination],
+) -> tuple[Combination, ...]:
+    """The combinations of all policies, audited ones too, for subjects no enforced one isolates.
+
+    Audited policies change nothing else: where a pod is isolated already, one more NetworkPolicy
+    could only admit more.
+    """
+    if not any(policy.audited for policy in policies):
+        return ()
+    isolated = {(c.direction, own) for c in enforced if _isolates(c) for own in c.subjects}
+    tried = []
+    for combination in filter(_isolates, _all(policies, identities, resolver)):
+        direction = combination.direction
+        subjects = {own for own in combination.subjects if (direction, own) not in isolated}
+        if subjects:
+            tried.append(replace(combination, subjects=frozenset(subjects)))
+    return tuple(tried)
+
+
+def _isolates(combination: Combination) -> bool:
+    return any(rules.tier is Tier.NETWORK_POLICY for rules in combination.tiers)
+
+
+def _all(
+    policies: Iterable[Policy], identities: Sequence[Identity], resolver: Resolver
+) -> tuple[Combination, ...]:
     ordered = sorted(policies, key=_order)
     return tuple(
         combination

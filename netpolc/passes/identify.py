@@ -39,7 +39,7 @@ class _Group:
 
 def identify(cluster: Cluster, policies: Iterable[Policy]) -> Identification:
     """Identities of a cluster as far as these policies can see."""
-    selections = dict.fromkeys(peer for policy in policies for peer in _pod_peers(policy))
+    selections = dict.fromkeys(peer for policy in policies for peer in pod_peers(policy))
     groups = _group(cluster, _keys(selections), _port_names(policies))
     matched = _select(cluster, selections, groups)
     signatures: list[list[int]] = [[] for _ in groups]
@@ -55,7 +55,8 @@ def identify(cluster: Cluster, policies: Iterable[Policy]) -> Identification:
     return Identification(identities, dict(zip(selections, members_of, strict=True)))
 
 
-def _pod_peers(policy: Policy) -> Iterator[PodPeer]:
+def pod_peers(policy: Policy) -> Iterator[PodPeer]:
+    """The subject of a policy and the pods its rules speak of."""
     yield policy.subject
     for rule in policy.rules:
         if rule.peers is not ANY:

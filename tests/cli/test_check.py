@@ -108,3 +108,8 @@ def test_the_pre_commit_hook_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     (tmp_path / "all.json").write_bytes(snapshot())
     monkeypatch.chdir(tmp_path)
     assert invoke(*arguments, ".").code == 1
+
+
+def test_a_policy_on_trial_is_read_as_it_is_meant() -> None:
+    outcome = invoke("check", "tests/cases/audit-neither-denies-nor-opens/input.yaml")
+    assert "NP302: NetworkPolicy x/a-enforced: adds nothing: covered by x/a-opens" in outcome.stdout

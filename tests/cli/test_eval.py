@@ -32,6 +32,17 @@ def test_an_allowed_flow_and_who_decided() -> None:
     assert f"egress  allowed {FRONTEND}: production/" in result.output
 
 
+def test_what_an_audited_policy_would_deny() -> None:
+    snapshot = str(ROOT / "tests/cases/audit-neither-denies-nor-opens/input.yaml")
+    arguments = [snapshot, "--src", "203.0.113.7", "--dst", "x/b", "--port", "80"]
+    result = CliRunner().invoke(main, ["eval", *arguments])
+    assert result.exit_code == 0, result.output
+    assert result.output.startswith("ALLOW 203.0.113.7 -> 10.244.0.2 TCP/80\n")
+    assert "  ingress allowed x/b: no policy isolates the pod\n" in result.output
+    would = "  ingress audit   x/b: would be denied: isolated, and no rule accepts (x/b-tried at "
+    assert would in result.output
+
+
 def test_a_denied_flow_and_what_isolates() -> None:
     result = run("--src", FRONTEND, "--dst", BACKEND, "--port", "1")
     assert result.exit_code == 1

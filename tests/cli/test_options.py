@@ -104,6 +104,18 @@ REFUSED = [
 ]  # fmt: skip
 
 
+@pytest.mark.parametrize("deny", ["drop", "reject"])
+def test_audit_denies_nothing_and_logs(deny: str) -> None:
+    text = compiled("--audit", "--deny", deny)
+    assert not re.search(r"drop comment|reject with|counter drop_", text)
+    assert f"deny={deny} log=off audit=on" in text
+    prefixes = re.findall(r'limit rate 10/second log prefix "netpolc audit (\w+) ([ie])_', text)
+    assert sorted(prefixes) == [("egress", "e")] * 2 + [("ingress", "i")] * 3
+    assert len(re.findall(r"counter name audit_e_\w+ goto ingress", text)) == 2
+    assert len(re.findall(r"counter name audit_i_\w+ accept", text)) == 3
+    assert 'limit rate 7/minute log prefix "netpolc audit ' in compiled("--audit", "--log=7/minute")
+
+
 @pytest.mark.parametrize(("arguments", "words"), REFUSED, ids=lambda a: "".join(a)[:40])
 @pytest.mark.parametrize("command", ["compile", "apply"])
 def test_refusals(command: str, arguments: list[str], words: str) -> None:
@@ -139,11 +151,20 @@ def test_options_survive_being_described() -> None:
         netpolc.Options(),
         netpolc.Options("netpolc_x", "postrouting", 1, "drop", "3/hour"),
         netpolc.Options(priority=-7, deny="reject"),
+        netpolc.Options(log="3/hour", audit=True),
     ):
         again = netpolc.Options.from_description(options.table, options.describe())
         assert again.describe() == options.describe()
+        assert again.audit is options.audit
         assert re.fullmatch(r"[-A-Za-z0-9 =/]{1,127}", options.describe())
-    for text in ("", "hook=forward", "hook=input priority=0 deny=drop log=off", "priority"):
+    unknown = f"{netpolc.Options().describe()} audit=perhaps"
+    for text in (
+        "",
+        unknown,
+        "hook=forward",
+        "hook=input priority=0 deny=drop log=off",
+        "priority",
+    ):
         with pytest.raises(ValueError, match="not the options"):
             netpolc.Options.from_description("netpolc", text)
 

@@ -28,10 +28,21 @@ with terminal.progress("listing") as report:
         time.sleep(0.01)
 print("done")
 """
+LIVE = """
+import os, signal
+from netpolc.cli.terminal import live_table
+def readings():
+    yield [["shop/web-1", "1.0"]]
+    yield [["shop/web-1", "2.5"]]
+    os.kill(os.getpid(), signal.SIGINT)
+    yield [["shop/web-1", "never shown"]]
+live_table(["pod", "packets/s"], readings(), right=["packets/s"])
+print("and ended well")
+"""
 
 
-def on_terminal(code: str, **environment: str) -> str:
-    """What a terminal of 80 columns gets from a program."""
+def on_terminal(code: str, expect: int = 0, **environment: str) -> str:
+    """What a terminal of 80 columns gets from a program that ends with this exit code."""
     parent, child = pty.openpty()
     settings = {k: v for k, v in os.environ.items() if k not in ("NO_COLOR", "FORCE_COLOR")}
     settings |= {"TERM": "xterm-256color", "COLUMNS": "80", **environment}
@@ -49,7 +60,7 @@ def on_terminal(code: str, **environment: str) -> str:
                 break
             shown += block
     os.close(parent)
-    assert program.returncode == 0, shown.decode()
+    assert program.returncode == expect, shown.decode()
     return shown.decode()
 
 
@@ -73,6 +84,11 @@ def test_a_terminal_gets_colour_and_a_table_that_fits() -> None:
     assert "───" in shown
 
 
+def test_a_table_too_long_to_look_at_is_columns_everywhere() -> None:
+    shown = on_terminal("from netpolc.cli.terminal import table\ntable(['a'], [['x']] * 2001)")
+    assert shown.splitlines() == ["a", *(["x"] * 2001)]
+
+
 def test_no_color_is_honoured() -> None:
     shown = on_terminal(TABLE, NO_COLOR="1")
     assert "\x1b[3" not in shown
@@ -84,3 +100,12 @@ def test_progress_is_shown_once_it_takes_long(patience: float, expected: bool) -
     shown = on_terminal(WORK.format(patience=patience))
     assert ("listing" in shown) is expected
     assert "done" in shown
+
+
+def test_a_live_table_is_drawn_in_its_place_until_interrupted() -> None:
+    shown = on_terminal(LIVE)
+    first, second = shown.index("1.0"), shown.index("2.5")
+    assert first < second
+    assert "\x1b[1A" in shown[first:second]  # one line up, again and again
+    assert "never shown" not in shown
+    assert shown.endswith("and ended well\r\n")

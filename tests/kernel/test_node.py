@@ -46,6 +46,20 @@ def lab() -> Iterator[PodLab]:
         yield lab
 
 
+def test_in_audit_mode_only_what_opens_a_connection_is_counted(lab: PodLab) -> None:
+    """What was let pass is a known connection: neither its replies nor what follows are judged."""
+    pods = [pod(f"default/{name}", *addresses) for name, addresses in PODS.items()]
+    program = netpolc.compile(netpolc.load_objects([namespace("default"), *pods, CLOSED]))
+    load(lab, program.ruleset(options=netpolc.Options(audit=True)))
+    with lab.connection("a", "10.9.0.2", "TCP", 80) as tcp:
+        for word in (b"one", b"two", b"three"):
+            assert tcp.echo(word)
+    loaded = lab.node.call(lambda: Kernel().loaded("netpolc"))
+    assert loaded is not None
+    counted = {own.direction: (own.packets, own.audited) for own in loaded.drops}
+    assert counted == {"egress": (1, True), "ingress": (1, True)}
+
+
 def test_established_connections_survive_a_replace(lab: PodLab) -> None:
     load(lab, ruleset(OPEN))
     with (

@@ -27,7 +27,9 @@ from tests.scenarios import ROOT
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 _BLOCK = re.compile(r"```console\n(.*?)```", re.DOTALL)
 _TIMES = re.compile(r"\d+ ms|20\d\d-\d\d-\d\dT[0-9:]+Z")
-_NEEDS_KERNEL = re.compile(r"^\$ (netpolc (apply|status|delete)|python -m examples)", re.MULTILINE)
+_NEEDS_KERNEL = re.compile(
+    r"^\$ (netpolc (apply|status|top|delete)|python -m examples)", re.MULTILINE
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -110,8 +110,10 @@ def objects_of(table: nft.Table) -> set[str]:
             found.add("source map")
     for chain in table.chains:
         for rule in chain.rules:
-            last = rule.statements[-1]
-            jump = isinstance(last, nft.Verdict) and last.action is nft.Action.JUMP
+            jump = any(
+                isinstance(own, nft.Verdict) and own.action is nft.Action.JUMP
+                for own in rule.statements
+            )
             if any(isinstance(match, nft.PortMatch) for match in rule.matches):
                 found.add("port and jump" if jump else "port and peer")
     return found

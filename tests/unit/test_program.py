@@ -30,6 +30,9 @@ class Nowhere:
     def place(self, elements: Sequence[str | int] = (), at_key: bool = False) -> str:
         return "nowhere"
 
+    def excerpt(self, elements: Sequence[str | int] = ()) -> tuple[tuple[int, str], ...]:
+        return ()
+
 
 ORIGIN = Origin("NetworkPolicy", "default", "p", ("spec", "ingress", 0), Nowhere())
 TCP_80 = Ranges.of([ports(Protocol.TCP, 80, 80)])
@@ -130,6 +133,16 @@ def test_a_rule_in_two_combinations_is_checked_in_each_tier() -> None:
     other = replace(COMBINATION, subjects=frozenset((1,)), tiers=(replace(TIER, rules=(broken,)),))
     with pytest.raises(InvariantError, match="peers exist"):
         program(COMBINATION, other).verify()
+
+
+def test_what_is_isolated_is_not_tried() -> None:
+    tried = replace(program(), tried=(COMBINATION,))
+    tried.verify()
+    assert tried.combination_of == {}
+    with pytest.raises(InvariantError, match="what is isolated is not tried"):
+        replace(tried, combinations=(COMBINATION,)).verify()
+    with pytest.raises(InvariantError, match="subjects exist"):
+        replace(tried, tried=(replace(COMBINATION, subjects=frozenset((2,))),)).verify()
 
 
 def test_what_a_match_includes() -> None:

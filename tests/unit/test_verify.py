@@ -35,6 +35,7 @@ EQUIVALENT = {
     "rule: change verdict": "the same, or the end of the base chain, where no peer is isolated",
     "rule: change value": "an exemption no packet of the snapshot needs",
     "rule: delete match": "an exemption no packet of the snapshot needs",
+    "set: add element": "an address that no chain judges, in a set that counts by pod",
     "set: delete element": "a pod in its own peer set, which is admitted as itself",
 }
 """Kinds of mutants that may survive, each with the reason (docs/verify.md)."""

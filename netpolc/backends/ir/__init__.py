@@ -24,9 +24,18 @@ def emit(program: Program) -> str:
             _block(map(_identity, program.identities), 4),
             '],\n  "combinations": [',
             _block(map(_combination, program.combinations), 4),
-            "]\n}\n",
+            "]",
+            _tried(program),
+            "\n}\n",
         )
     )
+
+
+def _tried(program: Program) -> str:
+    """What audited policies would make; left out where there are none."""
+    if not program.tried:
+        return ""
+    return f',\n  "tried": [{_block(map(_combination, program.tried), 4)}]'
 
 
 def _block(lines: Iterable[str], indent: int) -> str:

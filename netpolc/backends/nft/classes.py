@@ -139,7 +139,7 @@ class Classes:
                 yield (address, address), ("node", number)
         networks = {
             rule.match.networks: None
-            for combination in self._program.combinations
+            for combination in (*self._program.combinations, *self._program.tried)
             for tier in combination.tiers
             for rule in tier.rules
             if rule.match.networks is not ANY

@@ -65,7 +65,8 @@ def _set(entry: nft.NamedSet) -> Json:
     address = ADDRESS_TYPE[entry.family]
     match entry:
         case nft.AddressSet():
-            return _members(address, False, list(entry.elements))
+            counter: Json = {"stmt": [{"counter": None}]} if entry.counted else {}
+            return {**_members(address, False, list(entry.elements)), **counter}
         case nft.NetworkSet():
             blocks = [{"concat": [_span(span), {"range": [0, 255]}]} for span in entry.spans]
             return _members([address, "inet_proto"], True, blocks)

@@ -22,6 +22,7 @@ from hashlib import sha256
 from netpolc.backends.nft import cost
 from netpolc.backends.nft import model as nft
 from netpolc.backends.nft.cost import PortLayout
+from netpolc.backends.nft.logs import log_prefix
 from netpolc.backends.nft.options import Options
 from netpolc.backends.nft.peers import Atom, Group, Peers, Ports, atoms, by_ports, groups
 from netpolc.errors import UnsupportedError
@@ -45,6 +46,10 @@ LARGE_SETS = 12
 LARGE_SET = 32
 GROUP_PORTS = 16
 """A map for the ports of each group would be a set for each, and sets cost their number squared."""
+SHORT = {Direction.INGRESS: "in", Direction.EGRESS: "eg"}
+"""Directions in the names of maps and sets."""
+END = {Direction.INGRESS: "end_ingress", Direction.EGRESS: "end_egress"}
+"""The chain that every judging chain of a direction jumps to before it denies."""
 MAX_COMMENT = 127
 """nft takes comments of up to 128 bytes with their end (`NFTNL_UDATA_COMMENT_MAXLEN`)."""
 
@@ -66,24 +71,26 @@ class Judge:
 class JudgeBuilder:
     """Builds judges for one Program and one set of options; equal questions get the same object."""
 
-    def __init__(self, program: Program, options: Options, ingress: str, exempt: str) -> None:
+    def __init__(self, program: Program, options: Options, ingress: str) -> None:
         self._program = program
         self._options = options
         self._admit = {
             Direction.INGRESS: nft.ACCEPT,
             Direction.EGRESS: nft.Verdict(nft.Action.GOTO, ingress),
         }
-        self._exempt = nft.Rule((), (nft.Verdict(nft.Action.JUMP, exempt),), "never judged")
         self._judges: dict[int, Judge | None] = {}
         self._sizes: dict[Members, int] = {}
         self._address_sets: dict[Members, dict[Family, nft.AddressSet]] = {}
         self._network_sets: dict[tuple[Span, ...], nft.NetworkSet] = {}
 
-    def judge(self, combination: Combination) -> Judge | None:
-        """The judge of a combination; None when everything is admitted."""
+    def judge(self, combination: Combination, tried: bool) -> Judge | None:
+        """The judge of a combination; None when everything is admitted. A `tried` one lets pass
+        what it would deny.
+        """
         key = id(combination)
         if key not in self._judges:
-            self._judges[key] = _Layout(self, combination).judge()
+            audited = tried or self._options.audit
+            self._judges[key] = _Layout(self, combination, audited).judge()
         return self._judges[key]
 
     def size(self, members: Members) -> int:
@@ -135,14 +142,22 @@ class JudgeBuilder:
             known = self._network_sets[spans] = nft.NetworkSet(name, version, spans)
         return known
 
-    def tail(self, direction: Direction, chain: str, policies: str) -> tuple[nft.Rule, ...]:
-        """The end of a judging chain: exemptions, log, and the counted denial."""
-        rules = [self._exempt]
-        if self._options.log is not None:
-            prefix = f"netpolc {direction} {chain}: "
-            rules.append(nft.Rule((), (nft.Log(prefix, self._options.log),), policies))
-        count = nft.Count(drop_counter(chain))
-        if self._options.deny == "drop":
+    def tail(
+        self, direction: Direction, chain: str, policies: str, audited: bool
+    ) -> tuple[nft.Rule, ...]:
+        """The end of a judging chain: exemptions, log, and the counted denial (or, if audited,
+        what admission does).
+        """
+        jump = nft.Verdict(nft.Action.JUMP, END[direction])
+        rules = [nft.Rule((), (jump,), "exemptions, then the counter of the pod")]
+        rate = self._options.audit_rate if audited else self._options.log
+        if rate is not None:
+            prefix = log_prefix(direction, chain, audited)
+            rules.append(nft.Rule((), (nft.Log(prefix, rate),), policies))
+        count = nft.Count(counter_name(chain, audited))
+        if audited:
+            rules.append(nft.Rule((), (count, self.admit(direction)), policies))
+        elif self._options.deny == "drop":
             rules.append(nft.Rule((), (count, nft.DROP), policies))
         else:
             reset = (nft.PortMatch(Protocol.TCP, 0, PORTS - 1),)
@@ -158,8 +173,9 @@ class JudgeBuilder:
 class _Layout:
     """Lays out one combination."""
 
-    def __init__(self, builder: JudgeBuilder, combination: Combination) -> None:
+    def __init__(self, builder: JudgeBuilder, combination: Combination, audited: bool) -> None:
         self._builder = builder
+        self._audited = audited
         self._direction = combination.direction
         self._tier = _network_policy_tier(combination)
         self._peer_field: nft.Field = "saddr" if self._direction is Direction.INGRESS else "daddr"
@@ -179,10 +195,12 @@ class _Layout:
         rules += self._by_port([(own, peers) for own, peers in classes.items() if own is not ANY])
         rules += self._admit_peers(classes[ANY], (), 1)
         policies = naming(self._tier.policies)
-        name = f"{self._direction.name[0].lower()}_{digest((repr(rules), policies))}"
-        rules += self._builder.tail(self._direction, name, policies)
+        # Comments are cut: a chain that lets pass must never have the name of one that denies.
+        content = repr(rules), policies, *(("audited",) if self._audited else ())
+        name = f"{self._direction.name[0].lower()}_{digest(content)}"
+        rules += self._builder.tail(self._direction, name, policies, self._audited)
         chains = (*self._chains.values(), nft.Chain(name, tuple(rules)))
-        counter = nft.Counter(drop_counter(name), policies)
+        counter = nft.Counter(counter_name(name, self._audited), policies)
         return Judge(name, chains, tuple(self._sets.values()), tuple(self._maps), counter)
 
     def _groups(self, classes: dict[Ports, Peers]) -> list[Group]:
@@ -386,9 +404,18 @@ def digest(parts: Iterable[str]) -> str:
     return sha256("\n".join(parts).encode()).hexdigest()[:16]
 
 
-def drop_counter(chain: str) -> str:
-    """The counter of what a chain denies."""
-    return f"drop_{chain}"
+def denied_set(direction: Direction, version: Family) -> str:
+    """The set that counts by pod what is denied in a direction, or if audited would be."""
+    return f"deny_{SHORT[direction]}{version.value}"
+
+
+DROP, AUDIT = "drop_", "audit_"
+"""How the names of counters begin: of what a chain denies, of what it would deny."""
+
+
+def counter_name(chain: str, audited: bool) -> str:
+    """The counter of what a chain denies, or if audited would deny."""
+    return f"{AUDIT if audited else DROP}{chain}"
 
 
 def naming(origins: Iterable[Origin]) -> str:

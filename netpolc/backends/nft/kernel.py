@@ -20,13 +20,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import product
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from netpolc.backends.nft.counters import AddressCounter, Drops
+from netpolc.backends.nft.judge import AUDIT, DROP, SHORT, denied_set
 from netpolc.backends.nft.options import Options, check_table
 from netpolc.backends.nft.ruleset import DIGEST, LOADED, OPTIONS, Ruleset
 from netpolc.errors import SystemRefusal
+from netpolc.ir import Direction
+from netpolc.nets import Family, parse_address
 
 _INSTALL = (
     "the libnftables Python binding is missing: apt install python3-nftables (Debian, Ubuntu), "
@@ -63,21 +68,6 @@ def _may_change_networks() -> bool:
     status = Path("/proc/self/status").read_text()
     effective = next(line for line in status.splitlines() if line.startswith("CapEff:"))
     return bool(int(effective.split()[1], 16) >> _CAP_NET_ADMIN & 1)
-
-
-@dataclass(frozen=True, slots=True)
-class Drops:
-    """What one chain denied since it was loaded; `policies` names those that isolate its pods."""
-
-    chain: str
-    packets: int
-    bytes: int
-    policies: str
-
-    @property
-    def direction(self) -> str:
-        """The direction the chain judges, by the first letter of its name."""
-        return "ingress" if self.chain.startswith("i") else "egress"
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +130,31 @@ class Kernel:
         }
         return _loaded(table, counters)
 
+    def addresses(self, table: str) -> tuple[AddressCounter, ...]:
+        """What was counted for each local address that is judged, in each direction."""
+        found: list[AddressCounter] = []
+        for direction, version in product(Direction, Family):
+            judged = self._elements(table, "map", f"{SHORT[direction]}{version.value}")
+            counts = {
+                own["elem"]["val"]: own["elem"]["counter"]
+                for own in self._elements(table, "set", denied_set(direction, version))
+            }
+            for address, verdict in judged:
+                chain = next(iter(verdict.values()))["target"]
+                if address not in counts:
+                    raise SystemRefusal(f"table inet {table} does not count {address}: reload it")
+                own, line = counts[address], parse_address(address)
+                found.append(
+                    AddressCounter(str(direction), line, chain, own["packets"], own["bytes"])
+                )
+        return tuple(found)
+
+    def _elements(self, table: str, kind: str, name: str) -> list[Any]:
+        """The elements of a set or map; none when it is not there."""
+        output = self._list(f"{kind} inet {table} {name}", table)
+        entries = json.loads(output)["nftables"] if output is not None else []
+        return [own for entry in entries if kind in entry for own in entry[kind].get("elem", [])]
+
     def listing(self, table: str) -> str | None:
         """The whole table as libnftables JSON; None when there is no such table."""
         return self._list(f"table inet {table}", table)
@@ -170,9 +185,16 @@ def _loaded(table: str, counters: dict[str, Any]) -> Loaded:
     except (KeyError, ValueError) as error:
         raise SystemRefusal(f"table inet {table} was not made by netpolc: {error}") from error
     drops = tuple(
-        Drops(name.removeprefix("drop_"), own["packets"], own["bytes"], own.get("comment", ""))
+        Drops(
+            name.removeprefix(kind),
+            own["packets"],
+            own["bytes"],
+            own.get("comment", ""),
+            kind == AUDIT,
+        )
+        for kind in (DROP, AUDIT)
         for name, own in sorted(counters.items())
-        if name.startswith("drop_")
+        if name.startswith(kind)
     )
     return Loaded(table, digest, options, counters.get(LOADED, {}).get("comment", ""), drops)
 

@@ -107,14 +107,20 @@ Box = tuple[Span, ...]
 class Elements:
     """Boxes of numbers, with a verdict each if they are a map.
 
-    `kinds` are the types of the fields. A lookup splits a box in its main span (the port where
-    there is one, else the first field) and the rest: equal rests share one sorted list.
+    `kinds` are the types of the fields; `counted` ones count what is found in them. A lookup splits
+    a box in its main span (the port where there is one, else the first field) and the rest: equal
+    rests share one sorted list.
     """
 
     def __init__(
-        self, name: str, kinds: tuple[str, ...], entries: Iterable[tuple[Box, Verdict | None]]
+        self,
+        name: str,
+        kinds: tuple[str, ...],
+        entries: Iterable[tuple[Box, Verdict | None]],
+        counted: bool = False,
     ) -> None:
         self.name, self.kinds, self.entries = name, kinds, tuple(entries)
+        self.counted = counted
         self._main = kinds.index("inet_service") if "inet_service" in kinds else 0
         groups: dict[Box, list[tuple[Span, Verdict | None]]] = {}
         for box, verdict in self.entries:
@@ -191,12 +197,14 @@ class Test:
 class Rule:
     """All tests must hold; then a lookup in a verdict map, a verdict, or nothing.
 
-    What changes no verdict (counters, logs with their limits) is checked when read, and left out.
+    What changes no verdict (counters, logs with their limits) is checked when read, and left out,
+    but for `audits`: that it counts in a counter of what would be denied.
     """
 
     tests: tuple[Test, ...]
     outcome: Test | Verdict | None
     comment: str
+    audits: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -6,18 +6,19 @@ unknown nodes, pods no node would protect, tiers other than NetworkPolicy.
 The shape, with the reasons in ARCHITECTURE.md: the base chain accepts known connections, then sends
 packets of isolated local pods to the chain of their combination, egress by source and ingress by
 destination. In a chain the port comes first, then the peers. An egress chain that admits goes on to
-the chain `ingress`; every chain ends in `exempt` (a pod with itself, neighbour discovery), the log,
-and a named counter on the drop.
+the chain `ingress`; every chain ends in `exempt` (a pod with itself, neighbour discovery), the
+counter of the pod, the log, and a named counter on the drop. Pods that only audited policies
+isolate have such chains, too, which let pass what they count.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 
 from netpolc.backends.nft import model as nft
-from netpolc.backends.nft.judge import Judge, JudgeBuilder
+from netpolc.backends.nft.judge import END, SHORT, Judge, JudgeBuilder, denied_set
 from netpolc.backends.nft.options import Options
 from netpolc.backends.nft.ruleset import Ruleset
 from netpolc.cluster import Pod
@@ -28,7 +29,6 @@ from netpolc.program import Program
 
 INGRESS = "ingress"
 EXEMPT = "exempt"
-_MAPS = {Direction.INGRESS: "in", Direction.EGRESS: "eg"}
 _FIELDS: dict[Direction, nft.Field] = {Direction.INGRESS: "daddr", Direction.EGRESS: "saddr"}
 
 
@@ -68,13 +68,15 @@ class Lowering:
         maps.update(_address_maps(dispatch))
         chains = {chain.name: chain for judge in judges for chain in judge.chains}
         pairs = _pair_sets(dispatch.pairs)
+        denied = _denied_sets(dispatch)
         table = nft.Table(
             options.table,
             tuple(judge.counter for judge in judges),
-            (*pairs, *(sets[name] for name in sorted(sets))),
+            (*denied, *pairs, *(sets[name] for name in sorted(sets))),
             tuple(maps[name] for name in sorted(maps)),
             (
                 *(chains[name] for name in sorted(chains)),
+                *_end_chains(denied),
                 *_fixed_chains(maps, pairs, options),
             ),
         )
@@ -98,14 +100,14 @@ class Lowering:
     def _dispatch(self, pods: Iterable[tuple[Pod, int]], options: Options) -> _Dispatch:
         builder = self._builders.get(options)
         if builder is None:
-            builder = self._builders[options] = JudgeBuilder(
-                self._program, options, INGRESS, EXEMPT
-            )
+            builder = self._builders[options] = JudgeBuilder(self._program, options, INGRESS)
         dispatch = _Dispatch()
         for pod, identity in pods:
             for direction in Direction:
-                combination = self._program.combination_of.get((direction, identity))
-                judge = builder.judge(combination) if combination is not None else None
+                enforced = self._program.combination_of.get((direction, identity))
+                combination = enforced or self._program.tried_of.get((direction, identity))
+                tried = enforced is None
+                judge = builder.judge(combination, tried) if combination is not None else None
                 if judge is None:
                     continue
                 dispatch.judges[judge.name] = judge
@@ -121,10 +123,33 @@ class Lowering:
 def _address_maps(dispatch: _Dispatch) -> dict[str, nft.NamedMap]:
     maps: dict[str, nft.NamedMap] = {}
     for (direction, version), verdicts in dispatch.verdicts.items():
-        name = f"{_MAPS[direction]}{version.value}"
+        name = f"{SHORT[direction]}{version.value}"
         elements = tuple((format_address(at), verdicts[at]) for at in sorted(verdicts))
         maps[name] = nft.AddressMap(name, version, elements)
     return maps
+
+
+def _denied_sets(dispatch: _Dispatch) -> tuple[nft.AddressSet, ...]:
+    """The addresses that have a chain, to count by pod what it denies."""
+    found = []
+    for (direction, version), verdicts in dispatch.verdicts.items():
+        elements = tuple(map(format_address, sorted(verdicts)))
+        name = denied_set(direction, version)
+        found.append(nft.AddressSet(name, version, elements, counted=True))
+    return tuple(sorted(found, key=lambda own: own.name))
+
+
+def _end_chains(denied: tuple[nft.AddressSet, ...]) -> Iterator[nft.Chain]:
+    """What a packet meets before it is denied: exemptions, then the counter of its pod."""
+    exempt = nft.Rule((), (nft.Verdict(nft.Action.JUMP, EXEMPT),), "never judged")
+    for direction in Direction:
+        counts = [
+            nft.Rule((nft.SetMatch(_FIELDS[direction], own.family, own.name, False),), (), "by pod")
+            for own in denied
+            if own.name == denied_set(direction, own.family)
+        ]
+        if counts:
+            yield nft.Chain(END[direction], (exempt, *counts))
 
 
 def _pair_sets(pairs: set[tuple[int, int]]) -> tuple[nft.PairSet, ...]:
@@ -157,7 +182,7 @@ def _fixed_chains(
         direction: tuple(
             nft.Rule((), (nft.AddressLookup(_FIELDS[direction], version, name),), text)
             for version in Family
-            if (name := f"{_MAPS[direction]}{version.value}") in maps
+            if (name := f"{SHORT[direction]}{version.value}") in maps
         )
         for direction, text in (
             (Direction.EGRESS, "local pods isolated for egress"),

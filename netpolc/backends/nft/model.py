@@ -180,11 +180,15 @@ def room(count: int) -> int:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class AddressSet:
-    """Single addresses, in order, as canonical text: a hash in the kernel."""
+    """Single addresses, in order, as canonical text: a hash in the kernel.
+
+    Of a `counted` one each element counts the packets that were looked up and found.
+    """
 
     name: str
     family: Family
     elements: tuple[str, ...]
+    counted: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -26,7 +26,8 @@ class Options:
 
     `hook` is `forward` or `postrouting`, `priority` that of the base chain (None: the hook's
     default), `deny` is `drop` or `reject`, `log` a rate such as `10/second` (None: denied packets
-    are not logged).
+    are not logged). With `audit` nothing is denied: what would be is counted, logged (at
+    `audit_rate`) and let through.
     """
 
     table: str = TABLE
@@ -34,6 +35,7 @@ class Options:
     priority: int | None = None
     deny: str = "drop"
     log: str | None = None
+    audit: bool = False
 
     def __post_init__(self) -> None:
         check_table(self.table)
@@ -57,10 +59,16 @@ class Options:
         """The priority of the base chain."""
         return DEFAULT_PRIORITY[self.hook] if self.priority is None else self.priority
 
+    @property
+    def audit_rate(self) -> str:
+        """How often a chain logs what it would deny: somebody who tries a policy wants to see."""
+        return self.log or LOG_RATE
+
     def describe(self) -> str:
         """All options but the table, as a loaded ruleset carries them: short, safe in a comment."""
         log = self.log or "off"
-        return f"hook={self.hook} priority={self.base_priority} deny={self.deny} log={log}"
+        audit = " audit=on" if self.audit else ""
+        return f"hook={self.hook} priority={self.base_priority} deny={self.deny} log={log}{audit}"
 
     @classmethod
     def from_description(cls, table: str, text: str) -> Options:
@@ -68,7 +76,9 @@ class Options:
         found = dict(part.partition("=")[::2] for part in text.split())
         try:
             log = None if found["log"] == "off" else found["log"]
-            return cls(table, found["hook"], int(found["priority"]), found["deny"], log)
+            audit = {None: False, "on": True}[found.get("audit")]
+            priority = int(found["priority"])
+            return cls(table, found["hook"], priority, found["deny"], log, audit)
         except (KeyError, ValueError, UsageError) as error:
             raise ValueError(f"not the options of a netpolc ruleset: {text!r}") from error
 

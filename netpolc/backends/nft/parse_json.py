@@ -11,6 +11,7 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
+from netpolc.backends.nft.judge import AUDIT
 from netpolc.backends.nft.listing import (
     ADDRESSES,
     EXPRESSIONS,
@@ -36,10 +37,11 @@ _KEYS = {
     "table": _COMMON - {"table"},
     "counter": _COMMON | {"comment", "packets", "bytes"},
     "chain": _COMMON | {"type", "hook", "prio", "policy"},
-    "set": _COMMON | {"type", "flags", "size", "elem"},
+    "set": _COMMON | {"type", "flags", "size", "elem", "stmt"},
     "map": _COMMON | {"type", "flags", "size", "elem", "map"},
     "rule": _COMMON - {"name"} | {"chain", "expr", "comment"},
 }
+_COUNTED = [{"counter": None}]
 _REJECTS = ({"type": "tcp reset"}, {"type": "icmpx", "expr": "admin-prohibited"})
 
 
@@ -144,6 +146,7 @@ class _Reader:
     def _rule(self, body: Json) -> Rule:
         tests: list[Test] = []
         outcome: Test | Verdict | None = None
+        audits = False
         statements = list(body["expr"])
         while statements:
             name, value = _single(statements.pop(0))
@@ -155,11 +158,12 @@ class _Reader:
                 outcome = self._lookup(value)
             elif name == "counter":
                 _one_of("counter", value, self._counters)
+                audits = audits or value.startswith(AUDIT)
             elif name == "limit" and len(statements) == 1 and "log" in statements[0]:
                 statements.pop(0)  # what is beyond the limit is not logged, and nothing else
             else:
                 outcome = _verdict(name, value)
-        return Rule(tuple(tests), outcome, body.get("comment", ""))
+        return Rule(tuple(tests), outcome, body.get("comment", ""), audits)
 
     def _lookup(self, value: Json) -> Test:
         _only("vmap", value, {"key", "data"})
@@ -212,16 +216,27 @@ def _elements(kind: str, body: Json) -> Elements:
         raise RulesetError(f"{kind} {body['name']} has flags {body['flags']}")
     if kind == "map":
         _one_of("map", body["map"], ("verdict",))
+    if body.get("stmt", _COUNTED) != _COUNTED:
+        raise RulesetError(f"netpolc emits no {kind} with {printable(str(body['stmt']))}")
+    counted = "stmt" in body
     entries: list[tuple[Box, Verdict | None]] = []
     for element in body.get("elem", []):
-        key, verdict = element, None
+        key, verdict = _uncounted(element) if counted else element, None
         if kind == "map":
             key, value = element
             verdict = _verdict(*_single(value))
         parts = key["concat"] if isinstance(key, dict) and "concat" in key else [key]
         box = tuple(_span(own, part) for own, part in zip(types, parts, strict=True))
         entries.append((box, verdict))
-    return Elements(body["name"], tuple(types), entries)
+    return Elements(body["name"], tuple(types), entries, counted)
+
+
+def _uncounted(element: Any) -> Any:
+    """An element without what it counted, as the kernel lists it."""
+    if not isinstance(element, dict) or "elem" not in element:
+        return element
+    _only("element", element["elem"], {"val", "counter"})
+    return element["elem"]["val"]
 
 
 def _span(kind: str, value: object) -> Span:

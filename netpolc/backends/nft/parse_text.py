@@ -129,7 +129,11 @@ class _Parser:
         else:
             self._refuse("neither size nor flags")
         body["elem"] = []
-        if (line := self._next()) == "elements = {":
+        line = self._next()
+        if kind == "set" and line == "counter":
+            body["stmt"] = [{"counter": None}]
+            line = self._next()
+        if line == "elements = {":
             while (line := self._next()) != "}":
                 body["elem"].append(self._element(kind, line.removesuffix(",")))
             self._end()

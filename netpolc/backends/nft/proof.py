@@ -8,6 +8,8 @@ What makes it a proof and not a sample: one packet stands for each pair of addre
 Ports are walked from one edge to the next, of the elements a packet met and of the policies that
 judge it. No packet is left that either side could treat differently from one that was judged.
 
+Beside the verdict it is compared what is counted: as a denial of which pod, as an audit's.
+
 Not judged: what never meets the base chain, which is traffic of a pod with its own node (in
 postrouting: to it).
 """
@@ -20,6 +22,7 @@ from dataclasses import dataclass
 from itertools import product
 
 from netpolc.backends.nft.classes import AddressClass, Classes, Variant
+from netpolc.backends.nft.judge import denied_set
 from netpolc.backends.nft.listing import Field, Listing
 from netpolc.backends.nft.tracer import ICMPV6, Trace, Tracer, packet
 from netpolc.cluster import Pod
@@ -30,43 +33,69 @@ from netpolc.program import Combination, Program
 from netpolc.semantics import Decision, Flow, evaluate
 
 _NEVER_JUDGED = "known connections and neighbour discovery pass"
-_WORDS = {True: "allow", False: "deny"}
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What becomes of a packet: whether it passes, and how it is counted (see `Trace`)."""
+
+    passed: bool
+    audits: int = 0
+    counted: frozenset[str] = frozenset()
+
+    @property
+    def verdict(self) -> str:
+        """`allow` or `deny`."""
+        return "allow" if self.passed else "deny"
+
+    def __str__(self) -> str:
+        counted = ", ".join(sorted(self.counted)) or "no pod"
+        return f"{self.verdict} (audits: {self.audits}, counted by: {counted})"
+
+
+PASSES = Outcome(True)
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """A packet that the two sides judge differently; `why` is what the policies' answer rests on.
+    """A packet that the two sides treat differently; `why` is what the policies' answer rests on.
 
     `details` tells connection state, hop limit and ICMPv6 type where they are not a new flow's.
     """
 
     flow: Flow
     details: str
-    expected: bool
+    expected: Outcome
     why: str
     trace: Trace
 
     def __str__(self) -> str:
         details = f" ({self.details})" if self.details else ""
+        expected, found = str(self.expected), str(_outcome(self.trace))
+        if self.expected.passed is not self.trace.passed:
+            expected, found = self.expected.verdict, _outcome(self.trace).verdict
         return (
             f"{self.flow}{details}\n"
-            f"  policies  {_WORDS[self.expected]:<5}  {self.why}\n"
-            f"  ruleset   {_WORDS[self.trace.passed]:<5}  {self.trace}"
+            f"  policies  {expected:<5}  {self.why}\n"
+            f"  ruleset   {found:<5}  {self.trace}"
         )
 
 
 class Proof:
     """One ruleset against one Program; `cases` counts the packets judged so far.
 
+    With `audit` the ruleset is to let everything pass and to count what the policies would deny.
     Raises `UsageError` when the node is unknown.
     """
 
-    def __init__(self, program: Program, listing: Listing, node: str | None = None) -> None:
+    def __init__(
+        self, program: Program, listing: Listing, node: str | None = None, *, audit: bool = False
+    ) -> None:
         nodes = program.cluster.nodes
         if node is not None and node not in nodes:
             raise UsageError(f"unknown node {node!r}")
         self.cases = 0
-        self._program, self._hook = program, listing.base.hook
+        self._program, self._hook, self._audit = program, listing.base.hook, audit
         self._tracers = {
             "": Tracer(listing),
             "egress alone": Tracer(listing.without(Field.DESTINATION)),
@@ -135,8 +164,8 @@ class Proof:
             pod = self._local_pod(end)
             if pod is not None:
                 key = direction, self._program.identity_of[pod.key]
-                combination = self._program.combination_of.get(key)
-                found.update(self._port_edges(combination) if combination is not None else ())
+                for judging in self._program.combination_of, self._program.tried_of:
+                    found.update(self._port_edges(judging[key]) if key in judging else ())
         return sorted(found)
 
     def _port_edges(self, combination: Combination) -> tuple[int, ...]:
@@ -154,31 +183,33 @@ class Proof:
         """Every variant of a flow; gives the last port at which the ruleset would say the same.
 
         Of a flow that is rightly denied each direction is judged alone, too: what one lets through
-        by mistake must not hide behind the other.
+        by mistake must not hide behind the other. That is told rather than what was not counted.
         """
         flow = Flow(format_address(ends.source), format_address(ends.destination), protocol, port)
         verdict = evaluate(self._program, flow)
         egress = verdict.egress if self._local_pod(ends.source) is not None else None
         ingress = verdict.ingress if self._local_pod(ends.destination) is not None else None
         found, until = self._variants(_Question(ends, flow, "", (egress, ingress)))
-        yield from found
-        if not found and not (verdict.egress.allowed and verdict.ingress.allowed):
+        if not verdict.allowed and all(own.expected.passed is own.trace.passed for own in found):
+            alone: list[Difference] = []
             for scope, decision in ("egress alone", egress), ("ingress alone", ingress):
-                found, end = self._variants(_Question(ends, flow, scope, (decision,)))
-                yield from found
+                some, end = self._variants(_Question(ends, flow, scope, (decision,)))
+                alone += some
                 until = min(until, end)
+            found = alone or found
+        yield from found
         return until
 
     def _variants(self, question: _Question) -> tuple[list[Difference], int]:
         """A variant is left out when it differs, from one that was judged, in nothing asked."""
         flow, ends, until = question.flow, question.ends, PORTS - 1
-        tracer = self._tracers[question.scope]
+        tracer, judgement = self._tracers[question.scope], question.outcome(self._audit)
         found: list[Difference] = []
-        judged: list[tuple[Variant, int, bool]] = []
+        judged: list[tuple[Variant, int, Outcome]] = []
         for variant in self._classes.variants[family(ends.source), flow.protocol == ICMPV6]:
-            expected = question.allowed or variant.passes_anyway
+            expected = PASSES if variant.passes_anyway else judgement
             if any(
-                expected is before and not asked & variant.differs(other)
+                expected == before and not asked & variant.differs(other)
                 for other, asked, before in judged
             ):
                 continue
@@ -196,9 +227,9 @@ class Proof:
             self.cases += 1
             judged.append((variant, trace.asked, expected))
             until = min(until, trace.until)
-            if trace.passed is not expected:
+            if _outcome(trace) != expected:
                 details = ", ".join(filter(None, (question.scope, str(variant))))
-                why = question.why() if expected is question.allowed else _NEVER_JUDGED
+                why = question.why() if expected == judgement else _NEVER_JUDGED
                 found.append(Difference(flow, details, expected, why, trace))
         return found, until
 
@@ -221,10 +252,18 @@ class _Question:
     scope: str
     decisions: tuple[Decision | None, ...]
 
-    @property
-    def allowed(self) -> bool:
-        """What the policies say."""
-        return all(own is None or own.allowed for own in self.decisions)
+    def outcome(self, audit: bool) -> Outcome:
+        """What the policies say; with `audit` nothing is denied, and every denial counted."""
+        audits, counted = 0, frozenset[str]()
+        version = family(self.flow.source)
+        for own in self.decisions:
+            if own is None or (own.allowed and not own.would_deny):
+                continue
+            counted |= {denied_set(own.direction, version)}
+            if not own.allowed and not audit:
+                return Outcome(False, audits, counted)
+            audits += 1
+        return Outcome(True, audits, counted)
 
     def why(self) -> str:
         """What their answer rests on."""
@@ -237,4 +276,9 @@ def _reason(decision: Decision) -> str:
     isolating = ""
     if decision.rule is None and decision.tier is not None:
         isolating = f" ({', '.join(map(str, decision.tier.policies))})"
-    return f"{decision.direction}: {decision.reason.value}{by}{isolating}"
+    tried = f", with audited policies {_reason(decision.tried)}" if decision.tried else ""
+    return f"{decision.direction}: {decision.reason.value}{by}{isolating}{tried}"
+
+
+def _outcome(trace: Trace) -> Outcome:
+    return Outcome(trace.passed, trace.audits, trace.counted)

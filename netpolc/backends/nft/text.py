@@ -65,7 +65,7 @@ def _set(entry: nft.NamedSet) -> str:
     address = ADDRESS_TYPE[entry.family]
     match entry:
         case nft.AddressSet():
-            return _block("set", entry.name, address, False, entry.elements)
+            return _block("set", entry.name, address, False, entry.elements, entry.counted)
         case nft.NetworkSet():
             blocks = [f"{format_span(span)} . 0-255" for span in entry.spans]
             return _block("set", entry.name, f"{address} . inet_proto", True, blocks)
@@ -100,8 +100,16 @@ def _port_key(span: Span, interval: bool) -> str:
     return f"{ports} . {protocol.name.lower()}"
 
 
-def _block(kind: str, name: str, data_type: str, interval: bool, elements: Sequence[str]) -> str:
+def _block(
+    kind: str,
+    name: str,
+    data_type: str,
+    interval: bool,
+    elements: Sequence[str],
+    counted: bool = False,
+) -> str:
     what = "flags interval" if interval else f"size {nft.room(len(elements))}"
+    what += "\n\t\tcounter" if counted else ""
     listed = ",\n\t\t\t".join(elements)
     return (
         f"\t{kind} {name} {{\n\t\ttype {data_type}\n\t\t{what}\n"

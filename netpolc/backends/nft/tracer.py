@@ -53,7 +53,8 @@ class Trace:
     """What became of a packet, and the rule that decided (of the base chain's policy: none).
 
     With every port up to `until` the packet would have met the same answers. `asked` has a bit for
-    each `Field` that was looked at: the others could have been anything.
+    each `Field` that was looked at: the others could have been anything. `audits` is how often it
+    was counted as one that would be denied, `counted` the sets that counted it.
     """
 
     passed: bool
@@ -62,6 +63,8 @@ class Trace:
     rule: Rule | None
     until: int
     asked: int
+    audits: int
+    counted: frozenset[str]
 
     def __str__(self) -> str:
         if self.rule is None:
@@ -81,11 +84,13 @@ class Tracer:
         base = self._listing.base
         ended = walk.chain(base.chain)
         if ended is None:
-            passed = base.policy is Action.ACCEPT
-            return Trace(passed, base.chain, 0, None, walk.until, walk.asked)
-        action, chain, number = ended
-        rule = self._listing.chains[chain][number]
-        return Trace(action is Action.ACCEPT, chain, number + 1, rule, walk.until, walk.asked)
+            passed, rule = base.policy is Action.ACCEPT, None
+            chain, number = base.chain, -1
+        else:
+            action, chain, number = ended
+            passed, rule = action is Action.ACCEPT, self._listing.chains[chain][number]
+        counted = frozenset(walk.counted)
+        return Trace(passed, chain, number + 1, rule, walk.until, walk.asked, walk.audits, counted)
 
 
 class _Walk:
@@ -95,6 +100,8 @@ class _Walk:
         self._chains, self._values = listing.chains, values
         self.until = NEVER
         self.asked = 0
+        self.audits = 0
+        self.counted: set[str] = set()
 
     def chain(self, name: str) -> tuple[Action, str, int] | None:
         """The final action and the rule it is in; None when the end of the chain is reached."""
@@ -115,6 +122,7 @@ class _Walk:
         for test in rule.tests:
             if not self._find(test)[0]:
                 return None
+        self.audits += rule.audits
         if isinstance(rule.outcome, Test):
             return self._find(rule.outcome)[1]
         return rule.outcome
@@ -126,4 +134,6 @@ class _Walk:
         found, verdict, until = test.elements.find(tuple(values[field] for field in test.fields))
         if Field.PORT in test.fields and until < self.until:
             self.until = until
+        if found and test.elements.counted:
+            self.counted.add(test.elements.name)
         return found, verdict

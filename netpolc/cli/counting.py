@@ -1,0 +1,73 @@
+"""Reads the counters of the loaded table and writes them: for people, as JSON, for Prometheus."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable, Iterator
+
+from netpolc.backends.nft.counters import Counters, attribute, prometheus
+from netpolc.backends.nft.kernel import Kernel
+from netpolc.cli.terminal import Justify, aligned
+from netpolc.compiler import Program
+
+WORDS = {False: "denied", True: "let pass"}
+"""What became of the packets that a counter counted, by whether it audits."""
+
+
+def read_counters(kernel: Kernel, table: str, program: Program | None) -> Counters | None:
+    """The counters of a table; None when it is not loaded."""
+    loaded = kernel.loaded(table)
+    if loaded is None:
+        return None
+    return attribute(table, loaded.drops, kernel.addresses(table), program)
+
+
+def _text(table: str, found: Counters | None) -> str:
+    if found is None:
+        return f"table inet {table} is not loaded\n"
+    if not found.chains:
+        return "no pod of this node is isolated\n"
+    head = ["chain", "direction", "packets", "bytes", "result", "isolated by", "pods"]
+    rows = [
+        [
+            own.chain,
+            own.direction,
+            str(own.packets),
+            str(own.bytes),
+            WORDS[own.audited],
+            ", ".join(own.policies),
+            ", ".join(own.pods),
+        ]
+        for own in found.chains
+    ]
+    sides: list[Justify] = ["left", "left", "right", "right", "left", "left", "left"]
+    return "\n".join((*aligned([head, *rows], sides), "", *_pods(found), ""))
+
+
+def _pods(found: Counters) -> Iterator[str]:
+    head = ["pod", "direction", "packets", "bytes", "result", "isolated by"]
+    rows = [
+        [
+            own.pod,
+            own.direction,
+            str(own.packets),
+            str(own.bytes),
+            WORDS[own.audited],
+            ", ".join(own.policies),
+        ]
+        for own in found.pods
+    ]
+    return aligned([head, *rows], ["left", "left", "right", "right", "left", "left"])
+
+
+def _json(table: str, found: Counters | None) -> str:
+    entries = dataclasses.asdict(found) if found is not None else {"table": table}
+    return json.dumps({"loaded": found is not None, **entries}, indent=2) + "\n"
+
+
+FORMS: dict[str, Callable[[str, Counters | None], str]] = {
+    "text": _text,
+    "json": _json,
+    "prometheus": prometheus,
+}

@@ -1,0 +1,130 @@
+"""`netpolc list`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+import click
+
+from netpolc.cli import options
+from netpolc.cli.graphviz import svg
+from netpolc.cli.output import write
+from netpolc.cli.terminal import plain, progress, table
+from netpolc.compiler import compile
+from netpolc.connectivity import Connection, Grouping, Party, Table
+from netpolc.connectivity.exposure import expose
+from netpolc.connectivity.listing import FORMS, Listing, as_dot, readable
+from netpolc.connectivity.newcomers import with_newcomers
+from netpolc.connectivity.selection import parse_port, parties_of, select
+from netpolc.ir import Direction
+
+_TEXT: dict[str, Callable[[Listing], str]] = {
+    "table": lambda listing: plain(*readable(listing)),
+    **FORMS,
+    "svg": lambda listing: svg(as_dot(listing)),
+}
+
+
+@click.command("list")
+@options.paths
+@click.option(
+    "-o",
+    "--output",
+    "form",
+    type=click.Choice(list(_TEXT)),
+    default="table",
+    show_default=True,
+    help="The form; svg needs Graphviz.",
+)
+@click.option("--file", metavar="FILE", help="Where to write it [default: print].")
+@click.option(
+    "--workload",
+    "workloads",
+    multiple=True,
+    metavar="NAME",
+    help="Only connections of these: web, shop/web, shop/*, 'shop/web[Deployment]'.",
+)
+@click.option(
+    "--namespace",
+    "namespaces",
+    multiple=True,
+    metavar="NAME",
+    help="Only connections of workloads in these; * and ? match anything.",
+)
+@click.option(
+    "--direction",
+    type=click.Choice([str(own) for own in Direction]),
+    help="Only those into (ingress) or out of (egress) the workloads asked for.",
+)
+@click.option("--port", metavar="PORT", help="Only those that admit it: 80, TCP/80.")
+@click.option(
+    "--group",
+    type=click.Choice([str(own) for own in Grouping]),
+    default=str(Grouping.WORKLOAD),
+    show_default=True,
+    help="One row a workload, or one for all pods that no policy tells apart.",
+)
+@click.option(
+    "--exposure", is_flag=True, help="What pods that do not exist yet could reach or be reached by."
+)
+@options.reading
+def list_(
+    paths: tuple[str, ...],
+    form: str,
+    file: str | None,
+    workloads: tuple[str, ...],
+    namespaces: tuple[str, ...],
+    direction: str | None,
+    port: str | None,
+    group: str,
+    exposure: bool,
+    reading: options.Reading,
+) -> None:
+    """List who can reach whom, and on which ports.
+
+    Addresses outside the cluster are ranges, split where policies split them. What is not listed is
+    denied. hostNetwork pods are their node, whose addresses are addresses like any other.
+
+    \b
+    Examples:
+      netpolc list cluster/
+      netpolc list cluster/ --workload shop/db --direction ingress
+      netpolc list cluster/ --namespace shop --port TCP/443 -o csv --file shop.csv
+      netpolc list cluster/ --exposure --workload shop/db --direction ingress
+      netpolc list cluster/ --group identity -o svg --file cluster.svg
+    """
+    wanted_port = parse_port(port) if port is not None else None
+    wanted_way = Direction[direction.upper()] if direction is not None else None
+    snapshot = reading.snapshot(paths)
+    with progress("listing") as report:
+        if exposure:
+            new = with_newcomers(snapshot)
+            exposed = expose(compile(new.snapshot), new.pods, Grouping(group), report)
+            parties, connections = exposed.parties, exposed.connections
+            sides = exposed.newcomers
+        else:
+            found = Table(compile(snapshot), Grouping(group))
+            parties, connections = found.parties, list(found.connections(report))
+            sides = found.workloads
+    if workloads or namespaces:
+        sides = parties_of(parties, snapshot.cluster, workloads, namespaces)
+    if exposure:
+        _say_closed(set(sides) & set(exposed.newcomers), connections)
+    listed = list(select(connections, sides, wanted_way, wanted_port))
+    shown = {*sides, *_ends(listed)}
+    listing = Listing([party for party in parties if party in shown], listed)
+    if form == "table" and file is None:
+        table(*readable(listing))
+    else:
+        write(_TEXT[form](listing), file)
+
+
+def _ends(connections: Iterable[Connection]) -> set[Party]:
+    return {end for own in connections for end in (own.source, own.destination)}
+
+
+def _say_closed(newcomers: set[Party], connections: Iterable[Connection]) -> None:
+    """Name those without any connection: a list without them would read as if any pod's held."""
+    closed = newcomers - _ends(connections)
+    for name in sorted(party.name for party in closed):
+        click.echo(f"no connection: {name}", err=True)
