@@ -14,7 +14,7 @@ from threading import Thread
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 
@@ -43,6 +43,7 @@ MEDDLING = (
 SETTINGS = settings(
     max_examples=15,
     stateful_step_count=12,
+    phases=[Phase.reuse, Phase.generate],  # shrinking would load thousands of tables
     deadline=None,
     suppress_health_check=list(HealthCheck),
 )

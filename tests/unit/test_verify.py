@@ -149,3 +149,24 @@ def test_a_change_of_any_one_thing_is_noticed(
         if mutant.kind in ("rule: change value", "rule: delete match"):
             assert mutant.where == "exempt: neighbour discovery"
     assert rate > 0.8
+
+
+def test_peers_in_a_map_are_not_taken_for_the_pods_of_the_node() -> None:
+    """Both pods deny all ingress, so that the egress of each is only seen alone."""
+    types = ["Ingress", "Egress"]
+    egress: list[Manifest] = [
+        {"ports": [{"protocol": "TCP"}, {"port": "http"}]},
+        {"to": [{"podSelector": {}}]},
+    ]
+    isolated = policy("default/np", podSelector={}, policyTypes=types, egress=egress)
+    pods = [pod(f"default/p{number}", f"10.0.0.{number}") for number in (1, 2, 3)]
+    for serving in pods[:2]:
+        serving["spec"]["containers"][0]["ports"] = [{"containerPort": 80, "name": "http"}]
+    program = netpolc.compile(netpolc.load_objects([*pods, isolated]))
+    text = program.ruleset().text()
+    assert "ip daddr vmap @a4_" in text
+    assert list(Proof(program, parse_text.parse(text)).differences()) == []
+    wrong = text.replace("10.0.0.2 : goto ingress,\n\t\t\t", "", 1)
+    assert wrong != text
+    found = [str(own) for own in Proof(program, parse_text.parse(wrong)).differences()]
+    assert any("-> 10.0.0.2 UDP/" in own and "(egress alone)" in own for own in found)

@@ -233,11 +233,13 @@ class Listing:
     elements: tuple[Elements, ...]
 
     def without(self, field: Field) -> Listing:
-        """The same table, but no verdict map has an answer by that field alone.
+        """The same table, but no packet is sent to the chain of a pod by that field alone.
 
         Without the destination packets meet the egress of their source only, without the source
-        the ingress of their destination: that is how pods are sent to their chains.
+        the ingress of their destination. Maps inside the chains of pods, which only maps lead to,
+        stay as they are: they look up peers.
         """
+        sending = self._reached_by_rules()
         chains = {
             name: tuple(
                 replace(rule, outcome=replace(rule.outcome, elements=rule.outcome.elements.none()))
@@ -245,9 +247,23 @@ class Listing:
                 else rule
                 for rule in rules
             )
+            if name in sending
+            else rules
             for name, rules in self.chains.items()
         }
         return replace(self, chains=chains)
+
+    def _reached_by_rules(self) -> set[str]:
+        """The chains that a packet of no pod can come to: no map leads there."""
+        found: set[str] = set()
+        waiting = [self.base.chain]
+        while waiting:
+            name = waiting.pop()
+            if name not in found:
+                found.add(name)
+                outcomes = (rule.outcome for rule in self.chains[name])
+                waiting += [o.chain for o in outcomes if isinstance(o, Verdict) and o.chain]
+        return found
 
     def content(self) -> object:
         """All that decides about packets, as values: equal contents judge alike."""
