@@ -7,18 +7,20 @@ The shape, with the reasons in ARCHITECTURE.md: the base chain accepts known con
 packets of isolated local pods to the chain of their combination, egress by source and ingress by
 destination. In a chain the port comes first, then the peers. An egress chain that admits goes on to
 the chain `ingress`; every chain ends in `exempt` (a pod with itself, neighbour discovery), the log,
-and a named counter on the drop.
+and a named counter on the drop. With `--established recheck` only flows that were judged under this
+ruleset are known connections; replies of others are judged by mirrored chains (`replies.py`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from netpolc.backends.nft import model as nft
 from netpolc.backends.nft.judge import Judge, JudgeBuilder
 from netpolc.backends.nft.options import Options
+from netpolc.backends.nft.replies import Mirror
 from netpolc.backends.nft.ruleset import Ruleset
 from netpolc.cluster import Pod
 from netpolc.errors import UsageError, listing
@@ -28,6 +30,9 @@ from netpolc.program import Program
 
 INGRESS = "ingress"
 EXEMPT = "exempt"
+REMEMBER = "remember"
+REPLY = "reply"
+KNOWN = nft.ConnectionState(("established", "related"))
 _MAPS = {Direction.INGRESS: "in", Direction.EGRESS: "eg"}
 _FIELDS: dict[Direction, nft.Field] = {Direction.INGRESS: "daddr", Direction.EGRESS: "saddr"}
 
@@ -68,17 +73,20 @@ class Lowering:
         maps.update(_address_maps(dispatch))
         chains = {chain.name: chain for judge in judges for chain in judge.chains}
         pairs = _pair_sets(dispatch.pairs)
+        fixed = _fixed_chains(maps, pairs, options)
+        if options.recheck:
+            mirror = Mirror((EXEMPT, REMEMBER))
+            twins = [mirror.chain(chain) for chain in chains.values()]
+            chains.update((chain.name, chain) for chain in twins)
+            maps.update((entry.name, entry) for entry in map(mirror.map, list(maps.values())))
         table = nft.Table(
             options.table,
             tuple(judge.counter for judge in judges),
             (*pairs, *(sets[name] for name in sorted(sets))),
             tuple(maps[name] for name in sorted(maps)),
-            (
-                *(chains[name] for name in sorted(chains)),
-                *_fixed_chains(maps, pairs, options),
-            ),
+            (*(chains[name] for name in sorted(chains)), *fixed),
         )
-        return Ruleset(table, options, node)
+        return Ruleset.of(table, options, node)
 
     def _local_pods(self, node: str | None) -> Iterable[tuple[Pod, int]]:
         by_node = self._pods_by_node
@@ -99,7 +107,7 @@ class Lowering:
         builder = self._builders.get(options)
         if builder is None:
             builder = self._builders[options] = JudgeBuilder(
-                self._program, options, INGRESS, EXEMPT
+                self._program, options, INGRESS, EXEMPT, _admitted(options)
             )
         dispatch = _Dispatch()
         for pod, identity in pods:
@@ -164,15 +172,53 @@ def _fixed_chains(
             (Direction.INGRESS, "local pods isolated for ingress"),
         )
     }
-    known = nft.Rule((nft.KnownConnection(),), (nft.ACCEPT,), "known connections")
-    base = (
-        known,
-        *lookups[Direction.EGRESS],
-        nft.Rule((), (nft.Verdict(nft.Action.GOTO, INGRESS),), "then ingress"),
-    )
-    admitted = nft.Rule((), (nft.ACCEPT,), "not isolated for ingress")
+    then_ingress = nft.Rule((), (nft.Verdict(nft.Action.GOTO, INGRESS),), "then ingress")
+    judged = (*lookups[Direction.EGRESS], then_ingress)
+    admitted = nft.Rule((), (_admitted(options),), "not isolated for ingress")
+    ingress = nft.Chain(INGRESS, (*lookups[Direction.INGRESS], admitted))
+    hook = nft.Hook(options.hook, options.base_priority)
+    if not options.recheck:
+        known = nft.Rule((KNOWN,), (nft.ACCEPT,), "known connections")
+        base = nft.Chain(options.hook, (known, *judged), hook)
+        return nft.Chain(EXEMPT, tuple(exempt)), ingress, base
+    mirror = Mirror((EXEMPT, REMEMBER))
+    replies = replace(mirror.chain(nft.Chain("", judged)), name=REPLY)
     return (
         nft.Chain(EXEMPT, tuple(exempt)),
-        nft.Chain(INGRESS, (*lookups[Direction.INGRESS], admitted)),
-        nft.Chain(options.hook, base, nft.Hook(options.hook, options.base_priority)),
+        ingress,
+        mirror.chain(ingress),
+        replies,
+        _remember(options),
+        nft.Chain(options.hook, (*_already_judged(options), *judged), hook),
+    )
+
+
+def _admitted(options: Options) -> nft.Verdict:
+    """What ends the way of an admitted packet."""
+    return nft.Verdict(nft.Action.GOTO, REMEMBER) if options.recheck else nft.ACCEPT
+
+
+def _already_judged(options: Options) -> tuple[nft.Rule, ...]:
+    """Flows that this ruleset judged before; of the others, replies go to the mirrored chains."""
+    mark = nft.FlowMark(options.mark_mask, 0)
+    reply = (nft.ConnectionState(("established",)), nft.ReplyDirection())
+    return (
+        nft.Rule((KNOWN, mark), (nft.ACCEPT,), "flows that were judged by these policies"),
+        nft.Rule(reply, (nft.Verdict(nft.Action.GOTO, REPLY),), "replies are judged as their flow"),
+    )
+
+
+def _remember(options: Options) -> nft.Chain:
+    """Marks an admitted flow as judged, and accepts.
+
+    A related packet (an ICMP error) is judged as itself, so it says nothing of its flow.
+    """
+    own = nft.ConnectionState(("new", "established"))
+    mark = nft.MarkFlow(options.mark_mask, 0)
+    return nft.Chain(
+        REMEMBER,
+        (
+            nft.Rule((own,), (mark,), "judged by these policies"),
+            nft.Rule((), (nft.ACCEPT,), "admitted"),
+        ),
     )

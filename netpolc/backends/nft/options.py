@@ -17,6 +17,11 @@ DEFAULT_PRIORITY = {"forward": -5, "postrouting": 95}
 """Just before the filters of others; in postrouting just before source NAT (priority 100)."""
 _SRCNAT = 100
 _TABLE = re.compile(r"netpolc(_[a-z0-9_]{1,48})?", re.ASCII)
+KEEP, RECHECK = "keep", "recheck"
+MARK_MASK = 0xFFF00000
+"""The bits of the conntrack mark that netpolc takes unless told: Tailscale has 0xff0000, AWS's CNI
+0x80, mwan3 0x3f00. Packet marks (kube-proxy, Calico, Cilium) are something else."""
+_MIN_MARK_BITS = 8
 _RATE = re.compile(r"[1-9][0-9]{0,5}/(second|minute|hour|day)", re.ASCII)
 
 
@@ -26,7 +31,8 @@ class Options:
 
     `hook` is `forward` or `postrouting`, `priority` that of the base chain (None: the hook's
     default), `deny` is `drop` or `reject`, `log` a rate such as `10/second` (None: denied packets
-    are not logged).
+    are not logged). `established` is `keep`, or `recheck`: flows are judged again after every
+    change, and those that were judged carry it in the bits `mark_mask` of the conntrack mark.
     """
 
     table: str = TABLE
@@ -34,6 +40,8 @@ class Options:
     priority: int | None = None
     deny: str = "drop"
     log: str | None = None
+    established: str = KEEP
+    mark_mask: int = MARK_MASK
 
     def __post_init__(self) -> None:
         check_table(self.table)
@@ -51,6 +59,27 @@ class Options:
             raise UsageError(f"priority {self.base_priority} is not a 32-bit number")
         if self.log is not None and not _RATE.fullmatch(self.log):
             raise UsageError(f"log rate {self.log!r} is not like 10/second (or minute, hour, day)")
+        if self.established not in (KEEP, RECHECK):
+            raise UsageError(f"established {self.established!r} is neither keep nor recheck")
+        if self.mark_mask != MARK_MASK and not self.recheck:
+            raise UsageError("a conntrack mark is used only with --established recheck")
+        bits = self.mark_mask.bit_count()
+        run = ((1 << bits) - 1) << self.mark_shift
+        if bits < _MIN_MARK_BITS or self.mark_mask != run or self.mark_mask >> 32:
+            raise UsageError(
+                f"conntrack mark mask {self.mark_mask:#x} is not {_MIN_MARK_BITS} to 32 bits "
+                "in a row, such as 0xfff00000"
+            )
+
+    @property
+    def recheck(self) -> bool:
+        """Whether open flows are judged again after a change."""
+        return self.established == RECHECK
+
+    @property
+    def mark_shift(self) -> int:
+        """The place of the lowest bit of `mark_mask`."""
+        return (self.mark_mask & -self.mark_mask).bit_length() - 1
 
     @property
     def base_priority(self) -> int:
@@ -60,7 +89,10 @@ class Options:
     def describe(self) -> str:
         """All options but the table, as a loaded ruleset carries them: short, safe in a comment."""
         log = self.log or "off"
-        return f"hook={self.hook} priority={self.base_priority} deny={self.deny} log={log}"
+        text = f"hook={self.hook} priority={self.base_priority} deny={self.deny} log={log}"
+        if self.recheck:
+            text += f" established={self.established} mark={self.mark_mask:#x}"
+        return text
 
     @classmethod
     def from_description(cls, table: str, text: str) -> Options:
@@ -68,7 +100,15 @@ class Options:
         found = dict(part.partition("=")[::2] for part in text.split())
         try:
             log = None if found["log"] == "off" else found["log"]
-            return cls(table, found["hook"], int(found["priority"]), found["deny"], log)
+            return cls(
+                table,
+                found["hook"],
+                int(found["priority"]),
+                found["deny"],
+                log,
+                found.get("established", KEEP),
+                int(found.get("mark", str(MARK_MASK)), 0),
+            )
         except (KeyError, ValueError, UsageError) as error:
             raise ValueError(f"not the options of a netpolc ruleset: {text!r}") from error
 

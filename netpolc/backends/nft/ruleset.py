@@ -8,7 +8,7 @@ loaded.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from hashlib import sha256
 
@@ -18,15 +18,35 @@ from netpolc.backends.nft.options import Options
 DIGEST = "meta_digest"
 OPTIONS = "meta_options"
 LOADED = "meta_loaded"
+GENERATION = "meta_generation"
 
 
 @dataclass(frozen=True, eq=False)
 class Ruleset:
-    """The ruleset of `node` (None: every pod of the snapshot is local)."""
+    """The ruleset of `node` (None: every pod of the snapshot is local).
+
+    With `--established recheck` flows that it judged carry its generation in their mark. The
+    generation is no part of the digest: `Kernel.load` takes one that no open flow carries.
+    """
 
     table: model.Table
     options: Options
     node: str | None
+    generation: int = 0
+
+    @classmethod
+    def of(cls, table: model.Table, options: Options, node: str | None) -> Ruleset:
+        """The ruleset of an unmarked table; the generation comes from its content."""
+        own = cls(table, options, node)
+        if not options.recheck:
+            return own
+        highest = options.mark_mask >> options.mark_shift
+        number = int(own.digest.removeprefix("sha256:")[:8], 16) % highest + 1
+        return own.marked(number << options.mark_shift)
+
+    def marked(self, generation: int) -> Ruleset:
+        """The same ruleset of another generation, given as bits of the mark."""
+        return replace(self, generation=generation)
 
     @cached_property
     def digest(self) -> str:
@@ -40,15 +60,27 @@ class Ruleset:
     @property
     def facts(self) -> tuple[model.Counter, ...]:
         """Counters that count nothing; their comments say what is loaded."""
-        return (
+        facts = (
             model.Counter(DIGEST, self.digest),
             model.Counter(OPTIONS, self.options.describe()),
         )
+        if self.options.recheck:
+            return (*facts, model.Counter(GENERATION, f"{self.generation:#x}"))
+        return facts
+
+    @cached_property
+    def _final(self) -> model.Table:
+        """The table with its generation written in."""
+        if not self.options.recheck:
+            return self.table
+        chains = tuple(_marked(chain, self.generation) for chain in self.table.chains)
+        return replace(self.table, chains=chains)
 
     def text(self) -> str:
         """The transaction as text."""
         what = f"node {self.node}" if self.node is not None else "every pod of the snapshot"
-        return text.transaction(self.table, self._body, self.facts, what, self.digest)
+        body = text.body(self._final) if self.options.recheck else self._body
+        return text.transaction(self.table, body, self.facts, what, self.digest)
 
     def loaded_at(self, moment: str) -> str:
         """One more command of the same transaction: notes when it was loaded."""
@@ -59,4 +91,20 @@ class Ruleset:
 
         The one thing it lacks is the table's comment, which JSON cannot say in nft 1.0.6.
         """
-        return json.transaction(self.table, self.facts)
+        return json.transaction(self._final, self.facts)
+
+
+def _marked(chain: model.Chain, generation: int) -> model.Chain:
+    """A chain whose matches and statements about the flow's mark are of one generation."""
+    rules = []
+    for rule in chain.rules:
+        matches = (
+            replace(own, value=generation) if isinstance(own, model.FlowMark) else own
+            for own in rule.matches
+        )
+        statements = (
+            replace(own, value=generation) if isinstance(own, model.MarkFlow) else own
+            for own in rule.statements
+        )
+        rules.append(replace(rule, matches=tuple(matches), statements=tuple(statements)))
+    return replace(chain, rules=tuple(rules))
