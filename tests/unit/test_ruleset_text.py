@@ -224,7 +224,7 @@ def test_what_an_origin_can_be_is_plain() -> None:
         (nft.SetMatch("saddr", Family.IPV4, "s", False), "ip saddr @s"),
         (nft.SetMatch("daddr", Family.IPV6, "c", True), "ip6 daddr . meta l4proto @c"),
         (nft.PairMatch(Family.IPV4, "self4"), "ip saddr . ip daddr @self4"),
-        (nft.KnownConnection(), "ct state established,related"),
+        (nft.ConnectionState(("established", "related")), "ct state established,related"),
         (nft.LocalSource(), "fib saddr type local"),
         (nft.NeighbourDiscovery(), "icmpv6 type 133-137"),
     ],

@@ -30,14 +30,18 @@ def packet(
     protocol: int,
     port: int | None = None,
     *,
+    source_port: int | None = None,
     state: int = STATES.index("new"),
+    direction: int | None = 0,
+    judged: bool = False,
     hop_limit: int | None = None,
     icmpv6_type: int | None = None,
     local: bool = False,
 ) -> Packet:
     """A packet between two addresses of the address line; unless told, the first of a routed flow.
 
-    `state` is a place in `STATES`, `local` whether the node itself sent it.
+    `state` is a place in `STATES`, `direction` 1 for a reply (None: not tracked), `judged` whether
+    its flow is marked as judged, `local` whether the node itself sent it.
     """
     v6 = source >> 128 != 0
     if v6 and hop_limit is None:
@@ -45,15 +49,16 @@ def packet(
     if protocol == ICMPV6 and icmpv6_type is None:
         icmpv6_type = ECHO_REQUEST
     values = source, destination, protocol, port, state, hop_limit, icmpv6_type, int(local)
-    return Packet(values)
+    return Packet((*values, source_port, direction, int(judged)))
 
 
 @dataclass(frozen=True, slots=True)
 class Trace:
     """What became of a packet, and the rule that decided (of the base chain's policy: none).
 
-    With every port up to `until` the packet would have met the same answers. `asked` has a bit for
-    each `Field` that was looked at: the others could have been anything.
+    With every port up to `until` (a reply: source port) the packet would have met the same answers. `asked` has a bit for
+    each `Field` that was looked at: the others could have been anything. `remembered` says that its
+    flow was marked as judged.
     """
 
     passed: bool
@@ -62,6 +67,7 @@ class Trace:
     rule: Rule | None
     until: int
     asked: int
+    remembered: bool = False
 
     def __str__(self) -> str:
         if self.rule is None:
@@ -82,10 +88,11 @@ class Tracer:
         ended = walk.chain(base.chain)
         if ended is None:
             passed = base.policy is Action.ACCEPT
-            return Trace(passed, base.chain, 0, None, walk.until, walk.asked)
+            return Trace(passed, base.chain, 0, None, walk.until, walk.asked, walk.remembered)
         action, chain, number = ended
         rule = self._listing.chains[chain][number]
-        return Trace(action is Action.ACCEPT, chain, number + 1, rule, walk.until, walk.asked)
+        passed = action is Action.ACCEPT
+        return Trace(passed, chain, number + 1, rule, walk.until, walk.asked, walk.remembered)
 
 
 class _Walk:
@@ -95,6 +102,7 @@ class _Walk:
         self._chains, self._values = listing.chains, values
         self.until = NEVER
         self.asked = 0
+        self.remembered = False
 
     def chain(self, name: str) -> tuple[Action, str, int] | None:
         """The final action and the rule it is in; None when the end of the chain is reached."""
@@ -115,6 +123,7 @@ class _Walk:
         for test in rule.tests:
             if not self._find(test)[0]:
                 return None
+        self.remembered |= rule.remembers
         if isinstance(rule.outcome, Test):
             return self._find(rule.outcome)[1]
         return rule.outcome
@@ -124,6 +133,6 @@ class _Walk:
         for field in test.fields:
             self.asked |= 1 << field
         found, verdict, until = test.elements.find(tuple(values[field] for field in test.fields))
-        if Field.PORT in test.fields and until < self.until:
+        if until < self.until and (Field.PORT in test.fields or Field.SOURCE_PORT in test.fields):
             self.until = until
         return found, verdict
