@@ -15,9 +15,10 @@ from netpolc.cli.check import check_
 from netpolc.cli.compile import compile_
 from netpolc.cli.delete import delete
 from netpolc.cli.eval import eval_
+from netpolc.cli.refusals import tell
 from netpolc.cli.status import status
 from netpolc.cli.verify import verify
-from netpolc.errors import InputError, NetpolcError, Severity, SystemRefusal
+from netpolc.errors import NetpolcError, SystemRefusal
 
 
 class _Group(click.Group):
@@ -26,13 +27,8 @@ class _Group(click.Group):
     def invoke(self, ctx: click.Context) -> object:
         try:
             return super().invoke(ctx)
-        except InputError as error:
-            click.echo(str(error), err=True)
-            count = sum(d.severity is Severity.ERROR for d in error.diagnostics)
-            click.echo(f"netpolc: {count} {'error' if count == 1 else 'errors'}", err=True)
-            ctx.exit(error.exit_code)
         except NetpolcError as error:
-            click.echo(f"netpolc: {error}", err=True)
+            tell(error)
             ctx.exit(error.exit_code)
         except OSError as error:
             if error.errno == EPIPE:

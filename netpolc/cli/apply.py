@@ -6,9 +6,10 @@ import socket
 
 import click
 
-from netpolc.backends.nft import Options
+from netpolc.backends.nft import Options, conntrack
 from netpolc.backends.nft.kernel import Kernel
 from netpolc.cli import options
+from netpolc.cli.watch import keep_applied
 from netpolc.compiler import Program
 from netpolc.errors import UsageError
 
@@ -18,6 +19,16 @@ from netpolc.errors import UsageError
 @options.node
 @options.all_pods
 @click.option("--dry-run", is_flag=True, help="Let the kernel check the ruleset; load nothing.")
+@click.option(
+    "--flush-conntrack",
+    is_flag=True,
+    help="Then forget the open flows of this node's pods that are denied now.",
+)
+@click.option(
+    "--watch",
+    is_flag=True,
+    help="Go on, and apply again whenever something in the folders PATH changes.",
+)
 @options.ruleset
 @options.reading
 def apply(
@@ -25,6 +36,8 @@ def apply(
     node: str | None,
     all_pods: bool,
     dry_run: bool,
+    flush_conntrack: bool,
+    watch: bool,
     chosen: Options,
     reading: options.Reading,
 ) -> None:
@@ -38,18 +51,37 @@ def apply(
       netpolc apply cluster/
       netpolc apply cluster/ --node node-a --dry-run
       netpolc apply lab.yaml --all-pods --log=5/second
+      netpolc apply --watch /etc/netpolc --flush-conntrack
     """
-    program = reading.program(paths)
-    local = local_node(program, node, all_pods)
-    ruleset = program.ruleset(local, chosen)
-    kernel = Kernel()
-    if dry_run:
-        kernel.check(ruleset)
+
+    if dry_run and (watch or flush_conntrack):
+        raise UsageError("--dry-run changes nothing: it excludes --watch and --flush-conntrack")
+
+    def apply_once() -> str:
+        program = reading.program(paths)
+        local = local_node(program, node, all_pods)
+        ruleset = program.ruleset(local, chosen)
+        kernel = Kernel()
+        if flush_conntrack:
+            conntrack.require()
+        if dry_run:
+            kernel.check(ruleset)
+        else:
+            kernel.load(ruleset)
+        done = "the kernel would load" if dry_run else "loaded"
+        what = f"node {local}" if local is not None else "every pod"
+        said = f"{done} table inet {chosen.table} for {what}: {ruleset.digest}"
+        click.echo(said)
+        if flush_conntrack:
+            click.echo(
+                f"forgot {conntrack.forget_denied(program, local)} open flows that are denied now"
+            )
+        return said
+
+    if watch:
+        keep_applied(paths, apply_once)
     else:
-        kernel.load(ruleset)
-    done = "the kernel would load" if dry_run else "loaded"
-    what = f"node {local}" if local is not None else "every pod"
-    click.echo(f"{done} table inet {chosen.table} for {what}: {ruleset.digest}")
+        apply_once()
 
 
 def local_node(program: Program, node: str | None, all_pods: bool) -> str | None:

@@ -30,7 +30,8 @@ LAYERS: tuple[tuple[str, ...], ...] = (
 `cluster` and `labels` are stated in terms of the IR, `nets` and `errors` in terms of nothing."""
 BINDING = "netpolc.backends.nft.kernel"
 STORE = "netpolc.backends.matcher.store"
-WITH_IO = ("netpolc.cli", "netpolc.manifests", BINDING, STORE)
+CONNTRACK = "netpolc.backends.nft.conntrack"
+WITH_IO = ("netpolc.cli", "netpolc.manifests", BINDING, CONNTRACK, STORE)
 MAX_LINES = 500
 INET = {"AF_INET", "AF_INET6", "inet_ntop", "inet_pton"}
 IO_MODULES = {

@@ -143,7 +143,7 @@ def test_a_change_of_any_one_thing_is_noticed(
 
 
 def test_a_recheck_that_lets_a_flow_slip_is_noticed() -> None:
-    """Beside the kinds above, what survives marks fewer flows or names packets that do not exist."""
+    """What survives beside that marks fewer flows, or names packets that do not exist."""
     alive, counts = survivors("sctp", netpolc.Options(established="recheck"))
     assert {mutant.kind for mutant in alive} <= set(EQUIVALENT)
     changed = {own.where for own in alive if own.kind == "rule: change value"}

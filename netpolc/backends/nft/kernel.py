@@ -24,8 +24,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from netpolc.backends.nft import conntrack
 from netpolc.backends.nft.options import Options, check_table
-from netpolc.backends.nft.ruleset import DIGEST, LOADED, OPTIONS, Ruleset
+from netpolc.backends.nft.ruleset import DIGEST, GENERATION, LOADED, OPTIONS, Ruleset
 from netpolc.errors import SystemRefusal
 
 _INSTALL = (
@@ -110,7 +111,24 @@ class Kernel:
         """Replace the table in one transaction; concurrent loads wait for each other."""
         moment = (now or datetime.now(UTC)).strftime("%Y-%m-%dT%H:%M:%SZ")
         with lock():
-            self._run(ruleset.text() + ruleset.loaded_at(moment))
+            own = self._of_fresh_generation(ruleset) if ruleset.options.recheck else ruleset
+            self._run(own.text() + own.loaded_at(moment))
+
+    def _of_fresh_generation(self, ruleset: Ruleset) -> Ruleset:
+        """A ruleset whose generation neither the loaded table gives nor any open flow carries.
+
+        So every open flow is judged again, whatever was loaded before.
+        """
+        counters = self._counters(ruleset.options.table) or {}
+        loaded = counters.get(GENERATION, {}).get("comment", "")
+        for own in ruleset.generations():
+            bits = own.generation, own.options.mark_mask
+            if f"{own.generation:#x}" != loaded and not conntrack.is_carried(*bits):
+                return own
+        raise SystemRefusal(
+            "open flows carry every value of the mark that netpolc may use; a wider --ct-mark-mask "
+            "has more"
+        )
 
     def check(self, ruleset: Ruleset) -> None:
         """Let the kernel judge the transaction without committing it."""
@@ -130,19 +148,19 @@ class Kernel:
 
     def loaded(self, table: str) -> Loaded | None:
         """What is loaded under this name; None when there is no such table."""
-        output = self._list(f"counters table inet {table}", table)
-        if output is None:
-            return None
-        counters = {
-            entry["counter"]["name"]: entry["counter"]
-            for entry in json.loads(output)["nftables"]
-            if "counter" in entry
-        }
-        return _loaded(table, counters)
+        counters = self._counters(table)
+        return None if counters is None else _loaded(table, counters)
 
     def listing(self, table: str) -> str | None:
         """The whole table as libnftables JSON; None when there is no such table."""
         return self._list(f"table inet {table}", table)
+
+    def _counters(self, table: str) -> dict[str, Any] | None:
+        output = self._list(f"counters table inet {table}", table)
+        if output is None:
+            return None
+        entries = json.loads(output)["nftables"]
+        return {own["counter"]["name"]: own["counter"] for own in entries if "counter" in own}
 
     def _list(self, what: str, table: str) -> str | None:
         check_table(table)

@@ -198,7 +198,8 @@ class Test:
 class Rule:
     """All tests must hold; then a lookup in a verdict map, a verdict, or nothing.
 
-    `remembers` says that it marks the packet's flow as judged. What changes no verdict (counters, logs with their limits) is checked when read, and left out.
+    What changes no verdict (counters, logs with their limits) is checked when read, and left out;
+    `remembers` says that the rule marks the packet's flow as judged.
     """
 
     tests: tuple[Test, ...]

@@ -82,7 +82,7 @@ class PairMatch:
 
 @dataclass(frozen=True, slots=True)
 class ConnectionState:
-    """`ct state`, any of some; `established,related` are known connections and their ICMP errors."""
+    """`ct state`, any of some: `established,related` are known connections and errors of theirs."""
 
     states: tuple[str, ...]
 

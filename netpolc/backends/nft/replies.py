@@ -1,9 +1,9 @@
 """The mirror of judging chains: what judges a reply as the flow it answers.
 
-Comes in: chains and maps that judge packets of the original direction. Goes out: their twins, which
-find the flow's source in `daddr`, its destination in `saddr` and its port in `sport`. In the forward
-hook, and in postrouting before source NAT, a reply has exactly the flow's addresses the other way
-round, whatever was translated on the way.
+Comes in: chains and maps that judge packets of the original direction. Goes out: their twins,
+which find the flow's source in `daddr`, its destination in `saddr` and its port in `sport`. In the
+forward hook, and in postrouting before source NAT, a reply has exactly the flow's addresses the
+other way round, whatever was translated on the way.
 
 Named sets and counters are shared, so the twin costs rules and maps, not elements.
 """

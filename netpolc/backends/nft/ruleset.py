@@ -8,6 +8,7 @@ loaded.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from hashlib import sha256
@@ -38,15 +39,15 @@ class Ruleset:
     def of(cls, table: model.Table, options: Options, node: str | None) -> Ruleset:
         """The ruleset of an unmarked table; the generation comes from its content."""
         own = cls(table, options, node)
-        if not options.recheck:
-            return own
-        highest = options.mark_mask >> options.mark_shift
-        number = int(own.digest.removeprefix("sha256:")[:8], 16) % highest + 1
-        return own.marked(number << options.mark_shift)
+        return next(own.generations()) if options.recheck else own
 
-    def marked(self, generation: int) -> Ruleset:
-        """The same ruleset of another generation, given as bits of the mark."""
-        return replace(self, generation=generation)
+    def generations(self) -> Iterator[Ruleset]:
+        """The same ruleset of every generation there is, first the one its content names."""
+        options = self.options
+        highest = options.mark_mask >> options.mark_shift
+        first = int(self.digest.removeprefix("sha256:")[:8], 16) % highest
+        for number in range(first, first + highest):
+            yield replace(self, generation=(number % highest + 1) << options.mark_shift)
 
     @cached_property
     def digest(self) -> str:

@@ -56,9 +56,9 @@ def packet(
 class Trace:
     """What became of a packet, and the rule that decided (of the base chain's policy: none).
 
-    With every port up to `until` (a reply: source port) the packet would have met the same answers. `asked` has a bit for
-    each `Field` that was looked at: the others could have been anything. `remembered` says that its
-    flow was marked as judged.
+    With every port up to `until` (of a reply: its source port) the packet would have met the same
+    answers. `asked` has a bit for each `Field` that was looked at: the others could have been
+    anything. `remembered` says that the packet's flow was marked as judged.
     """
 
     passed: bool
