@@ -51,11 +51,14 @@ def apply(
       netpolc apply cluster/
       netpolc apply cluster/ --node node-a --dry-run
       netpolc apply lab.yaml --all-pods --log=5/second
-      netpolc apply --watch /etc/netpolc --flush-conntrack
+      netpolc apply --watch /etc/netpolc --established recheck
     """
 
     if dry_run and (watch or flush_conntrack):
         raise UsageError("--dry-run changes nothing: it excludes --watch and --flush-conntrack")
+    if flush_conntrack and chosen.recheck:
+        # A forgotten flow may begin anew from its other end, where a known one stays denied.
+        raise UsageError("--established recheck ends what is denied: leave --flush-conntrack out")
 
     def apply_once() -> str:
         program = reading.program(paths)
@@ -73,9 +76,9 @@ def apply(
         said = f"{done} table inet {chosen.table} for {what}: {ruleset.digest}"
         click.echo(said)
         if flush_conntrack:
-            click.echo(
-                f"forgot {conntrack.forget_denied(program, local)} open flows that are denied now"
-            )
+            count = conntrack.forget_denied(program, local)
+            flows = "open flow that is" if count == 1 else "open flows that are"
+            click.echo(f"forgot {count} {flows} denied now")
         return said
 
     if watch:

@@ -160,7 +160,9 @@ class PodLab(Closes):
             if self._static_neighbours:
                 on_host.append(f"neigh add {gateway} lladdr {near} nud permanent dev eth0")
         for address in self.addresses[name]:
-            on_host.append(f"addr add {address} dev eth0")
+            # IPv6 addresses are tentative until a queue is served, also without detection.
+            nodad = " nodad" if ":" in address else ""
+            on_host.append(f"addr add {address} dev eth0{nodad}")
             on_node.append(f"route add {address} dev {link}")
             if self._static_neighbours:
                 on_node.append(f"neigh add {address} lladdr {far} nud permanent dev {link}")

@@ -1,8 +1,8 @@
 """Open flows in the kernel's connection tracking: the only module that reads or forgets them.
 
-Comes in: bits of the mark to look for; a Program and a node. Goes out: whether a flow carries the
-bits; how many flows were forgotten. Refused (`SystemRefusal`): a machine without pyroute2, and
-whatever the kernel refuses.
+Comes in: values for the mark; a Program and a node. Goes out: a value that no flow carries; how
+many flows were forgotten. Refused (`SystemRefusal`): a machine without pyroute2, and whatever the
+kernel refuses.
 
 pyroute2 and not the program `conntrack`: that reads the whole table again for each flow it deletes,
 and k3s brings one that is not on the path.
@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import importlib
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from errno import ENOENT
@@ -37,10 +37,16 @@ class OpenFlow:
     entry: Any
 
 
-def is_carried(bits: int, mask: int) -> bool:
-    """Whether any open flow has these bits of its mark."""
+def first_unused(values: Iterable[int], mask: int) -> int:
+    """The first of some values that no open flow has under the mask of its mark."""
     with _socket(socket.AF_UNSPEC) as conntrack:
-        return bool(list(conntrack.dump(mark=bits, mark_mask=mask)))
+        for value in values:
+            if not list(conntrack.dump(mark=value, mark_mask=mask)):
+                return value
+    raise SystemRefusal(
+        "open flows carry every value of the mark that netpolc may use: a wider --ct-mark-mask has "
+        "more"
+    )
 
 
 def open_flows() -> Iterator[OpenFlow]:

@@ -121,14 +121,8 @@ class Kernel:
         """
         counters = self._counters(ruleset.options.table) or {}
         loaded = counters.get(GENERATION, {}).get("comment", "")
-        for own in ruleset.generations():
-            bits = own.generation, own.options.mark_mask
-            if f"{own.generation:#x}" != loaded and not conntrack.is_carried(*bits):
-                return own
-        raise SystemRefusal(
-            "open flows carry every value of the mark that netpolc may use; a wider --ct-mark-mask "
-            "has more"
-        )
+        values = (own for own in ruleset.generations() if f"{own:#x}" != loaded)
+        return ruleset.marked(conntrack.first_unused(values, ruleset.options.mark_mask))
 
     def check(self, ruleset: Ruleset) -> None:
         """Let the kernel judge the transaction without committing it."""

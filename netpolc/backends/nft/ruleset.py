@@ -39,15 +39,19 @@ class Ruleset:
     def of(cls, table: model.Table, options: Options, node: str | None) -> Ruleset:
         """The ruleset of an unmarked table; the generation comes from its content."""
         own = cls(table, options, node)
-        return next(own.generations()) if options.recheck else own
+        return own.marked(next(own.generations())) if options.recheck else own
 
-    def generations(self) -> Iterator[Ruleset]:
-        """The same ruleset of every generation there is, first the one its content names."""
+    def marked(self, generation: int) -> Ruleset:
+        """The same ruleset of another generation."""
+        return replace(self, generation=generation)
+
+    def generations(self) -> Iterator[int]:
+        """Every generation there is, as bits of the mark; first the one its content names."""
         options = self.options
         highest = options.mark_mask >> options.mark_shift
         first = int(self.digest.removeprefix("sha256:")[:8], 16) % highest
         for number in range(first, first + highest):
-            yield replace(self, generation=(number % highest + 1) << options.mark_shift)
+            yield (number % highest + 1) << options.mark_shift
 
     @cached_property
     def digest(self) -> str:
