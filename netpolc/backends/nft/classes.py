@@ -97,9 +97,9 @@ class Variant:
         """Whether connection tracking makes such packets: what is new answers nothing."""
         if self.state in _KNOWN:
             return self.direction is not None
-        return self.direction == (0 if self.state == _NEW else None) and not (
-            self.judged and self.direction is None
-        )
+        if self.state == _NEW:
+            return self.direction == 0
+        return self.direction is None and not self.judged
 
     def differs(self, other: Variant) -> int:
         """A bit for each `Field` in which two variants differ; of what answers a flow, all."""

@@ -32,7 +32,8 @@ INGRESS = "ingress"
 EXEMPT = "exempt"
 REMEMBER = "remember"
 REPLY = "reply"
-KNOWN = nft.ConnectionState(("established", "related"))
+_MIRROR = Mirror(kept=(EXEMPT, REMEMBER))
+_KNOWN = nft.ConnectionState(("established", "related"))
 _MAPS = {Direction.INGRESS: "in", Direction.EGRESS: "eg"}
 _FIELDS: dict[Direction, nft.Field] = {Direction.INGRESS: "daddr", Direction.EGRESS: "saddr"}
 
@@ -75,10 +76,8 @@ class Lowering:
         pairs = _pair_sets(dispatch.pairs)
         fixed = _fixed_chains(maps, pairs, options)
         if options.recheck:
-            mirror = Mirror((EXEMPT, REMEMBER))
-            twins = [mirror.chain(chain) for chain in chains.values()]
-            chains.update((chain.name, chain) for chain in twins)
-            maps.update((entry.name, entry) for entry in map(mirror.map, list(maps.values())))
+            chains.update({twin.name: twin for twin in map(_MIRROR.chain, chains.values())})
+            maps.update({twin.name: twin for twin in map(_MIRROR.map, maps.values())})
         table = nft.Table(
             options.table,
             tuple(judge.counter for judge in judges),
@@ -178,15 +177,14 @@ def _fixed_chains(
     ingress = nft.Chain(INGRESS, (*lookups[Direction.INGRESS], admitted))
     hook = nft.Hook(options.hook, options.base_priority)
     if not options.recheck:
-        known = nft.Rule((KNOWN,), (nft.ACCEPT,), "known connections")
+        known = nft.Rule((_KNOWN,), (nft.ACCEPT,), "known connections")
         base = nft.Chain(options.hook, (known, *judged), hook)
         return nft.Chain(EXEMPT, tuple(exempt)), ingress, base
-    mirror = Mirror((EXEMPT, REMEMBER))
-    replies = replace(mirror.chain(nft.Chain("", judged)), name=REPLY)
+    replies = replace(_MIRROR.chain(nft.Chain("", judged)), name=REPLY)
     return (
         nft.Chain(EXEMPT, tuple(exempt)),
         ingress,
-        mirror.chain(ingress),
+        _MIRROR.chain(ingress),
         replies,
         _remember(options),
         nft.Chain(options.hook, (*_already_judged(options), *judged), hook),
@@ -203,7 +201,7 @@ def _already_judged(options: Options) -> tuple[nft.Rule, ...]:
     mark = nft.FlowMark(options.mark_mask, 0)
     reply = (nft.ConnectionState(("established",)), nft.ReplyDirection())
     return (
-        nft.Rule((KNOWN, mark), (nft.ACCEPT,), "flows that were judged by these policies"),
+        nft.Rule((_KNOWN, mark), (nft.ACCEPT,), "flows that were judged by these policies"),
         nft.Rule(reply, (nft.Verdict(nft.Action.GOTO, REPLY),), "replies are judged as their flow"),
     )
 

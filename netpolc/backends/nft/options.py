@@ -20,7 +20,7 @@ _TABLE = re.compile(r"netpolc(_[a-z0-9_]{1,48})?", re.ASCII)
 KEEP, RECHECK = "keep", "recheck"
 MARK_MASK = 0xFFF00000
 """The bits of the conntrack mark that netpolc takes unless told: Tailscale has 0xff0000, AWS's CNI
-0x80, mwan3 0x3f00. Packet marks (kube-proxy, Calico, Cilium) are something else."""
+0x80, mwan3 0x3f00. The mark of packets, which kube-proxy uses, is something else."""
 _MIN_MARK_BITS = 8
 _RATE = re.compile(r"[1-9][0-9]{0,5}/(second|minute|hour|day)", re.ASCII)
 
@@ -63,11 +63,10 @@ class Options:
             raise UsageError(f"established {self.established!r} is neither keep nor recheck")
         if self.mark_mask != MARK_MASK and not self.recheck:
             raise UsageError("a conntrack mark is used only with --established recheck")
-        bits = self.mark_mask.bit_count()
-        run = ((1 << bits) - 1) << self.mark_shift
-        if bits < _MIN_MARK_BITS or self.mark_mask != run or self.mark_mask >> 32:
+        mask, bits = self.mark_mask, self.mark_mask.bit_count()
+        if mask >> 32 or bits < _MIN_MARK_BITS or mask >> self.mark_shift != (1 << bits) - 1:
             raise UsageError(
-                f"conntrack mark mask {self.mark_mask:#x} is not {_MIN_MARK_BITS} to 32 bits "
+                f"conntrack mark mask {mask:#x} is not {_MIN_MARK_BITS} to 32 bits "
                 "in a row, such as 0xfff00000"
             )
 
