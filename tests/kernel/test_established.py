@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import socket
+import struct
 import subprocess
 import sys
 import time
@@ -26,6 +27,7 @@ from netpolc.backends.nft import conntrack
 from netpolc.backends.nft.kernel import Kernel
 from netpolc.semantics import Flow
 from tests.lab import Connection, PodLab
+from tests.lab.packets import checksum
 from tests.lab.pods import NODE, NODE_ADDRESSES, TRACKING
 from tests.manifests import Manifest, namespace, node, pod, policy
 from tests.scenarios import ROOT
@@ -280,3 +282,32 @@ def _flows_of_every_mark() -> None:
             there = NFCTAttrTuple(saddr="10.9.1.1", daddr="10.9.1.2", sport=9, dport=mark, **ends)
             back = NFCTAttrTuple(saddr="10.9.1.2", daddr="10.9.1.1", sport=mark, dport=9, **ends)
             conntrack.entry("add", tuple_orig=there, tuple_reply=back, timeout=60, mark=mark)
+
+
+@pytest.mark.parametrize("harmless", [True, False])
+def test_an_icmp_error_says_nothing_of_its_flow(lab: PodLab, harmless: bool) -> None:
+    """An admitted pod reports an error about a flow that is denied now. Were the flow marked by
+    that, as the rule without its condition does, it would be open again.
+    """
+    apply(lab, "ab", RECHECK)
+    program = netpolc.compile(netpolc.load_objects(snapshot("a")))
+    ruleset = program.ruleset("node-a", RECHECK)
+    values = ruleset.generations()
+    text = ruleset.marked(next(own for own in values if own != ruleset.generation)).text()
+    condition = "ct state new,established ct mark set"
+    assert condition in text
+    with lab.connection("b", SERVER[0], "UDP", 5353) as flow:
+        lab.node.load(text if harmless else text.replace(condition, "ct mark set"))
+        lab.namespace("a").call(lambda: _report_error(flow.port))
+        assert flow.echo(b"x") is not harmless
+
+
+def _report_error(port: int) -> None:
+    """From `a` to the server: its answer to `b` did not arrive (RFC 792, host unreachable)."""
+    ends = socket.inet_aton(SERVER[0]) + socket.inet_aton(ADDRESSES["b"][0])
+    lost = struct.pack("!BBHHHBBH", 0x45, 0, 28, 0, 0, 64, socket.IPPROTO_UDP, 0) + ends
+    lost = lost[:10] + checksum(lost) + lost[12:] + struct.pack("!HHHH", 5353, port, 8, 0)
+    message = struct.pack("!BBHI", 3, 1, 0, 0) + lost
+    message = message[:2] + checksum(message) + message[4:]
+    with socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP) as raw:
+        raw.sendto(message, (SERVER[0], 0))

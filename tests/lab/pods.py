@@ -90,6 +90,11 @@ class Connection(Closes):
         self._sent = 0
         self._received = b""
 
+    @property
+    def port(self) -> int:
+        """The port of the end that opened it."""
+        return int(self._socket.getsockname()[1])
+
     def echo(self, data: bytes, timeout: float = 0.3) -> bool:
         """Whether the data comes back in time; echoes that come late are not taken for it."""
         self._sent += 1
