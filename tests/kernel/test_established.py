@@ -12,7 +12,7 @@ import struct
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing
 from itertools import pairwise
 from pathlib import Path
@@ -149,6 +149,7 @@ def test_a_flush_counts_and_leaves_the_flows_of_others(lab: PodLab) -> None:
     with ExitStack() as stack:
         strangers = stack.enter_context(lab.connection("a", ADDRESSES["b"][0], "TCP", 9))
         mine = [stack.enter_context(own) for own in connections(lab, "a")]
+        time.sleep(DELAYED_ACK)
         assert apply(lab, "b", flush=True) == 4
         found = [entry.flow for entry in lab.node.call(lambda: list(conntrack.open_flows()))]
         assert found == [Flow(ADDRESSES["a"][0], ADDRESSES["b"][0], "TCP", 9)]
@@ -264,20 +265,25 @@ def test_the_bits_of_others_are_left_alone(lab: PodLab) -> None:
     assert all(before != after for before, after in pairwise(generations))
 
 
-def test_a_mark_without_a_free_value_is_refused(lab: PodLab) -> None:
-    """As many flows as values: whichever was taken, one of them would count as judged."""
+def test_a_mark_without_a_free_value_is_refused(
+    lab: PodLab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whichever was taken, an open flow would count as judged."""
     options = Options(established="recheck", mark_mask=0xFF)
+    values = [1, 2, 3]
+    monkeypatch.setattr(netpolc.Ruleset, "generations", lambda _: iter(values))
     apply(lab, "ab", options)
     before = lab.node.ruleset()
-    lab.node.call(_flows_of_every_mark)
+    assert "ct mark set ct mark & 0xffffff01 | 0x00000001" in before
+    lab.node.call(lambda: _flows_of_marks(values[1:]))
     with pytest.raises(netpolc.SystemRefusal, match="open flows carry every value"):
         apply(lab, "a", options)
     assert lab.node.ruleset() == before
 
 
-def _flows_of_every_mark() -> None:
+def _flows_of_marks(values: Sequence[int]) -> None:
     with NFCTSocket() as conntrack:
-        for mark in range(1, 256):
+        for mark in values:
             ends = {"family": socket.AF_INET, "proto": socket.IPPROTO_UDP}
             there = NFCTAttrTuple(saddr="10.9.1.1", daddr="10.9.1.2", sport=9, dport=mark, **ends)
             back = NFCTAttrTuple(saddr="10.9.1.2", daddr="10.9.1.1", sport=mark, dport=9, **ends)
