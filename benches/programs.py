@@ -23,6 +23,9 @@ class _Nowhere:
     def place(self, elements: object = (), at_key: bool = False) -> str:
         return ""
 
+    def excerpt(self, elements: object = ()) -> tuple[tuple[int, str], ...]:
+        return ()
+
 
 _ORIGIN = Origin("Bench", "", "bench", (), _Nowhere())
 

@@ -10,13 +10,22 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from netpolc.errors import Diagnostic
+from netpolc.expectation import Expectation
 from netpolc.ir import Origin, Policy, Waived
 
 NAME_LABEL = "kubernetes.io/metadata.name"
 """Set by the API server on every namespace (Kubernetes 1.22), and immutable."""
 
+TEMPLATE_HASH = "pod-template-hash"
+"""Set by the Deployment controller on its ReplicaSets and their pods."""
+_MINUTES = 8
+"""Digits of the minutes since 1970 that the CronJob controller puts into the names of Jobs."""
+
 ContainerPorts = tuple[tuple[str, int, int], ...]
 """Named container ports: (name, protocol, number), sorted."""
+
+Owner = tuple[str, str]
+"""The kind and the name of a controller, in the namespace of what it owns."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -45,7 +54,8 @@ class Pod:
     `addresses` are every entry of `status.podIPs` on the address line, empty when it has none yet
     (or is expanded from a workload's template); `node` is empty when it is not scheduled;
     `host_addresses` are `status.hostIPs`; a `host_network` pod is neither subject nor peer, it is
-    its node.
+    its node. `owner` is the kind and name of its controller (`metadata.ownerReferences`), None for
+    a pod of its own.
     """
 
     namespace: str
@@ -58,6 +68,7 @@ class Pod:
     ports: ContainerPorts
     origin: Origin
     waived: Waived = frozenset()
+    owner: Owner | None = None
 
     @property
     def key(self) -> str:
@@ -67,17 +78,47 @@ class Pod:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Cluster:
-    """All namespaces (also those only mentioned), nodes and living pods, each sorted by name."""
+    """All namespaces (also those only mentioned), nodes and living pods, each sorted by name.
+
+    `owners` are the owners of the controllers that are in the snapshot, by namespace, kind and
+    name: a ReplicaSet's Deployment, None for a Deployment.
+    """
 
     namespaces: Mapping[str, Namespace]
     nodes: Mapping[str, Node]
     pods: tuple[Pod, ...]
+    owners: Mapping[tuple[str, str, str], Owner | None] = field(default_factory=dict)
 
     def node_addresses(self, pod: Pod) -> frozenset[int]:
         """Addresses of the node a pod runs on: traffic with them is not judged for that pod."""
         node = self.nodes.get(pod.node)
         own = node.addresses if node is not None else frozenset[int]()
         return own.union(pod.host_addresses)
+
+    def workload(self, pod: Pod) -> str:
+        """What a pod is a replica of, `namespace/name[Deployment]`; `namespace/name[Pod]` of none.
+
+        Where the ReplicaSet or Job between the two is not in the snapshot its name tells: a
+        Deployment's ReplicaSet ends in the pods' `pod-template-hash`, a CronJob's Job in a time.
+        """
+        kind, name = pod.owner or ("Pod", pod.name)
+        seen: set[Owner] = set()  # references may go round in a circle
+        above: Owner | None = (kind, name)
+        while above is not None and above not in seen:
+            seen.add(above)
+            kind, name = above
+            key = (pod.namespace, kind, name)
+            above = self.owners[key] if key in self.owners else _named_after(kind, name, pod)
+        return f"{pod.namespace}/{name}[{kind}]"
+
+
+def _named_after(kind: str, name: str, pod: Pod) -> Owner | None:
+    stem, _, suffix = name.rpartition("-")
+    if stem and kind == "ReplicaSet" and suffix == pod.labels.get(TEMPLATE_HASH):
+        return "Deployment", stem
+    if stem and kind == "Job" and len(suffix) >= _MINUTES and suffix.isdecimal():
+        return "CronJob", stem
+    return None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -89,6 +130,7 @@ class Snapshot:
     warnings: tuple[Diagnostic, ...] = ()
     ignored: Mapping[str, int] = field(default_factory=dict)
     """Objects of kinds netpolc does not read, counted by `apiVersion Kind`."""
+    expectations: tuple[Expectation, ...] = ()
 
 
 def mentioned(names: Iterable[str]) -> dict[str, Namespace]:

@@ -10,7 +10,6 @@ Everything before the Program reports its problems together, once.
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from functools import cached_property
@@ -18,10 +17,11 @@ from functools import cached_property
 from netpolc.backends import ir, nft
 from netpolc.cluster import Cluster, Namespace, Snapshot
 from netpolc.errors import ROOT, ObjectProblems, Problems, Severity
-from netpolc.frontends import FRONTENDS, Semantics, networkpolicy_beta, unread
+from netpolc.expectation import Expectation
+from netpolc.frontends import FRONTENDS, Semantics, expectations, networkpolicy_beta, unread
 from netpolc.frontends.cluster import GROUPS, ClusterBuilder
 from netpolc.ir import Policy
-from netpolc.manifests import Document, ManifestSource, read, read_objects
+from netpolc.manifests import Document, Given, ManifestSource, read, read_objects
 from netpolc.passes.arrange import arrange
 from netpolc.passes.identify import identify
 from netpolc.passes.resolve import Resolver
@@ -47,10 +47,8 @@ class Program(ResolvedProgram):
         return ir.emit(self)
 
 
-def load(
-    paths: Iterable[str | os.PathLike[str]], *, semantics: str = "current", strict: bool = True
-) -> Snapshot:
-    """Read and validate manifests: files, folders, `-` for standard input.
+def load(paths: Iterable[Given], *, semantics: str = "current", strict: bool = True) -> Snapshot:
+    """Read and validate manifests: files, folders, `-` for standard input, files in memory.
 
     `semantics` is `current` or `v1.6`; without `strict`, unknown and duplicate fields are warnings.
     Raises `InputError` with every problem found, each with `file:line:column`.
@@ -85,6 +83,7 @@ def _snapshot(
     builder = ClusterBuilder(problems, strict)
     policies: list[Policy] = []
     ignored: Counter[str] = Counter()
+    expected: list[Expectation] = []
     places: dict[tuple[str, str, str], ManifestSource] = {}
     for document in documents:
         report = ObjectProblems(problems, document.source.place)
@@ -95,6 +94,8 @@ def _snapshot(
             if policy is not None:
                 policies.append(policy)
                 name = policy.origin.namespace, policy.origin.name
+        elif (document.api_version, document.kind) == (expectations.API_VERSION, expectations.KIND):
+            expected.extend(expectations.lower(document, report, strict))
         elif document.group in GROUPS.get(document.kind, ()):
             name = builder.add(document)
         else:
@@ -110,7 +111,8 @@ def _snapshot(
     policies.extend(_isolations(cluster.namespaces.values(), builder, semantics, problems))
     problems.raise_errors()
     _warn_of_emptiness(cluster, policies, problems)
-    return Snapshot(cluster, tuple(policies), problems.warnings, dict(sorted(ignored.items())))
+    found = dict(sorted(ignored.items()))
+    return Snapshot(cluster, tuple(policies), problems.warnings, found, tuple(expected))
 
 
 def _warn_of_emptiness(cluster: Cluster, policies: list[Policy], problems: Problems) -> None:

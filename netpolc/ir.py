@@ -59,6 +59,10 @@ class Source(Interface):
         """`file:line:column` of a field, or of the deepest part of its path that is there."""
         ...
 
+    def excerpt(self, elements: Sequence[str | int] = ()) -> tuple[tuple[int, str], ...]:
+        """The numbered lines of a field, from its key on; none where there are none to show."""
+        ...
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Origin:

@@ -191,6 +191,10 @@ class Ranges:
 
 
 NOTHING = Ranges()
+EVERYWHERE = Ranges(((0, (1 << 32) - 1), (IPV6, IPV6 + (1 << 128) - 1)))
+"""Every address of both families."""
+EVERY_PORT = Ranges(((0, 255 << 16 | PORTS - 1),))
+"""The whole port line: what a rule without `ports` admits, protocols without ports included."""
 
 
 def ports(protocol: int, first: int = 0, last: int = PORTS - 1) -> Span:

@@ -14,9 +14,12 @@ from netpolc.cli.apply import apply
 from netpolc.cli.check import check_
 from netpolc.cli.compile import compile_
 from netpolc.cli.delete import delete
+from netpolc.cli.diff import diff
 from netpolc.cli.eval import eval_
+from netpolc.cli.explain import explain_
 from netpolc.cli.refusals import tell
 from netpolc.cli.status import status
+from netpolc.cli.test import test_
 from netpolc.cli.verify import verify
 from netpolc.errors import NetpolcError, SystemRefusal
 
@@ -51,7 +54,18 @@ def main() -> None:
     """
 
 
-for command in (check_, compile_, eval_, apply, delete, status, verify):
+for command in (  # in the order of a policy's life
+    check_,
+    explain_,
+    eval_,
+    test_,
+    diff,
+    compile_,
+    apply,
+    verify,
+    status,
+    delete,
+):
     main.add_command(command)
 
 

@@ -14,23 +14,17 @@ import click
 from netpolc.cli import options
 from netpolc.cli.output import writing
 from netpolc.cli.terminal import progress
-from netpolc.compiler import Program
+from netpolc.compiler import Program, compile
 from netpolc.errors import UsageError
-from netpolc.nets import Family, family, format_address
-from netpolc.semantics import Decision, Flow, Reason, Verdict, evaluate, flows_between
+from netpolc.explain import explain_all
+from netpolc.explain.formats import brief
+
+_USAGE = "give --src and --dst, or --flows"
 
 
 @click.command("eval")
 @options.paths
-@click.option("--src", metavar="END", help="namespace/pod, node:NAME or an address.")
-@click.option("--dst", metavar="END", help="The same.")
-@click.option("--port", type=int, help="Destination port, for TCP, UDP and SCTP.")
-@click.option(
-    "--protocol",
-    default="TCP",
-    show_default=True,
-    help="TCP, UDP, SCTP, ICMP or the number of an IP protocol.",
-)
+@options.between(_USAGE)
 @click.option(
     "--flows",
     metavar="FILE",
@@ -42,10 +36,7 @@ from netpolc.semantics import Decision, Flow, Reason, Verdict, evaluate, flows_b
 def eval_(
     ctx: click.Context,
     paths: tuple[str, ...],
-    src: str | None,
-    dst: str | None,
-    port: int | None,
-    protocol: str,
+    asked: options.Between | None,
     flows: str | None,
     output: str | None,
     reading: options.Reading,
@@ -65,51 +56,15 @@ def eval_(
       netpolc eval cluster/ --src 192.0.2.7 --dst shop/web-1 --protocol ICMP
       netpolc eval cluster/ --flows flows.csv -o judged.csv
     """
-    single = src is not None and dst is not None and output is None
-    if (flows is None) != single or (flows and (src or dst or port is not None)):
-        raise UsageError("give --src and --dst, or --flows")
-    program = reading.program(paths)
-    if src is not None and dst is not None:
-        verdicts = [evaluate(program, flow) for flow in _flows(program, src, dst, protocol, port)]
-        click.echo("\n".join(line for verdict in verdicts for line in _lines(program, verdict)))
-        ctx.exit(0 if all(verdict.allowed for verdict in verdicts) else 1)
+    if (asked is None) == (flows is None) or (asked is not None and output is not None):
+        raise UsageError(_USAGE)
+    snapshot = reading.snapshot(paths)
+    program = compile(snapshot)
+    if asked is not None:
+        explanations = list(explain_all(program, snapshot, asked.flows(program)))
+        click.echo("\n".join(line for found in explanations for line in brief(found)))
+        ctx.exit(0 if all(found.verdict.allowed for found in explanations) else 1)
     ctx.exit(_judge_log(program, flows or "-", output))
-
-
-def _flows(program: Program, src: str, dst: str, protocol: str, port: int | None) -> Iterator[Flow]:
-    """The flows between two ends; ICMP has another number in each family."""
-    try:
-        if protocol.upper() == "ICMP":
-            for flow in flows_between(program, src, dst, 1, port):
-                ends = format_address(flow.source), format_address(flow.destination)
-                number = 1 if family(flow.source) is Family.IPV4 else 58
-                yield Flow(*ends, number, port)
-        else:
-            number_or_name = int(protocol) if protocol.isdigit() else protocol
-            yield from flows_between(program, src, dst, number_or_name, port)
-    except ValueError as error:
-        raise UsageError(str(error)) from None
-
-
-def _lines(program: Program, verdict: Verdict) -> Iterator[str]:
-    flow = verdict.flow
-    yield f"{'ALLOW' if verdict.allowed else 'DENY'} {flow}"
-    for decision, end in ((verdict.egress, flow.source), (verdict.ingress, flow.destination)):
-        pod = program.pods_by_address.get(end)
-        name = pod.key if pod is not None else format_address(end)
-        state = "allowed" if decision.allowed else "denied"
-        yield f"  {decision.direction!s:<8}{state:<8}{name}: {_reason(decision)}"
-
-
-def _reason(decision: Decision) -> str:
-    if decision.rule is not None:
-        origin = decision.rule.origin
-        return f"{origin} at {origin.place()}"
-    if decision.reason is Reason.NO_RULE and decision.tier is not None:
-        origins = decision.tier.policies
-        places = ", ".join(f"{origin} at {origin.place()}" for origin in origins)
-        return f"{decision.reason} ({places})"
-    return str(decision.reason)
 
 
 def _judge_log(program: Program, path: str, output: str | None) -> int:

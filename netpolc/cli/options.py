@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Container, Iterator, Sequence
 from dataclasses import dataclass
 from functools import wraps
 from typing import Any
@@ -12,7 +12,11 @@ import click
 from netpolc.backends.nft import KEEP, LOG_RATE, MARK_MASK, RECHECK, TABLE, Options
 from netpolc.cluster import Snapshot
 from netpolc.compiler import Program, compile, load
+from netpolc.errors import UsageError
 from netpolc.frontends import Semantics
+from netpolc.manifests import Given
+from netpolc.nets import Family, family, format_address
+from netpolc.semantics import Flow, flows_between
 
 Command = Callable[..., None]
 
@@ -50,6 +54,75 @@ node = click.option("--node", metavar="NAME", help="The node whose pods are loca
 all_pods = click.option("--all-pods", is_flag=True, help="Take every pod of the snapshot as local.")
 
 
+_flow_options = _stack(
+    click.option("--src", metavar="END", help="namespace/pod, node:NAME or an address."),
+    click.option("--dst", metavar="END", help="The same."),
+    click.option("--port", type=int, help="Destination port, for TCP, UDP and SCTP."),
+    click.option(
+        "--protocol",
+        default="TCP",
+        show_default=True,
+        help="TCP, UDP, SCTP, ICMP or the number of an IP protocol.",
+    ),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Between:
+    """A flow between two ends, as it is asked for."""
+
+    src: str
+    dst: str
+    port: int | None
+    protocol: str
+
+    def flows(self, program: Program) -> tuple[Flow, ...]:
+        """One for each address family the ends share; `UsageError` for what no packet could be."""
+        try:
+            return tuple(self._flows(program))
+        except ValueError as error:
+            raise UsageError(str(error)) from None
+
+    def _flows(self, program: Program) -> Iterator[Flow]:
+        ends = program, self.src, self.dst
+        if self.protocol.upper() != "ICMP":
+            named = int(self.protocol) if self.protocol.isdigit() else self.protocol
+            yield from flows_between(*ends, named, self.port)
+            return
+        for flow in flows_between(*ends, 1, self.port):  # which has another number in IPv6
+            number = 1 if family(flow.source) is Family.IPV4 else 58
+            source, destination = format_address(flow.source), format_address(flow.destination)
+            yield Flow(source, destination, number, self.port)
+
+
+def between(usage: str) -> Callable[[Command], Command]:
+    """Options that become the parameter `asked: Between | None`, None without any of them.
+
+    `usage` is what half a flow is refused with.
+    """
+
+    def decorate(function: Command) -> Command:
+        @wraps(function)
+        def command(
+            *args: Any,
+            src: str | None,
+            dst: str | None,
+            port: int | None,
+            protocol: str,
+            **rest: Any,
+        ) -> None:
+            asked = None
+            if src is not None and dst is not None:
+                asked = Between(src, dst, port, protocol)
+            elif (src, dst, port) != (None, None, None):
+                raise UsageError(usage)
+            function(*args, asked=asked, **rest)
+
+        return _flow_options(command)
+
+    return decorate
+
+
 @dataclass(frozen=True, slots=True)
 class Reading:
     """How manifests are read."""
@@ -58,13 +131,18 @@ class Reading:
     strict: bool
     verbose: bool
 
-    def program(self, paths: tuple[str, ...]) -> Program:
+    def program(self, paths: Sequence[Given]) -> Program:
         """Load and compile; warnings and what was ignored go to standard error."""
+        return compile(self.snapshot(paths))
+
+    def snapshot(self, paths: Sequence[Given], quiet: Container[str] = ()) -> Snapshot:
+        """Load, with the same on standard error except for warnings of the `quiet` codes."""
         snapshot = load(paths, semantics=self.semantics, strict=self.strict)
         for warning in snapshot.warnings:
-            click.echo(str(warning), err=True)
+            if warning.code not in quiet:
+                click.echo(str(warning), err=True)
         self.say_ignored(snapshot)
-        return compile(snapshot)
+        return snapshot
 
     def say_ignored(self, snapshot: Snapshot) -> None:
         """What was not read at all, on standard error."""

@@ -19,7 +19,7 @@ from netpolc.findings.model import Code, Level, Remark
 from netpolc.findings.view import View
 from netpolc.ir import ANY, Direction, Origin, Policy, Rule
 from netpolc.labels import NONE
-from netpolc.nets import IPV6, NOTHING, PORTS, Ranges, Span
+from netpolc.nets import EVERY_PORT, EVERYWHERE, NOTHING, Ranges, Span
 from netpolc.program import Match
 
 CODES = (
@@ -56,9 +56,6 @@ CODES = (
         "# keep one of them",
     ),
 )
-WORLD = Ranges(((0, (1 << 32) - 1), (IPV6, IPV6 + (1 << 128) - 1)))
-EVERY_PORT = Ranges(((0, (255 << 16) | (PORTS - 1)),))
-"""All protocols: what a rule without `ports` admits, ICMP included."""
 Matches = list[Match]
 
 
@@ -257,9 +254,9 @@ def _peers_covered(own: Match, others: Sequence[Match]) -> bool:
     networks = Ranges.of(
         span for match in others if match.networks is not ANY for span in match.networks
     )
-    if (WORLD if own.networks is ANY else own.networks) - networks:
+    if (EVERYWHERE if own.networks is ANY else own.networks) - networks:
         return False
-    if not WORLD - networks:
+    if not EVERYWHERE - networks:
         return True  # every address, whoever has it
     if own.identities is ANY:
         return False

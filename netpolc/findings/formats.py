@@ -13,11 +13,11 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 from urllib.parse import quote
-from xml.etree import ElementTree
 
 from netpolc._version import __version__
 from netpolc.errors import printable
 from netpolc.findings import CATALOGUE, Code, Finding, Level
+from netpolc.junit import Case, Outcome, suite
 
 Json = dict[str, Any]
 _PLACE = re.compile(r"(.*?):(\d+):(\d+)", re.DOTALL)
@@ -150,24 +150,16 @@ def _github_escape(value: str) -> str:
 
 def junit(findings: Sequence[Finding], fail_on: Level) -> str:
     """A test case a finding, skipped below `fail_on`; one that passes where nothing was found."""
-    failed = sum(found.level >= fail_on for found in findings)
-    counts = {
-        "name": "netpolc check",
-        "tests": str(len(findings) or 1),
-        "failures": str(failed),
-        "skipped": str(len(findings) - failed),
-    }
-    root = ElementTree.Element("testsuites")
-    suite = ElementTree.SubElement(root, "testsuite", counts)
-    if not findings:
-        ElementTree.SubElement(suite, "testcase", {"classname": "netpolc", "name": "no findings"})
-    for found in findings:
-        name = printable(f"{found.place} {found.object}".strip())
-        case = ElementTree.SubElement(suite, "testcase", {"classname": found.code, "name": name})
-        tag = "failure" if found.level >= fail_on else "skipped"
-        ElementTree.SubElement(case, tag, {"message": printable(_sentence(found))})
-    ElementTree.indent(root)
-    return ElementTree.tostring(root, encoding="unicode", xml_declaration=True) + "\n"
+    cases = [
+        Case(
+            found.code,
+            f"{found.place} {found.object}".strip(),
+            Outcome.FAILED if found.level >= fail_on else Outcome.SKIPPED,
+            _sentence(found),
+        )
+        for found in findings
+    ]
+    return suite("netpolc check", cases or [Case("netpolc", "no findings")])
 
 
 def explanation(code: Code) -> str:

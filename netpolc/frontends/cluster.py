@@ -8,10 +8,19 @@ for one of them).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from netpolc.cluster import NAME_LABEL, Cluster, ContainerPorts, Namespace, Node, Pod, mentioned
+from netpolc.cluster import (
+    NAME_LABEL,
+    Cluster,
+    ContainerPorts,
+    Namespace,
+    Node,
+    Owner,
+    Pod,
+    mentioned,
+)
 from netpolc.errors import ROOT, ObjectProblems, Path, Problems
 from netpolc.frontends.fields import (
     METADATA_FIELDS,
@@ -31,6 +40,7 @@ from netpolc.frontends.objects import (
     PodObject,
     PodSpec,
     PodStatus,
+    Reference,
     Template,
     WorkloadObject,
     decode,
@@ -72,6 +82,7 @@ class ClusterBuilder:
         self._pods: list[Pod] = []
         self._workloads: list[tuple[str, WorkloadObject, Document]] = []
         self._owners: set[tuple[str, str, str]] = set()
+        self._known_owners: dict[Owner, Owner] = {}
         self._known_namespaces: set[str] = set()
         self._known_nodes: set[str] = set()
         self._known_labels: dict[tuple[str, str], tuple[str, str]] = {}
@@ -187,8 +198,7 @@ class ClusterBuilder:
         if found is None:
             return None
         namespace, name = self._names(found.metadata, problems)
-        for owner in (found.metadata.ownerReferences if found.metadata else None) or ():
-            self._owners.add((namespace, owner.kind or "", owner.name or ""))
+        owner = self._owner(namespace, found.metadata)
         status = found.status or PodStatus()
         if status.phase in _FINISHED:
             return namespace, name
@@ -205,9 +215,22 @@ class ClusterBuilder:
             self._ports(spec, _SPEC, problems),
             Origin("Pod", namespace, name, (), document.source),
             _waived(found.metadata),
+            owner,
         )
         self._pods.append(pod)
         return namespace, name
+
+    def _owner(self, namespace: str, metadata: Metadata | None) -> Owner | None:
+        """The controller of a pod; the node that a mirror pod names is none."""
+        references = (metadata.ownerReferences if metadata else None) or ()
+        for reference in references:
+            self._owners.add((namespace, reference.kind or "", reference.name or ""))
+        owner = _controller(references)
+        return (
+            None
+            if owner is None or owner[0] == "Node"
+            else self._known_owners.setdefault(owner, owner)
+        )
 
     def _node_name(self, name: str, problems: ObjectProblems) -> str:
         if name and name not in self._known_nodes:
@@ -250,7 +273,17 @@ class ClusterBuilder:
             {name: spaces[name] for name in sorted(spaces)},
             {name: nodes[name] for name in sorted(nodes)},
             tuple(self._pods),
+            self._controllers(),
         )
+
+    def _controllers(self) -> dict[tuple[str, str, str], Owner | None]:
+        """The owner of every workload that is here."""
+        found = {}
+        for kind, workload, _ in self._workloads:
+            metadata = workload.metadata or Metadata()
+            key = metadata.namespace or "default", kind, metadata.name or ""
+            found[key] = _controller(metadata.ownerReferences or ())
+        return found
 
     def _all_nodes(self) -> dict[str, Node]:
         """Nodes with every address that is known of them, also from their pods."""
@@ -317,6 +350,7 @@ class ClusterBuilder:
                 self._ports(spec, path / "spec", problems),
                 Origin(kind, namespace, name, (), document.source),
                 _waived(metadata),
+                (kind, name),
             )
 
     def _owning_workloads(self) -> set[tuple[str, str, str]]:
@@ -337,6 +371,14 @@ class ClusterBuilder:
                 for owner in metadata.ownerReferences or ():
                     owned.add((namespace, owner.kind or "", owner.name or ""))
         return owned
+
+
+def _controller(references: Sequence[Reference]) -> Owner | None:
+    """Of the owners the one that says it controls, or the first (manifests often omit it)."""
+    for reference in references:
+        if reference.controller:
+            return reference.kind or "", reference.name or ""
+    return (references[0].kind or "", references[0].name or "") if references else None
 
 
 def _waived(metadata: Metadata | None) -> Waived:

@@ -21,11 +21,12 @@ Text = str | None
 Labels = dict[str, str] | None
 
 
-class Owner(msgspec.Struct, frozen=True):
+class Reference(msgspec.Struct, frozen=True):
     """`metadata.ownerReferences[]`."""
 
     kind: Text = None
     name: Text = None
+    controller: bool | None = None
 
 
 class PodAnnotations(msgspec.Struct, frozen=True, rename={"waiver": WAIVER}):
@@ -40,7 +41,7 @@ class Metadata(msgspec.Struct, frozen=True):
     name: Text = None
     namespace: Text = None
     labels: Labels = None
-    ownerReferences: list[Owner] | None = None
+    ownerReferences: list[Reference] | None = None
     annotations: PodAnnotations | None = None
 
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 import stat
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path as FilePath
@@ -23,7 +23,7 @@ import msgspec
 
 from netpolc.errors import ROOT, ObjectProblems, Path, Problems, listing
 from netpolc.manifests import json_format, yaml_format
-from netpolc.manifests.syntax import Elements, SyntaxProblem
+from netpolc.manifests.syntax import Elements, NumberedLines, SyntaxProblem
 
 T = TypeVar("T")
 SUFFIXES = {".yaml", ".yml", ".json"}
@@ -58,25 +58,31 @@ class ManifestSource:
 
     def place(self, elements: Sequence[str | int] = (), at_key: bool = False) -> str:
         """`file:line:column` of a field, or of the deepest part of its path that is there."""
-        lookup = _json_lookup if self.is_json else _yaml_lookup
         try:
-            line, column = lookup(self.file)(self.document, (*self.at, *elements), at_key)
+            line, column = self._locator().locate(self.document, (*self.at, *elements), at_key)
         except (OSError, SyntaxProblem, RecursionError):
             return self.file.name  # changed since it was read, or broken beyond this point
         return f"{self.file.name}:{line}:{column}"
 
+    def excerpt(self, elements: Sequence[str | int] = ()) -> NumberedLines:
+        """The lines of a field, from its key on; none where the file cannot be read again."""
+        try:
+            return self._locator().excerpt(self.document, (*self.at, *elements))
+        except (OSError, SyntaxProblem, RecursionError):
+            return ()
 
-Lookup = Callable[[int, Elements, bool], tuple[int, int]]
+    def _locator(self) -> json_format.Locator | yaml_format.Locator:
+        return (_json_locator if self.is_json else _yaml_locator)(self.file)
 
 
 @lru_cache(maxsize=4)
-def _json_lookup(file: File) -> Lookup:
-    return json_format.Locator(file.read()).locate
+def _json_locator(file: File) -> json_format.Locator:
+    return json_format.Locator(file.read())
 
 
 @lru_cache(maxsize=4)
-def _yaml_lookup(file: File) -> Lookup:
-    return yaml_format.Locator(file.read()).locate
+def _yaml_locator(file: File) -> yaml_format.Locator:
+    return yaml_format.Locator(file.read())
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -124,7 +130,11 @@ class Document:
         return content
 
 
-def read(paths: Sequence[str | os.PathLike[str]], problems: Problems) -> list[Document]:
+Given = str | os.PathLike[str] | File
+"""Where to read: a path, or a file that is already in memory."""
+
+
+def read(paths: Sequence[Given], problems: Problems) -> list[Document]:
     """All objects of the given files and folders (recursive, in sorted order); `-` is standard
     input.
 
@@ -140,13 +150,16 @@ def read(paths: Sequence[str | os.PathLike[str]], problems: Problems) -> list[Do
         seen.add(real)
         documents.extend(_documents(file, problems))
     if not documents and not problems.diagnostics:
-        given = ", ".join(str(path) for path in paths)
+        given = ", ".join(p.name if isinstance(p, File) else str(p) for p in paths)
         problems.add(given, "", "no Kubernetes object in there")
     return documents
 
 
-def _files(paths: Iterable[str | os.PathLike[str]], problems: Problems) -> Iterator[File]:
+def _files(paths: Iterable[Given], problems: Problems) -> Iterator[File]:
     for given in paths:
+        if isinstance(given, File):
+            yield given
+            continue
         path = os.fspath(given)
         if path == "-":
             yield File("<stdin>", sys.stdin.buffer.read(MAX_BYTES))

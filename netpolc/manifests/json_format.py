@@ -11,7 +11,14 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from netpolc.manifests.syntax import Elements, Lines, SyntaxProblem, decoded
+from netpolc.manifests.syntax import (
+    Elements,
+    Lines,
+    NumberedLines,
+    SyntaxProblem,
+    decoded,
+    numbered,
+)
 
 _BYTE = re.compile(r" \(byte (\d+)\)")
 _SPACE = re.compile(r"[ \t\r\n]*")
@@ -93,24 +100,40 @@ class Locator:
 
     def locate(self, document: int, elements: Elements, at_key: bool) -> tuple[int, int]:
         """Line and column of the value (or of its key), or of the deepest part that is there."""
-        offset = self._space(0)
-        for depth, element in enumerate(elements):
-            found = self._entry(offset, element, at_key and depth == len(elements) - 1)
+        return self._lines.position(self._find(elements)[0 if at_key else 1])
+
+    def excerpt(self, document: int, elements: Elements) -> NumberedLines:
+        """The lines from the key of a field to the end of its value."""
+        key, value = self._find(elements)
+        _, end = self._skip(self._text, value)
+        line, column = self._lines.position(key)
+        begin = key - column + 1
+        newline = self._text.find("\n", end)
+        lines = self._text[begin : newline if newline >= 0 else None].split("\n")
+        last = end - self._text.rfind("\n", 0, end) - 1
+        return numbered(lines, line, column - 1, last)
+
+    def _find(self, elements: Elements) -> tuple[int, int]:
+        """Where the deepest part that is there begins: its key (in a list the value), its value."""
+        key = value = self._space(0)
+        for element in elements:
+            found = self._entry(value, element)
             if found is None:
                 break
-            offset = found
-        return self._lines.position(offset)
+            key, value = found
+        return key, value
 
     def _space(self, offset: int) -> int:
         match = _SPACE.match(self._text, offset)
         return match.end() if match else offset
 
-    def _entry(self, offset: int, element: str | int, at_key: bool) -> int | None:
+    def _entry(self, offset: int, element: str | int) -> tuple[int, int] | None:
         opening = self._text[offset]
         if opening == "[" and isinstance(element, int):
-            return self._item(offset, element)
+            item = self._item(offset, element)
+            return None if item is None else (item, item)
         if opening == "{" and isinstance(element, str):
-            return self._member(offset, element, at_key)
+            return self._member(offset, element)
         return None
 
     def _item(self, offset: int, number: int) -> int | None:
@@ -128,12 +151,11 @@ class Locator:
             known.append(self._space(end + 1))
         return known[number] if self._text[known[number]] != "]" else None
 
-    def _member(self, offset: int, name: str, at_key: bool) -> int | None:
+    def _member(self, offset: int, name: str) -> tuple[int, int] | None:
         known = self._objects.get(offset)
         if known is None:
             known = self._objects[offset] = dict(self._members(offset))
-        found = known.get(name)  # of duplicates the last one counts
-        return None if found is None else found[0 if at_key else 1]
+        return known.get(name)  # of duplicates the last one counts
 
     def _members(self, offset: int) -> Iterator[tuple[str, tuple[int, int]]]:
         """Name, and where name and value begin, of each member of an object."""

@@ -1,11 +1,16 @@
-"""What the two formats share: where a text is broken."""
+"""What the two formats share: where a text is broken, how a piece of it is shown."""
 
 from __future__ import annotations
 
 import re
 from bisect import bisect_right
+from collections.abc import Sequence
 
 Elements = tuple[str | int, ...]
+NumberedLines = tuple[tuple[int, str], ...]
+"""Lines of a text with their numbers, from 1."""
+MAX_WIDTH = 100
+"""Characters of a line that are shown; JSON in one line may be megabytes."""
 
 
 class SyntaxProblem(Exception):
@@ -37,3 +42,22 @@ class Lines:
         at = self._end if offset is None else offset
         line = bisect_right(self._starts, at)
         return line, at - self._starts[line - 1] + 1
+
+
+def numbered(lines: Sequence[str], number: int, first: int, last: int) -> NumberedLines:
+    """Lines from `number` on, of which the piece meant begins at character `first` of the first one
+    and ends before `last` of the last; too long a line is cut to that piece.
+    """
+    shown = []
+    for at, line in enumerate(lines):
+        begin = first if at == 0 else 0
+        end = last if at == len(lines) - 1 else len(line)
+        shown.append(
+            (number + at, line.rstrip() if len(line) <= MAX_WIDTH else _cut(line, begin, end))
+        )
+    return tuple(shown)
+
+
+def _cut(line: str, begin: int, end: int) -> str:
+    end = min(end, begin + MAX_WIDTH)
+    return f"{'…' if begin else ''}{line[begin:end]}{'…' if end < len(line) else ''}"

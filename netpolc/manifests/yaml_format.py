@@ -17,11 +17,21 @@ from typing import Any
 import yaml
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
-from netpolc.manifests.syntax import Elements, Lines, SyntaxProblem, decoded
+from netpolc.manifests.syntax import (
+    Elements,
+    Lines,
+    NumberedLines,
+    SyntaxProblem,
+    decoded,
+    numbered,
+)
 
 MAX_EXPANSION = 10
 """How many times larger aliases may make a document; beyond 100,000 nodes in all."""
 MAX_DEPTH = 100
+_BREAK = re.compile("\r\n|[\n\r\x85\u2028\u2029]")
+"""What libyaml counts as the end of a line."""
+_BLANK = re.compile(r"\s*(#.*)?$")
 _MAYBE_DEEP = re.compile(r"^[-?: ]{100}", re.MULTILINE)
 _BASE60_OR_NO_API_TYPE = {
     "tag:yaml.org,2002:timestamp",
@@ -190,14 +200,32 @@ class Locator:
     """Finds line and column of a field by composing the text once more."""
 
     def __init__(self, data: bytes) -> None:
+        text = decoded(data)
         try:
-            self._roots = list(yaml.compose_all(decoded(data), Loader=_Loader))
+            self._roots = list(yaml.compose_all(text, Loader=_Loader))
         except yaml.YAMLError as error:
             raise SyntaxProblem(0, 0, str(error)) from None
+        self._lines = _BREAK.split(text)
 
     def locate(self, document: int, elements: Elements, at_key: bool) -> tuple[int, int]:
         """Line and column of the value (or of its key), or of the deepest part that is there."""
-        node = mark_node = self._roots[document]
+        mark = self._find(document, elements)[0 if at_key else 1].start_mark
+        return mark.line + 1, mark.column + 1
+
+    def excerpt(self, document: int, elements: Elements) -> NumberedLines:
+        """The lines from the key of a field to the end of its value."""
+        key, node = self._find(document, elements)
+        start, end = key.start_mark, node.end_mark
+        last, stop = end.line, end.column
+        # A block ends where the next token begins: go back to its own last line.
+        while last > start.line and _BLANK.match(self._lines[last][:stop]):
+            last -= 1
+            stop = len(self._lines[last])
+        return numbered(self._lines[start.line : last + 1], start.line + 1, start.column, stop)
+
+    def _find(self, document: int, elements: Elements) -> tuple[Node, Node]:
+        """Key (the value itself in a list) and value of the deepest part that is there."""
+        key = node = self._roots[document]
         for element in elements:
             if isinstance(node, SequenceNode) and isinstance(element, int):
                 entries = [(value, value) for value in node.value[element : element + 1]]
@@ -206,5 +234,4 @@ class Locator:
             if not entries:
                 break
             key, node = entries[-1]  # of duplicates the last one counts
-            mark_node = key if at_key else node
-        return mark_node.start_mark.line + 1, mark_node.start_mark.column + 1
+        return key, node

@@ -30,8 +30,8 @@ print("done")
 """
 
 
-def on_terminal(code: str, **environment: str) -> str:
-    """What a terminal of 80 columns gets from a program."""
+def on_terminal(code: str, expect: int = 0, **environment: str) -> str:
+    """What a terminal of 80 columns gets from a program that ends with this exit code."""
     parent, child = pty.openpty()
     settings = {k: v for k, v in os.environ.items() if k not in ("NO_COLOR", "FORCE_COLOR")}
     settings |= {"TERM": "xterm-256color", "COLUMNS": "80", **environment}
@@ -49,7 +49,7 @@ def on_terminal(code: str, **environment: str) -> str:
                 break
             shown += block
     os.close(parent)
-    assert program.returncode == 0, shown.decode()
+    assert program.returncode == expect, shown.decode()
     return shown.decode()
 
 

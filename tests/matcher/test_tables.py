@@ -23,6 +23,9 @@ class Nowhere:
     def place(self, elements: object = (), at_key: bool = False) -> str:
         return "nowhere:1:1"
 
+    def excerpt(self, elements: object = ()) -> tuple[tuple[int, str], ...]:
+        return ()
+
 
 ORIGIN = Origin("Test", "default", "test", (), Nowhere())
 

@@ -16,14 +16,15 @@ import netpolc
 
 PACKAGE = Path(netpolc.__file__).parent
 LAYERS: tuple[tuple[str, ...], ...] = (
-    ("netpolc", "netpolc.cli"),
-    ("netpolc.flows",),
-    ("netpolc.compiler", "netpolc.findings"),
+    ("netpolc", "netpolc.cli", "netpolc.pytest_plugin"),
+    ("netpolc.flows", "netpolc.expectations"),
+    ("netpolc.compiler", "netpolc.findings", "netpolc.connectivity", "netpolc.explain"),
     ("netpolc.frontends", "netpolc.passes", "netpolc.backends"),
     ("netpolc.semantics",),
     ("netpolc.program", "netpolc.manifests"),
     ("netpolc.cluster", "netpolc.labels"),
-    ("netpolc.ir",),
+    ("netpolc.expectation",),
+    ("netpolc.ir", "netpolc.junit"),
     ("netpolc.nets", "netpolc.errors", "netpolc._version"),
 )
 """Top to bottom. What stands on one line may import what stands on a later one, never each other;

@@ -278,3 +278,41 @@ def test_missing_and_empty_mean_the_default_namespace() -> None:
     for namespace in ({}, {"namespace": ""}, {"namespace": None}):
         pod = only(cluster_of(manifest("Pod", "web", metadata=namespace)))
         assert pod.key == "default/web"
+
+
+def pod(name: str, owner: Manifest | None = None, **labels: str) -> Manifest:
+    return manifest("Pod", name, metadata={"labels": labels, **(owner or {})})
+
+
+def workloads(*objects: Manifest) -> list[str]:
+    cluster = cluster_of(*objects)
+    return [cluster.workload(pod) for pod in cluster.pods]
+
+
+def test_a_pod_is_named_by_the_workload_at_the_top() -> None:
+    replica = owned("ReplicaSet", "web-6f9d")
+    assert workloads(pod("a")) == ["default/a[Pod]"]
+    assert workloads(pod("a", owned("Node", "n1"))) == ["default/a[Pod]"]
+    assert workloads(pod("a", owned("StatefulSet", "db"))) == ["default/db[StatefulSet]"]
+    assert workloads(pod("a", replica), workload("ReplicaSet", "web-6f9d")) == [
+        "default/web-6f9d[ReplicaSet]"
+    ]
+    owner = workload("ReplicaSet", "web-6f9d", owned("Deployment", "site"))
+    assert workloads(pod("a", replica), owner) == ["default/site[Deployment]"]
+    assert workloads(workload("Deployment", "web")) == ["default/web[Deployment]"]
+
+
+def test_controllers_that_are_not_in_the_snapshot_are_known_by_their_names() -> None:
+    replica = owned("ReplicaSet", "web-6f9d")
+    hashed = {"pod-template-hash": "6f9d"}
+    assert workloads(pod("a", replica, **hashed)) == ["default/web[Deployment]"]
+    assert workloads(pod("a", replica)) == ["default/web-6f9d[ReplicaSet]"]
+    assert workloads(pod("a", owned("Job", "nightly-29388000"))) == ["default/nightly[CronJob]"]
+    assert workloads(pod("a", owned("Job", "nightly-2"))) == ["default/nightly-2[Job]"]
+
+
+def test_of_several_owners_the_controller_counts_and_circles_end() -> None:
+    both = {"ownerReferences": [{"kind": "A", "name": "x"}, *owned("B", "y")["ownerReferences"]]}
+    assert workloads(pod("a", both)) == ["default/y[B]"]
+    circle = workload("ReplicaSet", "r", owned("ReplicaSet", "r"))
+    assert workloads(pod("a", owned("ReplicaSet", "r")), circle) == ["default/r[ReplicaSet]"]

@@ -309,6 +309,53 @@ def test_yaml_reads_json_as_json_does(value: object) -> None:
     assert found == {"root": value}
 
 
+YAML_RULES = """\
+spec:
+  ingress:
+    - from:
+        - podSelector: {}
+
+      # of the next
+    - ports: [{port: 80},
+              {port: 81}]
+---
+spec: {ingress: [{}]}"""
+
+
+@pytest.mark.parametrize(
+    ("document", "at", "lines"),
+    [
+        (0, ("spec", "ingress", 0), {3: "    - from:", 4: "        - podSelector: {}"}),
+        (
+            0,
+            ("spec", "ingress", 1, "ports"),
+            {7: "    - ports: [{port: 80},", 8: "              {port: 81}]"},
+        ),
+        (1, ("spec", "ingress", 0, "from"), {10: "spec: {ingress: [{}]}"}),
+    ],
+)
+def test_the_lines_of_a_yaml_field(document: int, at: Any, lines: dict[int, str]) -> None:
+    found = yaml_format.Locator(YAML_RULES.encode()).excerpt(document, at)
+    assert dict(found) == lines
+
+
+def test_the_lines_of_a_json_field() -> None:
+    rules = [{"from": [{"podSelector": {}}]}, {"ports": [{"port": n} for n in range(40)]}]
+    value = {"spec": {"ingress": rules}, "status": {}}
+    folded = json_format.Locator(json.dumps(value, indent=1).encode())
+    assert folded.excerpt(0, ("spec", "ingress", 0, "from", 0, "podSelector")) == (
+        (7, '      "podSelector": {}'),
+    )
+    assert [number for number, _ in folded.excerpt(0, ("spec", "ingress", 0))] == [*range(4, 11)]
+    one_line = json_format.Locator(json.dumps(value).encode())
+    assert one_line.excerpt(0, ("spec", "ingress", 0)) == (
+        (1, '…{"from": [{"podSelector": {}}]}…'),
+    )
+    ((_, cut),) = one_line.excerpt(0, ("spec", "ingress", 1))
+    assert cut.startswith('…{"ports": [{"port": 0}, ')
+    assert len(cut) == 102
+
+
 def names(folder: Path, documents: list[Document]) -> list[str]:
     return [document.source.place().removeprefix(f"{folder}/") for document in documents]
 

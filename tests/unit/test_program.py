@@ -30,6 +30,9 @@ class Nowhere:
     def place(self, elements: Sequence[str | int] = (), at_key: bool = False) -> str:
         return "nowhere"
 
+    def excerpt(self, elements: Sequence[str | int] = ()) -> tuple[tuple[int, str], ...]:
+        return ()
+
 
 ORIGIN = Origin("NetworkPolicy", "default", "p", ("spec", "ingress", 0), Nowhere())
 TCP_80 = Ranges.of([ports(Protocol.TCP, 80, 80)])

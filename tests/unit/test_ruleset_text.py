@@ -207,6 +207,9 @@ def test_what_an_origin_can_be_is_plain() -> None:
         def place(self, elements: object = (), at_key: bool = False) -> str:
             return ""
 
+        def excerpt(self, elements: object = ()) -> tuple[tuple[int, str], ...]:
+            return ()
+
     annotation = "net.beta.kubernetes.io/network-policy"
     for field in (("spec", "ingress", 12), ("metadata", "annotations", annotation), ()):
         origin = Origin("NetworkPolicy", "team-a", "web.v2", field, Nowhere())

@@ -20,6 +20,8 @@ DIGEST = "meta_digest"
 OPTIONS = "meta_options"
 LOADED = "meta_loaded"
 GENERATION = "meta_generation"
+SEAL = "meta_seal"
+UNCONFIRMED = "meta_unconfirmed"
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,6 +92,10 @@ class Ruleset:
     def loaded_at(self, moment: str) -> str:
         """One more command of the same transaction: notes when it was loaded."""
         return text.addition(self.table, model.Counter(LOADED, moment))
+
+    def waiting(self, note: str) -> str:
+        """One more command of the same transaction: notes that somebody has yet to confirm it."""
+        return text.addition(self.table, model.Counter(UNCONFIRMED, note))
 
     def json(self) -> str:
         """The transaction as libnftables JSON (libnftables-json(5)).

@@ -1,0 +1,73 @@
+"""`netpolc diff`."""
+
+from __future__ import annotations
+
+import click
+
+from netpolc.cli import options
+from netpolc.cli.output import write
+from netpolc.cli.terminal import progress, say
+from netpolc.connectivity.changes import FORMS, Changes, lines
+from netpolc.connectivity.difference import Difference
+from netpolc.errors import UsageError
+from netpolc.manifests.git import at_revision
+
+
+@click.command()
+@options.paths
+@click.option("--git", "revision", metavar="REV", help="Compare PATHs at this revision with now.")
+@click.option(
+    "--with", "common", multiple=True, metavar="PATH", help="Manifests that are in both snapshots."
+)
+@click.option(
+    "-o",
+    "--output",
+    "form",
+    type=click.Choice(["table", *FORMS]),
+    default="table",
+    show_default=True,
+    help="The form of the differences.",
+)
+@click.option("--file", metavar="FILE", help="Write there instead of printing.")
+@options.reading
+@click.pass_context
+def diff(
+    ctx: click.Context,
+    paths: tuple[str, ...],
+    revision: str | None,
+    common: tuple[str, ...],
+    form: str,
+    file: str | None,
+    reading: options.Reading,
+) -> None:
+    """Tell what connections change from OLD to NEW, with an example and the policy of each.
+
+    What is compared is what the two snapshots mean: policies written in other words are no
+    difference. Exit code 1 when there is one.
+
+    \b
+    Examples:
+      netpolc diff old/ new/
+      netpolc diff policies-before.yaml policies.yaml --with cluster.json
+      netpolc diff --git origin/main k8s/ -o md
+    """
+    if revision is None and len(paths) != 2:
+        raise UsageError("give OLD and NEW, or --git REV and PATHs")
+    if revision is not None:
+        old = reading.program((*at_revision(revision, paths), *common))
+        new = reading.program((*paths, *common))
+    else:
+        old = reading.program((paths[0], *common))
+        new = reading.program((paths[1], *common))
+    difference = Difference(old, new)
+    with progress("comparing") as report:
+        changes = difference.changes(report)
+    found = Changes(changes, difference.new_workloads, difference.lost_workloads)
+    if form == "table" and file is None:
+        for line, colour in lines(found):
+            say(line, colour)
+    elif form == "table":
+        write("".join(f"{line}\n" for line, _ in lines(found)), file)
+    else:
+        write(FORMS[form](found), file)
+    ctx.exit(1 if found else 0)

@@ -1,0 +1,64 @@
+"""`netpolc test`."""
+
+from __future__ import annotations
+
+import click
+
+from netpolc.cli import options
+from netpolc.cli.output import write
+from netpolc.cli.terminal import progress, say
+from netpolc.errors import UsageError
+
+
+@click.command("test")
+@options.paths
+@click.option(
+    "-o",
+    "--output",
+    "form",
+    type=click.Choice(["text", "json", "junit"]),
+    default="text",
+    show_default=True,
+    help="The form of the results.",
+)
+@click.option("--file", metavar="FILE", help="Write there instead of printing.")
+@options.reading
+@click.pass_context
+def test_(
+    ctx: click.Context,
+    paths: tuple[str, ...],
+    form: str,
+    file: str | None,
+    reading: options.Reading,
+) -> None:
+    """Judge what Expectations objects expect of the policies.
+
+    PATHs hold both. Every flow that an expectation is about is judged, or one for all that no
+    policy tells apart. Exit code 1 when one comes out otherwise. Needs NumPy
+    (pip install netpolc[matcher]).
+
+    \b
+    Examples:
+      netpolc test k8s/ expectations.yaml
+      netpolc test k8s/ -o junit --file results.xml
+    """
+    try:
+        from netpolc.expectations import Judge
+        from netpolc.expectations.formats import FORMS, lines
+    except ImportError as error:
+        raise UsageError(f"test: {error}") from None
+    snapshot = reading.snapshot(paths, quiet=("NP004",))
+    if not snapshot.expectations:
+        raise UsageError("no Expectations object (netpolc.dev/v1) among the PATHs")
+    judge = Judge(snapshot)
+    results = []
+    with progress("judging") as report:
+        for number, expectation in enumerate(snapshot.expectations):
+            report(number, len(snapshot.expectations))
+            results.append(judge.result(expectation))
+    if form == "text" and file is None:
+        for line, colour in lines(results):
+            say(line, colour)
+    else:
+        write(FORMS[form](results), file)
+    ctx.exit(0 if all(result.passed for result in results) else 1)

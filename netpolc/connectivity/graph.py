@@ -1,0 +1,70 @@
+"""Connections as a graph in Graphviz's DOT language.
+
+Comes in: nodes, each with the cluster it is drawn in, and edges between them. Goes out: the text
+for `dot`, the same for the same graph. Nothing is refused: names and labels are data, never DOT.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """An end of edges; nodes of one `cluster` are drawn in one box, those of "" in none."""
+
+    name: str
+    cluster: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Edge:
+    """An arrow between two nodes, by name; `style` holds further DOT attributes of it."""
+
+    source: str
+    destination: str
+    label: str
+    style: Mapping[str, str] = field(default_factory=dict)
+
+
+def dot(nodes: Iterable[Node], edges: Iterable[Edge]) -> str:
+    """A directed graph; labels of edges between the same nodes with the same style are one edge."""
+    clusters: dict[str, list[Node]] = {}
+    for node in nodes:
+        clusters.setdefault(node.cluster, []).append(node)
+    lines = [
+        "digraph connections {",
+        "  rankdir=LR;",
+        '  node [shape=box, fontname="Helvetica"];',
+        '  edge [fontname="Helvetica", fontsize=10];',
+    ]
+    for name, members in clusters.items():
+        named = [f"{_quoted(node.name)};" for node in members]
+        if not name:
+            lines += [f"  {line}" for line in named]
+            continue
+        lines += [f"  subgraph {_quoted(f'cluster_{name}')} {{", f"    label={_quoted(name)};"]
+        lines += [*(f"    {line}" for line in named), "  }"]
+    lines += [f"  {line};" for line in _edges(edges)]
+    return "\n".join([*lines, "}"]) + "\n"
+
+
+def _edges(edges: Iterable[Edge]) -> Iterable[str]:
+    labels: dict[tuple[str, str, tuple[tuple[str, str], ...]], list[str]] = {}
+    for edge in edges:
+        key = edge.source, edge.destination, tuple(sorted(edge.style.items()))
+        labels.setdefault(key, []).append(edge.label)
+    for (source, destination, style), texts in labels.items():
+        attributes = {"label": "\n".join(texts), **dict(style)}
+        listed = ", ".join(f"{name}={_quoted(value)}" for name, value in attributes.items())
+        yield f"{_quoted(source)} -> {_quoted(destination)} [{listed}]"
+
+
+def _quoted(text: str) -> str:
+    r"""A DOT string: a backslash begins an escape (`\N` is the node's name), a line break is `\n`.
+
+    Other control characters have no place in a drawing, nor in XML.
+    """
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+    return '"{}"'.format("".join(c if c.isprintable() else "\ufffd" for c in escaped))
