@@ -58,8 +58,10 @@ class Mirror:
                 return nft.PortLookup(twin(name), interval, "sport")
             case nft.Verdict():
                 return self._verdict(statement)
-            case _:
+            case nft.Count() | nft.MarkFlow() | nft.Log() | nft.Reject():
                 return statement
+            case _:
+                assert_never(statement)
 
     def _verdict(self, verdict: nft.Verdict) -> nft.Verdict:
         leads_on = verdict.chain and verdict.chain not in self._kept
@@ -72,5 +74,11 @@ def _match(match: nft.Match) -> nft.Match:
             return replace(match, field="sport")
         case nft.SpanMatch() | nft.SetMatch():
             return replace(match, field=_SWAPPED[match.field])
-        case _:
+        case nft.PairMatch():  # its sets hold every pair in both orders
             return match
+        case nft.ConnectionState() | nft.ReplyDirection() | nft.FlowMark():
+            return match
+        case nft.LocalSource() | nft.OnLink() | nft.NeighbourDiscovery():
+            return match
+        case _:
+            assert_never(match)
