@@ -6,10 +6,11 @@ import socket
 
 import click
 
-from netpolc.backends.nft import Options
+from netpolc.backends.nft import Options, conntrack
 from netpolc.backends.nft.diff import Delta
 from netpolc.backends.nft.kernel import Kernel
 from netpolc.cli import options
+from netpolc.cli.watch import keep_applied
 from netpolc.compiler import Program
 from netpolc.errors import UsageError
 
@@ -19,6 +20,16 @@ from netpolc.errors import UsageError
 @options.node
 @options.all_pods
 @click.option("--dry-run", is_flag=True, help="Let the kernel check the ruleset; load nothing.")
+@click.option(
+    "--flush-conntrack",
+    is_flag=True,
+    help="Then forget the open flows of this node's pods that are denied now.",
+)
+@click.option(
+    "--watch",
+    is_flag=True,
+    help="Go on, and apply again whenever something in the folders PATH changes.",
+)
 @options.ruleset
 @options.reading
 def apply(
@@ -26,6 +37,8 @@ def apply(
     node: str | None,
     all_pods: bool,
     dry_run: bool,
+    flush_conntrack: bool,
+    watch: bool,
     chosen: Options,
     reading: options.Reading,
 ) -> None:
@@ -41,19 +54,40 @@ def apply(
       netpolc apply cluster/ --node node-a --dry-run
       netpolc apply lab.yaml --all-pods --log=5/second
       netpolc apply cluster/ --audit
+      netpolc apply --watch /etc/netpolc --established recheck
     """
-    program = reading.program(paths)
-    local = local_node(program, node, all_pods)
-    ruleset = program.ruleset(local, chosen)
+    if dry_run and (watch or flush_conntrack):
+        raise UsageError("--dry-run changes nothing: it excludes --watch and --flush-conntrack")
+    if flush_conntrack and chosen.recheck:
+        # A forgotten flow may begin anew from its other end, where a known one stays denied.
+        raise UsageError("--established recheck ends what is denied: leave --flush-conntrack out")
     kernel = Kernel()
-    if dry_run:
-        kernel.check(ruleset)
-        done = "the kernel would load"
+
+    def apply_once() -> str:
+        program = reading.program(paths)
+        local = local_node(program, node, all_pods)
+        ruleset = program.ruleset(local, chosen)
+        if flush_conntrack:
+            conntrack.require()
+        if dry_run:
+            kernel.check(ruleset)
+            done = "the kernel would load"
+        else:
+            done = _done(kernel.update(ruleset).delta)
+        what = f"node {local}" if local is not None else "every pod"
+        audit = " (audit: nothing is denied)" if chosen.audit else ""
+        said = f"{done} table inet {chosen.table} for {what}: {ruleset.digest}{audit}"
+        click.echo(said)
+        if flush_conntrack:
+            count = conntrack.forget_denied(program, local)
+            flows = "open flow that is" if count == 1 else "open flows that are"
+            click.echo(f"forgot {count} {flows} denied now")
+        return said
+
+    if watch:
+        keep_applied(paths, apply_once)
     else:
-        done = _done(kernel.update(ruleset).delta)
-    what = f"node {local}" if local is not None else "every pod"
-    audit = " (audit: nothing is denied)" if chosen.audit else ""
-    click.echo(f"{done} table inet {chosen.table} for {what}: {ruleset.digest}{audit}")
+        apply_once()
 
 
 def _done(delta: Delta | None) -> str:

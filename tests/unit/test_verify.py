@@ -24,6 +24,8 @@ OPTIONS = (
     netpolc.Options(),
     netpolc.Options(hook="postrouting", log="3/hour"),
     netpolc.Options(deny="reject", log="10/second"),
+    netpolc.Options(established="recheck"),
+    netpolc.Options(established="recheck", hook="postrouting", mark_mask=0xFF00),
 )
 EQUIVALENT = {
     "swap rules": "rules that both admit, or that no packet meets both, in another order",
@@ -36,6 +38,7 @@ EQUIVALENT = {
     "rule: change value": "an exemption no packet of the snapshot needs",
     "rule: delete match": "an exemption no packet of the snapshot needs",
     "set: add element": "an address that no chain judges, in a set that counts by pod",
+    "rule: delete mark": "a flow that is not marked is judged at every packet: slower, and right",
     "set: delete element": "a pod in its own peer set, which is admitted as itself",
 }
 """Kinds of mutants that may survive, each with the reason (docs/verify.md)."""
@@ -102,18 +105,21 @@ def test_every_layout_is_proven() -> None:
 
 
 @cache
-def survivors(name: str) -> tuple[list[Mutant], Counter[str]]:
+def survivors(
+    name: str, options: netpolc.Options = OPTIONS[0]
+) -> tuple[list[Mutant], Counter[str]]:
     """The mutants that are neither refused nor different, and how many were what."""
     program = program_of(name)
     alive: list[Mutant] = []
     counts: Counter[str] = Counter()
-    for mutant in mutants(program.ruleset().json()):
+    for mutant in mutants(program.ruleset(None, options).json()):
         try:
-            listing = parse_json.parse(mutant.text)
+            proof = Proof(program, parse_json.parse(mutant.text))
+            difference = next(proof.differences(), None)
         except RulesetError:  # the kernel would not load it either, or netpolc never emits it
             counts["refused"] += 1
             continue
-        if next(Proof(program, listing).differences(), None) is None:
+        if difference is None:
             alive.append(mutant)
             counts["survived"] += 1
         else:
@@ -135,3 +141,39 @@ def test_a_change_of_any_one_thing_is_noticed(
         if mutant.kind in ("rule: change value", "rule: delete match"):
             assert mutant.where == "exempt: neighbour discovery"
     assert rate > 0.8
+
+
+def test_a_recheck_that_lets_a_flow_slip_is_noticed() -> None:
+    """What survives beside that marks fewer flows, or names packets that do not exist."""
+    alive, counts = survivors("sctp", netpolc.Options(established="recheck"))
+    assert {mutant.kind for mutant in alive} <= set(EQUIVALENT)
+    changed = {own.where for own in alive if own.kind == "rule: change value"}
+    assert changed == {
+        "exempt: neighbour discovery",
+        "remember: judged by these policies",
+        "forward: flows that were judged by these policies",
+        "forward: replies are judged as their flow",
+    }
+    assert counts["survived"] / counts.total() < 0.2
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("ct state established,related ct mark 0x{:08x}/12 accept",
+         "ct state established,related accept", "established"),
+        ("ct state established,new ct mark set", "ct mark set", "must not be marked as judged"),
+        ("goto reply comment", "accept comment", "established, reply"),
+        ("tcp sport 5432", "tcp sport 5433", "established, reply"),
+        ("goto reply_ingress comment \"then", "accept comment \"then", "reply"),
+    ],
+)  # fmt: skip
+def test_a_hole_in_a_recheck_is_found(old: str, new: str, words: str) -> None:
+    program = program_of("three-tier")
+    ruleset = program.ruleset(None, netpolc.Options(established="recheck"))
+    text, old = ruleset.text(), old.format(ruleset.generation)
+    assert old in text
+    found = [
+        str(own) for own in Proof(program, parse_text.parse(text.replace(old, new))).differences()
+    ]
+    assert any(words in own for own in found)

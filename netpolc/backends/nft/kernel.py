@@ -15,6 +15,7 @@ import fcntl
 import importlib
 import importlib.util
 import json
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,13 +26,14 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from netpolc.backends.nft import conntrack
 from netpolc.backends.nft.counters import AddressCounter, Drops
 from netpolc.backends.nft.diff import Delta, Objects, delta, index
 from netpolc.backends.nft.generation import Generation
 from netpolc.backends.nft.judge import AUDIT, DROP, SHORT, denied_set
 from netpolc.backends.nft.options import Options, check_table
 from netpolc.backends.nft.parse_listing import parse_listing
-from netpolc.backends.nft.ruleset import DIGEST, LOADED, OPTIONS, Ruleset
+from netpolc.backends.nft.ruleset import DIGEST, GENERATION, LOADED, OPTIONS, Ruleset
 from netpolc.errors import RulesetError, SystemRefusal
 from netpolc.ir import Direction
 from netpolc.nets import Family, parse_address
@@ -43,6 +45,7 @@ _INSTALL = (
 _NO_PERMISSION = "no permission to change nf_tables: root (CAP_NET_ADMIN) is needed"
 _CAP_NET_ADMIN = 12
 _PLACES = ("/usr/lib/python3/dist-packages", "/usr/lib/python3*/site-packages")
+_MARK = re.compile(r"0x[0-9a-f]{1,8}", re.ASCII)
 _LOCK = Path("/run/netpolc.lock")
 
 
@@ -124,9 +127,10 @@ class Kernel:
     def load(self, ruleset: Ruleset, now: datetime | None = None) -> None:
         """Replace the table in one transaction; concurrent loads wait for each other."""
         with lock():
-            text = ruleset.text() + ruleset.loaded_at(_moment(now))
             before = self._generation.read()
-            self._commit(ruleset.table.name, text, index(ruleset.objects()), before)
+            own = self._marked(ruleset, None)
+            text = own.text() + own.loaded_at(_moment(now))
+            self._commit(own.table.name, text, index(own.objects()), before)
 
     def update(self, ruleset: Ruleset, now: datetime | None = None) -> Update:
         """Make the table what the ruleset says, by the smallest transaction; counters of chains
@@ -141,6 +145,7 @@ class Kernel:
         with lock():
             before = self._generation.read()
             old = self._loaded_objects(name, before)
+            ruleset = self._marked(ruleset, old)
             new = index(ruleset.objects())
             found = None if old is None else delta(name, old, new)
             if found is not None and len(found.text) < len(ruleset.text()):
@@ -154,6 +159,23 @@ class Kernel:
                     # anything, the replacement will meet again and say
             self._commit(name, ruleset.text() + ruleset.loaded_at(moment), new, before)
             return Update(None)
+
+    def _marked(self, ruleset: Ruleset, old: Objects | None) -> Ruleset:
+        """The ruleset of the loaded generation if `old` is just that; else of one that no open flow
+        carries, so that every open flow is judged again.
+        """
+        options = ruleset.options
+        if not options.recheck:
+            return ruleset
+        counters = self._counters(options.table) or {}
+        loaded = counters.get(GENERATION, {}).get("comment", "")
+        if old is not None and _MARK.fullmatch(loaded):
+            same = ruleset.marked(int(loaded, 16))
+            found = delta(options.table, old, index(same.objects()))
+            if found is not None and not found:
+                return same
+        values = (own for own in ruleset.generations() if f"{own:#x}" != loaded)
+        return ruleset.marked(conntrack.first_unused(values, options.mark_mask))
 
     def _loaded_objects(self, table: str, now: int) -> Objects | None:
         """What the table is made of, but for the moment it was loaded; None if netpolc cannot tell.
@@ -200,15 +222,8 @@ class Kernel:
 
     def loaded(self, table: str) -> Loaded | None:
         """What is loaded under this name; None when there is no such table."""
-        output = self._list(f"counters table inet {table}", table)
-        if output is None:
-            return None
-        counters = {
-            entry["counter"]["name"]: entry["counter"]
-            for entry in json.loads(output)["nftables"]
-            if "counter" in entry
-        }
-        return _loaded(table, counters)
+        counters = self._counters(table)
+        return None if counters is None else _loaded(table, counters)
 
     def addresses(self, table: str) -> tuple[AddressCounter, ...]:
         """What was counted for each local address that is judged, in each direction."""
@@ -248,6 +263,13 @@ class Kernel:
         finally:
             self._nft.set_stateless_output(False)
             self._nft.set_numeric_prio_output(False)
+
+    def _counters(self, table: str) -> dict[str, Any] | None:
+        output = self._list(f"counters table inet {table}", table)
+        if output is None:
+            return None
+        entries = json.loads(output)["nftables"]
+        return {own["counter"]["name"]: own["counter"] for own in entries if "counter" in own}
 
     def _list(self, what: str, table: str) -> str | None:
         self._nft.set_json_output(True)

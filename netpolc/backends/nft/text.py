@@ -151,11 +151,11 @@ def rule(entry: nft.Rule) -> str:
 
 def _match(match: nft.Match) -> str:
     match match:
-        case nft.PortMatch(protocol, first, last):
+        case nft.PortMatch(protocol, first, last, port):
             name = protocol.name.lower()
             if (first, last) == (0, PORTS - 1):
                 return f"meta l4proto {name}"
-            return f"{name} dport {first}" if first == last else f"{name} dport {first}-{last}"
+            return f"{name} {port} {first}" if first == last else f"{name} {port} {first}-{last}"
         case nft.SpanMatch(field, span):
             version = Family.IPV6 if span[0] >= IPV6 else Family.IPV4
             return f"{_IP[version]} {field} {format_span(span)}"
@@ -164,8 +164,12 @@ def _match(match: nft.Match) -> str:
             return f"{_IP[version]} {field}{dummy} @{name}"
         case nft.PairMatch(version, name):
             return f"{_IP[version]} saddr . {_IP[version]} daddr @{name}"
-        case nft.KnownConnection():
-            return "ct state established,related"
+        case nft.ConnectionState(states):
+            return f"ct state {','.join(states)}"
+        case nft.ReplyDirection():
+            return "ct direction reply"
+        case nft.FlowMark(mask, value):
+            return _mark(mask, value)
         case nft.LocalSource():
             return "fib saddr type local"
         case nft.OnLink():
@@ -176,16 +180,26 @@ def _match(match: nft.Match) -> str:
             assert_never(match)
 
 
+def _mark(mask: int, value: int) -> str:
+    """A comparison of the flow's mark, in the words of `nft list`: `diff.py` compares words."""
+    length = mask.bit_count()
+    if mask != (1 << 32) - (1 << 32 - length):
+        return f"ct mark & 0x{mask:08x} == 0x{value:08x}"
+    return f"ct mark 0x{value:08x}/{length}" if length < 32 else f"ct mark 0x{value:08x}"
+
+
 def _statements(statements: Iterable[nft.Statement]) -> Iterator[str]:
     for statement in statements:
         match statement:
             case nft.AddressLookup(field, version, name):
                 yield f"{_IP[version]} {field} vmap @{name}"
-            case nft.PortLookup(name, interval):
-                key = "th dport . meta l4proto" if interval else "meta l4proto . th dport"
+            case nft.PortLookup(name, interval, port):
+                key = f"th {port} . meta l4proto" if interval else f"meta l4proto . th {port}"
                 yield f"{key} vmap @{name}"
             case nft.Count(counter):
                 yield f"counter name {counter}"
+            case nft.MarkFlow():
+                yield f"ct mark set ct mark & 0x{statement.kept:08x} | 0x{statement.value:08x}"
             case nft.Log(prefix, rate):
                 yield f'limit rate {rate} log prefix "{plain(prefix)}"'
             case nft.Reject(tcp_reset):
