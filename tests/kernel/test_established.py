@@ -165,8 +165,10 @@ def test_a_flush_counts_and_leaves_the_flows_of_others(fresh_lab: PodLab) -> Non
 
 @pytest.mark.parametrize("option", [("--established", "recheck"), ("--flush-conntrack",)])
 def test_the_command_does_it_and_verify_and_status_agree(
-    lab: PodLab, tmp_path: Path, option: tuple[str, ...]
+    fresh_lab: PodLab, tmp_path: Path, option: tuple[str, ...]
 ) -> None:
+    lab = fresh_lab
+
     def written(admitted: str) -> str:
         path = tmp_path / f"{admitted}.json"
         path.write_text(json.dumps({"kind": "List", "items": snapshot(admitted)}))
@@ -306,7 +308,7 @@ def test_an_icmp_error_says_nothing_of_its_flow(lab: PodLab, harmless: bool) -> 
     ruleset = program.ruleset("node-a", RECHECK)
     values = ruleset.generations()
     text = ruleset.marked(next(own for own in values if own != ruleset.generation)).text()
-    condition = "ct state new,established ct mark set"
+    condition = "ct state established,new ct mark set"
     assert condition in text
     with lab.connection("b", SERVER[0], "UDP", 5353) as flow:
         lab.node.load(text if harmless else text.replace(condition, "ct mark set"))

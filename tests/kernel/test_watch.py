@@ -48,8 +48,7 @@ def test_the_table_follows_the_folder(tmp_path: Path) -> None:
             (folder / "policies.new").write_text(kept.replace("port: 8080", "port: 8081"))
             (folder / "policies.new").replace(policies)
             second = watching.stdout.readline()
-            assert second.split(": ")[0] == first.split(": ")[0]
-            assert second != first
+            assert second.startswith("updated (elements +6 -6, chains rewritten 0, ")
             status = [*COMMAND, "status", str(folder), "--node", "node-a", "--format", "json"]
             told = router.call(lambda: subprocess.check_output(status, cwd=ROOT))
             assert json.loads(told)["matches"] is True
