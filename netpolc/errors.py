@@ -99,6 +99,12 @@ class RulesetError(NetpolcError):
     """A ruleset that netpolc does not emit: what is not understood whole cannot be judged."""
 
 
+class Unproven(NetpolcError):
+    """A ruleset that does not do what the policies mean, or a table that is no longer its own."""
+
+    exit_code = 1
+
+
 class SystemRefusal(NetpolcError):
     """The kernel or the system said no: no permission, no libnftables, an unwritable output."""
 

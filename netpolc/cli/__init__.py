@@ -13,6 +13,7 @@ from netpolc._version import __version__
 from netpolc.cli.apply import apply
 from netpolc.cli.check import check_
 from netpolc.cli.compile import compile_
+from netpolc.cli.confirm import confirm
 from netpolc.cli.delete import delete
 from netpolc.cli.diff import diff
 from netpolc.cli.eval import eval_
@@ -65,6 +66,7 @@ for command in (  # in the order of a policy's life
     diff,
     compile_,
     apply,
+    confirm,
     verify,
     status,
     top,

@@ -135,6 +135,10 @@ class Reading:
         """Load and compile; warnings and what was ignored go to standard error."""
         return compile(self.snapshot(paths))
 
+    def again(self, paths: Sequence[Given]) -> Program:
+        """The same, saying nothing: what was said the first time."""
+        return compile(load(paths, semantics=self.semantics, strict=self.strict))
+
     def snapshot(self, paths: Sequence[Given], quiet: Container[str] = ()) -> Snapshot:
         """Load, with the same on standard error except for warnings of the `quiet` codes."""
         snapshot = load(paths, semantics=self.semantics, strict=self.strict)

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Sequence
 
 import click
 
 from netpolc.backends.nft import Options
-from netpolc.backends.nft.kernel import Kernel, Loaded
+from netpolc.backends.nft.drift import Drift
+from netpolc.backends.nft.kernel import Kernel, Loaded, drifted
+from netpolc.backends.nft.runtime import kept
 from netpolc.cli import options
 from netpolc.cli.apply import local_node
 from netpolc.cli.counting import FORMS, read_counters
@@ -47,10 +50,11 @@ def status(
     output: str | None,
     reading: options.Reading,
 ) -> None:
-    """Tell what is loaded: digest, since when, drop counters; with PATHs, whether it matches them.
+    """Tell what is loaded: digest, since when, drop counters, and whether it drifted.
 
-    The comparison takes the options (hook, priority, deny, log) from the loaded table. Exit code 1
-    when no table is loaded or it does not match.
+    It is missing, modified (somebody changed it since `netpolc apply` loaded it) or, with PATHs,
+    stale (loaded from another snapshot; the options hook, priority, deny and log are taken from the
+    loaded table). Exit code 1 for each.
 
     \b
     Examples:
@@ -62,31 +66,38 @@ def status(
     kernel = Kernel()
     if counters or form == "prometheus":
         program = reading.program(paths) if paths else None
-        found = read_counters(kernel, table, program)
-        write(FORMS[form](table, found), output)
-        ctx.exit(1 if found is None else 0)
-    loaded = kernel.loaded(table)
+        counted = read_counters(kernel, table, program)
+        write(FORMS[form](table, counted), output)
+        ctx.exit(1 if counted is None else 0)
+    with kernel.locked(table):  # so that both are of one table
+        loaded, content = kernel.loaded(table), kernel.content(table)
     expected = None
     if paths:
         program = reading.program(paths)
         chosen = loaded.options if loaded is not None else Options(table)
         expected = program.ruleset(local_node(program, node, all_pods), chosen).digest
-    matches = None if expected is None else loaded is not None and loaded.digest == expected
+    drift = drifted(loaded, content, expected)
     text = (
-        _as_json(loaded, expected, matches) if form == "json" else _as_text(table, loaded, expected)
+        _as_json(loaded, expected, drift)
+        if form == "json"
+        else _as_text(table, loaded, expected, drift)
     )
     write(f"{text}\n", output)
-    ctx.exit(1 if loaded is None or matches is False else 0)
+    ctx.exit(1 if drift else 0)
 
 
-def _as_json(loaded: Loaded | None, expected: str | None, matches: bool | None) -> str:
+def _as_json(loaded: Loaded | None, expected: str | None, drift: Sequence[Drift]) -> str:
     found = None
     if loaded is not None:
         found = {**dataclasses.asdict(loaded), "options": loaded.options.describe()}
-    return json.dumps({"loaded": found, "expected": expected, "matches": matches}, indent=2)
+    matches = None if expected is None else loaded is not None and loaded.digest == expected
+    body = {"loaded": found, "expected": expected, "matches": matches, "drift": drift}
+    return json.dumps(body, indent=2)
 
 
-def _as_text(table: str, loaded: Loaded | None, expected: str | None) -> str:
+def _as_text(
+    table: str, loaded: Loaded | None, expected: str | None, drift: Sequence[Drift]
+) -> str:
     if loaded is None:
         return f"table inet {table} is not loaded"
     lines = [
@@ -95,9 +106,18 @@ def _as_text(table: str, loaded: Loaded | None, expected: str | None) -> str:
         f"loaded    {loaded.since or 'not by netpolc apply'}",
         f"options   {loaded.options.describe()}",
     ]
+    if Drift.MODIFIED in drift:
+        lines.append("content   modified: it is not what netpolc apply loaded")
+    else:
+        lines.append("content   as it was loaded")
+    if loaded.unconfirmed is not None:
+        waiting = loaded.unconfirmed
+        lines.append(
+            f"confirm   awaited until {waiting.until}; then {kept(waiting.token)} is loaded"
+        )
     if expected is not None:
-        same = loaded.digest == expected
-        lines.append(f"snapshot  {'matches' if same else f'differs: it would be {expected}'}")
+        stale = f"differs: it would be {expected}"
+        lines.append(f"snapshot  {stale if Drift.STALE in drift else 'matches'}")
     lines.append("")
     if not loaded.drops:
         return "\n".join([*lines, "no pod of this node is isolated"])

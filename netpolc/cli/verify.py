@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import gc
+import signal
+import sys
+import time
+from functools import partial
 from itertools import islice
 from pathlib import Path
+from typing import NoReturn
 
 import click
 
@@ -11,6 +17,7 @@ from netpolc.backends.nft import parse_json, parse_text
 from netpolc.backends.nft.kernel import Kernel
 from netpolc.backends.nft.listing import Listing
 from netpolc.backends.nft.proof import Proof
+from netpolc.backends.nft.rollout import Watch
 from netpolc.cli import options
 from netpolc.cli.apply import local_node
 from netpolc.errors import RulesetError, UsageError
@@ -31,6 +38,12 @@ _SHOWN = 10
 @click.option(
     "--audit", is_flag=True, help="Of a table made with --audit: everything passes, denials count."
 )
+@click.option(
+    "--watch",
+    metavar="SECONDS",
+    type=click.FloatRange(min=0.1),
+    help="Look again at this interval, manifests too; end at the first drift, with exit code 1.",
+)
 @options.table
 @options.reading
 @click.pass_context
@@ -41,6 +54,7 @@ def verify(
     all_pods: bool,
     file: str | None,
     audit: bool,
+    watch: float | None,
     table: str,
     reading: options.Reading,
 ) -> None:
@@ -54,7 +68,12 @@ def verify(
     Examples:
       netpolc verify cluster/ --node node-a
       netpolc verify cluster/ --node node-a --ruleset rulesets/node-a.nft
+      netpolc verify cluster/ --node node-a --watch 30
     """
+    if watch is not None:
+        if file is not None or "-" in paths:
+            raise UsageError("--watch looks again and again: neither a --ruleset nor - can change")
+        _watch(paths, node, all_pods, table, reading, watch, audit)
     text = _read(file) if file is not None else Kernel().listing(table)
     if text is None:
         click.echo(f"table inet {table} is not loaded")
@@ -64,6 +83,28 @@ def verify(
     program = reading.program(paths)
     local = local_node(program, node, all_pods)
     ctx.exit(_report(Proof(program, listing, local, audit=audit), listing, local, audit))
+
+
+def _watch(
+    paths: tuple[str, ...],
+    node: str | None,
+    all_pods: bool,
+    table: str,
+    reading: options.Reading,
+    seconds: float,
+    audit: bool,
+) -> NoReturn:
+    """Say nothing for as long as all is well."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: sys.exit(0))
+    gc.enable()  # a long life, other than that of the commands that end at once
+    watch, first = Watch(Kernel(), table), True
+    while True:
+        program = reading.program(paths) if first else reading.again(paths)
+        local = local_node(program, node, all_pods)
+        watch.check(program, partial(program.ruleset, local), audit)
+        first = False
+        time.sleep(seconds)
 
 
 def _report(proof: Proof, listing: Listing, node: str | None, audit: bool) -> int:

@@ -194,3 +194,22 @@ def test_apply_wants_one_node() -> None:
     unknown = invoke("apply", str(EXAMPLE), "--node", "node-z")
     assert unknown.stderr == "netpolc: unknown node 'node-z'; known: node-a, node-b\n"
     assert unknown.code == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["apply", "--confirm", "60"], "'60' is not like 60s, 5m or 1h"),
+        (["apply", "--confirm", "0s"], "'0s' is not like 60s, 5m or 1h"),
+        (["apply", "--confirm", "5m", "--dry-run"], "--dry-run loads nothing"),
+        (["apply", "--save", "f", "--dry-run"], "--dry-run loads nothing"),
+        (["apply", "--verify", "--dry-run"], "--dry-run loads nothing"),
+        (["apply", "--save", "-"], "--save needs a file"),
+        (["verify", "--watch", "0"], "0.0 is not in the range"),
+        (["verify", "--watch", "1", "--ruleset", "x"], "neither a --ruleset nor - can change"),
+    ],
+)
+def test_options_around_a_load_that_make_no_sense(arguments: list[str], words: str) -> None:
+    outcome = invoke(*arguments, str(EXAMPLE))
+    assert (outcome.code, outcome.stdout) == (2, "")
+    assert words in outcome.stderr

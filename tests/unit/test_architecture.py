@@ -32,8 +32,16 @@ LAYERS: tuple[tuple[str, ...], ...] = (
 BINDING = "netpolc.backends.nft.kernel"
 STORE = "netpolc.backends.matcher.store"
 GENERATION = "netpolc.backends.nft.generation"
-CONNTRACK = "netpolc.backends.nft.conntrack"
-WITH_IO = ("netpolc.cli", "netpolc.manifests", BINDING, GENERATION, CONNTRACK, STORE)
+WITH_IO = (
+    "netpolc.cli",
+    "netpolc.manifests",
+    BINDING,
+    "netpolc.backends.nft.conntrack",  # open flows
+    "netpolc.backends.nft.runtime",  # locks and saved tables in /run
+    "netpolc.backends.nft.guard",  # a process that undoes what nobody confirms
+    GENERATION,
+    STORE,
+)
 MAX_LINES = 500
 INET = {"AF_INET", "AF_INET6", "inet_ntop", "inet_pton"}
 IO_MODULES = {
@@ -146,7 +154,7 @@ def test_only_the_kernel_module_knows_the_binding(name: str) -> None:
         }
         if "nftables" in named and name != BINDING:
             # The key of libnftables JSON is the same word: a constant where that is in use.
-            json = {"netpolc.backends.nft.json", "netpolc.backends.nft.parse_json"}
+            json = {f"netpolc.backends.nft.{own}" for own in ("drift", "json", "parse_json")}
             assert name in json, name
             assert isinstance(node, ast.Constant)
 

@@ -28,7 +28,7 @@ DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 _BLOCK = re.compile(r"```console\n(.*?)```", re.DOTALL)
 _TIMES = re.compile(r"\d+ ms|20\d\d-\d\d-\d\dT[0-9:]+Z")
 _NEEDS_KERNEL = re.compile(
-    r"^\$ (netpolc (apply|status|top|delete)|python -m examples)", re.MULTILINE
+    r"^\$ (netpolc (apply|confirm|status|top|delete)|python -m examples)", re.MULTILINE
 )
 
 

@@ -104,6 +104,20 @@ def test_every_layout_is_proven() -> None:
         assert proof.cases > 3_000
 
 
+@pytest.mark.parametrize("name", ["port-range", "layouts"])
+def test_equal_contents_are_equal_rulesets(name: str) -> None:
+    """What `apply --verify` reads back is proven without a proof only if nothing was changed."""
+    ruleset = program_of(name).ruleset()
+    first, second = forms(ruleset)
+    assert first.content() == second.content()
+    for mutant in list(mutants(ruleset.json()))[:: 1 if name == "port-range" else 8]:
+        try:
+            listing = parse_json.parse(mutant.text)
+        except RulesetError:
+            continue
+        assert listing.content() != first.content(), (mutant.kind, mutant.where)
+
+
 @cache
 def survivors(
     name: str, options: netpolc.Options = OPTIONS[0]

@@ -11,7 +11,6 @@ PyPI.
 
 from __future__ import annotations
 
-import fcntl
 import importlib
 import importlib.util
 import json
@@ -20,20 +19,29 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from itertools import product
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from netpolc.backends.nft import conntrack
+from netpolc.backends.nft import conntrack, runtime
 from netpolc.backends.nft.counters import AddressCounter, Drops
 from netpolc.backends.nft.diff import Delta, Objects, delta, index
+from netpolc.backends.nft.drift import Drift
 from netpolc.backends.nft.generation import Generation
 from netpolc.backends.nft.judge import AUDIT, DROP, SHORT, denied_set
 from netpolc.backends.nft.options import Options, check_table
 from netpolc.backends.nft.parse_listing import parse_listing
-from netpolc.backends.nft.ruleset import DIGEST, GENERATION, LOADED, OPTIONS, Ruleset
+from netpolc.backends.nft.ruleset import (
+    DIGEST,
+    GENERATION,
+    LOADED,
+    OPTIONS,
+    UNCONFIRMED,
+    Ruleset,
+    digest_of,
+)
 from netpolc.errors import RulesetError, SystemRefusal
 from netpolc.ir import Direction
 from netpolc.nets import Family, parse_address
@@ -45,8 +53,9 @@ _INSTALL = (
 _NO_PERMISSION = "no permission to change nf_tables: root (CAP_NET_ADMIN) is needed"
 _CAP_NET_ADMIN = 12
 _PLACES = ("/usr/lib/python3/dist-packages", "/usr/lib/python3*/site-packages")
-_MARK = re.compile(r"0x[0-9a-f]{1,8}", re.ASCII)
-_LOCK = Path("/run/netpolc.lock")
+_MOMENT = "%Y-%m-%dT%H:%M:%SZ"
+_UNCONFIRMED = re.compile(r"(?P<token>[0-9a-f]{16}) until (?P<until>[-0-9T:]{19}Z)", re.ASCII)
+_MARK = re.compile(r"0x[1-9a-f][0-9a-f]{0,7}", re.ASCII)
 
 
 def _binding() -> ModuleType:
@@ -77,6 +86,23 @@ def _may_change_networks() -> bool:
 
 
 @dataclass(frozen=True, slots=True)
+class Unconfirmed:
+    """A rollout that is undone at a moment (UTC) unless it is confirmed; the token names it."""
+
+    token: str
+    until: str
+
+    @classmethod
+    def after(cls, token: str, seconds: int) -> Unconfirmed:
+        """One that has so many seconds from now."""
+        return cls(token, (datetime.now(UTC) + timedelta(seconds=seconds)).strftime(_MOMENT))
+
+    def note(self) -> str:
+        """As the comment of a counter carries it."""
+        return f"{self.token} until {self.until}"
+
+
+@dataclass(frozen=True, slots=True)
 class Loaded:
     """A table of netpolc's in the kernel; `since` is empty if `netpolc apply` did not load it."""
 
@@ -85,6 +111,20 @@ class Loaded:
     options: Options
     since: str
     drops: tuple[Drops, ...]
+    unconfirmed: Unconfirmed | None
+
+
+def drifted(
+    loaded: Loaded | None, content: str | None, expected: str | None = None
+) -> tuple[Drift, ...]:
+    """What is wrong with a table whose content `Kernel.content` gave, and if it should have this
+    digest.
+    """
+    if loaded is None or content is None:
+        return (Drift.MISSING,)
+    modified = content != loaded.digest
+    stale = expected is not None and loaded.digest != expected
+    return (*([Drift.MODIFIED] if modified else ()), *([Drift.STALE] if stale else ()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,10 +141,11 @@ class Update:
 
 @dataclass(frozen=True, slots=True)
 class _Known:
-    """What a table is made of, as of one generation of nf_tables."""
+    """What a table is made of as of one generation of nf_tables, and whether it is unconfirmed."""
 
     generation: int
     objects: Objects
+    waits: bool
 
 
 class Kernel:
@@ -123,69 +164,91 @@ class Kernel:
             raise SystemRefusal(_NO_PERMISSION)
         self._generation = Generation()
         self._known: dict[str, _Known] = {}
+        self._held: set[str] = set()
+
+    @contextmanager
+    def locked(self, table: str) -> Iterator[None]:
+        """One writer at a time; whoever holds it may call every method in the meantime."""
+        check_table(table)
+        if table in self._held:
+            yield
+            return
+        with runtime.lock(table):
+            self._held.add(table)
+            try:
+                yield
+            finally:
+                self._held.discard(table)
 
     def load(self, ruleset: Ruleset, now: datetime | None = None) -> None:
         """Replace the table in one transaction; concurrent loads wait for each other."""
-        with lock():
+        with self.locked(ruleset.options.table):
             before = self._generation.read()
             own = self._marked(ruleset, None)
-            text = own.text() + own.loaded_at(_moment(now))
-            self._commit(own.table.name, text, index(own.objects()), before)
+            self._commit(own, own.text(), own.loaded_at(_moment(now)), before)
 
-    def update(self, ruleset: Ruleset, now: datetime | None = None) -> Update:
+    def update(
+        self,
+        ruleset: Ruleset,
+        now: datetime | None = None,
+        unconfirmed: Unconfirmed | None = None,
+    ) -> Update:
         """Make the table what the ruleset says, by the smallest transaction; counters of chains
         that stay go on counting.
 
         What is loaded is remembered and believed for as long as nobody has changed anything in
         nf_tables, and read back otherwise. A table that cannot be read back, that would change in
         its base chain, or for which the delta is longer than the ruleset or refused, is replaced.
+        An `unconfirmed` table says so from its first moment on; one that waited to be confirmed
+        does not any more.
         """
-        name = ruleset.table.name
-        moment = _moment(now)
-        with lock():
+        notes = ruleset.loaded_at(_moment(now))
+        if unconfirmed is not None:
+            notes += ruleset.waiting(unconfirmed.note())
+        name = ruleset.options.table
+        with self.locked(name):
             before = self._generation.read()
             old = self._loaded_objects(name, before)
             ruleset = self._marked(ruleset, old)
-            new = index(ruleset.objects())
-            found = None if old is None else delta(name, old, new)
-            if found is not None and len(found.text) < len(ruleset.text()):
-                note = f"delete counter inet {name} {LOADED}\n{ruleset.loaded_at(moment)}"
+            found = None if old is None else delta(name, old.objects, index(ruleset.objects()))
+            if old is not None and found is not None and len(found.text) < len(ruleset.text()):
+                if not found and not old.waits and unconfirmed is None:
+                    return Update(found)
+                gone = (LOADED, UNCONFIRMED) if old.waits else (LOADED,)
+                text = found.text + "".join(f"delete counter inet {name} {own}\n" for own in gone)
                 try:
-                    if found:
-                        self._commit(name, found.text + note, new, before)
+                    self._commit(ruleset, text, notes, before)
                     return Update(found)
                 except SystemRefusal:
                     pass  # the table is not what it seemed; what is wrong with the system, if
                     # anything, the replacement will meet again and say
-            self._commit(name, ruleset.text() + ruleset.loaded_at(moment), new, before)
+            self._commit(ruleset, ruleset.text(), notes, before)
             return Update(None)
 
-    def _marked(self, ruleset: Ruleset, old: Objects | None) -> Ruleset:
-        """The ruleset of the loaded generation if `old` is just that; else of one that no open flow
-        carries, so that every open flow is judged again.
+    def _marked(self, ruleset: Ruleset, old: _Known | None) -> Ruleset:
+        """The ruleset in the generation that is loaded if `old` is just that, else in one that no
+        open flow carries, so that every open flow is judged again.
         """
-        options = ruleset.options
-        if not options.recheck:
+        table = ruleset.options.table
+        if not ruleset.options.recheck:
             return ruleset
-        counters = self._counters(options.table) or {}
+        listing = self._list(f"counters table inet {table}", table)
+        counters = _counters(listing) if listing is not None else {}
         loaded = counters.get(GENERATION, {}).get("comment", "")
         if old is not None and _MARK.fullmatch(loaded):
             same = ruleset.marked(int(loaded, 16))
-            found = delta(options.table, old, index(same.objects()))
+            found = delta(table, old.objects, index(same.objects()))
             if found is not None and not found:
                 return same
         values = (own for own in ruleset.generations() if f"{own:#x}" != loaded)
-        return ruleset.marked(conntrack.first_unused(values, options.mark_mask))
+        return ruleset.marked(conntrack.first_unused(values, ruleset.options.mark_mask))
 
-    def _loaded_objects(self, table: str, now: int) -> Objects | None:
-        """What the table is made of, but for the moment it was loaded; None if netpolc cannot tell.
-
-        The moment is left out because it differs between rulesets that do not.
-        """
+    def _loaded_objects(self, table: str, now: int) -> _Known | None:
+        """What the table is made of, but for its notes; None if netpolc cannot tell."""
         known = self._known.pop(table, None)
         if known is not None and known.generation == now:
             self._known[table] = known
-            return known.objects
+            return known
         text = self._text_listing(table)
         if text is None:
             return None
@@ -195,14 +258,50 @@ class Kernel:
             return None  # not as netpolc makes tables: it will be replaced
         if found.pop(f"counter {LOADED}", None) is None:
             return None
-        return found
+        waits = found.pop(f"counter {UNCONFIRMED}", None) is not None
+        return _Known(now, found, waits)
 
-    def _commit(self, table: str, text: str, objects: Objects, before: int) -> None:
+    def _commit(self, ruleset: Ruleset, text: str, notes: str, before: int) -> None:
         """Send a transaction and remember what it leaves, if it was the next one after `before`."""
+        table = ruleset.options.table
         self._known.pop(table, None)
-        self._run(text)
+        self._run(text + notes)
         if self._generation.read() == before + 1:
-            self._known[table] = _Known(before + 1, objects)
+            waits = UNCONFIRMED in notes
+            self._known[table] = _Known(before + 1, index(ruleset.objects()), waits)
+
+    def saved(self, table: str) -> str:
+        """A transaction as text that brings back exactly what is there now, counters included.
+
+        When nothing is there it deletes the table. Whoever saves an unconfirmed table means it:
+        what comes back is confirmed.
+        """
+        head = f"table inet {table}\ndelete table inet {table}\n"
+        listing = self._query(f"table inet {table}", table)
+        if listing is None:
+            return head
+        waiting = f"\tcounter {UNCONFIRMED} {{\n" in listing
+        confirm = f"delete counter inet {table} {UNCONFIRMED}\n" if waiting else ""
+        return head + listing + confirm
+
+    def restore(self, text: str) -> None:
+        """Bring back what `saved` gave, in one transaction."""
+        self._run(text)
+
+    def unconfirmed(self, table: str) -> Unconfirmed | None:
+        """The rollout that waits to be confirmed, if one does."""
+        output = self._list(f"counters table inet {table}", table)
+        return _unconfirmed(_counters(output)) if output is not None else None
+
+    def confirm(self, table: str, token: str | None = None) -> bool:
+        """Keep the table that waits to be confirmed (the one with that token); False if none."""
+        with self.locked(table):
+            waiting = self.unconfirmed(table)
+            if waiting is None or token not in (None, waiting.token):
+                return False
+            self._run(f"delete counter inet {table} {UNCONFIRMED}\n")
+            runtime.kept(waiting.token).unlink(missing_ok=True)
+            return True
 
     def check(self, ruleset: Ruleset) -> None:
         """Let the kernel judge the transaction without committing it."""
@@ -214,7 +313,7 @@ class Kernel:
 
     def delete(self, table: str) -> bool:
         """Delete netpolc's table; False when there is none. Another's is refused."""
-        with lock():
+        with self.locked(table):
             if self.loaded(table) is None:
                 return False
             self._run(f"delete table inet {table}\n")
@@ -222,8 +321,21 @@ class Kernel:
 
     def loaded(self, table: str) -> Loaded | None:
         """What is loaded under this name; None when there is no such table."""
-        counters = self._counters(table)
-        return None if counters is None else _loaded(table, counters)
+        output = self._list(f"counters table inet {table}", table)
+        return _loaded(table, output) if output is not None else None
+
+    def content(self, table: str) -> str | None:
+        """The digest of what a table holds now, whatever it says of itself.
+
+        None when there is no such table, empty when it holds what netpolc never makes.
+        """
+        text = self._text_listing(table)
+        if text is None:
+            return None
+        try:
+            return digest_of(parse_listing(text, table))
+        except RulesetError:
+            return ""
 
     def addresses(self, table: str) -> tuple[AddressCounter, ...]:
         """What was counted for each local address that is judged, in each direction."""
@@ -264,13 +376,6 @@ class Kernel:
             self._nft.set_stateless_output(False)
             self._nft.set_numeric_prio_output(False)
 
-    def _counters(self, table: str) -> dict[str, Any] | None:
-        output = self._list(f"counters table inet {table}", table)
-        if output is None:
-            return None
-        entries = json.loads(output)["nftables"]
-        return {own["counter"]["name"]: own["counter"] for own in entries if "counter" in own}
-
     def _list(self, what: str, table: str) -> str | None:
         self._nft.set_json_output(True)
         try:
@@ -293,10 +398,22 @@ class Kernel:
             raise _refusal(error)
 
 
-def _loaded(table: str, counters: dict[str, Any]) -> Loaded:
+def _counters(listing: str) -> dict[str, Any]:
+    entries = json.loads(listing)["nftables"]
+    return {own["counter"]["name"]: own["counter"] for own in entries if "counter" in own}
+
+
+def _unconfirmed(counters: dict[str, Any]) -> Unconfirmed | None:
+    note = _UNCONFIRMED.fullmatch(counters.get(UNCONFIRMED, {}).get("comment", ""))
+    return Unconfirmed(note["token"], note["until"]) if note is not None else None
+
+
+def _loaded(table: str, listing: str) -> Loaded:
+    counters = _counters(listing)
+    comments = {name: own.get("comment", "") for name, own in counters.items()}
     try:
-        digest = counters[DIGEST]["comment"]
-        options = Options.from_description(table, counters[OPTIONS]["comment"])
+        digest = comments[DIGEST]
+        options = Options.from_description(table, comments[OPTIONS])
     except (KeyError, ValueError) as error:
         raise SystemRefusal(f"table inet {table} was not made by netpolc: {error}") from error
     drops = tuple(
@@ -311,11 +428,18 @@ def _loaded(table: str, counters: dict[str, Any]) -> Loaded:
         for name, own in sorted(counters.items())
         if name.startswith(kind)
     )
-    return Loaded(table, digest, options, counters.get(LOADED, {}).get("comment", ""), drops)
+    return Loaded(
+        table,
+        digest,
+        options,
+        comments.get(LOADED, ""),
+        drops,
+        _unconfirmed(counters),
+    )
 
 
 def _moment(now: datetime | None) -> str:
-    return (now or datetime.now(UTC)).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return (now or datetime.now(UTC)).strftime(_MOMENT)
 
 
 def _refusal(error: str) -> SystemRefusal:
@@ -323,14 +447,3 @@ def _refusal(error: str) -> SystemRefusal:
     if any("Operation not permitted" in line for line in lines):
         return SystemRefusal(_NO_PERMISSION)
     return SystemRefusal("the kernel refused:\n" + "\n".join(lines[:6]))
-
-
-@contextmanager
-def lock() -> Iterator[None]:
-    """One writer at a time: a second `apply` waits and then replaces what the first one loaded."""
-    try:
-        with _LOCK.open("w") as stream:
-            fcntl.flock(stream, fcntl.LOCK_EX)
-            yield
-    except OSError as error:
-        raise SystemRefusal(f"cannot lock {_LOCK}: {error.strerror}; root is needed") from error

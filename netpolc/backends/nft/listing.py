@@ -14,6 +14,7 @@ from bisect import bisect_right
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from enum import Enum, IntEnum
+from functools import cached_property
 from itertools import pairwise
 
 from netpolc.errors import RulesetError
@@ -142,6 +143,11 @@ class Elements:
         if self._wide and any(verdict is not None for _, verdict in self.entries):
             raise RulesetError(f"map {name}: only ports may be ranges")
 
+    @cached_property
+    def content(self) -> frozenset[tuple[Box, Verdict | None]]:
+        """The elements, in no order."""
+        return frozenset(self.entries)
+
     def none(self) -> Elements:
         """The same set or map, empty."""
         return Elements(self.name, self.kinds, ())
@@ -256,6 +262,18 @@ class Listing:
         }
         return replace(self, chains=chains)
 
+    def content(self) -> object:
+        """All that decides about packets, as values: equal contents judge alike."""
+        base = (self.table, self.base.chain, self.base.hook, self.base.priority, self.base.policy)
+        chains = {
+            name: [
+                ([_asked(own) for own in rule.tests], _ending(rule), rule.audits, rule.remembers)
+                for rule in rules
+            ]
+            for name, rules in self.chains.items()
+        }
+        return base, chains
+
     def tests(self) -> Iterable[Test]:
         """Every test of every rule, lookups in maps included."""
         for rules in self.chains.values():
@@ -263,3 +281,13 @@ class Listing:
                 yield from rule.tests
                 if isinstance(rule.outcome, Test):
                     yield rule.outcome
+
+
+def _asked(test: Test) -> object:
+    """A test as a value; what counts also has the name that its counts are read by."""
+    elements = test.elements
+    return test.fields, elements.content, elements.name if elements.counted else ""
+
+
+def _ending(rule: Rule) -> object:
+    return _asked(rule.outcome) if isinstance(rule.outcome, Test) else rule.outcome

@@ -89,7 +89,7 @@ class Lowering:
             tuple(maps[name] for name in sorted(maps)),
             (*(chains[name] for name in sorted(chains)), *ends, *fixed),
         )
-        return Ruleset.of(table, options, node)
+        return Ruleset(table, options, node)
 
     def _local_pods(self, node: str | None) -> Iterable[tuple[Pod, int]]:
         by_node = self._pods_by_node

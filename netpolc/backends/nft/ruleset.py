@@ -8,6 +8,7 @@ compares. The digest names the content and travels with it, in the comment of a 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -16,12 +17,37 @@ from hashlib import sha256
 from netpolc.backends.nft import json, model, text
 from netpolc.backends.nft.options import Options
 
-DIGEST = "meta_digest"
-OPTIONS = "meta_options"
-LOADED = "meta_loaded"
-GENERATION = "meta_generation"
-SEAL = "meta_seal"
-UNCONFIRMED = "meta_unconfirmed"
+NOTE = "meta_"
+"""What names of counters begin with that only say something about the table."""
+DIGEST = f"{NOTE}digest"
+OPTIONS = f"{NOTE}options"
+LOADED = f"{NOTE}loaded"
+UNCONFIRMED = f"{NOTE}unconfirmed"
+GENERATION = f"{NOTE}generation"
+_MASK = re.compile(r" mark=(0x[0-9a-f]{1,8})\b", re.ASCII)
+_VALUE = re.compile(r'"(0x[1-9a-f][0-9a-f]{0,7})"', re.ASCII)
+
+
+def digest_of(objects: Iterable[text.Written]) -> str:
+    """Names what a table holds, in whatever order it was listed; notes about it are left out.
+
+    Only rules have an order that means anything, within their chain. The generation is a note, too,
+    where rules have the one that is noted (see `Ruleset`).
+    """
+    content = sha256()
+    for entry in sorted(_unmarked(objects), key=lambda entry: (entry.kind, entry.name)):
+        if not entry.name.startswith(NOTE):
+            content.update(entry.content().encode())
+    return f"sha256:{content.hexdigest()[:32]}"
+
+
+def _unmarked(objects: Iterable[text.Written]) -> list[text.Written]:
+    found = list(objects)
+    notes = {entry.name: " ".join(entry.head) for entry in found if entry.name.startswith(NOTE)}
+    mask, value = _MASK.search(notes.get(OPTIONS, "")), _VALUE.search(notes.get(GENERATION, ""))
+    if mask is None or value is None:
+        return found
+    return [text.remarked(entry, int(mask[1], 16), int(value[1], 16), 0) for entry in found]
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,23 +55,25 @@ class Ruleset:
     """The ruleset of `node` (None: every pod of the snapshot is local).
 
     With `--established recheck` flows that it judged carry its generation in their mark. The
-    generation is no part of the digest: `Kernel.load` takes one that no open flow carries.
+    generation is no part of `table` or of the digest: `Kernel` takes one that no open flow carries
+    (None: one that follows from the content).
     """
 
     table: model.Table
     options: Options
     node: str | None
-    generation: int = 0
+    chosen: int | None = None
 
-    @classmethod
-    def of(cls, table: model.Table, options: Options, node: str | None) -> Ruleset:
-        """The ruleset of an unmarked table; the generation comes from its content."""
-        own = cls(table, options, node)
-        return own.marked(next(own.generations())) if options.recheck else own
+    @property
+    def generation(self) -> int:
+        """What flows that it judged carry in their mark; 0 where nothing is rechecked."""
+        if not self.options.recheck:
+            return 0
+        return next(self.generations()) if self.chosen is None else self.chosen
 
     def marked(self, generation: int) -> Ruleset:
         """The same ruleset of another generation."""
-        return replace(self, generation=generation)
+        return replace(self, chosen=generation)
 
     def generations(self) -> Iterator[int]:
         """Every generation there is, as bits of the mark; first the one its content names."""
@@ -58,8 +86,19 @@ class Ruleset:
     @cached_property
     def digest(self) -> str:
         """Names the content: equal digests mean equal rulesets."""
-        body = _blocks(text.objects(self.table))
-        return f"sha256:{sha256(body.encode()).hexdigest()[:32]}"
+        return digest_of(self._written)
+
+    @cached_property
+    def _written(self) -> tuple[text.Written, ...]:
+        return tuple(text.objects(self.table))
+
+    @cached_property
+    def _final(self) -> tuple[text.Written, ...]:
+        """The objects with their generation written in."""
+        if not self.options.recheck:
+            return self._written
+        mask, value = self.options.mark_mask, self.generation
+        return tuple(text.remarked(entry, mask, 0, value) for entry in self._written)
 
     @property
     def facts(self) -> tuple[model.Counter, ...]:
@@ -72,26 +111,14 @@ class Ruleset:
             return (*facts, model.Counter(GENERATION, f"{self.generation:#x}"))
         return facts
 
-    @cached_property
-    def _final(self) -> model.Table:
-        """The table with its generation written in."""
-        if not self.options.recheck:
-            return self.table
-        chains = tuple(_marked(chain, self.generation) for chain in self.table.chains)
-        return replace(self.table, chains=chains)
-
-    @cached_property
-    def _written(self) -> tuple[text.Written, ...]:
-        return tuple(text.objects(self._final))
-
     def objects(self) -> tuple[text.Written, ...]:
         """Every object of the table, facts included, as text."""
-        return (*map(text.counter, self.facts), *self._written)
+        return (*map(text.counter, self.facts), *self._final)
 
     def text(self) -> str:
         """The transaction as text."""
         what = f"node {self.node}" if self.node is not None else "every pod of the snapshot"
-        body = _blocks(self._written)
+        body = "".join(entry.block() for entry in self._final)
         return text.transaction(self.table.name, body, self.facts, what, self.digest)
 
     def loaded_at(self, moment: str) -> str:
@@ -107,7 +134,8 @@ class Ruleset:
 
         The one thing it lacks is the table's comment, which JSON cannot say in nft 1.0.6.
         """
-        return json.transaction(self._final, self.facts)
+        chains = tuple(_marked(chain, self.generation) for chain in self.table.chains)
+        return json.transaction(replace(self.table, chains=chains), self.facts)
 
 
 def _marked(chain: model.Chain, generation: int) -> model.Chain:
@@ -124,7 +152,3 @@ def _marked(chain: model.Chain, generation: int) -> model.Chain:
         )
         rules.append(replace(rule, matches=tuple(matches), statements=tuple(statements)))
     return replace(chain, rules=tuple(rules))
-
-
-def _blocks(objects: Iterable[text.Written]) -> str:
-    return "".join(entry.block() for entry in objects)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, assert_never
 
 from netpolc.backends.nft import model as nft
@@ -47,6 +47,11 @@ class Written:
             listed = ",\n\t\t\t".join(self.body)
             body = f"\t\telements = {{\n\t\t\t{listed}\n\t\t}}\n"
         return f"\t{self.kind} {self.name} {{\n{head}{body}\t}}\n"
+
+    def content(self) -> str:
+        """The object in one form whatever order its elements came in; rules keep theirs."""
+        body = self.body if self.kind == "chain" else sorted(self.body)
+        return "\n".join((f"{self.kind} {self.name}", *self.head, *body, ""))
 
 
 def transaction(table: str, body: str, facts: Iterable[nft.Counter], what: str, digest: str) -> str:
@@ -169,7 +174,7 @@ def _match(match: nft.Match) -> str:
         case nft.ReplyDirection():
             return "ct direction reply"
         case nft.FlowMark(mask, value):
-            return _mark(mask, value)
+            return _compared_mark(mask, value)
         case nft.LocalSource():
             return "fib saddr type local"
         case nft.OnLink():
@@ -180,7 +185,27 @@ def _match(match: nft.Match) -> str:
             assert_never(match)
 
 
-def _mark(mask: int, value: int) -> str:
+def remarked(entry: Written, mask: int, before: int, after: int) -> Written:
+    """An object in which rules compare and set another value of the flow's mark."""
+    if entry.kind != "chain":
+        return entry
+    old, new = (
+        (_compared_mark(mask, value), _set_mark(nft.MarkFlow(mask, value)))
+        for value in (before, after)
+    )
+    body = []
+    for line in entry.body:
+        for words, others in zip(old, new, strict=True):
+            line = line.replace(words, others)
+        body.append(line)
+    return replace(entry, body=tuple(body))
+
+
+def _set_mark(mark: nft.MarkFlow) -> str:
+    return f"ct mark set ct mark & 0x{mark.kept:08x} | 0x{mark.value:08x}"
+
+
+def _compared_mark(mask: int, value: int) -> str:
     """A comparison of the flow's mark, in the words of `nft list`: `diff.py` compares words."""
     length = mask.bit_count()
     if mask != (1 << 32) - (1 << 32 - length):
@@ -199,7 +224,7 @@ def _statements(statements: Iterable[nft.Statement]) -> Iterator[str]:
             case nft.Count(counter):
                 yield f"counter name {counter}"
             case nft.MarkFlow():
-                yield f"ct mark set ct mark & 0x{statement.kept:08x} | 0x{statement.value:08x}"
+                yield _set_mark(statement)
             case nft.Log(prefix, rate):
                 yield f'limit rate {rate} log prefix "{plain(prefix)}"'
             case nft.Reject(tcp_reset):
