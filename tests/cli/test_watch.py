@@ -199,6 +199,9 @@ def test_it_ends_when_its_folder_is_gone(watch: Watch, folder: Path) -> None:
             ("examples/three-tier", "--flush-conntrack", "--established", "recheck"),
             "leave --flush-conntrack out",
         ),
+        (("examples/three-tier", "--flush-conntrack", "--audit"), "--audit denies nothing"),
+        (("--watch", "examples/three-tier", "--save", "f"), "it excludes --save and --confirm"),
+        (("--watch", "examples/three-tier", "--confirm", "9s"), "--save and --confirm"),
     ],
 )
 def test_what_makes_no_sense_is_refused(

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections import Counter
 from functools import cache
+from itertools import product
 
 import pytest
 
 import netpolc
-from netpolc.backends.nft import parse_json, parse_text
+from netpolc.backends.nft import KEEP, RECHECK, parse_json, parse_text
 from netpolc.backends.nft.listing import Listing
 from netpolc.backends.nft.proof import Proof
 from netpolc.errors import RulesetError
@@ -21,11 +22,15 @@ from tests.mutants import Mutant, mutants
 from tests.scenarios import Scenario, everything
 
 OPTIONS = (
-    netpolc.Options(),
-    netpolc.Options(hook="postrouting", log="3/hour"),
+    *(
+        netpolc.Options(hook=hook, log=log, audit=audit, established=established)
+        for established, audit, hook, log in product(
+            (KEEP, RECHECK), (False, True), ("forward", "postrouting"), (None, "3/hour")
+        )
+    ),
     netpolc.Options(deny="reject", log="10/second"),
-    netpolc.Options(established="recheck"),
-    netpolc.Options(established="recheck", hook="postrouting", mark_mask=0xFF00),
+    netpolc.Options(deny="reject", established="recheck", mark_mask=0xFF00),
+    netpolc.Options(established="recheck", audit=True, mark_mask=0xFFFFFFFF),
 )
 EQUIVALENT = {
     "swap rules": "rules that both admit, or that no packet meets both, in another order",
@@ -86,10 +91,23 @@ def test_what_is_emitted_is_what_the_policies_mean(scenario: Scenario) -> None:
     assigned = all(pod.node or not pod.addresses for pod in program.cluster.pods)
     names = (None, *(program.cluster.nodes if assigned else ()))
     for number, name in enumerate(names, start=len(scenario.name)):
-        ruleset = program.ruleset(name, OPTIONS[number % len(OPTIONS)])
-        proof = Proof(program, forms(ruleset)[number % 2], name)
+        options = OPTIONS[number % len(OPTIONS)]
+        ruleset = program.ruleset(name, options)
+        proof = Proof(program, forms(ruleset)[number % 2], name, audit=options.audit)
         assert [str(found) for found in proof.differences()] == []
         assert proof.cases > 0
+
+
+@pytest.mark.parametrize("options", OPTIONS, ids=netpolc.Options.describe)
+def test_every_combination_of_options_is_proven(options: netpolc.Options) -> None:
+    """Of enforced policies, of audited ones, and of both together."""
+    program = program_of("audit-neither-denies-nor-opens")
+    for listing in forms(program.ruleset(None, options)):
+        proof = Proof(program, listing, audit=options.audit)
+        assert [str(found) for found in proof.differences()] == []
+        assert proof.cases > 0
+        enforced = Proof(program, listing, audit=not options.audit)
+        assert next(enforced.differences(), None) is not None
 
 
 def test_every_layout_is_proven() -> None:
@@ -180,6 +198,7 @@ def test_a_recheck_that_lets_a_flow_slip_is_noticed() -> None:
         ("goto reply comment", "accept comment", "established, reply"),
         ("tcp sport 5432", "tcp sport 5433", "established, reply"),
         ("goto reply_ingress comment \"then", "accept comment \"then", "reply"),
+        ("ip saddr @deny_in4", "ip daddr @deny_in4", "counted by: no pod"),
     ],
 )  # fmt: skip
 def test_a_hole_in_a_recheck_is_found(old: str, new: str, words: str) -> None:

@@ -227,7 +227,7 @@ def _admitted(options: Options) -> nft.Verdict:
 
 def _already_judged(options: Options) -> tuple[nft.Rule, ...]:
     """Flows that this ruleset judged before; of the others, replies go to the mirrored chains."""
-    mark = nft.FlowMark(options.mark_mask, 0)
+    mark = nft.FlowMark(options.mark_mask, nft.NO_GENERATION)
     reply = (nft.ConnectionState(("established",)), nft.ReplyDirection())
     return (
         nft.Rule((_KNOWN, mark), (nft.ACCEPT,), "flows that were judged by these policies"),
@@ -241,7 +241,7 @@ def _remember(options: Options) -> nft.Chain:
     A related packet (an ICMP error) is judged as itself, so it says nothing of its flow.
     """
     own = nft.ConnectionState(("established", "new"))
-    mark = nft.MarkFlow(options.mark_mask, 0)
+    mark = nft.MarkFlow(options.mark_mask, nft.NO_GENERATION)
     return nft.Chain(
         REMEMBER,
         (

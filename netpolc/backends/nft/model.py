@@ -92,6 +92,11 @@ class ReplyDirection:
     """`ct direction reply`: it answers the flow that was judged."""
 
 
+NO_GENERATION = 1 << 32
+"""Stands for the value of a mark until a table has a generation: no mark can be that, so it is
+never listed, and nft refuses to load it."""
+
+
 @dataclass(frozen=True, slots=True)
 class FlowMark:
     """The bits of the flow's mark (`ct mark`) under `mask` are `value`."""

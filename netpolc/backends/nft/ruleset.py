@@ -47,7 +47,8 @@ def _unmarked(objects: Iterable[text.Written]) -> list[text.Written]:
     mask, value = _MASK.search(notes.get(OPTIONS, "")), _VALUE.search(notes.get(GENERATION, ""))
     if mask is None or value is None:
         return found
-    return [text.remarked(entry, int(mask[1], 16), int(value[1], 16), 0) for entry in found]
+    before, after = int(value[1], 16), model.NO_GENERATION
+    return [text.remarked(entry, int(mask[1], 16), before, after) for entry in found]
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,8 +98,8 @@ class Ruleset:
         """The objects with their generation written in."""
         if not self.options.recheck:
             return self._written
-        mask, value = self.options.mark_mask, self.generation
-        return tuple(text.remarked(entry, mask, 0, value) for entry in self._written)
+        mask, before, after = self.options.mark_mask, model.NO_GENERATION, self.generation
+        return tuple(text.remarked(entry, mask, before, after) for entry in self._written)
 
     @property
     def facts(self) -> tuple[model.Counter, ...]:
