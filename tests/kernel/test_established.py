@@ -24,7 +24,9 @@ from pyroute2.netlink.nfnetlink.nfctsocket import NFCTAttrTuple, NFCTSocket
 import netpolc
 from netpolc import Options
 from netpolc.backends.nft import conntrack
+from netpolc.backends.nft.diff import Delta
 from netpolc.backends.nft.kernel import Kernel
+from netpolc.nets import parse_address
 from netpolc.semantics import Flow
 from tests.lab import Connection, PodLab
 from tests.lab.packets import checksum
@@ -230,6 +232,64 @@ def test_a_reply_is_judged_as_the_flow_it_answers(lab: PodLab, hook: str, transl
         for admitted in ("a", "ab", "b", "a"):
             apply(lab, admitted, options)
             assert flow.pushed() is ("a" in admitted)
+
+
+@pytest.mark.parametrize("audit", [False, True])
+def test_a_denied_reply_counts_for_the_pod_of_its_flow(lab: PodLab, audit: bool) -> None:
+    """The flow is denied where it enters the server, so its replies are, too: for ingress, of the
+    server. With audit they pass, and their flow is judged once.
+    """
+    apply(lab, "a", RECHECK)
+    kernel = lab.node.call(Kernel)
+    with closing(Exchange(lab, "a", (SERVER[0], 7000))) as flow:
+        apply(lab, "b", Options(established="recheck", audit=audit))
+        assert [flow.pushed() for _ in range(3)] == [audit] * 3
+        packets = {(own.direction, own.address): own.packets for own in kernel.addresses("netpolc")}
+    wanted = 1 if audit else 3
+    assert packets == {
+        ("ingress", parse_address(SERVER[0])): wanted,
+        ("ingress", parse_address(SERVER[1])): 0,
+    }
+    loaded = kernel.loaded("netpolc")
+    assert loaded is not None
+    assert [(own.packets, own.audited) for own in loaded.drops] == [(wanted, audit)]
+
+
+@pytest.mark.parametrize("remembered", [True, False])
+def test_an_update_judges_again_and_an_empty_one_does_not(lab: PodLab, remembered: bool) -> None:
+    def update(admitted: str) -> Delta | None:
+        program = netpolc.compile(netpolc.load_objects(snapshot(admitted)))
+        own = kernel if remembered else lab.node.call(Kernel)
+        return own.update(program.ruleset("node-a", RECHECK)).delta
+
+    kernel = lab.node.call(Kernel)
+    apply(lab, "ab", RECHECK)
+    with lab.connection("a", *TCP) as kept, lab.connection("b", *TCP) as ended:
+        before = lab.node.ruleset()
+        assert update("ab") is not None
+        assert lab.node.ruleset() == before
+        assert kept.echo(b"x")
+        assert ended.echo(b"x")
+        assert update("a")
+        assert kept.echo(b"x")
+        assert not ended.echo(b"x")
+
+
+def test_what_is_restored_judges_flows_as_if_it_had_never_gone(lab: PodLab) -> None:
+    """Flows that it admitted go on, those that only its successor admitted do not."""
+    kernel = lab.node.call(Kernel)
+    apply(lab, "a", RECHECK)
+    with closing(Exchange(lab, "a", (SERVER[0], 7000))) as first:
+        before = kernel.saved("netpolc")
+        apply(lab, "b", RECHECK)
+        assert not first.pushed()
+        with lab.connection("b", *TCP) as second:
+            kernel.restore(before)
+            assert first.pushed()
+            assert not second.echo(b"x")
+    loaded = kernel.loaded("netpolc")
+    assert loaded is not None
+    assert kernel.content("netpolc") == loaded.digest
 
 
 def test_flows_older_than_the_recheck_are_judged_too(lab: PodLab) -> None:
