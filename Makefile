@@ -43,6 +43,8 @@ bench: setup  ## print the tables of BENCHMARKS.md
 	$(BIN)/python -m benches.measure
 	$(BIN)/python -m benches.listing
 	$(BIN)/python -m benches.matcher
+	$(BIN)/python -m benches.dataplane
+	$(BIN)/python -m benches.dataplane --parts
 
 asan: setup  ## run the tests of the extension under AddressSanitizer
 	rm -rf build/asan && mkdir -p build/asan

@@ -38,14 +38,14 @@ INLINE_SPANS = 4
 
 def linear_chain_per_pod(snapshot: Snapshot, node: str) -> str:
     """The whole transaction for one node; loading it twice replaces the table."""
-    shape = _Shape(_Resolver(snapshot))
+    shape = _Shape(Resolver(snapshot))
     for pod in snapshot.cluster.pods:
         if pod.node == node and not pod.host_network:
             shape.add_pod(pod)
     return shape.text()
 
 
-class _Resolver:
+class Resolver:
     """Which pods a peer or a subject means, one selector at a time."""
 
     def __init__(self, snapshot: Snapshot) -> None:
@@ -89,7 +89,7 @@ class _Resolver:
 class _Shape:
     """The text of the table while it grows."""
 
-    resolver: _Resolver
+    resolver: Resolver
     sets: dict[str, str] = field(default_factory=dict)
     chains: list[str] = field(default_factory=list)
     dispatch: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
@@ -127,7 +127,7 @@ class _Shape:
                 if isinstance(port, NamedPort) and rule.direction is Direction.EGRESS:
                     yield from self._named(peer, port, field_name)
                     continue
-                for dport in _dports(port, pod):
+                for dport in dports(port, pod):
                     for address in self._addresses(peer, field_name):
                         yield f"{dport} {address}".strip()
 
@@ -138,7 +138,7 @@ class _Shape:
         pods = self.resolver.all_pods() if peer is None else self.resolver.pods(peer)
         numbers: dict[str, list[Pod]] = defaultdict(list)
         for pod in pods:
-            for dport in set(_dports(port, pod)):
+            for dport in set(dports(port, pod)):
                 numbers[dport].append(pod)
         for dport, members in sorted(numbers.items()):
             for address in self._pod_set(members, field_name):
@@ -200,7 +200,7 @@ class _Shape:
         )
 
 
-def _dports(port: Port | None, pod: Pod) -> list[str]:
+def dports(port: Port | None, pod: Pod) -> list[str]:
     """The protocol and port match of a rule towards `pod`: none, or one for each number."""
     match port:
         case None:

@@ -57,21 +57,31 @@ def cached(size: Size, seed: int = 1) -> Path:
 
 
 def node_cluster(
-    policies: int, *, pods: int = 10_000, local: int = 100, replicas: int = 5, seed: int = 1
+    policies: int,
+    *,
+    pods: int = 10_000,
+    local: int = 100,
+    replicas: int = 5,
+    seed: int = 1,
+    dual_stack: bool = False,
 ) -> bytes:
     """A cluster whose policies all select pods of one node.
 
     `LOCAL_NODE` runs `local` pods, `replicas` of each of `local / replicas` workloads in half as
-    many namespaces, and one hostNetwork pod; all other pods run elsewhere and are peers only.
+    many namespaces, and one hostNetwork pod; all other pods run elsewhere and are peers only. With
+    `dual_stack` every pod has both families, without it those of one namespace in ten.
     """
     world = plan(pods, max(2, pods // 100), seed)
+    for tenant in world.tenants:
+        tenant.dual_stack |= dual_stack
     subjects = _pin(world, local // replicas, replicas)
     return b"".join(_list(world, policies_for(world, subjects, policies)))
 
 
-def cached_node_cluster(policies: int) -> Path:
+def cached_node_cluster(policies: int, *, dual_stack: bool = False) -> Path:
     """The file of a `node_cluster` with its defaults, written the first time it is asked for."""
-    return _cached(f"node-{policies}", lambda: iter([node_cluster(policies)]))
+    name = f"node-{policies}{'-dual' if dual_stack else ''}"
+    return _cached(name, lambda: iter([node_cluster(policies, dual_stack=dual_stack)]))
 
 
 def _pin(world: World, workloads: int, replicas: int) -> list[tuple[Tenant, list[Workload]]]:

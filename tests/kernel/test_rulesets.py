@@ -41,7 +41,7 @@ def test_json_and_text_load_to_the_same_ruleset(router: Router, options: netpolc
             router.flush()
             router.run("nft", *arguments, "-", text=text)
             listings.append(router.ruleset())
-        wanted = listings[0].replace('\tcomment "netpolc"\n', "")
+        wanted = listings[0].replace('\tcomment "netpolc"\n', "", 1)
         assert wanted == listings[1], scenario.name
 
 

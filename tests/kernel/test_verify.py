@@ -50,7 +50,7 @@ def test_what_was_loaded_is_proven_and_what_was_changed_is_found(router: Router)
     assert (proven.returncode, proven.stderr) == (0, "")
     assert "does what the policies mean" in proven.stdout
 
-    router.run("nft", "add", "element", "inet", "netpolc", "s4_8934980f531260db", "{ 10.9.9.9 }")
+    router.run("nft", "add", "element", "inet", "netpolc", "s4_0e63714984ceaf5e", "{ 10.9.9.9 }")
     changed = verify(router)
     assert changed.returncode == 1
     assert "10.9.9.9 -> " in changed.stdout

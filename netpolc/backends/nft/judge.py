@@ -1,33 +1,36 @@
 """Builds the chain that judges one combination: its rules, sets, port maps and counter.
 
 Comes in: a `Combination`. Goes out: a `Judge`, or None when it admits everything. How rules are
-laid out follows the counts below; ARCHITECTURE.md says what was measured:
+laid out follows counts; ARCHITECTURE.md says what was measured:
 
-- up to `INLINE_PORTS` port ranges are compared inline, more go through a port map to a chain for
-  each class of ports;
+- how a packet finds the peers of its port, and whether blocks are compared inline or looked up,
+  is what `cost` says is cheapest;
 - up to `FEW_SETS` selector sets of a class stay apart, shared with other chains; of more only the
   `LARGE_SETS` largest do, if they have `LARGE_SET` pods, and the others become their union;
-- up to `INLINE_NETWORKS` comparisons with blocks stay inline, more become one interval set.
+- IPv4 comes first: what it admits never meets the rules of IPv6.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
-from functools import lru_cache
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
 from hashlib import sha256
 
+from netpolc.backends.nft import cost
 from netpolc.backends.nft import model as nft
+from netpolc.backends.nft.cost import PortLayout
 from netpolc.backends.nft.logs import log_prefix
 from netpolc.backends.nft.names import Questions
 from netpolc.backends.nft.options import Options
+from netpolc.backends.nft.peers import Atom, Group, Peers, Ports, atoms, by_ports, groups
 from netpolc.errors import UnsupportedError
-from netpolc.ir import ANY, Any_, Direction, Origin, Tier
+from netpolc.ir import ANY, Direction, Origin, Tier
 from netpolc.labels import NONE, Members
 from netpolc.nets import (
     IPV6,
-    NOTHING,
     PORTS,
     Family,
     Protocol,
@@ -37,19 +40,22 @@ from netpolc.nets import (
     parse_address,
     split_ports,
 )
-from netpolc.program import Combination, InvariantError, Program, ResolvedRule, TierRules
+from netpolc.program import Combination, InvariantError, Program, TierRules
 
-INLINE_PORTS = 4
 FEW_SETS = 3
 LARGE_SETS = 12
 LARGE_SET = 32
-INLINE_NETWORKS = 4
+GROUP_PORTS = 16
+"""A map for the ports of each group would be a set for each, and sets cost their number squared."""
 SHORT = {Direction.INGRESS: "in", Direction.EGRESS: "eg"}
 """Directions in the names of maps and sets."""
 END = {Direction.INGRESS: "end_ingress", Direction.EGRESS: "end_egress"}
 """The chain that every judging chain of a direction jumps to before it denies."""
 MAX_COMMENT = 127
 """nft takes comments of up to 128 bytes with their end (`NFTNL_UDATA_COMMENT_MAXLEN`)."""
+
+_PortElement = tuple[Span, str]
+"""A span of ports, and the chain of the peers admitted there."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -59,43 +65,13 @@ class Judge:
     name: str
     chains: tuple[nft.Chain, ...]
     sets: tuple[nft.NamedSet, ...]
-    maps: tuple[nft.PortMap, ...]
+    maps: tuple[nft.NamedMap, ...]
     counter: nft.Counter
 
     @property
     def rules(self) -> list[tuple[nft.Rule, ...]]:
         """The rules of its chains."""
         return [chain.rules for chain in self.chains]
-
-
-@dataclass(slots=True)
-class _Peers:
-    """The peers admitted on one set of ports, and the rules that admit them."""
-
-    identities: dict[Members, list[Origin]] = field(default_factory=dict)
-    networks: Ranges = NOTHING
-    network_origins: list[Origin] = field(default_factory=list)
-    anybody: list[Origin] = field(default_factory=list)
-
-    def add(self, rule: ResolvedRule) -> None:
-        """Admit the peers of a rule."""
-        match = rule.match
-        if match.identities is ANY or match.networks is ANY:
-            self.anybody.append(rule.origin)
-            return
-        if match.identities:
-            self.identities.setdefault(match.identities, []).append(rule.origin)
-        if match.networks:
-            self.networks |= match.networks
-            self.network_origins.append(rule.origin)
-
-    def merge(self, other: _Peers) -> None:
-        """Admit the peers of another set of ports as well."""
-        for members, origins in other.identities.items():
-            self.identities.setdefault(members, []).extend(origins)
-        self.networks |= other.networks
-        self.network_origins += other.network_origins
-        self.anybody += other.anybody
 
 
 class JudgeBuilder:
@@ -137,6 +113,16 @@ class JudgeBuilder:
             known = sum(len(identities[number].pods) for number in members)
             self._sizes[members] = known
         return known
+
+    @cached_property
+    def uses(self) -> Counter[Members]:
+        """How many combinations ask for some identities; a union of theirs is not counted."""
+        return Counter(
+            members
+            for combination in self._program.combinations
+            for members in {rule.match.identities for rule in combination.tiers[0].rules}
+            if members is not ANY
+        )
 
     def address_set(self, several: frozenset[Members], version: Family) -> nft.AddressSet | None:
         """The addresses of some identities; None when they have none of this family.
@@ -222,51 +208,122 @@ class _Layout:
         self._peer_field: nft.Field = "saddr" if self._direction is Direction.INGRESS else "daddr"
         self._sets: dict[str, nft.NamedSet] = {}
         self._chains: dict[str, nft.Chain] = {}
+        self._maps: list[nft.NamedMap] = []
+        self._name = builder.chain_name(self._direction, self._tier, audited)
 
     def judge(self) -> Judge | None:
         """The judge, or None when one rule admits everybody on everything."""
-        classes: dict[Ranges | Any_, _Peers] = {}
-        for rule in self._tier.rules:
-            classes.setdefault(rule.match.ports, _Peers()).add(rule)
-        on_any_port = classes.pop(ANY, _Peers())
-        if on_any_port.anybody:
+        classes = by_ports(self._tier.rules)
+        if classes[ANY].anybody:
             return None
-        by_ports = [(ports, peers) for ports, peers in classes.items() if ports is not ANY]
-        maps: tuple[nft.PortMap, ...] = ()
-        if sum(len(ports.spans) for ports, _ in by_ports) <= INLINE_PORTS:
-            rules = [rule for ports, peers in by_ports for rule in self._inline(ports, peers)]
-        else:
-            port_map = self._port_map(by_ports)
-            maps = (port_map,)
-            lookup = nft.PortLookup(port_map.name, port_map.interval)
-            rules = [nft.Rule((), (lookup,), "by port")]
-        rules += self._admit_peers(on_any_port, (), 1)
+        rules: list[nft.Rule] = []
+        if grouped := self._groups(classes):
+            rules += self._by_source(grouped)
+            classes = {ports: peers.without_pods() for ports, peers in classes.items()}
+        rules += self._by_port([(own, peers) for own, peers in classes.items() if own is not ANY])
+        rules += self._admit_peers(classes[ANY], (), 1)
         policies = naming(self._tier.policies)
-        name = self._builder.chain_name(self._direction, self._tier, self._audited)
-        rules += self._builder.tail(self._direction, name, policies, self._audited)
-        chains = (*self._chains.values(), nft.Chain(name, tuple(rules)))
-        counter = nft.Counter(counter_name(name, self._audited), policies)
-        return Judge(name, chains, tuple(self._sets.values()), maps, counter)
+        rules += self._builder.tail(self._direction, self._name, policies, self._audited)
+        chains = (*self._chains.values(), nft.Chain(self._name, tuple(rules)))
+        counter = nft.Counter(counter_name(self._name, self._audited), policies)
+        return Judge(self._name, chains, tuple(self._sets.values()), tuple(self._maps), counter)
 
-    def _inline(self, ports: Ranges, peers: _Peers) -> Iterator[nft.Rule]:
+    def _groups(self, classes: dict[Ports, Peers]) -> list[Group]:
+        """The pods by their ports if one map of them is cheaper than the sets of all classes."""
+        size = self._builder.size
+        sizes = [size(members) for peers in classes.values() for members in peers.identities]
+        if not cost.source_map(max(sizes, default=0), sum(sizes), rules=0):
+            return []  # already at the least that a map can hold and the most that sets can
+        asked = {
+            several
+            for peers in classes.values()
+            for several, _ in self._selections(peers.identities)
+        }
+        sets = {NONE.union(*several) for several in asked}
+        everybody = size(NONE.union(*sets))
+        if not cost.source_map(everybody, sum(map(size, sets)), rules=0):
+            return []  # not even if no other chain used the sets
+        looked_up = sum(size(members) / max(1, self._builder.uses[members]) for members in sets)
+        found = groups(classes)
+        rules = [0 if own.ports is ANY else len(own.ports.spans) for own in found]
+        pays = max(rules) <= GROUP_PORTS and cost.source_map(everybody, looked_up, sum(rules))
+        return found if pays else []
+
+    def _by_source(self, grouped: Sequence[Group]) -> Iterator[nft.Rule]:
+        """Rules that find the ports a packet's peer is admitted on."""
+        verdicts = [(group.members, self._on_ports(group)) for group in grouped]
+        for version in Family:
+            entries = tuple(
+                (address, verdict)
+                for members, verdict in verdicts
+                if (found := self._builder.address_set(frozenset((members,)), version))
+                for address in found.elements
+            )
+            if entries:
+                name = f"a{version.value}_{self._name.partition('_')[2]}"
+                self._maps.append(nft.AddressMap(name, version, entries))
+                lookup = nft.AddressLookup(self._peer_field, version, name)
+                yield nft.Rule((), (lookup,), "by peer")
+
+    def _on_ports(self, group: Group) -> nft.Verdict:
+        """What awaits the packets of a group."""
+        if group.ports is ANY:
+            return self._builder.admit(self._direction)
+        rules = self._inline(group.ports, Peers(anybody=group.origins))
+        return nft.Verdict(nft.Action.JUMP, self._chain(rules))
+
+    def _by_port(self, classes: Sequence[tuple[Ranges, Peers]]) -> list[nft.Rule]:
+        """Rules that find the peers admitted on a packet's port, in the cheapest layout."""
+        spans = sum(len(ports.spans) for ports, _ in classes)
+        rules = sum(len(ports.spans) * self._count(peers) for ports, peers in classes)
+        if cost.inline_ports(rules, spans):
+            return [rule for ports, peers in classes for rule in self._inline(ports, peers)]
+        disjoint = list(atoms([ports for ports, _ in classes]))
+        ranges = sum(first != last for (first, last), _ in disjoint)
+        match cost.port_layout(spans, len(disjoint) - ranges, ranges):
+            case PortLayout.JUMPS:
+                chains = [(ports, self._peer_chain([peers])) for ports, peers in classes]
+                return _jumps((span, chain) for ports, chain in chains for span in ports)
+            case PortLayout.MAP:
+                elements = self._port_elements(classes, disjoint)
+                single = [element for element in elements if element[0][0] == element[0][1]]
+                rest = [element for element in elements if element[0][0] != element[0][1]]
+                return [self._port_map(single), *_jumps(rest)]
+            case PortLayout.RANGE_MAP:
+                return [self._port_map(self._port_elements(classes, disjoint))]
+
+    def _count(self, peers: Peers) -> int:
+        """About how many rules some peers need in one family."""
+        if peers.anybody:
+            return 1
+        sets = len(peers.identities)
+        if sets > FEW_SETS:
+            size = self._builder.size
+            large = sum(size(members) >= LARGE_SET for members in peers.identities)
+            sets = min(LARGE_SETS, large) + (min(LARGE_SETS, large) < sets)
+        return sets + bool(peers.networks)
+
+    def _inline(self, ports: Ranges, peers: Peers) -> Iterator[nft.Rule]:
         for span in ports:
             yield from self._admit_peers(
                 peers, (nft.PortMatch(*split_ports(span)),), len(ports.spans)
             )
 
     def _admit_peers(
-        self, peers: _Peers, ports: tuple[nft.Match, ...], copies: int
+        self, peers: Peers, ports: tuple[nft.Match, ...], copies: int
     ) -> Iterator[nft.Rule]:
         """Rules that admit peers behind a comparison of ports; `copies` is how often they occur."""
         admit = (self._builder.admit(self._direction),)
         if peers.anybody:
             yield nft.Rule(ports, admit, naming(peers.anybody))
             return
-        for several, origins in self._selections(peers.identities):
-            for match in self._members(several):
-                yield nft.Rule((*ports, match), admit, naming(origins))
-        for match in self._blocks(peers.networks, copies):
-            yield nft.Rule((*ports, match), admit, naming(peers.network_origins))
+        selections = list(self._selections(peers.identities))
+        for version in Family:
+            for several, origins in selections:
+                if match := self._members(several, version):
+                    yield nft.Rule((*ports, match), admit, naming(origins))
+            for block in self._blocks(peers.networks.of_family(version).spans, version, copies):
+                yield nft.Rule((*ports, block), admit, naming(peers.network_origins))
 
     def _selections(
         self, identities: dict[Members, list[Origin]]
@@ -293,55 +350,57 @@ class _Layout:
         if small:
             yield frozenset(small), [origin for own in small.values() for origin in own]
 
-    def _members(self, several: frozenset[Members]) -> Iterator[nft.Match]:
-        for version in Family:
-            found = self._builder.address_set(several, version)
-            if found is None:
-                continue
-            if (
-                len(found.elements) == 1
-            ):  # the kernel's cost of sets grows with their number squared
-                address = parse_address(found.elements[0])
-                yield nft.SpanMatch(self._peer_field, (address, address))
-            else:
-                self._sets[found.name] = found
-                yield nft.SetMatch(self._peer_field, version, found.name, interval=False)
+    def _members(self, several: frozenset[Members], version: Family) -> nft.Match | None:
+        """A comparison with the addresses of some identities; None when they have none."""
+        found = self._builder.address_set(several, version)
+        if found is None:
+            return None
+        if len(found.elements) == 1:  # the kernel's cost of sets grows with their number squared
+            address = parse_address(found.elements[0])
+            return nft.SpanMatch(self._peer_field, (address, address))
+        self._sets[found.name] = found
+        return nft.SetMatch(self._peer_field, version, found.name, interval=False)
 
-    def _blocks(self, networks: Ranges, copies: int) -> Iterator[nft.Match]:
-        for version in Family if networks else ():
-            spans = networks.of_family(version).spans
-            if len(spans) == 1 or len(spans) * copies <= INLINE_NETWORKS:
-                for span in spans:
-                    yield nft.SpanMatch(self._peer_field, span)
-            elif spans:
-                found = self._builder.network_set(spans, version)
-                self._sets[found.name] = found
-                yield nft.SetMatch(self._peer_field, version, found.name, interval=True)
+    def _blocks(self, spans: tuple[Span, ...], version: Family, copies: int) -> Iterator[nft.Match]:
+        if len(spans) == 1 or cost.inline_blocks(len(spans) * copies):
+            for span in spans:
+                yield nft.SpanMatch(self._peer_field, span)
+        else:
+            found = self._builder.network_set(spans, version)
+            self._sets[found.name] = found
+            yield nft.SetMatch(self._peer_field, version, found.name, interval=True)
 
-    def _port_map(self, by_ports: Sequence[tuple[Ranges, _Peers]]) -> nft.PortMap:
-        """A verdict map from disjoint port spans to the chain of the peers admitted there."""
-        elements: list[tuple[Span, nft.Verdict]] = []
-        chains: dict[tuple[int, ...], nft.Verdict] = {}
-        for span, numbers in _atoms([ports for ports, _ in by_ports]):
+    def _port_elements(
+        self, classes: Sequence[tuple[Ranges, Peers]], disjoint: Sequence[Atom]
+    ) -> list[_PortElement]:
+        """Disjoint port spans, each with the chain of the peers admitted there."""
+        elements: list[_PortElement] = []
+        chains: dict[tuple[int, ...], str] = {}
+        for span, numbers in disjoint:
             if numbers not in chains:
-                name = self._peer_chain(by_ports[number][1] for number in numbers)
-                chains[numbers] = nft.Verdict(nft.Action.JUMP, name)
-            verdict = chains[numbers]
-            if elements and elements[-1][1] == verdict and elements[-1][0][1] + 1 == span[0]:
-                elements[-1] = (elements[-1][0][0], span[1]), verdict
-            else:
-                elements.append((span, verdict))
-        interval = any(first != last for (first, last), _ in elements)
-        name = f"v_{digest(map(repr, elements))}"
-        return nft.PortMap(name, interval, tuple(elements))
+                chains[numbers] = self._peer_chain(classes[number][1] for number in numbers)
+            elements.append((span, chains[numbers]))
+        return elements
 
-    def _peer_chain(self, several: Iterable[_Peers]) -> str:
-        merged = _Peers()
+    def _port_map(self, elements: Sequence[_PortElement]) -> nft.Rule:
+        """A lookup in a verdict map from port spans to chains."""
+        interval = any(first != last for (first, last), _ in elements)
+        entries = tuple((span, nft.Verdict(nft.Action.JUMP, chain)) for span, chain in elements)
+        name = f"v_{digest(map(repr, entries))}"
+        self._maps.append(nft.PortMap(name, interval, entries))
+        return nft.Rule((), (nft.PortLookup(name, interval),), "by port")
+
+    def _peer_chain(self, several: Iterable[Peers]) -> str:
+        merged = Peers()
         for peers in several:
             merged.merge(peers)
-        rules = tuple(self._admit_peers(merged, (), 1))
-        name = f"p_{digest((repr(rules),))}"
-        self._chains[name] = nft.Chain(name, rules)
+        return self._chain(self._admit_peers(merged, (), 1))
+
+    def _chain(self, rules: Iterable[nft.Rule]) -> str:
+        """A chain of some rules, named by its content."""
+        own = tuple(rules)
+        name = f"p_{digest((repr(own),))}"
+        self._chains[name] = nft.Chain(name, own)
         return name
 
 
@@ -356,21 +415,14 @@ def _network_policy_tier(combination: Combination) -> TierRules:
     return combination.tiers[0]
 
 
-def _atoms(sets: Sequence[Ranges]) -> Iterator[tuple[Span, tuple[int, ...]]]:
-    """Disjoint spans, each with the numbers of the sets that cover it."""
-    edges: dict[int, list[tuple[bool, int]]] = {}
-    for number, ranges in enumerate(sets):
-        for first, last in ranges:
-            edges.setdefault(first, []).append((True, number))
-            edges.setdefault(last + 1, []).append((False, number))
-    covering: set[int] = set()
-    start = 0
-    for edge in sorted(edges):
-        if covering:
-            yield (start, edge - 1), tuple(sorted(covering))
-        for opens, number in edges[edge]:
-            (covering.add if opens else covering.discard)(number)
-        start = edge
+def _jumps(elements: Iterable[_PortElement]) -> list[nft.Rule]:
+    """A comparison for each span of ports, which jumps to a chain."""
+    return [
+        nft.Rule(
+            (nft.PortMatch(*split_ports(span)),), (nft.Verdict(nft.Action.JUMP, chain),), "by port"
+        )
+        for span, chain in elements
+    ]
 
 
 @lru_cache(1 << 17)

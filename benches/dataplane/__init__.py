@@ -1,0 +1,1 @@
+"""What a ruleset costs a forwarded packet in the kernel: `python -m benches.dataplane`."""

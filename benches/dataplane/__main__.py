@@ -1,0 +1,134 @@
+"""`python -m benches.dataplane [--rounds N]`: what rulesets cost a forwarded packet.
+
+In: the numbers of rounds and of connections. Out: Markdown tables for BENCHMARKS.md on standard
+output, progress on standard error. Refused: a machine without what `tests.lab.unavailable` asks
+for; without iptables-legacy or ipset their lane is missing, and the table says so.
+"""
+
+from __future__ import annotations
+
+import resource
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from statistics import median, quantiles
+
+import click
+
+from benches.dataplane import parts, rulesets
+from benches.dataplane.clusters import Scenario, mixed, overlapping, stacked
+from benches.dataplane.lanes import Lanes, Times
+from benches.measure import machine, say
+from netpolc.nets import Family
+from tests.lab import unavailable
+
+STACKED, OVERLAPPING, MIXED = (10, 100, 1_000), (1_000,), (120, 820)
+ROUNDS, CONNECTIONS = 40, 500
+OPENING, DENIED, KNOWN = "first packet", "denied", "established"
+
+
+class SoftirqThread:
+    """How much of the work went to the kernel's own thread, whose time no sender is charged."""
+
+    def __init__(self) -> None:
+        self._before = self._nanoseconds(), self._own()
+
+    def share(self) -> float:
+        """Its CPU time since the beginning, relative to that of this process."""
+        own = self._own() - self._before[1]
+        return (self._nanoseconds() - self._before[0]) / own if own else 0.0
+
+    @staticmethod
+    def _own() -> float:
+        used = resource.getrusage(resource.RUSAGE_SELF)
+        return 1e9 * (used.ru_utime + used.ru_stime)
+
+    @staticmethod
+    def _nanoseconds() -> int:
+        total = 0
+        for name in Path("/proc").glob("[0-9]*/comm"):
+            if name.read_text(encoding="ascii", errors="replace").startswith("ksoftirqd/"):
+                total += int(name.with_name("schedstat").read_text(encoding="ascii").split()[0])
+        return total
+
+
+def cell(times: Times, name: str) -> str:
+    """Median and quartiles of the ratio to the lane without rules."""
+    if name not in times:
+        return "not measured"
+    ratios = [own / empty for own, empty in zip(times[name], times[rulesets.EMPTY], strict=True)]
+    low, _, high = quantiles(ratios, n=4)
+    return f"**{median(ratios):.2f}** ({low:.2f}-{high:.2f})"
+
+
+def rows(scenario: Scenario, rounds: int) -> Iterator[str]:
+    """A row a lane: first packets that are allowed, that are denied, established ones."""
+    label = f"{scenario.name}, {scenario.family.name.replace('IPV', 'IPv')}"
+    say(label)
+    loads = rulesets.loads(scenario)
+    with Lanes(loads, rulesets.OPEN) as lanes:
+        opening = lanes.opening(scenario.allowed, rounds, allowed=True)
+        denied = lanes.opening(scenario.denied, rounds, allowed=False)
+        known = lanes.established(scenario.allowed, rounds)
+    base = [f"{median(times[rulesets.EMPTY]):.0f} ns" for times in (opening, denied, known)]
+    yield f"| {label} | {rulesets.EMPTY} | {' | '.join(base)} |"
+    for name in (*loads, *({rulesets.IPTABLES} - set(loads))):
+        if name != rulesets.EMPTY:
+            cells = " | ".join(cell(times, name) for times in (opening, denied, known))
+            yield f"| | {name} | {cells} |"
+
+
+def scenarios(connections: int, largest: int) -> Iterator[Scenario]:
+    """Every cluster of at most `largest` policies, in both families."""
+    for make, sizes in ((stacked, STACKED), (overlapping, OVERLAPPING), (mixed, MIXED)):
+        for policies in sizes:
+            if policies <= largest:
+                for version in Family:
+                    yield make(policies, version, connections)
+
+
+def versions() -> str:
+    """The programs whose rulesets are compared."""
+    words = [machine()]
+    for command in (["nft", "--version"], ["iptables-legacy", "--version"], ["ipset", "--version"]):
+        if command[0] == "nft" or rulesets.missing() is None:
+            done = subprocess.run(command, capture_output=True, text=True, check=True)
+            words.append(done.stdout.splitlines()[0].partition(" (")[0])
+    return ", ".join(words)
+
+
+def print_parts(rounds: int) -> None:
+    """The table of single rules."""
+    print("| rule | ns, median | quartiles | constant of `cost.py` |\n|---|---|---|---|")
+    for part, middle, low, high in parts.measure(rounds):
+        name = f"`{part.constant}`" if part.constant else ""
+        print(f"| {part.name} | **{middle:.0f}** | {low:.0f}-{high:.0f} | {name} |")
+
+
+@click.command()
+@click.option("--rounds", default=ROUNDS, show_default=True, type=click.IntRange(2))
+@click.option("--connections", default=CONNECTIONS, show_default=True, type=click.IntRange(1))
+@click.option("--largest", default=1_000, show_default=True, help="Policies, at most.")
+@click.option("--parts", "only_parts", is_flag=True, help="Time single rules, not rulesets.")
+def main(rounds: int, connections: int, largest: int, only_parts: bool) -> None:
+    """Print what rulesets cost a forwarded packet, as Markdown tables."""
+    reason = unavailable()
+    if reason is not None:
+        raise click.ClickException(reason)
+    print(f"{versions()}\n")
+    softirq = SoftirqThread()
+    if only_parts:
+        print_parts(rounds)
+    else:
+        print(f"| cluster | ruleset | {OPENING} | {DENIED} | {KNOWN} |\n|---|---|---|---|---|")
+        for scenario in scenarios(connections, largest):
+            for row in rows(scenario, rounds):
+                print(row, flush=True)
+    if rulesets.missing() is not None:
+        print(f"\n{rulesets.IPTABLES}: not measured, {rulesets.missing()} is not installed")
+    print(f"\nksoftirqd used {softirq.share():.1%} of the CPU time of the measuring process.")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

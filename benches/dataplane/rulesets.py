@@ -1,0 +1,57 @@
+"""The rulesets that are compared, by the name of their lane.
+
+In: a `Scenario`. Out: for each lane what loads its ruleset into a router. Every ruleset asks for
+connection tracking, also those that never use it: what is compared is judging, not tracking.
+"""
+
+from __future__ import annotations
+
+import shutil
+
+from benches.dataplane import kube_router
+from benches.dataplane.clusters import Scenario
+from benches.dataplane.lanes import Load
+from benches.linear import linear_chain_per_pod
+from benches.workloads import LOCAL_NODE
+from netpolc.nets import Family
+
+EMPTY, AGAIN, ACCEPT = "no rules", "no rules, again", "accept and nothing else"
+OPEN = (EMPTY, AGAIN, ACCEPT)
+NETPOLC = "netpolc"
+LINEAR = "linear chain per pod"
+IPTABLES = "iptables-legacy + ipset, kube-router's shape"
+# A chain without a hook that nobody jumps to: the kernel tracks connections once a rule asks.
+_TRACKED = "table inet tracked {\n  chain nowhere {\n    ct state new\n  }\n}\n"
+_ACCEPT = """table inet accepting {
+  chain forward {
+    type filter hook forward priority filter - 5; policy accept;
+    accept
+  }
+}
+"""
+
+
+def loads(scenario: Scenario) -> dict[str, Load]:
+    """What loads each lane."""
+    found = {
+        EMPTY: text_load(_TRACKED),
+        AGAIN: text_load(_TRACKED),
+        ACCEPT: text_load(_TRACKED + _ACCEPT),
+        NETPOLC: text_load(scenario.program.ruleset(node=LOCAL_NODE).text()),
+        LINEAR: text_load(linear_chain_per_pod(scenario.snapshot, LOCAL_NODE)),
+    }
+    if missing() is None:
+        shape = kube_router.shape(scenario.snapshot, LOCAL_NODE, scenario.family)
+        found[IPTABLES] = shape.load
+    return found
+
+
+def missing() -> str | None:
+    """The program that the iptables lane lacks on this machine."""
+    programs = [*kube_router.PROGRAMS[Family.IPV4], *kube_router.PROGRAMS[Family.IPV6]]
+    return next((name for name in programs if shutil.which(name) is None), None)
+
+
+def text_load(text: str) -> Load:
+    """What loads a ruleset of nftables."""
+    return lambda router: router.load(text)

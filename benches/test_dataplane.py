@@ -1,0 +1,29 @@
+"""The dataplane benchmark, a few packets of it: its lanes judge as the semantics say."""
+
+from __future__ import annotations
+
+import pytest
+from click.testing import CliRunner
+
+from benches.dataplane import rulesets
+from benches.dataplane.__main__ import main
+from tests.lab import unavailable
+
+pytestmark = pytest.mark.skipif(unavailable() is not None, reason=str(unavailable()))
+
+
+def test_rulesets() -> None:
+    arguments = ["--rounds", "2", "--connections", "20", "--largest", "120"]
+    done = CliRunner().invoke(main, arguments, catch_exceptions=False)
+    assert done.exit_code == 0
+    rows = [line.split(" | ") for line in done.stdout.splitlines() if line.startswith("| ")]
+    # A head, then six lanes for 10, 100 and 120 policies in both families; one that cannot be
+    # measured has its row.
+    assert len(rows) == 1 + 6 * 6
+    assert sum(rulesets.NETPOLC in row for row in rows) == 6
+
+
+def test_parts() -> None:
+    done = CliRunner().invoke(main, ["--parts", "--rounds", "2"], catch_exceptions=False)
+    assert done.exit_code == 0
+    assert "| inline port, missed | **" in done.stdout
