@@ -117,6 +117,8 @@ def _rule(expression: list[Json], commands: list[Json]) -> Iterator[tuple[str, J
                     )
             for key in _fields(inner["key"]):
                 yield "rule: change field", [*before, {name: {**inner, "key": key}}, *after]
+        elif name == "mangle":
+            yield "rule: delete mark", [*before, *after]
         elif name in ("accept", "drop", "jump", "goto"):
             for verdict in _verdicts(statement, chains):
                 yield "rule: change verdict", [*before, verdict, *after]
@@ -128,8 +130,9 @@ def _right(right: Json, named: list[str]) -> Iterator[Json]:
     elif isinstance(right, list):
         for at in range(len(right)):
             yield [*right[:at], *right[at + 1 :]]
-        yield [*right, "new"]
-        yield [*right, "invalid"]
+        yield from ([*right, state] for state in ("new", "invalid") if state not in right)
+    elif right == "reply":
+        yield "original"
     else:
         yield from _values(right)
 
@@ -141,9 +144,10 @@ def _fields(left: Json) -> Iterator[Json]:
                 yield {"concat": [*left["concat"][:at], other, *left["concat"][at + 1 :]]}
     elif "payload" in left:
         own = left["payload"]
-        others = {"saddr": ["daddr"], "daddr": ["saddr"]}.get(own["field"], [])
-        yield from ({"payload": {**own, "field": field}} for field in others)
-        if own["field"] == "dport" and own["protocol"] != "th":
+        other_end = {"saddr": "daddr", "daddr": "saddr", "dport": "sport", "sport": "dport"}
+        if own["field"] in other_end:
+            yield {"payload": {**own, "field": other_end[own["field"]]}}
+        if own["field"] in ("dport", "sport") and own["protocol"] != "th":
             for protocol in {"tcp", "udp", "sctp"} - {own["protocol"]}:
                 yield {"payload": {**own, "protocol": protocol}}
 

@@ -19,11 +19,12 @@ from netpolc.cli.diff import diff
 from netpolc.cli.eval import eval_
 from netpolc.cli.explain import explain_
 from netpolc.cli.list import list_
+from netpolc.cli.refusals import tell
 from netpolc.cli.status import status
 from netpolc.cli.test import test_
 from netpolc.cli.top import top
 from netpolc.cli.verify import verify
-from netpolc.errors import InputError, NetpolcError, Severity, SystemRefusal
+from netpolc.errors import NetpolcError, SystemRefusal
 
 
 class _Group(click.Group):
@@ -32,13 +33,8 @@ class _Group(click.Group):
     def invoke(self, ctx: click.Context) -> object:
         try:
             return super().invoke(ctx)
-        except InputError as error:
-            click.echo(str(error), err=True)
-            count = sum(d.severity is Severity.ERROR for d in error.diagnostics)
-            click.echo(f"netpolc: {count} {'error' if count == 1 else 'errors'}", err=True)
-            ctx.exit(error.exit_code)
         except NetpolcError as error:
-            click.echo(f"netpolc: {error}", err=True)
+            tell(error)
             ctx.exit(error.exit_code)
         except OSError as error:
             if error.errno == EPIPE:

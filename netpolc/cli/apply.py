@@ -8,6 +8,7 @@ import socket
 import sys
 import termios
 import time
+from functools import cache
 
 import click
 
@@ -18,6 +19,7 @@ from netpolc.backends.nft.kernel import Kernel
 from netpolc.backends.nft.rollout import Plan, roll_out
 from netpolc.cli import options, terminal
 from netpolc.cli.output import write
+from netpolc.cli.watch import keep_applied
 from netpolc.compiler import Program
 from netpolc.errors import UsageError
 
@@ -55,6 +57,16 @@ def _seconds(ctx: click.Context, param: click.Parameter, value: str | None) -> i
     callback=_seconds,
     help="Bring the replaced table back unless Enter or `netpolc confirm` comes in time (60s, 5m).",
 )
+@click.option(
+    "--flush-conntrack",
+    is_flag=True,
+    help="Then forget the open flows of this node's pods that are denied now.",
+)
+@click.option(
+    "--watch",
+    is_flag=True,
+    help="Go on, and apply again whenever something in the folders PATH changes.",
+)
 @options.ruleset
 @options.reading
 @click.pass_context
@@ -67,6 +79,8 @@ def apply(
     verify: bool,
     save: str | None,
     confirm: int | None,
+    flush_conntrack: bool,
+    watch: bool,
     chosen: Options,
     reading: options.Reading,
 ) -> None:
@@ -84,33 +98,69 @@ def apply(
       netpolc apply cluster/ --node node-a --verify --save before.nft --confirm 60s
       netpolc apply lab.yaml --all-pods --log=5/second
       netpolc apply cluster/ --audit
+      netpolc apply --watch /etc/netpolc --established recheck
     """
-    if dry_run and (verify or save is not None or confirm is not None):
-        raise UsageError("--dry-run loads nothing; it excludes --verify, --save and --confirm")
-    if save == "-":
-        raise UsageError("--save needs a file")
-    program = reading.program(paths)
-    local = local_node(program, node, all_pods)
-    ruleset = program.ruleset(local, chosen)
-    kernel = Kernel()
-    pending = None
-    if dry_run:
-        kernel.check(ruleset)
-        done = "the kernel would load"
-    else:
+    _check(dry_run, verify, save, confirm, flush_conntrack, watch, chosen)
+    kernel = cache(Kernel)  # one, made once the input is good
+
+    def apply_once() -> tuple[str, Pending | None]:
+        program = reading.program(paths)
+        local = local_node(program, node, all_pods)
+        ruleset = program.ruleset(local, chosen)
+        of = f"node {local}" if local is not None else "every pod"
+        proven = ", proven" if verify else ""
+        audit = " (audit: nothing is denied)" if chosen.audit else ""
+        what = f"table inet {chosen.table} for {of}: {ruleset.digest}{proven}{audit}"
+        if dry_run:
+            kernel().check(ruleset)
+            said = f"the kernel would load {what}"
+            click.echo(said)
+            return said, None
         plan = Plan(
             program if verify else None,
             (lambda text: write(text, save)) if save is not None else None,
             confirm,
+            program if flush_conntrack else None,
         )
-        rollout = roll_out(kernel, ruleset, plan)
-        done, pending = _done(rollout.update.delta), rollout.pending
-    what = f"node {local}" if local is not None else "every pod"
-    proven = ", proven" if verify else ""
-    audit = " (audit: nothing is denied)" if chosen.audit else ""
-    click.echo(f"{done} table inet {chosen.table} for {what}: {ruleset.digest}{proven}{audit}")
-    if pending is not None and confirm is not None:
-        ctx.exit(_await(pending, kernel, confirm))
+        rollout = roll_out(kernel(), ruleset, plan)
+        said = f"{_done(rollout.update.delta)} {what}"
+        click.echo(said)
+        if flush_conntrack:
+            flows = "open flow that is" if rollout.forgotten == 1 else "open flows that are"
+            click.echo(f"forgot {rollout.forgotten} {flows} denied now")
+        return said, rollout.pending
+
+    if watch:
+        keep_applied(paths, lambda: apply_once()[0])
+    else:
+        _, pending = apply_once()
+        if pending is not None and confirm is not None:
+            ctx.exit(_await(pending, kernel(), confirm))
+
+
+def _check(
+    dry_run: bool,
+    verify: bool,
+    save: str | None,
+    confirm: int | None,
+    flush_conntrack: bool,
+    watch: bool,
+    chosen: Options,
+) -> None:
+    """`UsageError` for options that make no sense together."""
+    if dry_run and (verify or save is not None or confirm is not None):
+        raise UsageError("--dry-run loads nothing; it excludes --verify, --save and --confirm")
+    if dry_run and (watch or flush_conntrack):
+        raise UsageError("--dry-run changes nothing: it excludes --watch and --flush-conntrack")
+    if watch and (save is not None or confirm is not None):
+        raise UsageError("--watch applies again and again: it excludes --save and --confirm")
+    if save == "-":
+        raise UsageError("--save needs a file")
+    if flush_conntrack and chosen.recheck:
+        # A forgotten flow may begin anew from its other end, where a known one stays denied.
+        raise UsageError("--established recheck ends what is denied: leave --flush-conntrack out")
+    if flush_conntrack and chosen.audit:
+        raise UsageError("--audit denies nothing, so there is nothing for --flush-conntrack")
 
 
 def _done(delta: Delta | None) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from netpolc.backends.nft import LOG_RATE, TABLE, Options
+from netpolc.backends.nft import KEEP, LOG_RATE, MARK_MASK, RECHECK, TABLE, Options
 from netpolc.cluster import Snapshot
 from netpolc.compiler import Program, compile, load
 from netpolc.errors import UsageError
@@ -28,6 +28,21 @@ def _stack(*decorators: Callable[[Command], Command]) -> Callable[[Command], Com
         return function
 
     return decorate
+
+
+class Number(click.ParamType[int]):
+    """A number, also in hexadecimal."""
+
+    name = "number"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> int:
+        """The number, or a usage error."""
+        try:
+            return int(str(value), 0)
+        except ValueError:
+            self.fail(f"{value!r} is not a number such as 0xfff00000", param, ctx)
 
 
 paths = click.argument("paths", metavar="PATH...", nargs=-1, required=True)
@@ -180,9 +195,11 @@ def ruleset(function: Command) -> Command:
         deny: str,
         log: str | None,
         audit: bool,
+        established: str,
+        ct_mark_mask: int,
         **rest: Any,
     ) -> None:
-        chosen = Options(table, hook, priority, deny, log, audit)
+        chosen = Options(table, hook, priority, deny, log, audit, established, ct_mark_mask)
         function(*args, chosen=chosen, **rest)
 
     return _stack(
@@ -217,5 +234,20 @@ def ruleset(function: Command) -> Command:
             "--audit",
             is_flag=True,
             help="Count and log what would be denied, and let it through.",
+        ),
+        click.option(
+            "--established",
+            type=click.Choice([KEEP, RECHECK]),
+            default=KEEP,
+            show_default=True,
+            help="Open connections: keep them, or judge them again after every change.",
+        ),
+        click.option(
+            "--ct-mark-mask",
+            type=Number(),
+            default=hex(MARK_MASK),
+            show_default=True,
+            metavar="MASK",
+            help="Bits of the conntrack mark that recheck takes for itself.",
         ),
     )(command)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 
 import pytest
 
@@ -146,16 +147,34 @@ def test_the_library_refuses_the_same() -> None:
             netpolc.Options(table, hook, None, deny, log)
 
 
+@pytest.mark.parametrize("mask", ["0", "0x7f", "0xff00ff", "0x1ff00000000", "-0x100", "ff"])
+def test_a_mark_is_eight_bits_in_a_row_or_more(mask: str) -> None:
+    words = ("compile", str(EXAMPLE), "--established", "recheck", "--ct-mark-mask", mask)
+    refused = invoke(*words)
+    assert refused.code == 2
+    assert "mask" in refused.stderr
+    assert refused.stdout == ""
+
+
+def test_a_mark_without_recheck_means_nothing_and_is_refused() -> None:
+    refused = invoke("compile", str(EXAMPLE), "--ct-mark-mask", "0xff")
+    assert refused.code == 2
+    assert "only with --established recheck" in refused.stderr
+
+
 def test_options_survive_being_described() -> None:
     for options in (
         netpolc.Options(),
         netpolc.Options("netpolc_x", "postrouting", 1, "drop", "3/hour"),
         netpolc.Options(priority=-7, deny="reject"),
         netpolc.Options(log="3/hour", audit=True),
+        netpolc.Options(established="recheck", audit=True),
+        netpolc.Options(
+            "netpolc_x", "postrouting", -(1 << 31), "drop", "999999/second", True, "recheck", 0xFF00
+        ),
     ):
         again = netpolc.Options.from_description(options.table, options.describe())
-        assert again.describe() == options.describe()
-        assert again.audit is options.audit
+        assert again == replace(options, priority=options.base_priority)
         assert re.fullmatch(r"[-A-Za-z0-9 =/]{1,127}", options.describe())
     unknown = f"{netpolc.Options().describe()} audit=perhaps"
     for text in (

@@ -9,11 +9,14 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from netpolc.backends.nft import kernel
+from netpolc.backends.nft import conntrack, kernel
+from netpolc.cli.watch import keep_applied
+from netpolc.errors import SystemRefusal
 from tests.cli.invocation import NOBODY, invoke, program, run
 
 NODE = (Path(__file__).parent / "complete.yaml").read_text()
@@ -217,3 +220,18 @@ def test_files_without_objects_are_refused(text: str, folder: Path) -> None:
 
 def test_a_pipe_without_objects_is_refused() -> None:
     assert run("compile", "-", stdin=b"").code == 2
+
+
+@pytest.mark.parametrize(
+    ("module", "use"),
+    [
+        ("pyroute2.netlink.nfnetlink.nfctsocket", conntrack.require),
+        ("inotify_simple", lambda: keep_applied([str(Path(__file__).parent)], lambda: "")),
+    ],
+)
+def test_without_the_extra_the_message_says_what_to_install(
+    module: str, use: Callable[[], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(SystemRefusal, match=r"is missing: pip install 'netpolc\[node\]'"):
+        use()

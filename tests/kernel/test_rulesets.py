@@ -19,6 +19,8 @@ ALL_OPTIONS = (
     netpolc.Options(),
     netpolc.Options(hook="postrouting", priority=50, log="3/hour"),
     netpolc.Options(table="netpolc_x", deny="reject", log="10/second"),
+    netpolc.Options(established="recheck", mark_mask=0xFF00),
+    netpolc.Options(established="recheck", hook="postrouting"),
 )
 
 
@@ -28,7 +30,7 @@ def router() -> Iterator[Router]:
         yield router
 
 
-@pytest.mark.parametrize("options", ALL_OPTIONS, ids=["default", "postrouting", "reject"])
+@pytest.mark.parametrize("options", ALL_OPTIONS, ids=netpolc.Options.describe)
 def test_json_and_text_load_to_the_same_ruleset(router: Router, options: netpolc.Options) -> None:
     """But for the table's comment, which nft 1.0.6 cannot read from JSON."""
     step = 1 if options == netpolc.Options() else 8

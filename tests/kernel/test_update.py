@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,7 +13,7 @@ from threading import Event, Thread
 import pytest
 
 import netpolc
-from netpolc.backends.nft.kernel import Kernel
+from netpolc.backends.nft.kernel import Kernel, Update
 from tests.lab import Injector, Router
 from tests.manifests import Manifest, namespace, pod, policy
 from tests.scenarios import ROOT
@@ -127,6 +128,86 @@ def test_what_somebody_changed_is_not_believed(
     update = kernel.update(cluster(5).ruleset(), NOON)
     assert update.replaced or update.delta
     assert _without_time(router) == wanted
+
+
+RECHECKS = [
+    netpolc.Options(established="recheck"),
+    netpolc.Options(established="recheck", mark_mask=0x0FF00000, hook="postrouting"),
+    netpolc.Options(established="recheck", mark_mask=0xFFFFFFFF, audit=True),
+]
+
+
+def marks(router: Router) -> set[str]:
+    """What flows are marked with, as the loaded table notes it and as its rules do."""
+    text = router.ruleset()
+    noted = re.search(r'meta_generation \{\s+comment "0x([0-9a-f]+)"', text)
+    assert noted is not None
+    written = re.findall(r"ct mark set ct mark & 0x[0-9a-f]+ \| 0x([0-9a-f]{8})", text)
+    return {noted[1].zfill(8), *written}
+
+
+@pytest.mark.parametrize("options", RECHECKS, ids=netpolc.Options.describe)
+@pytest.mark.parametrize("remembered", [True, False])
+def test_open_flows_are_judged_again_after_a_change_and_only_then(
+    router: Router, options: netpolc.Options, remembered: bool
+) -> None:
+    kernel = router.call(Kernel)
+
+    def update(clients: int) -> Update:
+        own = kernel if remembered else router.call(Kernel)
+        return own.update(cluster(clients).ruleset(options=options))
+
+    assert update(5).replaced
+    (first,) = marks(router)
+    before = generation(kernel)
+    again = update(5).delta
+    assert again is not None
+    assert not again
+    assert generation(kernel) == before
+    assert marks(router) == {first}
+
+    found = update(6).delta
+    assert found is not None
+    assert (found.added, found.removed, found.objects) == (1, 0, 0)
+    assert found.chains == 2  # those that compare the mark and set it
+    (second,) = marks(router)
+    assert second != first
+    assert update(5).delta
+    (third,) = marks(router)
+    assert third != second
+
+
+def test_a_rechecking_table_that_somebody_changed_judges_open_flows_again(router: Router) -> None:
+    ruleset = cluster(5).ruleset(options=RECHECKS[0])
+    kernel = router.call(Kernel)
+    kernel.update(ruleset)
+    loaded = kernel.loaded("netpolc")
+    assert loaded is not None
+    assert kernel.content("netpolc") == loaded.digest == ruleset.digest
+    (first,) = marks(router)
+    router.load("insert rule inet netpolc ingress accept")
+    assert kernel.content("netpolc") != ruleset.digest
+    assert kernel.update(ruleset).delta
+    (second,) = marks(router)
+    assert second != first
+    assert kernel.content("netpolc") == ruleset.digest
+
+
+@pytest.mark.parametrize("value", ["0x0", "0x00100000"])
+def test_a_mark_that_somebody_changed_is_told(router: Router, value: str) -> None:
+    """0 would take every flow for judged."""
+    ruleset = cluster(5).ruleset(options=RECHECKS[0])
+    kernel = router.call(Kernel)
+    kernel.update(ruleset)
+    (mark,) = marks(router)
+    own = f"ct mark 0x{mark}/12 accept"
+    text = router.ruleset()
+    assert own in text
+    router.load(f"delete table inet netpolc\n{text.replace(own, f'ct mark {value}/12 accept')}")
+    assert kernel.content("netpolc") not in ("", ruleset.digest)
+    assert kernel.update(ruleset).delta
+    assert marks(router) != {mark}
+    assert kernel.content("netpolc") == ruleset.digest
 
 
 def test_other_tables_may_change_meanwhile(router: Router) -> None:

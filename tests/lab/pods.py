@@ -90,6 +90,11 @@ class Connection(Closes):
         self._sent = 0
         self._received = b""
 
+    @property
+    def port(self) -> int:
+        """The port of the end that opened it."""
+        return int(self._socket.getsockname()[1])
+
     def echo(self, data: bytes, timeout: float = 0.3) -> bool:
         """Whether the data comes back in time; echoes that come late are not taken for it."""
         self._sent += 1
@@ -160,7 +165,9 @@ class PodLab(Closes):
             if self._static_neighbours:
                 on_host.append(f"neigh add {gateway} lladdr {near} nud permanent dev eth0")
         for address in self.addresses[name]:
-            on_host.append(f"addr add {address} dev eth0")
+            # IPv6 addresses are tentative until a queue is served, also without detection.
+            nodad = " nodad" if ":" in address else ""
+            on_host.append(f"addr add {address} dev eth0{nodad}")
             on_node.append(f"route add {address} dev {link}")
             if self._static_neighbours:
                 on_node.append(f"neigh add {address} lladdr {far} nud permanent dev {link}")

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import netpolc
-from netpolc.backends.nft import parse_json, parse_text
+from netpolc.backends.nft import KEEP, RECHECK, parse_json, parse_text
 from netpolc.backends.nft.kernel import Kernel
 from netpolc.backends.nft.proof import Proof
 from tests import reference, scenarios
@@ -62,12 +62,23 @@ def test_the_verdict_is_that_without_audited_policies(
 
 
 @PATIENT
-@given(tried(), st.booleans(), st.sampled_from(["forward", "postrouting"]))
+@given(
+    tried(),
+    st.booleans(),
+    st.sampled_from(["forward", "postrouting"]),
+    st.sampled_from([None, "5/second"]),
+    st.sampled_from([KEEP, RECHECK]),
+)
 def test_the_ruleset_is_proven_to_pass_and_to_count(
-    case: tuple[list[Manifest], list[Manifest], list[Flow]], audit: bool, hook: str
+    case: tuple[list[Manifest], list[Manifest], list[Flow]],
+    audit: bool,
+    hook: str,
+    log: str | None,
+    established: str,
 ) -> None:
     program = netpolc.compile(netpolc.load_objects(case[0]))
-    ruleset = program.ruleset(options=netpolc.Options(audit=audit, hook=hook))
+    options = netpolc.Options(audit=audit, hook=hook, log=log, established=established)
+    ruleset = program.ruleset(options=options)
     for listing in parse_text.parse(ruleset.text()), parse_json.parse(ruleset.json()):
         found = Proof(program, listing, audit=audit).differences()
         assert [str(difference) for difference in found] == []

@@ -2,13 +2,15 @@
 
 A machine draws snapshots one after the other. After each step the kernel lists the same table in
 the namespace that was updated and in another that was loaded afresh; while a step is made, packets
-are sent whose verdict, by the independent reference, is the same before and after it.
+are sent whose verdict, by the independent reference, is the same before and after it. With recheck
+open flows are judged again after every step that sends anything, and after no other.
 """
 
 from __future__ import annotations
 
 import copy
 import json
+import re
 from collections.abc import Iterator
 from threading import Thread
 from typing import Any
@@ -19,6 +21,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 
 import netpolc
+from netpolc.backends.nft import KEEP, MARK_MASK, RECHECK
 from netpolc.backends.nft.kernel import Kernel, Update
 from tests import reference, scenarios
 from tests.cluster_strategies import labels, set_field
@@ -77,10 +80,26 @@ def _uncounted(element: Any) -> str:
     return json.dumps(element)
 
 
+def generation(kernel: Kernel) -> str | None:
+    """The mark of the flows that the loaded table judged; None where it rechecks nothing."""
+    entries = json.loads(kernel.listing(TABLE) or '{"nftables": []}')["nftables"]
+    counters = (entry["counter"] for entry in entries if "counter" in entry)
+    return next((own["comment"] for own in counters if own["name"] == "meta_generation"), None)
+
+
 def contents(kernel: Kernel) -> dict[str, Any]:
-    """What the kernel lists: every object by name, rules in order, elements without one."""
+    """What the kernel lists: every object by name, rules in order, elements without one, all of one
+    generation.
+    """
     found: dict[str, Any] = {}
-    for entry in json.loads(kernel.listing(TABLE) or '{"nftables": []}')["nftables"]:
+    listing = kernel.listing(TABLE) or '{"nftables": []}'
+    mark = generation(kernel)
+    if mark is not None:
+        value = int(mark, 16)
+        for number in (value, ~MARK_MASK & 0xFFFFFFFF | value):
+            listing = re.sub(rf"\b{number}\b", "0", listing)
+        listing = listing.replace(mark, "generation")
+    for entry in json.loads(listing)["nftables"]:
         ((kind, body),) = entry.items()
         body = {key: body[key] for key in body if key not in ("handle", "packets", "bytes")}
         if kind == "rule":
@@ -161,9 +180,14 @@ class Deltas(RuleBasedStateMachine):
         log=st.sampled_from([None, "5/second"]),
         priority=st.sampled_from([None, -7]),
         hook=st.sampled_from(["forward", "forward", "postrouting"]),
+        established=st.sampled_from([KEEP, RECHECK]),
     )
-    def other_options(self, log: str | None, priority: int | None, hook: str) -> None:
-        self.options = netpolc.Options(log=log, priority=priority, hook=hook)
+    def other_options(
+        self, log: str | None, priority: int | None, hook: str, established: str
+    ) -> None:
+        self.options = netpolc.Options(
+            log=log, priority=priority, hook=hook, established=established
+        )
         self.step()
 
     @rule()
@@ -185,6 +209,7 @@ class Deltas(RuleBasedStateMachine):
         ruleset = program.ruleset(options=self.options)
         after = dict(_verdicts(program, objects))
         stable = {flow: said for flow, said in after.items() if self.before.get(flow) is said}
+        marked = generation(self.kernel)
         done: list[Update] = []
         thread = Thread(target=lambda: done.append(self.kernel.update(ruleset)))
         thread.start()
@@ -198,6 +223,11 @@ class Deltas(RuleBasedStateMachine):
         again = self.kernel.update(ruleset).delta
         assert again is not None
         assert not again.text
+        now = generation(self.kernel)
+        assert (now is not None) is self.options.recheck
+        if now is not None and marked is not None:
+            changed = done[0].replaced or bool(done[0].delta)
+            assert (now != marked) is changed
         assert self.injector.judge(list(after)) == list(after.values())
         self.before = after
         return done[0]

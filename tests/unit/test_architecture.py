@@ -36,6 +36,7 @@ WITH_IO = (
     "netpolc.cli",
     "netpolc.manifests",
     BINDING,
+    "netpolc.backends.nft.conntrack",  # open flows
     "netpolc.backends.nft.runtime",  # locks and saved tables in /run
     "netpolc.backends.nft.guard",  # a process that undoes what nobody confirms
     GENERATION,

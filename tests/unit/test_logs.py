@@ -8,7 +8,13 @@ from __future__ import annotations
 import pytest
 
 from netpolc import Flow
-from netpolc.backends.nft.logs import LoggedFlow, UnreadableLine, flows_from_log, log_prefix
+from netpolc.backends.nft.logs import (
+    LoggedFlow,
+    UnreadableLine,
+    flows_from_log,
+    log_prefix,
+    reply_prefix,
+)
 from netpolc.ir import Direction
 
 CHAIN = "i_80374e8aa4f4e523"
@@ -67,6 +73,17 @@ def test_whatever_time_is_in_front(stamp: str, audited: bool) -> None:
     prefix = log_prefix(Direction.EGRESS, OUT_CHAIN, audited)
     wanted = LoggedFlow(1, Flow(A, B, "TCP", 80), Direction.EGRESS, OUT_CHAIN, audited)
     assert one(f"{stamp}{prefix}{V4} {TCP}\n") == wanted
+
+
+@pytest.mark.parametrize("audited", [False, True])
+def test_a_reply_is_told_as_the_flow_it_answers(audited: bool) -> None:
+    prefix = reply_prefix(log_prefix(Direction.INGRESS, CHAIN, audited))
+    assert prefix == f"netpolc reply {'audit ' if audited else ''}ingress {CHAIN}: "
+    flow = Flow(B, A, "TCP", 32773)
+    assert one(f"{prefix}{V4} {TCP}") == LoggedFlow(1, flow, Direction.INGRESS, CHAIN, audited)
+    found = one(f"{prefix}{V4} PROTO=132 ")
+    assert isinstance(found, UnreadableLine)
+    assert "no SPT" in found.problem
 
 
 def test_lines_of_others_are_passed_over_and_counted() -> None:

@@ -94,8 +94,9 @@ PROGRAMS: dict[str, Callable[[], netpolc.Program]] = {
         netpolc.Options(),
         netpolc.Options("netpolc_" + "t" * 48, "postrouting", None, "drop", "999999/second"),
         netpolc.Options(deny="reject", log="1/day"),
+        netpolc.Options("netpolc_" + "t" * 48, "postrouting", -9, "drop", "1/day", True, "recheck"),
     ],
-    ids=["default", "postrouting", "reject"],
+    ids=["default", "postrouting", "reject", "recheck"],
 )
 def test_everything_fits(name: str, options: netpolc.Options) -> None:
     ruleset = PROGRAMS[name]().ruleset(options=options)
@@ -227,10 +228,23 @@ def test_what_an_origin_can_be_is_plain() -> None:
         (nft.SetMatch("saddr", Family.IPV4, "s", False), "ip saddr @s"),
         (nft.SetMatch("daddr", Family.IPV6, "c", True), "ip6 daddr . meta l4proto @c"),
         (nft.PairMatch(Family.IPV4, "self4"), "ip saddr . ip daddr @self4"),
-        (nft.KnownConnection(), "ct state established,related"),
+        (nft.ConnectionState(("established", "related")), "ct state established,related"),
         (nft.LocalSource(), "fib saddr type local"),
         (nft.NeighbourDiscovery(), "icmpv6 type 133-137"),
     ],
 )
 def test_matches_in_words(match: nft.Match, text: str) -> None:
     assert rule(nft.Rule((match,), (nft.DROP,), "why")) == f'{text} drop comment "why"'
+
+
+def test_generations_are_all_values_of_the_mark_but_none() -> None:
+    ruleset = snapshot("p").ruleset(
+        options=netpolc.Options(established="recheck", mark_mask=0xFF00)
+    )
+    values = list(ruleset.generations())
+    assert sorted(values) == [number << 8 for number in range(1, 256)]
+    assert values[0] == ruleset.generation
+    other = ruleset.marked(values[1])
+    assert other.digest == ruleset.digest
+    assert f"ct mark & 0x0000ff00 == 0x{values[1]:08x} accept" in other.text()
+    assert f"0x{values[0]:08x}" not in other.text()

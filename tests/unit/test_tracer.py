@@ -88,7 +88,7 @@ def test_a_trace_tells_how_far_ports_are_alike_and_which_rule_decided() -> None:
     [
         ("accept comment", "return comment", "netpolc emits no such statement"),
         ("accept comment", "meta mark 1 accept comment", "netpolc emits no such statement"),
-        ("tcp dport 80", "tcp sport 80", "netpolc emits no such statement"),
+        ("tcp dport 80", "tcp flags 80", "netpolc emits no such statement"),
         ("tcp dport 80", "tcp dport 70000", "70000 is no inet_service"),
         ("accept comment", "goto nowhere comment", "chain nowhere is not there"),
         ("accept comment", "jump forward comment", "comes back to itself"),
@@ -114,6 +114,12 @@ def _objects() -> list[dict[str, Any]]:
     return found
 
 
+def mark(key: str, value: int) -> Any:
+    """A statement that sets all bits."""
+    own = {"ct": {"key": "mark"}}
+    return {"key": {"ct": {"key": key}}, "value": {"|": [{"&": [own, value]}, value]}}
+
+
 @pytest.mark.parametrize(
     ("kind", "change", "words"),
     [
@@ -122,7 +128,9 @@ def _objects() -> list[dict[str, Any]]:
         ("set", {"flags": ["dynamic"]}, "has flags"),
         ("map", {"map": "mark"}, "no map mark"),
         ("chain", {"hook": "forward", "type": "filter", "prio": 0, "policy": "accept"}, "base"),
-        ("rule", {"expr": [{"mangle": {}}]}, "no statement mangle"),
+        ("rule", {"expr": [{"mangle": mark("mark", 0)}]}, "marks no flow"),
+        ("rule", {"expr": [{"mangle": mark("packets", 1)}]}, "no statement"),
+        ("rule", {"expr": [{"tproxy": {}}]}, "no statement tproxy"),
         ("rule", {"expr": [{"accept": None}, {"drop": None}]}, "after the verdict"),
         ("rule", {"chain": "nowhere"}, "not there"),
         ("rule", {"expr": [{"counter": "nobody"}]}, "no counter nobody"),

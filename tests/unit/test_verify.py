@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections import Counter
 from functools import cache
+from itertools import product
 
 import pytest
 
 import netpolc
-from netpolc.backends.nft import parse_json, parse_text
+from netpolc.backends.nft import KEEP, RECHECK, parse_json, parse_text
 from netpolc.backends.nft.listing import Listing
 from netpolc.backends.nft.proof import Proof
 from netpolc.errors import RulesetError
@@ -21,9 +22,15 @@ from tests.mutants import Mutant, mutants
 from tests.scenarios import Scenario, everything
 
 OPTIONS = (
-    netpolc.Options(),
-    netpolc.Options(hook="postrouting", log="3/hour"),
+    *(
+        netpolc.Options(hook=hook, log=log, audit=audit, established=established)
+        for established, audit, hook, log in product(
+            (KEEP, RECHECK), (False, True), ("forward", "postrouting"), (None, "3/hour")
+        )
+    ),
     netpolc.Options(deny="reject", log="10/second"),
+    netpolc.Options(deny="reject", established="recheck", mark_mask=0xFF00),
+    netpolc.Options(established="recheck", audit=True, mark_mask=0xFFFFFFFF),
 )
 EQUIVALENT = {
     "swap rules": "rules that both admit, or that no packet meets both, in another order",
@@ -36,6 +43,7 @@ EQUIVALENT = {
     "rule: change value": "an exemption no packet of the snapshot needs",
     "rule: delete match": "an exemption no packet of the snapshot needs",
     "set: add element": "an address that no chain judges, in a set that counts by pod",
+    "rule: delete mark": "a flow that is not marked is judged at every packet: slower, and right",
     "set: delete element": "a pod in its own peer set, which is admitted as itself",
 }
 """Kinds of mutants that may survive, each with the reason (docs/verify.md)."""
@@ -83,10 +91,23 @@ def test_what_is_emitted_is_what_the_policies_mean(scenario: Scenario) -> None:
     assigned = all(pod.node or not pod.addresses for pod in program.cluster.pods)
     names = (None, *(program.cluster.nodes if assigned else ()))
     for number, name in enumerate(names, start=len(scenario.name)):
-        ruleset = program.ruleset(name, OPTIONS[number % len(OPTIONS)])
-        proof = Proof(program, forms(ruleset)[number % 2], name)
+        options = OPTIONS[number % len(OPTIONS)]
+        ruleset = program.ruleset(name, options)
+        proof = Proof(program, forms(ruleset)[number % 2], name, audit=options.audit)
         assert [str(found) for found in proof.differences()] == []
         assert proof.cases > 0
+
+
+@pytest.mark.parametrize("options", OPTIONS, ids=netpolc.Options.describe)
+def test_every_combination_of_options_is_proven(options: netpolc.Options) -> None:
+    """Of enforced policies, of audited ones, and of both together."""
+    program = program_of("audit-neither-denies-nor-opens")
+    for listing in forms(program.ruleset(None, options)):
+        proof = Proof(program, listing, audit=options.audit)
+        assert [str(found) for found in proof.differences()] == []
+        assert proof.cases > 0
+        enforced = Proof(program, listing, audit=not options.audit)
+        assert next(enforced.differences(), None) is not None
 
 
 def test_every_layout_is_proven() -> None:
@@ -101,10 +122,12 @@ def test_every_layout_is_proven() -> None:
         assert proof.cases > 3_000
 
 
-@pytest.mark.parametrize("name", ["port-range", "layouts"])
-def test_equal_contents_are_equal_rulesets(name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "established"), [("port-range", KEEP), ("port-range", RECHECK), ("layouts", KEEP)]
+)
+def test_equal_contents_are_equal_rulesets(name: str, established: str) -> None:
     """What `apply --verify` reads back is proven without a proof only if nothing was changed."""
-    ruleset = program_of(name).ruleset()
+    ruleset = program_of(name).ruleset(options=netpolc.Options(established=established))
     first, second = forms(ruleset)
     assert first.content() == second.content()
     for mutant in list(mutants(ruleset.json()))[:: 1 if name == "port-range" else 8]:
@@ -116,18 +139,21 @@ def test_equal_contents_are_equal_rulesets(name: str) -> None:
 
 
 @cache
-def survivors(name: str) -> tuple[list[Mutant], Counter[str]]:
+def survivors(
+    name: str, options: netpolc.Options = OPTIONS[0]
+) -> tuple[list[Mutant], Counter[str]]:
     """The mutants that are neither refused nor different, and how many were what."""
     program = program_of(name)
     alive: list[Mutant] = []
     counts: Counter[str] = Counter()
-    for mutant in mutants(program.ruleset().json()):
+    for mutant in mutants(program.ruleset(None, options).json()):
         try:
-            listing = parse_json.parse(mutant.text)
+            proof = Proof(program, parse_json.parse(mutant.text))
+            difference = next(proof.differences(), None)
         except RulesetError:  # the kernel would not load it either, or netpolc never emits it
             counts["refused"] += 1
             continue
-        if next(Proof(program, listing).differences(), None) is None:
+        if difference is None:
             alive.append(mutant)
             counts["survived"] += 1
         else:
@@ -170,3 +196,40 @@ def test_peers_in_a_map_are_not_taken_for_the_pods_of_the_node() -> None:
     assert wrong != text
     found = [str(own) for own in Proof(program, parse_text.parse(wrong)).differences()]
     assert any("-> 10.0.0.2 UDP/" in own and "(egress alone)" in own for own in found)
+
+
+def test_a_recheck_that_lets_a_flow_slip_is_noticed() -> None:
+    """What survives beside that marks fewer flows, or names packets that do not exist."""
+    alive, counts = survivors("sctp", netpolc.Options(established="recheck"))
+    assert {mutant.kind for mutant in alive} <= set(EQUIVALENT)
+    changed = {own.where for own in alive if own.kind == "rule: change value"}
+    assert changed == {
+        "exempt: neighbour discovery",
+        "remember: judged by these policies",
+        "forward: flows that were judged by these policies",
+        "forward: replies are judged as their flow",
+    }
+    assert counts["survived"] / counts.total() < 0.2
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("ct state established,related ct mark 0x{:08x}/12 accept",
+         "ct state established,related accept", "established"),
+        ("ct state established,new ct mark set", "ct mark set", "must not be marked as judged"),
+        ("goto reply comment", "accept comment", "established, reply"),
+        ("tcp sport 5432", "tcp sport 5433", "established, reply"),
+        ("goto reply_ingress comment \"then", "accept comment \"then", "reply"),
+        ("ip saddr @deny_in4", "ip daddr @deny_in4", "counted by: no pod"),
+    ],
+)  # fmt: skip
+def test_a_hole_in_a_recheck_is_found(old: str, new: str, words: str) -> None:
+    program = program_of("three-tier")
+    ruleset = program.ruleset(None, netpolc.Options(established="recheck"))
+    text, old = ruleset.text(), old.format(ruleset.generation)
+    assert old in text
+    found = [
+        str(own) for own in Proof(program, parse_text.parse(text.replace(old, new))).differences()
+    ]
+    assert any(words in own for own in found)

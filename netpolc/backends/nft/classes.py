@@ -21,7 +21,8 @@ from netpolc.nets import IPV6, Family, Protocol, Span, family
 from netpolc.program import Program
 
 Labelled = tuple[Span, Hashable]
-_KNOWN = {STATES.index("established"), STATES.index("related")}
+_NEW, _ESTABLISHED, _RELATED = map(STATES.index, ("new", "established", "related"))
+_KNOWN = {_ESTABLISHED, _RELATED}
 _DISCOVERY = (133, 137)
 _ON_LINK = 255
 _LINES = {Family.IPV4: (0, (1 << 32) - 1), Family.IPV6: (IPV6, 2 * IPV6 - 1)}
@@ -62,25 +63,54 @@ class AddressClass:
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """A packet's fields beside those of a flow: connection state, hop limit, ICMPv6 type."""
+    """A packet's fields beside those of a flow: connection state, hop limit, ICMPv6 type.
+
+    `judged` is whether the flow is marked as judged by this table, None where no table rechecks;
+    `direction` 1 for replies, None where nothing is tracked.
+    """
 
     state: int
     hop_limit: int | None
     icmpv6_type: int | None
+    direction: int | None = 0
+    judged: bool | None = None
 
     @property
     def passes_anyway(self) -> bool:
         """Known connections and neighbour discovery are never judged (docs/semantics.md)."""
         low, high = _DISCOVERY
         discovery = self.hop_limit == _ON_LINK and low <= (self.icmpv6_type or 0) <= high
-        return self.state in _KNOWN or discovery
+        return (self.state in _KNOWN and self.judged is not False) or discovery
+
+    @property
+    def answers(self) -> bool:
+        """Whether it is judged as the flow that it answers."""
+        return (self.state, self.direction, self.judged) == (_ESTABLISHED, 1, False)
+
+    @property
+    def may_be_remembered(self) -> bool:
+        """Whether its verdict is that of its flow: a related packet is judged as itself."""
+        return self.state in (_NEW, _ESTABLISHED)
+
+    @property
+    def possible(self) -> bool:
+        """Whether connection tracking makes such packets: what is new answers nothing."""
+        if self.state in _KNOWN:
+            return self.direction is not None
+        if self.state == _NEW:
+            return self.direction == 0
+        return self.direction is None and not self.judged
 
     def differs(self, other: Variant) -> int:
-        """A bit for each `Field` in which two variants differ."""
+        """A bit for each `Field` in which two variants differ; of what answers a flow, all."""
+        if self.answers is not other.answers:
+            return -1
         return (
             (self.state != other.state) << Field.STATE
             | (self.hop_limit != other.hop_limit) << Field.HOP_LIMIT
             | (self.icmpv6_type != other.icmpv6_type) << Field.ICMPV6_TYPE
+            | (self.direction != other.direction) << Field.DIRECTION
+            | (self.judged != other.judged) << Field.JUDGED
         )
 
     def __str__(self) -> str:
@@ -89,6 +119,10 @@ class Variant:
             words.append(f"ICMPv6 type {self.icmpv6_type}")
         if self.hop_limit not in (None, ROUTED_HOP_LIMIT):
             words.append(f"hop limit {self.hop_limit}")
+        if self.direction == 1:
+            words.append("reply")
+        if self.judged:
+            words.append("judged before")
         return ", ".join(words)
 
 
@@ -188,11 +222,16 @@ class Classes:
         hops = self._representatives(Field.HOP_LIMIT, on_link, (ROUTED_HOP_LIMIT,), (0, 255))
         discovery = [(_DISCOVERY, "discovery")]
         types = self._representatives(Field.ICMPV6_TYPE, discovery, (ECHO_REQUEST,), (0, 255))
+        rechecks = self._listing.rechecks
+        own = [((1, 1), "reply")] if rechecks else []
+        directions = (*self._representatives(Field.DIRECTION, own, (0, 1), (0, 1)), None)
+        judged = (False, True) if rechecks else (None,)
         found = {}
         for version, icmpv6 in product(Family, (False, True)):
             limits: Sequence[int | None] = hops if version is Family.IPV6 else (None,)
             kinds: Sequence[int | None] = types if icmpv6 else (None,)
-            variants = [Variant(*choice) for choice in product(states, limits, kinds)]
+            choices = product(states, limits, kinds, directions, judged)
+            variants = [own for own in (Variant(*choice) for choice in choices) if own.possible]
             found[version, icmpv6] = tuple(sorted(variants, key=lambda own: len(str(own))))
         return found
 

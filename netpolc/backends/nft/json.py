@@ -117,6 +117,7 @@ def _payload(protocol: str, field: str) -> Json:
 
 
 _L4PROTO: Json = {"meta": {"key": "l4proto"}}
+_CT_MARK: Json = {"ct": {"key": "mark"}}
 
 
 def _equal(left: Json, right: object) -> Json:
@@ -125,12 +126,12 @@ def _equal(left: Json, right: object) -> Json:
 
 def _match(match: nft.Match) -> Json:
     match match:
-        case nft.PortMatch(protocol, first, last):
+        case nft.PortMatch(protocol, first, last, port_field):
             name = protocol.name.lower()
             if (first, last) == (0, PORTS - 1):
                 return _equal(_L4PROTO, name)
             return _equal(
-                _payload(name, "dport"), first if first == last else {"range": [first, last]}
+                _payload(name, port_field), first if first == last else {"range": [first, last]}
             )
         case nft.SpanMatch(field, span):
             version = Family.IPV6 if span[0] >= IPV6 else Family.IPV4
@@ -141,9 +142,13 @@ def _match(match: nft.Match) -> Json:
         case nft.PairMatch(version, name):
             both = [_payload(_IP[version], "saddr"), _payload(_IP[version], "daddr")]
             return _equal({"concat": both}, f"@{name}")
-        case nft.KnownConnection():
-            states = ["established", "related"]
-            return {"match": {"op": "in", "left": {"ct": {"key": "state"}}, "right": states}}
+        case nft.ConnectionState(states):
+            left = {"ct": {"key": "state"}}
+            return {"match": {"op": "in", "left": left, "right": list(states)}}
+        case nft.ReplyDirection():
+            return _equal({"ct": {"key": "direction"}}, "reply")
+        case nft.FlowMark(mask, value):
+            return _equal({"&": [_CT_MARK, mask]}, value)
         case nft.LocalSource():
             return _equal({"fib": {"result": "type", "flags": ["saddr"]}}, "local")
         case nft.OnLink():
@@ -159,12 +164,15 @@ def _statements(statements: Iterable[nft.Statement]) -> Iterator[Json]:
         match statement:
             case nft.AddressLookup(field, version, name):
                 yield {"vmap": {"key": _payload(_IP[version], field), "data": f"@{name}"}}
-            case nft.PortLookup(name, interval):
-                port = _payload("th", "dport")
+            case nft.PortLookup(name, interval, port_field):
+                port = _payload("th", port_field)
                 key = [port, _L4PROTO] if interval else [_L4PROTO, port]
                 yield {"vmap": {"key": {"concat": key}, "data": f"@{name}"}}
             case nft.Count(counter):
                 yield {"counter": counter}
+            case nft.MarkFlow(value=value):
+                bits = {"|": [{"&": [_CT_MARK, statement.kept]}, value]}
+                yield {"mangle": {"key": _CT_MARK, "value": bits}}
             case nft.Log(prefix, rate):
                 number, _, per = rate.partition("/")
                 yield {"limit": {"rate": int(number), "burst": 5, "per": per}}

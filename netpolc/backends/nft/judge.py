@@ -77,11 +77,13 @@ class Judge:
 class JudgeBuilder:
     """Builds judges for one Program and one set of options; equal questions get the same object."""
 
-    def __init__(self, program: Program, options: Options, ingress: str) -> None:
+    def __init__(
+        self, program: Program, options: Options, ingress: str, admitted: nft.Verdict
+    ) -> None:
         self._program = program
         self._options = options
         self._admit = {
-            Direction.INGRESS: nft.ACCEPT,
+            Direction.INGRESS: admitted,
             Direction.EGRESS: nft.Verdict(nft.Action.GOTO, ingress),
         }
         self._judges: dict[int, Judge | None] = {}

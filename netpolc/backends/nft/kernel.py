@@ -25,7 +25,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from netpolc.backends.nft import runtime
+from netpolc.backends.nft import conntrack, runtime
 from netpolc.backends.nft.counters import AddressCounter, Drops
 from netpolc.backends.nft.diff import Delta, Objects, delta, index
 from netpolc.backends.nft.drift import Drift
@@ -33,7 +33,15 @@ from netpolc.backends.nft.generation import Generation
 from netpolc.backends.nft.judge import AUDIT, DROP, SHORT, denied_set
 from netpolc.backends.nft.options import Options, check_table
 from netpolc.backends.nft.parse_listing import parse_listing
-from netpolc.backends.nft.ruleset import DIGEST, LOADED, OPTIONS, UNCONFIRMED, Ruleset, digest_of
+from netpolc.backends.nft.ruleset import (
+    DIGEST,
+    GENERATION,
+    LOADED,
+    OPTIONS,
+    UNCONFIRMED,
+    Ruleset,
+    digest_of,
+)
 from netpolc.errors import RulesetError, SystemRefusal
 from netpolc.ir import Direction
 from netpolc.nets import Family, parse_address
@@ -47,6 +55,7 @@ _CAP_NET_ADMIN = 12
 _PLACES = ("/usr/lib/python3/dist-packages", "/usr/lib/python3*/site-packages")
 _MOMENT = "%Y-%m-%dT%H:%M:%SZ"
 _UNCONFIRMED = re.compile(r"(?P<token>[0-9a-f]{16}) until (?P<until>[-0-9T:]{19}Z)", re.ASCII)
+_MARK = re.compile(r"0x[1-9a-f][0-9a-f]{0,7}", re.ASCII)
 
 
 def _binding() -> ModuleType:
@@ -175,7 +184,8 @@ class Kernel:
         """Replace the table in one transaction; concurrent loads wait for each other."""
         with self.locked(ruleset.options.table):
             before = self._generation.read()
-            self._commit(ruleset, ruleset.text(), ruleset.loaded_at(_moment(now)), before)
+            own = self._marked(ruleset, None)
+            self._commit(own, own.text(), own.loaded_at(_moment(now)), before)
 
     def update(
         self,
@@ -199,6 +209,7 @@ class Kernel:
         with self.locked(name):
             before = self._generation.read()
             old = self._loaded_objects(name, before)
+            ruleset = self._marked(ruleset, old)
             found = None if old is None else delta(name, old.objects, index(ruleset.objects()))
             if old is not None and found is not None and len(found.text) < len(ruleset.text()):
                 if not found and not old.waits and unconfirmed is None:
@@ -213,6 +224,24 @@ class Kernel:
                     # anything, the replacement will meet again and say
             self._commit(ruleset, ruleset.text(), notes, before)
             return Update(None)
+
+    def _marked(self, ruleset: Ruleset, old: _Known | None) -> Ruleset:
+        """The ruleset in the generation that is loaded if `old` is just that, else in one that no
+        open flow carries, so that every open flow is judged again.
+        """
+        table = ruleset.options.table
+        if not ruleset.options.recheck:
+            return ruleset
+        listing = self._list(f"counters table inet {table}", table)
+        counters = _counters(listing) if listing is not None else {}
+        loaded = counters.get(GENERATION, {}).get("comment", "")
+        if old is not None and _MARK.fullmatch(loaded):
+            same = ruleset.marked(int(loaded, 16))
+            found = delta(table, old.objects, index(same.objects()))
+            if found is not None and not found:
+                return same
+        values = (own for own in ruleset.generations() if f"{own:#x}" != loaded)
+        return ruleset.marked(conntrack.first_unused(values, ruleset.options.mark_mask))
 
     def _loaded_objects(self, table: str, now: int) -> _Known | None:
         """What the table is made of, but for its notes; None if netpolc cannot tell."""

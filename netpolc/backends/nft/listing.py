@@ -32,6 +32,9 @@ class Field(IntEnum):
     HOP_LIMIT = 5
     ICMPV6_TYPE = 6
     LOCAL_SOURCE = 7
+    SOURCE_PORT = 8
+    DIRECTION = 9
+    JUDGED = 10
 
 
 EXPRESSIONS: dict[str, tuple[Field, str]] = {
@@ -41,7 +44,10 @@ EXPRESSIONS: dict[str, tuple[Field, str]] = {
     "ip6 daddr": (Field.DESTINATION, "ipv6_addr"),
     "meta l4proto": (Field.PROTOCOL, "inet_proto"),
     "th dport": (Field.PORT, "inet_service"),
+    "th sport": (Field.SOURCE_PORT, "inet_service"),
     "ct state": (Field.STATE, "ct_state"),
+    "ct direction": (Field.DIRECTION, "ct_direction"),
+    "ct mark": (Field.JUDGED, "judged"),
     "ip6 hoplimit": (Field.HOP_LIMIT, "hop_limit"),
     "icmpv6 type": (Field.ICMPV6_TYPE, "icmpv6_type"),
     "fib saddr type": (Field.LOCAL_SOURCE, "fib_addrtype"),
@@ -52,6 +58,7 @@ _NAMES: dict[str, dict[str, int]] = {
     "inet_proto": {"ip": 0, "icmp": 1, "ipv6-icmp": 58}
     | {protocol.name.lower(): protocol for protocol in Protocol},
     "ct_state": {name: number for number, name in enumerate(STATES)},
+    "ct_direction": {"original": 0, "reply": 1},
     "icmpv6_type": {
         "nd-router-solicit": 133,
         "nd-router-advert": 134,
@@ -204,13 +211,15 @@ class Rule:
     """All tests must hold; then a lookup in a verdict map, a verdict, or nothing.
 
     What changes no verdict (counters, logs with their limits) is checked when read, and left out,
-    but for `audits`: that it counts in a counter of what would be denied.
+    but for `audits`: that it counts in a counter of what would be denied; `remembers` says that it
+    marks the packet's flow as judged.
     """
 
     tests: tuple[Test, ...]
     outcome: Test | Verdict | None
     comment: str
     audits: bool = False
+    remembers: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -225,12 +234,16 @@ class Base:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Listing:
-    """A table: its base chain, chains with their rules, and every set and map."""
+    """A table: its base chain, chains with their rules, and every set and map.
+
+    `rechecks` says that flows carry whether this table judged them (`--established recheck`).
+    """
 
     table: str
     base: Base
     chains: dict[str, tuple[Rule, ...]]
     elements: tuple[Elements, ...]
+    rechecks: bool = False
 
     def without(self, field: Field) -> Listing:
         """The same table, but no packet is sent to the chain of a pod by that field alone.
@@ -270,7 +283,7 @@ class Listing:
         base = (self.table, self.base.chain, self.base.hook, self.base.priority, self.base.policy)
         chains = {
             name: [
-                ([_asked(test) for test in rule.tests], _ending(rule), rule.audits)
+                ([_asked(own) for own in rule.tests], _ending(rule), rule.audits, rule.remembers)
                 for rule in rules
             ]
             for name, rules in self.chains.items()

@@ -19,12 +19,13 @@ from netpolc.nets import Protocol
 from netpolc.semantics import Flow
 
 _AUDIT = "audit "
+_REPLY = "reply "
 _LINE = re.compile(
-    r"(?:^|\s)netpolc (?P<audit>audit )?(?P<direction>ingress|egress) "
+    r"(?:^|\s)netpolc (?P<reply>reply )?(?P<audit>audit )?(?P<direction>ingress|egress) "
     r"(?P<chain>[ie]_[0-9a-f]{16}): (?P<packet>.*)",
     re.ASCII,
 )
-_FIELD = re.compile(r"(?:^|\s)(SRC|DST|PROTO|DPT(?=\S* ))=(\S*)", re.ASCII)
+_FIELD = re.compile(r"(?:^|\s)(SRC|DST|PROTO|[SD]PT(?=\S* ))=(\S*)", re.ASCII)
 """Something always follows a port: where nothing does, the line may have been cut inside it."""
 _PROTOCOLS = {
     "ICMP": 1,
@@ -63,6 +64,12 @@ def log_prefix(direction: Direction, chain: str, audited: bool) -> str:
     return f"netpolc {_AUDIT if audited else ''}{direction} {chain}: "
 
 
+def reply_prefix(prefix: str) -> str:
+    """How the lines of a chain's twin begin, which judges replies as the flow they answer."""
+    product, _, rest = prefix.partition(" ")
+    return f"{product} {_REPLY}{rest}"
+
+
 def flows_from_log(lines: Iterable[str]) -> Iterator[LoggedFlow | UnreadableLine]:
     """The flows of netpolc's lines, in order."""
     for number, text in enumerate(lines, start=1):
@@ -70,7 +77,7 @@ def flows_from_log(lines: Iterable[str]) -> Iterator[LoggedFlow | UnreadableLine
         if found is None:
             continue
         try:
-            flow = _flow(found["packet"])
+            flow = _flow(found["packet"], found["reply"] is not None)
         except ValueError as error:
             yield UnreadableLine(number, str(error))
             continue
@@ -78,21 +85,24 @@ def flows_from_log(lines: Iterable[str]) -> Iterator[LoggedFlow | UnreadableLine
         yield LoggedFlow(number, flow, direction, found["chain"], found["audit"] is not None)
 
 
-def _flow(packet: str) -> Flow:
-    """The flow of a packet; `ValueError` when something is missing."""
+def _flow(packet: str, reply: bool) -> Flow:
+    """The flow of a packet, or that it answers; `ValueError` when something is missing."""
     # An ICMP error shows the packet it is about in brackets: that one was not judged.
     fields = dict(_FIELD.findall(packet.partition("[SRC=")[0]))
     missing = [name for name in ("SRC", "DST", "PROTO") if name not in fields]
     if missing:
         raise ValueError(f"no {', '.join(missing)}: the line was cut, or is not the kernel's")
+    source, destination, wanted = ("DST", "SRC", "SPT") if reply else ("SRC", "DST", "DPT")
     protocol = _protocol(fields["PROTO"])
     port = None
     if protocol in set(Protocol):
-        if "DPT" not in fields:
+        if wanted not in fields:
             name = Protocol(protocol).name
-            raise ValueError(f"no DPT: the kernel did not print the {name} port of this packet")
-        port = _number("DPT", fields["DPT"])
-    return Flow(fields["SRC"], fields["DST"], protocol, port)
+            raise ValueError(
+                f"no {wanted}: the kernel did not print the {name} port of this packet"
+            )
+        port = _number(wanted, fields[wanted])
+    return Flow(fields[source], fields[destination], protocol, port)
 
 
 def _protocol(text: str) -> int:

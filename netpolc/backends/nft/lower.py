@@ -8,18 +8,21 @@ packets of isolated local pods to the chain of their combination, egress by sour
 destination. In a chain the port comes first, then the peers. An egress chain that admits goes on to
 the chain `ingress`; every chain ends in `exempt` (a pod with itself, neighbour discovery), the
 counter of the pod, the log, and a named counter on the drop. Pods that only audited policies
-isolate have such chains, too, which let pass what they count.
+isolate have such chains, too, which let pass what they count. With `--established recheck` only
+flows that were judged under this ruleset are known connections; replies of others are judged by
+mirrored chains (`replies.py`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from netpolc.backends.nft import model as nft
 from netpolc.backends.nft.judge import END, SHORT, Judge, JudgeBuilder, denied_set
 from netpolc.backends.nft.options import Options
+from netpolc.backends.nft.replies import Mirror
 from netpolc.backends.nft.ruleset import Ruleset
 from netpolc.cluster import Pod
 from netpolc.errors import UsageError, listing
@@ -29,6 +32,10 @@ from netpolc.program import Program
 
 INGRESS = "ingress"
 EXEMPT = "exempt"
+REMEMBER = "remember"
+REPLY = "reply"
+_MIRROR = Mirror(kept=(EXEMPT, REMEMBER))
+_KNOWN = nft.ConnectionState(("established", "related"))
 _FIELDS: dict[Direction, nft.Field] = {Direction.INGRESS: "daddr", Direction.EGRESS: "saddr"}
 
 
@@ -69,16 +76,18 @@ class Lowering:
         chains = {chain.name: chain for judge in judges for chain in judge.chains}
         pairs = _pair_sets(dispatch.pairs)
         denied = _denied_sets(dispatch)
+        ends = tuple(_end_chains(denied))
+        fixed = _fixed_chains(maps, pairs, options)
+        if options.recheck:
+            twins = map(_MIRROR.chain, (*chains.values(), *ends))
+            chains.update({twin.name: twin for twin in twins})
+            maps.update({twin.name: twin for twin in map(_MIRROR.map, maps.values())})
         table = nft.Table(
             options.table,
             tuple(judge.counter for judge in judges),
             (*denied, *pairs, *(sets[name] for name in sorted(sets))),
             tuple(maps[name] for name in sorted(maps)),
-            (
-                *(chains[name] for name in sorted(chains)),
-                *_end_chains(denied),
-                *_fixed_chains(maps, pairs, options),
-            ),
+            (*(chains[name] for name in sorted(chains)), *ends, *fixed),
         )
         return Ruleset(table, options, node)
 
@@ -100,7 +109,9 @@ class Lowering:
     def _dispatch(self, pods: Iterable[tuple[Pod, int]], options: Options) -> _Dispatch:
         builder = self._builders.get(options)
         if builder is None:
-            builder = self._builders[options] = JudgeBuilder(self._program, options, INGRESS)
+            builder = self._builders[options] = JudgeBuilder(
+                self._program, options, INGRESS, _admitted(options)
+            )
         dispatch = _Dispatch()
         for pod, identity in pods:
             for direction in Direction:
@@ -189,15 +200,52 @@ def _fixed_chains(
             (Direction.INGRESS, "local pods isolated for ingress"),
         )
     }
-    known = nft.Rule((nft.KnownConnection(),), (nft.ACCEPT,), "known connections")
-    base = (
-        known,
-        *lookups[Direction.EGRESS],
-        nft.Rule((), (nft.Verdict(nft.Action.GOTO, INGRESS),), "then ingress"),
-    )
-    admitted = nft.Rule((), (nft.ACCEPT,), "not isolated for ingress")
+    then_ingress = nft.Rule((), (nft.Verdict(nft.Action.GOTO, INGRESS),), "then ingress")
+    judged = (*lookups[Direction.EGRESS], then_ingress)
+    admitted = nft.Rule((), (_admitted(options),), "not isolated for ingress")
+    ingress = nft.Chain(INGRESS, (*lookups[Direction.INGRESS], admitted))
+    hook = nft.Hook(options.hook, options.base_priority)
+    if not options.recheck:
+        known = nft.Rule((_KNOWN,), (nft.ACCEPT,), "known connections")
+        base = nft.Chain(options.hook, (known, *judged), hook)
+        return nft.Chain(EXEMPT, tuple(exempt)), ingress, base
+    replies = replace(_MIRROR.chain(nft.Chain("", judged)), name=REPLY)
     return (
         nft.Chain(EXEMPT, tuple(exempt)),
-        nft.Chain(INGRESS, (*lookups[Direction.INGRESS], admitted)),
-        nft.Chain(options.hook, base, nft.Hook(options.hook, options.base_priority)),
+        ingress,
+        _MIRROR.chain(ingress),
+        replies,
+        _remember(options),
+        nft.Chain(options.hook, (*_already_judged(options), *judged), hook),
+    )
+
+
+def _admitted(options: Options) -> nft.Verdict:
+    """What ends the way of an admitted packet."""
+    return nft.Verdict(nft.Action.GOTO, REMEMBER) if options.recheck else nft.ACCEPT
+
+
+def _already_judged(options: Options) -> tuple[nft.Rule, ...]:
+    """Flows that this ruleset judged before; of the others, replies go to the mirrored chains."""
+    mark = nft.FlowMark(options.mark_mask, nft.NO_GENERATION)
+    reply = (nft.ConnectionState(("established",)), nft.ReplyDirection())
+    return (
+        nft.Rule((_KNOWN, mark), (nft.ACCEPT,), "flows that were judged by these policies"),
+        nft.Rule(reply, (nft.Verdict(nft.Action.GOTO, REPLY),), "replies are judged as their flow"),
+    )
+
+
+def _remember(options: Options) -> nft.Chain:
+    """Marks an admitted flow as judged, and accepts.
+
+    A related packet (an ICMP error) is judged as itself, so it says nothing of its flow.
+    """
+    own = nft.ConnectionState(("established", "new"))
+    mark = nft.MarkFlow(options.mark_mask, nft.NO_GENERATION)
+    return nft.Chain(
+        REMEMBER,
+        (
+            nft.Rule((own,), (mark,), "judged by these policies"),
+            nft.Rule((), (nft.ACCEPT,), "admitted"),
+        ),
     )

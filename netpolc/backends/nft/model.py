@@ -7,13 +7,14 @@ same names anywhere.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Literal
 
 from netpolc.nets import Family, Protocol, Span
 
 Field = Literal["saddr", "daddr"]
+PortField = Literal["dport", "sport"]
 
 
 class Action(Enum):
@@ -43,11 +44,14 @@ DROP = Verdict(Action.DROP)
 
 @dataclass(frozen=True, slots=True)
 class PortMatch:
-    """Destination ports of one protocol; 0 to 65535 compares the protocol alone."""
+    """Ports of one protocol, of the destination unless told; 0 to 65535 compares the protocol
+    alone.
+    """
 
     protocol: Protocol
     first: int
     last: int
+    field: PortField = field(default="dport", repr=False)  # names of chains come from `repr`
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +81,28 @@ class PairMatch:
 
 
 @dataclass(frozen=True, slots=True)
-class KnownConnection:
-    """`ct state established,related`: replies, and ICMP errors of known connections."""
+class ConnectionState:
+    """`ct state`, any of some: `established,related` are known connections and errors of theirs."""
+
+    states: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyDirection:
+    """`ct direction reply`: it answers the flow that was judged."""
+
+
+NO_GENERATION = 1 << 32
+"""Stands for the value of a mark until a table has a generation: no mark can be that, so it is
+never listed, and nft refuses to load it."""
+
+
+@dataclass(frozen=True, slots=True)
+class FlowMark:
+    """The bits of the flow's mark (`ct mark`) under `mask` are `value`."""
+
+    mask: int
+    value: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +128,9 @@ Match = (
     | SpanMatch
     | SetMatch
     | PairMatch
-    | KnownConnection
+    | ConnectionState
+    | ReplyDirection
+    | FlowMark
     | LocalSource
     | OnLink
     | NeighbourDiscovery
@@ -125,10 +151,11 @@ class AddressLookup:
 
 @dataclass(frozen=True, slots=True)
 class PortLookup:
-    """Look protocol and destination port up in a verdict map; interval maps have the port first."""
+    """Look protocol and port up in a verdict map; interval maps have the port first."""
 
     name: str
     interval: bool
+    field: PortField = field(default="dport", repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +163,19 @@ class Count:
     """Count the packet in a named counter."""
 
     counter: str
+
+
+@dataclass(frozen=True, slots=True)
+class MarkFlow:
+    """Set the bits of the flow's mark under `mask` to `value`, and leave the others alone."""
+
+    mask: int
+    value: int
+
+    @property
+    def kept(self) -> int:
+        """What the mark is ANDed with before `value` is ORed in, as nft itself writes it."""
+        return ~self.mask & 0xFFFFFFFF | self.value
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +193,7 @@ class Reject:
     tcp_reset: bool
 
 
-Statement = AddressLookup | PortLookup | Count | Log | Reject | Verdict
+Statement = AddressLookup | PortLookup | Count | MarkFlow | Log | Reject | Verdict
 
 
 @dataclass(frozen=True, slots=True)

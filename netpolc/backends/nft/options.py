@@ -17,6 +17,11 @@ DEFAULT_PRIORITY = {"forward": -5, "postrouting": 95}
 """Just before the filters of others; in postrouting just before source NAT (priority 100)."""
 _SRCNAT = 100
 _TABLE = re.compile(r"netpolc(_[a-z0-9_]{1,48})?", re.ASCII)
+KEEP, RECHECK = "keep", "recheck"
+MARK_MASK = 0xFFF00000
+"""The bits of the conntrack mark that netpolc takes unless told: Tailscale has 0xff0000, AWS's CNI
+0x80, mwan3 0x3f00. The mark of packets, which kube-proxy uses, is something else."""
+_MIN_MARK_BITS = 8
 _RATE = re.compile(r"[1-9][0-9]{0,5}/(second|minute|hour|day)", re.ASCII)
 
 
@@ -27,7 +32,9 @@ class Options:
     `hook` is `forward` or `postrouting`, `priority` that of the base chain (None: the hook's
     default), `deny` is `drop` or `reject`, `log` a rate such as `10/second` (None: denied packets
     are not logged). With `audit` nothing is denied: what would be is counted, logged (at
-    `audit_rate`) and let through.
+    `audit_rate`) and let through. `established` is `keep`, or `recheck`: flows are judged again
+    after every change, and those that were judged carry it in the bits `mark_mask` of the conntrack
+    mark.
     """
 
     table: str = TABLE
@@ -36,6 +43,8 @@ class Options:
     deny: str = "drop"
     log: str | None = None
     audit: bool = False
+    established: str = KEEP
+    mark_mask: int = MARK_MASK
 
     def __post_init__(self) -> None:
         check_table(self.table)
@@ -53,6 +62,26 @@ class Options:
             raise UsageError(f"priority {self.base_priority} is not a 32-bit number")
         if self.log is not None and not _RATE.fullmatch(self.log):
             raise UsageError(f"log rate {self.log!r} is not like 10/second (or minute, hour, day)")
+        if self.established not in (KEEP, RECHECK):
+            raise UsageError(f"established {self.established!r} is neither keep nor recheck")
+        if self.mark_mask != MARK_MASK and not self.recheck:
+            raise UsageError("a conntrack mark is used only with --established recheck")
+        mask, bits = self.mark_mask, self.mark_mask.bit_count()
+        if mask >> 32 or bits < _MIN_MARK_BITS or mask >> self.mark_shift != (1 << bits) - 1:
+            raise UsageError(
+                f"conntrack mark mask {mask:#x} is not {_MIN_MARK_BITS} to 32 bits "
+                "in a row, such as 0xfff00000"
+            )
+
+    @property
+    def recheck(self) -> bool:
+        """Whether open flows are judged again after a change."""
+        return self.established == RECHECK
+
+    @property
+    def mark_shift(self) -> int:
+        """The place of the lowest bit of `mark_mask`."""
+        return (self.mark_mask & -self.mark_mask).bit_length() - 1
 
     @property
     def base_priority(self) -> int:
@@ -68,7 +97,10 @@ class Options:
         """All options but the table, as a loaded ruleset carries them: short, safe in a comment."""
         log = self.log or "off"
         audit = " audit=on" if self.audit else ""
-        return f"hook={self.hook} priority={self.base_priority} deny={self.deny} log={log}{audit}"
+        text = f"hook={self.hook} priority={self.base_priority} deny={self.deny} log={log}{audit}"
+        if self.recheck:
+            text += f" established={self.established} mark={self.mark_mask:#x}"
+        return text
 
     @classmethod
     def from_description(cls, table: str, text: str) -> Options:
@@ -76,9 +108,16 @@ class Options:
         found = dict(part.partition("=")[::2] for part in text.split())
         try:
             log = None if found["log"] == "off" else found["log"]
-            audit = {None: False, "on": True}[found.get("audit")]
-            priority = int(found["priority"])
-            return cls(table, found["hook"], priority, found["deny"], log, audit)
+            return cls(
+                table,
+                found["hook"],
+                int(found["priority"]),
+                found["deny"],
+                log,
+                {None: False, "on": True}[found.get("audit")],
+                found.get("established", KEEP),
+                int(found.get("mark", str(MARK_MASK)), 0),
+            )
         except (KeyError, ValueError, UsageError) as error:
             raise ValueError(f"not the options of a netpolc ruleset: {text!r}") from error
 

@@ -42,6 +42,7 @@ _KEYS = {
     "rule": _COMMON - {"name"} | {"chain", "expr", "comment"},
 }
 _COUNTED = [{"counter": None}]
+_CT_MARK = {"ct": {"key": "mark"}}
 _REJECTS = ({"type": "tcp reset"}, {"type": "icmpx", "expr": "admin-prohibited"})
 
 
@@ -108,6 +109,7 @@ class _Reader:
                 if kind != "table":
                     _one_of("table", body["table"], (self._table,))
         self._elements = self._named("set", "map")
+        self._marks: set[tuple[int, int]] = set()
         self._counters = {body["name"] for body in self._by_kind["counter"]}
 
     def _named(self, *kinds: str) -> dict[str, Elements]:
@@ -131,6 +133,8 @@ class _Reader:
             if body["chain"] not in chains:
                 raise RulesetError(f"a rule is in chain {body['chain']}, which is not there")
             chains[body["chain"]].append(self._rule(body))
+        if len(self._marks) > 1:
+            raise RulesetError("flows are marked in more than one way")
         found = [base for base in bases if base is not None]
         if len(found) != 1:
             raise RulesetError(f"{len(found)} base chains; netpolc emits one")
@@ -139,6 +143,7 @@ class _Reader:
             found[0],
             {name: tuple(rules) for name, rules in chains.items()},
             tuple(self._elements.values()),
+            bool(self._marks),
         )
         _check_jumps(table)
         return table
@@ -147,6 +152,7 @@ class _Reader:
         tests: list[Test] = []
         outcome: Test | Verdict | None = None
         audits = False
+        remembers = False
         statements = list(body["expr"])
         while statements:
             name, value = _single(statements.pop(0))
@@ -159,11 +165,14 @@ class _Reader:
             elif name == "counter":
                 _one_of("counter", value, self._counters)
                 audits = audits or value.startswith(AUDIT)
+            elif name == "mangle":
+                self._marks.add(_marked(value))
+                remembers = True
             elif name == "limit" and len(statements) == 1 and "log" in statements[0]:
                 statements.pop(0)  # what is beyond the limit is not logged, and nothing else
             else:
                 outcome = _verdict(name, value)
-        return Rule(tuple(tests), outcome, body.get("comment", ""), audits)
+        return Rule(tuple(tests), outcome, body.get("comment", ""), audits, remembers)
 
     def _lookup(self, value: Json) -> Test:
         _only("vmap", value, {"key", "data"})
@@ -178,13 +187,19 @@ class _Reader:
             fields, kinds = _expressions(left)
             yield Test(fields, self._reference(right, kinds, verdicts=False))
             return
+        mark = _compared_mark(left, right)
+        if mark is not None:
+            _one_of("operator", value["op"], ("==",))
+            self._marks.add(mark)
+            yield _inline("ct mark", [((1, 1),)])
+            return
         name = _expression(left)
         _one_of("operator", value["op"], ("in",) if name == "ct state" else ("==",))
         protocol, _, key = name.partition(" ")
-        if protocol in _PROTOCOLS and key == "dport":
+        if protocol in _PROTOCOLS and key in ("dport", "sport"):
             own = _PROTOCOLS[protocol]
             yield _inline("meta l4proto", [((own, own),)])
-            name = "th dport"
+            name = f"th {key}"
         if name not in EXPRESSIONS:
             raise RulesetError(f"netpolc compares no {printable(name)}")
         kind = EXPRESSIONS[name][1]
@@ -201,6 +216,41 @@ class _Reader:
         if is_map is not verdicts:
             raise RulesetError(f"{name} is {'a map' if is_map else 'no map'}")
         return found
+
+
+def _compared_mark(left: Json, right: Any) -> tuple[int, int] | None:
+    """Mask and value of a comparison with the flow's mark; None when it is another comparison.
+
+    nft writes a mask of leading ones as a prefix, `ct mark 0x9da00000/12`, and a whole one not at
+    all.
+    """
+    if left == _CT_MARK and isinstance(right, int):
+        return _mark(0xFFFFFFFF, right)
+    if left == _CT_MARK:
+        prefix = right["prefix"]
+        _only("prefix", prefix, {"addr", "len"})
+        return _mark((1 << 32) - (1 << 32 - prefix["len"]), prefix["addr"])
+    if "&" not in left:
+        return None
+    mask = left["&"][1]
+    if left != {"&": [_CT_MARK, mask]}:
+        raise RulesetError(f"netpolc emits no expression {printable(str(left))}")
+    return _mark(mask, right)
+
+
+def _marked(statement: Json) -> tuple[int, int]:
+    """Mask and value of `ct mark set ct mark & KEPT | VALUE`."""
+    masked, value = statement["value"]["|"]
+    kept = masked["&"][1]
+    if statement != {"key": _CT_MARK, "value": {"|": [{"&": [_CT_MARK, kept]}, value]}}:
+        raise RulesetError(f"netpolc emits no statement {printable(str(statement))}")
+    return _mark(~kept & 0xFFFFFFFF | value, value)
+
+
+def _mark(mask: int, value: int) -> tuple[int, int]:
+    if value <= 0 or value & ~mask:
+        raise RulesetError(f"{value:#x} marks no flow under {mask:#x}")
+    return mask, value
 
 
 def _inline(name: str, boxes: list[Box]) -> Test:

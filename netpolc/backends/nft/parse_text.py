@@ -22,9 +22,12 @@ _LOG = re.compile(r'limit rate (\d+)/(\w+) log prefix "([^"]*)"')
 _OPEN = re.compile(r"(counter|set|map|chain) (\w+) \{")
 _TABLE = re.compile(r"table (\w+) (\w+)")
 _EXPRESSION = re.compile(
-    r"(?:ip|ip6) [sd]addr|(?:tcp|udp|sctp|th) dport|meta l4proto|ct state"
+    r"(?:ip|ip6) [sd]addr|(?:tcp|udp|sctp|th) [sd]port|meta l4proto|ct (?:state|direction)"
     r"|ip6 hoplimit|icmpv6 type|fib saddr type"
 )
+_MARK = re.compile(r"ct mark (?:& 0x([0-9a-f]+) == )?0x([0-9a-f]+)(?:/(\d+))?(?: |$)")
+_SET_MARK = re.compile(r"ct mark set ct mark & 0x([0-9a-f]+) \| 0x([0-9a-f]+)(?: |$)")
+_CT_MARK: Json = {"ct": {"key": "mark"}}
 _VERDICTS: dict[str, Json] = {
     "accept": {"accept": None},
     "drop": {"drop": None},
@@ -172,9 +175,18 @@ class _Parser:
         while words:
             counted = re.match(r"counter name (\w+)(?: |$)", words)
             log = _LOG.fullmatch(words)
+            compared, marked = _MARK.match(words), _SET_MARK.match(words)
             if counted is not None:
                 yield {"counter": counted[1]}
                 words = words[counted.end() :]
+            elif compared is not None:
+                yield _compared_mark(*compared.groups())
+                words = words[compared.end() :]
+            elif marked is not None:
+                kept, value = (int(digits, 16) for digits in marked.groups())
+                bits = {"|": [{"&": [_CT_MARK, kept]}, value]}
+                yield {"mangle": {"key": _CT_MARK, "value": bits}}
+                words = words[marked.end() :]
             elif log is not None:
                 yield {"limit": {"rate": int(log[1]), "burst": 5, "per": log[2]}}
                 yield {"log": {"prefix": log[3]}}
@@ -203,9 +215,17 @@ class _Parser:
             return {"vmap": {"key": key, "data": parts[2]}}, " ".join(parts[3:])
         rest = " ".join(parts[2:])
         value: Any = self._value(parts[1])
-        if "ct" in key:
+        if key == {"ct": {"key": "state"}}:
             return {"match": {"op": "in", "left": key, "right": parts[1].split(",")}}, rest
         return {"match": {"op": "==", "left": key, "right": value}}, rest
+
+
+def _compared_mark(mask: str | None, value: str, length: str | None) -> Json:
+    left: Json = {"&": [_CT_MARK, int(mask, 16)]} if mask else _CT_MARK
+    right: Any = int(value, 16)
+    if length:
+        right = {"prefix": {"addr": right, "len": int(length)}}
+    return {"match": {"op": "==", "left": left, "right": right}}
 
 
 def _expression(words: str) -> Json:

@@ -26,13 +26,14 @@ from netpolc.backends.nft.judge import denied_set
 from netpolc.backends.nft.listing import Field, Listing
 from netpolc.backends.nft.tracer import ICMPV6, Trace, Tracer, packet
 from netpolc.cluster import Pod
-from netpolc.errors import UsageError
+from netpolc.errors import RulesetError, UsageError
 from netpolc.ir import ANY, Direction
 from netpolc.nets import PORTS, Family, Protocol, family, format_address
 from netpolc.program import Combination, Program
 from netpolc.semantics import Decision, Flow, evaluate
 
 _NEVER_JUDGED = "known connections and neighbour discovery pass"
+_NOT_TO_REMEMBER = "its flow must not be marked as judged"
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +101,12 @@ class Proof:
             "": Tracer(listing),
             "egress alone": Tracer(listing.without(Field.DESTINATION)),
             "ingress alone": Tracer(listing.without(Field.SOURCE)),
+        }
+        # A reply has its flow's source as its destination.
+        self._reply_tracers = {
+            "": self._tracers[""],
+            "egress alone": self._tracers["ingress alone"],
+            "ingress alone": self._tracers["egress alone"],
         }
         self._classes = Classes(program, listing, node)
         self._edges_of: dict[int, tuple[int, ...]] = {}
@@ -202,28 +209,22 @@ class Proof:
 
     def _variants(self, question: _Question) -> tuple[list[Difference], int]:
         """A variant is left out when it differs, from one that was judged, in nothing asked."""
-        flow, ends, until = question.flow, question.ends, PORTS - 1
-        tracer, judgement = self._tracers[question.scope], question.outcome(self._audit)
+        flow, until = question.flow, PORTS - 1
+        judgement = question.outcome(self._audit)
         found: list[Difference] = []
         judged: list[tuple[Variant, int, Outcome]] = []
-        for variant in self._classes.variants[family(ends.source), flow.protocol == ICMPV6]:
+        for variant in self._classes.variants[
+            family(question.ends.source), flow.protocol == ICMPV6
+        ]:
+            if variant.answers and question.ends.local:
+                continue  # what answers the node itself goes up to it and passes neither hook
             expected = PASSES if variant.passes_anyway else judgement
             if any(
                 expected == before and not asked & variant.differs(other)
                 for other, asked, before in judged
             ):
                 continue
-            sent = packet(
-                ends.source,
-                ends.destination,
-                flow.protocol,
-                flow.port,
-                state=variant.state,
-                hop_limit=variant.hop_limit,
-                icmpv6_type=variant.icmpv6_type,
-                local=ends.local,
-            )
-            trace = tracer.trace(sent)
+            trace = self._trace(question, variant)
             self.cases += 1
             judged.append((variant, trace.asked, expected))
             until = min(until, trace.until)
@@ -231,7 +232,39 @@ class Proof:
                 details = ", ".join(filter(None, (question.scope, str(variant))))
                 why = question.why() if expected == judgement else _NEVER_JUDGED
                 found.append(Difference(flow, details, expected, why, trace))
+            elif trace.remembered and not (judgement.passed and variant.may_be_remembered):
+                details = ", ".join(filter(None, (question.scope, str(variant))))
+                found.append(Difference(flow, details, expected, _NOT_TO_REMEMBER, trace))
         return found, until
+
+    def _trace(self, question: _Question, variant: Variant) -> Trace:
+        """One packet through the ruleset: of the flow, or of those that answer it."""
+        flow, ends = question.flow, question.ends
+        tracers, wrong = self._tracers, Field.SOURCE_PORT
+        source, destination, local = ends.source, ends.destination, ends.local
+        port, source_port = flow.port, None
+        if variant.answers:
+            tracers, wrong = self._reply_tracers, Field.PORT
+            source, destination, local = destination, source, destination in self._own_node
+            port, source_port = source_port, port
+        trace = tracers[question.scope].trace(
+            packet(
+                source,
+                destination,
+                flow.protocol,
+                port,
+                source_port=source_port,
+                state=variant.state,
+                direction=variant.direction,
+                judged=bool(variant.judged),
+                hop_limit=variant.hop_limit,
+                icmpv6_type=variant.icmpv6_type,
+                local=local,
+            )
+        )
+        if trace.asked >> wrong & 1:
+            raise RulesetError(f"{trace} is reached by a look at the port of the other end")
+        return trace
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import islice
 
-from netpolc.backends.nft import guard, parse_json, parse_text
+from netpolc.backends.nft import conntrack, guard, parse_json, parse_text
 from netpolc.backends.nft.drift import Drift
 from netpolc.backends.nft.kernel import Kernel, Update, drifted
 from netpolc.backends.nft.listing import Listing
@@ -33,30 +33,37 @@ class Plan:
 
     With `program` the ruleset is proven against it, before and after. `save` gets the transaction
     that brings the old table back, before anything is loaded. `seconds` is how long the rollout
-    waits to be confirmed.
+    waits to be confirmed. Open flows that `forget` denies are forgotten at the end.
     """
 
     program: Program | None = None
     save: Callable[[str], None] | None = None
     seconds: int | None = None
+    forget: Program | None = None
 
     @property
     def may_go_back(self) -> bool:
         """Whether the old table may be wanted again: saving it costs as much as loading one."""
-        return self.program is not None or self.save is not None or self.seconds is not None
+        wanted = (self.program, self.save, self.seconds, self.forget)
+        return any(own is not None for own in wanted)
 
 
 @dataclass(frozen=True, slots=True)
 class Rollout:
-    """What was done, and what is pending when it has to be confirmed."""
+    """What was done, what is pending when it has to be confirmed, and how many flows were
+    forgotten.
+    """
 
     update: Update
     pending: guard.Pending | None
+    forgotten: int
 
 
 def roll_out(kernel: Kernel, ruleset: Ruleset, plan: Plan) -> Rollout:
     """Load a ruleset as planned, or what of it differs from what is loaded."""
     table = ruleset.options.table
+    if plan.forget is not None:
+        conntrack.require()
     emitted = None
     if plan.program is not None:
         emitted = parse_text.parse(ruleset.text())
@@ -76,11 +83,13 @@ def roll_out(kernel: Kernel, ruleset: Ruleset, plan: Plan) -> Rollout:
             update = kernel.update(ruleset, unconfirmed=waits)
             if plan.program is not None and emitted is not None:
                 _read_back(kernel, plan.program, emitted, ruleset)
+            denied = plan.forget
+            forgotten = conntrack.forget_denied(denied, ruleset.node) if denied is not None else 0
         except NetpolcError:
             if previous:
                 kernel.restore(previous)
             raise
-    return Rollout(update, pending)
+    return Rollout(update, pending, forgotten)
 
 
 def _read_back(kernel: Kernel, program: Program, emitted: Listing, ruleset: Ruleset) -> None:

@@ -8,8 +8,9 @@ compares. The digest names the content and travels with it, in the comment of a 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from functools import cached_property
 from hashlib import sha256
 
@@ -22,27 +23,66 @@ DIGEST = f"{NOTE}digest"
 OPTIONS = f"{NOTE}options"
 LOADED = f"{NOTE}loaded"
 UNCONFIRMED = f"{NOTE}unconfirmed"
+GENERATION = f"{NOTE}generation"
+_MASK = re.compile(r" mark=(0x[0-9a-f]{1,8})\b", re.ASCII)
+_VALUE = re.compile(r'"(0x[1-9a-f][0-9a-f]{0,7})"', re.ASCII)
 
 
 def digest_of(objects: Iterable[text.Written]) -> str:
     """Names what a table holds, in whatever order it was listed; notes about it are left out.
 
-    Only rules have an order that means anything, within their chain.
+    Only rules have an order that means anything, within their chain. The generation is a note, too,
+    where rules have the one that is noted (see `Ruleset`).
     """
     content = sha256()
-    for entry in sorted(objects, key=lambda entry: (entry.kind, entry.name)):
+    for entry in sorted(_unmarked(objects), key=lambda entry: (entry.kind, entry.name)):
         if not entry.name.startswith(NOTE):
             content.update(entry.content().encode())
     return f"sha256:{content.hexdigest()[:32]}"
 
 
+def _unmarked(objects: Iterable[text.Written]) -> list[text.Written]:
+    found = list(objects)
+    notes = {entry.name: " ".join(entry.head) for entry in found if entry.name.startswith(NOTE)}
+    mask, value = _MASK.search(notes.get(OPTIONS, "")), _VALUE.search(notes.get(GENERATION, ""))
+    if mask is None or value is None:
+        return found
+    before, after = int(value[1], 16), model.NO_GENERATION
+    return [text.remarked(entry, int(mask[1], 16), before, after) for entry in found]
+
+
 @dataclass(frozen=True, eq=False)
 class Ruleset:
-    """The ruleset of `node` (None: every pod of the snapshot is local)."""
+    """The ruleset of `node` (None: every pod of the snapshot is local).
+
+    With `--established recheck` flows that it judged carry its generation in their mark. The
+    generation is no part of `table` or of the digest: `Kernel` takes one that no open flow carries
+    (None: one that follows from the content).
+    """
 
     table: model.Table
     options: Options
     node: str | None
+    chosen: int | None = None
+
+    @property
+    def generation(self) -> int:
+        """What flows that it judged carry in their mark; 0 where nothing is rechecked."""
+        if not self.options.recheck:
+            return 0
+        return next(self.generations()) if self.chosen is None else self.chosen
+
+    def marked(self, generation: int) -> Ruleset:
+        """The same ruleset of another generation."""
+        return replace(self, chosen=generation)
+
+    def generations(self) -> Iterator[int]:
+        """Every generation there is, as bits of the mark; first the one its content names."""
+        options = self.options
+        highest = options.mark_mask >> options.mark_shift
+        first = int(self.digest.removeprefix("sha256:")[:8], 16) % highest
+        for number in range(first, first + highest):
+            yield (number % highest + 1) << options.mark_shift
 
     @cached_property
     def digest(self) -> str:
@@ -54,25 +94,33 @@ class Ruleset:
         return tuple(text.objects(self.table))
 
     @cached_property
-    def _body(self) -> str:
-        return "".join(entry.block() for entry in self._written)
+    def _final(self) -> tuple[text.Written, ...]:
+        """The objects with their generation written in."""
+        if not self.options.recheck:
+            return self._written
+        mask, before, after = self.options.mark_mask, model.NO_GENERATION, self.generation
+        return tuple(text.remarked(entry, mask, before, after) for entry in self._written)
 
     @property
     def facts(self) -> tuple[model.Counter, ...]:
         """Counters that count nothing; their comments say what is loaded."""
-        return (
+        facts = (
             model.Counter(DIGEST, self.digest),
             model.Counter(OPTIONS, self.options.describe()),
         )
+        if self.options.recheck:
+            return (*facts, model.Counter(GENERATION, f"{self.generation:#x}"))
+        return facts
 
     def objects(self) -> tuple[text.Written, ...]:
         """Every object of the table, facts included, as text."""
-        return (*map(text.counter, self.facts), *self._written)
+        return (*map(text.counter, self.facts), *self._final)
 
     def text(self) -> str:
         """The transaction as text."""
         what = f"node {self.node}" if self.node is not None else "every pod of the snapshot"
-        return text.transaction(self.table.name, self._body, self.facts, what, self.digest)
+        body = "".join(entry.block() for entry in self._final)
+        return text.transaction(self.table.name, body, self.facts, what, self.digest)
 
     def loaded_at(self, moment: str) -> str:
         """One more command of the same transaction: notes when it was loaded."""
@@ -87,4 +135,21 @@ class Ruleset:
 
         The one thing it lacks is the table's comment, which JSON cannot say in nft 1.0.6.
         """
-        return json.transaction(self.table, self.facts)
+        chains = tuple(_marked(chain, self.generation) for chain in self.table.chains)
+        return json.transaction(replace(self.table, chains=chains), self.facts)
+
+
+def _marked(chain: model.Chain, generation: int) -> model.Chain:
+    """A chain whose matches and statements about the flow's mark are of one generation."""
+    rules = []
+    for rule in chain.rules:
+        matches = (
+            replace(own, value=generation) if isinstance(own, model.FlowMark) else own
+            for own in rule.matches
+        )
+        statements = (
+            replace(own, value=generation) if isinstance(own, model.MarkFlow) else own
+            for own in rule.statements
+        )
+        rules.append(replace(rule, matches=tuple(matches), statements=tuple(statements)))
+    return replace(chain, rules=tuple(rules))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, assert_never
 
 from netpolc.backends.nft import model as nft
@@ -156,11 +156,11 @@ def rule(entry: nft.Rule) -> str:
 
 def _match(match: nft.Match) -> str:
     match match:
-        case nft.PortMatch(protocol, first, last):
+        case nft.PortMatch(protocol, first, last, port):
             name = protocol.name.lower()
             if (first, last) == (0, PORTS - 1):
                 return f"meta l4proto {name}"
-            return f"{name} dport {first}" if first == last else f"{name} dport {first}-{last}"
+            return f"{name} {port} {first}" if first == last else f"{name} {port} {first}-{last}"
         case nft.SpanMatch(field, span):
             version = Family.IPV6 if span[0] >= IPV6 else Family.IPV4
             return f"{_IP[version]} {field} {format_span(span)}"
@@ -169,8 +169,12 @@ def _match(match: nft.Match) -> str:
             return f"{_IP[version]} {field}{dummy} @{name}"
         case nft.PairMatch(version, name):
             return f"{_IP[version]} saddr . {_IP[version]} daddr @{name}"
-        case nft.KnownConnection():
-            return "ct state established,related"
+        case nft.ConnectionState(states):
+            return f"ct state {','.join(states)}"
+        case nft.ReplyDirection():
+            return "ct direction reply"
+        case nft.FlowMark(mask, value):
+            return _compared_mark(mask, value)
         case nft.LocalSource():
             return "fib saddr type local"
         case nft.OnLink():
@@ -181,16 +185,46 @@ def _match(match: nft.Match) -> str:
             assert_never(match)
 
 
+def remarked(entry: Written, mask: int, before: int, after: int) -> Written:
+    """An object in which rules compare and set another value of the flow's mark."""
+    if entry.kind != "chain":
+        return entry
+    old, new = (
+        (_compared_mark(mask, value), _set_mark(nft.MarkFlow(mask, value)))
+        for value in (before, after)
+    )
+    body = []
+    for line in entry.body:
+        for words, others in zip(old, new, strict=True):
+            line = line.replace(words, others)
+        body.append(line)
+    return replace(entry, body=tuple(body))
+
+
+def _set_mark(mark: nft.MarkFlow) -> str:
+    return f"ct mark set ct mark & 0x{mark.kept:08x} | 0x{mark.value:08x}"
+
+
+def _compared_mark(mask: int, value: int) -> str:
+    """A comparison of the flow's mark, in the words of `nft list`: `diff.py` compares words."""
+    length = mask.bit_count()
+    if mask != (1 << 32) - (1 << 32 - length):
+        return f"ct mark & 0x{mask:08x} == 0x{value:08x}"
+    return f"ct mark 0x{value:08x}/{length}" if length < 32 else f"ct mark 0x{value:08x}"
+
+
 def _statements(statements: Iterable[nft.Statement]) -> Iterator[str]:
     for statement in statements:
         match statement:
             case nft.AddressLookup(field, version, name):
                 yield f"{_IP[version]} {field} vmap @{name}"
-            case nft.PortLookup(name, interval):
-                key = "th dport . meta l4proto" if interval else "meta l4proto . th dport"
+            case nft.PortLookup(name, interval, port):
+                key = f"th {port} . meta l4proto" if interval else f"meta l4proto . th {port}"
                 yield f"{key} vmap @{name}"
             case nft.Count(counter):
                 yield f"counter name {counter}"
+            case nft.MarkFlow():
+                yield _set_mark(statement)
             case nft.Log(prefix, rate):
                 yield f'limit rate {rate} log prefix "{plain(prefix)}"'
             case nft.Reject(tcp_reset):

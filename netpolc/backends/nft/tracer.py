@@ -30,14 +30,18 @@ def packet(
     protocol: int,
     port: int | None = None,
     *,
+    source_port: int | None = None,
     state: int = STATES.index("new"),
+    direction: int | None = 0,
+    judged: bool = False,
     hop_limit: int | None = None,
     icmpv6_type: int | None = None,
     local: bool = False,
 ) -> Packet:
     """A packet between two addresses of the address line; unless told, the first of a routed flow.
 
-    `state` is a place in `STATES`, `local` whether the node itself sent it.
+    `state` is a place in `STATES`, `direction` 1 for a reply (None: not tracked), `judged` whether
+    its flow is marked as judged, `local` whether the node itself sent it.
     """
     v6 = source >> 128 != 0
     if v6 and hop_limit is None:
@@ -45,16 +49,17 @@ def packet(
     if protocol == ICMPV6 and icmpv6_type is None:
         icmpv6_type = ECHO_REQUEST
     values = source, destination, protocol, port, state, hop_limit, icmpv6_type, int(local)
-    return Packet(values)
+    return Packet((*values, source_port, direction, int(judged)))
 
 
 @dataclass(frozen=True, slots=True)
 class Trace:
     """What became of a packet, and the rule that decided (of the base chain's policy: none).
 
-    With every port up to `until` the packet would have met the same answers. `asked` has a bit for
-    each `Field` that was looked at: the others could have been anything. `audits` is how often it
-    was counted as one that would be denied, `counted` the sets that counted it.
+    With every port up to `until` (of a reply: its source port) the packet would have met the same
+    answers. `asked` has a bit for each `Field` that was looked at: the others could have been
+    anything. `audits` is how often it was counted as one that would be denied, `counted` the sets
+    that counted it. `remembered` says that its flow was marked as judged.
     """
 
     passed: bool
@@ -65,6 +70,7 @@ class Trace:
     asked: int
     audits: int
     counted: frozenset[str]
+    remembered: bool
 
     def __str__(self) -> str:
         if self.rule is None:
@@ -89,8 +95,17 @@ class Tracer:
         else:
             action, chain, number = ended
             passed, rule = action is Action.ACCEPT, self._listing.chains[chain][number]
-        counted = frozenset(walk.counted)
-        return Trace(passed, chain, number + 1, rule, walk.until, walk.asked, walk.audits, counted)
+        return Trace(
+            passed,
+            chain,
+            number + 1,
+            rule,
+            walk.until,
+            walk.asked,
+            walk.audits,
+            frozenset(walk.counted),
+            walk.remembered,
+        )
 
 
 class _Walk:
@@ -102,6 +117,7 @@ class _Walk:
         self.asked = 0
         self.audits = 0
         self.counted: set[str] = set()
+        self.remembered = False
 
     def chain(self, name: str) -> tuple[Action, str, int] | None:
         """The final action and the rule it is in; None when the end of the chain is reached."""
@@ -123,6 +139,7 @@ class _Walk:
             if not self._find(test)[0]:
                 return None
         self.audits += rule.audits
+        self.remembered |= rule.remembers
         if isinstance(rule.outcome, Test):
             return self._find(rule.outcome)[1]
         return rule.outcome
@@ -132,7 +149,7 @@ class _Walk:
         for field in test.fields:
             self.asked |= 1 << field
         found, verdict, until = test.elements.find(tuple(values[field] for field in test.fields))
-        if Field.PORT in test.fields and until < self.until:
+        if until < self.until and (Field.PORT in test.fields or Field.SOURCE_PORT in test.fields):
             self.until = until
         if found and test.elements.counted:
             self.counted.add(test.elements.name)
