@@ -5,9 +5,10 @@ from __future__ import annotations
 import click
 
 from netpolc.cli import options
+from netpolc.cli.graphviz import svg
 from netpolc.cli.output import write
 from netpolc.cli.terminal import progress, say
-from netpolc.connectivity.changes import FORMS, Changes, lines
+from netpolc.connectivity.changes import FORMS, Changes, as_dot, lines
 from netpolc.connectivity.difference import Difference
 from netpolc.connectivity.report import comparison
 from netpolc.errors import UsageError
@@ -24,10 +25,10 @@ from netpolc.manifests.git import at_revision
     "-o",
     "--output",
     "form",
-    type=click.Choice(["table", *FORMS, "html"]),
+    type=click.Choice(["table", *FORMS, "svg", "html"]),
     default="table",
     show_default=True,
-    help="The form of the differences.",
+    help="The form of the differences; svg needs Graphviz.",
 )
 @click.option("--file", metavar="FILE", help="Write there instead of printing.")
 @options.reading
@@ -71,6 +72,8 @@ def diff(
             say(line, colour)
     elif form == "table":
         write("".join(f"{line}\n" for line, _ in lines(found)), file)
+    elif form == "svg":
+        write(svg(as_dot(found)), file)
     elif form == "html":
         write(comparison(difference, " → ".join(sides)), file)
     else:

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable
+import sys
+from collections.abc import Iterable, Iterator
 
 import click
 
+from netpolc.backends.nft.logs import LoggedFlow, flows_from_log
 from netpolc.cli import options
 from netpolc.cli.terminal import say
 from netpolc.compiler import compile
 from netpolc.errors import UsageError
 from netpolc.explain import Explanation, explain_all, formats, policy
+from netpolc.semantics import Flow
 
-_USAGE = "give --src and --dst, or name a policy: PATH#NAMESPACE/NAME"
+_USAGE = "give --src and --dst, --log-line, or name a policy: PATH#NAMESPACE/NAME"
 _EMPTY = "NP004"
 """What a snapshot of policies alone is warned of; it is all that a policy's own text needs."""
 
@@ -22,6 +25,12 @@ _EMPTY = "NP004"
 @click.command("explain")
 @options.paths
 @options.between(_USAGE)
+@click.option(
+    "--log-line",
+    "log_line",
+    metavar="LINE",
+    help="Explain the flow of a kernel log line (see --log), or - for lines on standard input.",
+)
 @click.option(
     "-o",
     "--output",
@@ -38,6 +47,7 @@ def explain_(
     ctx: click.Context,
     paths: tuple[str, ...],
     asked: options.Between | None,
+    log_line: str | None,
     form: str,
     every: bool,
     reading: options.Reading,
@@ -48,6 +58,9 @@ def explain_(
     with its source lines, and for a denial what came close. Exit code 0 when the flow is allowed
     (in every address family the ends share), 1 when not.
 
+    With --log-line: the same for what a ruleset logged, by the policies as they are in PATHs; what
+    was logged many times is explained once.
+
     With PATH#NAMESPACE/NAME: that policy in plain sentences; other PATHs are context, such as the
     pods it selects. PATH#NAMESPACE is the namespace's annotation (--semantics v1.6).
 
@@ -55,21 +68,41 @@ def explain_(
     Examples:
       netpolc explain cluster/ --src shop/web-1 --dst shop/db-0 --port 5432
       netpolc explain cluster/ --src 192.0.2.7 --dst shop/web-1 --port 80 -o json
+      journalctl -k | netpolc explain cluster/ --log-line -
       netpolc explain policies/web.yaml#shop/web
       netpolc explain policies/web.yaml#shop/web pods.json
     """
     files, names = _split(paths)
-    if (asked is None) != bool(names):
+    if [asked is not None, log_line is not None, bool(names)].count(True) != 1:
         raise UsageError(_USAGE)
+    if log_line == "-" and "-" in paths:
+        raise UsageError("standard input is the log or the manifests, not both")
     snapshot = reading.snapshot(files, quiet=(_EMPTY,) if names else ())
-    if asked is None:
+    if names:
         found = [policy.describe(snapshot, policy.find(snapshot, name)) for name in names]
         _show_policies(found, form)
         return
     program = compile(snapshot)
-    explanations = list(explain_all(program, snapshot, asked.flows(program)))
-    show(explanations, form, None if every else formats.CLOSEST)
-    ctx.exit(0 if all(explanation.verdict.allowed for explanation in explanations) else 1)
+    flows = asked.flows(program) if asked is not None else _logged(log_line or "")
+    explanations = explain_all(program, snapshot, flows)
+    allowed = show(explanations, form, None if every else formats.CLOSEST, log_line == "-")
+    ctx.exit(0 if allowed else 1)
+
+
+def _logged(line: str) -> Iterator[Flow]:
+    """The flows of a line, or of standard input as it comes, each once."""
+    seen: set[Flow] = set()
+    for found in flows_from_log(sys.stdin if line == "-" else [line]):
+        if isinstance(found, LoggedFlow):
+            if found.flow not in seen:
+                seen.add(found.flow)
+                yield found.flow
+        elif line == "-":
+            click.echo(f"<stdin>:{found.line}: {found.problem}", err=True)
+        else:
+            raise UsageError(f"--log-line: {found.problem}")
+    if not seen and line != "-":
+        raise UsageError("--log-line: not a line that netpolc's ruleset logged")
 
 
 def _split(paths: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -84,14 +117,21 @@ def _split(paths: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[str, ...]]:
     return tuple(files), tuple(names)
 
 
-def show(explanations: Iterable[Explanation], form: str, most: int | None) -> None:
-    """Print explanations of flows."""
+def show(
+    explanations: Iterable[Explanation], form: str, most: int | None, live: bool = False
+) -> bool:
+    """Print explanations of flows, if `live` each as it comes; whether all of them are allowed."""
+    if live and form == "text":
+        verdicts = [show([explanation], form, most) for explanation in explanations]
+        return all(verdicts)
+    found = list(explanations)
     if form == "json":
-        documents = [formats.document(explanation, most) for explanation in explanations]
+        documents = [formats.document(explanation, most) for explanation in found]
         click.echo(json.dumps({"flows": documents}, indent=2))
-        return
-    for line in formats.text(explanations, most):
-        say(line.text, line.style)
+    else:
+        for line in formats.text(found, most):
+            say(line.text, line.style)
+    return all(explanation.verdict.allowed for explanation in found)
 
 
 def _show_policies(descriptions: list[policy.Description], form: str) -> None:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import csv
 import io
 import json
+import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 
@@ -207,6 +209,13 @@ def test_a_graph_tells_the_kinds_apart(tmp_path: Path) -> None:
         '"shop/web[Pod]" -> "shop/db[Pod]" [label="TCP 80", color="red", style="dashed"]'
         in compared(tmp_path, old, new, "-o", "dot").stdout
     )
+
+
+@pytest.mark.skipif(not shutil.which("dot"), reason="Graphviz is not installed")
+def test_a_drawing(tmp_path: Path) -> None:
+    old, new = [*TEAM, only_from([WEB], 80)], [*TEAM, policy("shop/db", **DB)]
+    root = ElementTree.fromstring(compared(tmp_path, old, new, "-o", "svg").stdout)
+    assert {"shop/web[Pod]", "shop/db[Pod]", "TCP 80"} <= set(root.itertext())
 
 
 def test_the_example_of_the_page() -> None:

@@ -19,10 +19,13 @@ ENDS = ("--src", "other/client", "--dst", "production/backend-1")
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ((FOLDER,), "give --src and --dst, or name a policy: PATH#NAMESPACE/NAME"),
-        ((FOLDER, "--src", "other/client"), "give --src and --dst, or name a policy"),
-        ((FOLDER, "--port", "80"), "give --src and --dst, or name a policy"),
-        ((f"{POLICIES}#production/x", *ENDS, "--port", "80"), "give --src and --dst, or name"),
+        ((FOLDER,), "give --src and --dst, --log-line, or name a policy: PATH#NAMESPACE/NAME"),
+        ((FOLDER, "--src", "other/client"), "give --src and --dst, --log-line, or name a policy"),
+        ((FOLDER, "--port", "80"), "give --src and --dst, --log-line, or name a policy"),
+        (
+            (f"{POLICIES}#production/x", *ENDS, "--port", "80"),
+            "give --src and --dst, --log-line, or name",
+        ),
         ((FOLDER, *ENDS), "needs a port"),
         ((FOLDER, *ENDS, "--protocol", "ICMP", "--port", "1"), "has no ports"),
         ((FOLDER, "--src", "no/such", "--dst", "other/client", "--port", "1"), "unknown pod"),
@@ -114,3 +117,57 @@ def test_a_policy_that_is_tried() -> None:
     path = ROOT / "examples" / "audit" / "snapshot.yaml"
     sentences = invoke("explain", f"{path}#shop/db-clients").stdout
     assert "it is tried (netpolc.dev/audit)" in sentences
+
+
+LOGGED = (
+    "Nov 21 04:21:01 node-a kernel: netpolc ingress i_5bad91684b8c0917: IN=veth1 OUT=veth3 "
+    "SRC=10.244.1.61 DST=10.244.1.21 LEN=60 TTL=63 ID=1 DF PROTO=TCP SPT=40000 DPT=8080 WINDOW=0 "
+)
+THREE_TIER = str(ROOT / "examples" / "three-tier")
+ASKED = ("--src", "other/client", "--dst", "10.244.1.21", "--port", "8080")
+
+
+def test_a_line_of_the_log_is_explained_as_its_flow() -> None:
+    logged = invoke("explain", THREE_TIER, "--log-line", LOGGED)
+    assert logged.code == 1
+    assert logged.stdout.startswith("DENY 10.244.1.61 -> 10.244.1.21 TCP/8080\n")
+    assert logged.stdout == invoke("explain", THREE_TIER, "--src", "10.244.1.61", *ASKED[2:]).stdout
+
+
+def test_a_log_on_standard_input() -> None:
+    """Lines of others are passed over, broken ones are told, what was said is not said again."""
+    lines = [
+        "Nov 21 04:21:00 node-a kernel: usb 1-1: new device",
+        LOGGED,
+        LOGGED.replace("SPT=40000", "SPT=40001"),
+        LOGGED.partition("PROTO")[0],
+        LOGGED.replace("DPT=8080", "DPT=22"),
+    ]
+    outcome = invoke("explain", THREE_TIER, "--log-line", "-", stdin="\n".join(lines).encode())
+    assert outcome.code == 1
+    verdicts = [line for line in outcome.stdout.splitlines() if line.startswith("DENY")]
+    assert verdicts == [
+        "DENY 10.244.1.61 -> 10.244.1.21 TCP/8080",
+        "DENY 10.244.1.61 -> 10.244.1.21 TCP/22",
+    ]
+    assert "<stdin>:4: no PROTO" in outcome.stderr
+    form = invoke(
+        "explain", THREE_TIER, "--log-line", "-", "-o", "json", stdin="\n".join(lines).encode()
+    )
+    assert [flow["port"] for flow in json.loads(form.stdout)["flows"]] == [8080, 22]
+    assert invoke("explain", THREE_TIER, "--log-line", "-", stdin=b"nothing\n").code == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ([THREE_TIER, "--log-line", "usb 1-1: new device"], "not a line that netpolc's ruleset"),
+        ([THREE_TIER, "--log-line", LOGGED.partition("PROTO")[0]], "no PROTO"),
+        ([THREE_TIER, "--log-line", LOGGED, *ASKED], "give --src and --dst, --log-line, or"),
+        (["-", "--log-line", "-"], "standard input is the log or the manifests"),
+    ],
+)
+def test_no_line_of_the_log(arguments: list[str], words: str) -> None:
+    outcome = invoke("explain", *arguments)
+    assert (outcome.code, outcome.stdout) == (2, "")
+    assert words in outcome.stderr
