@@ -55,7 +55,7 @@ _CAP_NET_ADMIN = 12
 _PLACES = ("/usr/lib/python3/dist-packages", "/usr/lib/python3*/site-packages")
 _MOMENT = "%Y-%m-%dT%H:%M:%SZ"
 _UNCONFIRMED = re.compile(r"(?P<token>[0-9a-f]{16}) until (?P<until>[-0-9T:]{19}Z)", re.ASCII)
-_MARK = re.compile(r"0x[1-9a-f][0-9a-f]{0,7}", re.ASCII)
+_GENERATION = re.compile(r'comment "(0x[1-9a-f][0-9a-f]{0,7})"', re.ASCII)
 
 
 def _binding() -> ModuleType:
@@ -232,16 +232,26 @@ class Kernel:
         table = ruleset.options.table
         if not ruleset.options.recheck:
             return ruleset
-        listing = self._list(f"counters table inet {table}", table)
-        counters = _counters(listing) if listing is not None else {}
-        loaded = counters.get(GENERATION, {}).get("comment", "")
-        if old is not None and _MARK.fullmatch(loaded):
-            same = ruleset.marked(int(loaded, 16))
+        loaded = self._loaded_generation(table, old)
+        if old is not None and loaded:
+            same = ruleset.marked(loaded)
             found = delta(table, old.objects, index(same.objects()))
             if found is not None and not found:
                 return same
-        values = (own for own in ruleset.generations() if f"{own:#x}" != loaded)
+        values = (own for own in ruleset.generations() if own != loaded)
         return ruleset.marked(conntrack.first_unused(values, ruleset.options.mark_mask))
+
+    def _loaded_generation(self, table: str, old: _Known | None) -> int:
+        """What flows that the loaded table judged carry in their mark; 0 if it marks none."""
+        if old is not None:
+            entry = old.objects.get(f"counter {GENERATION}")
+            note = entry.head[0] if entry is not None and entry.head else ""
+        else:
+            listing = self._list(f"counters table inet {table}", table)
+            counters = _counters(listing) if listing is not None else {}
+            note = f'comment "{counters.get(GENERATION, {}).get("comment", "")}"'
+        found = _GENERATION.fullmatch(note)
+        return int(found[1], 16) if found is not None else 0
 
     def _loaded_objects(self, table: str, now: int) -> _Known | None:
         """What the table is made of, but for its notes; None if netpolc cannot tell."""

@@ -74,7 +74,10 @@ class Ruleset:
 
     def marked(self, generation: int) -> Ruleset:
         """The same ruleset of another generation."""
-        return replace(self, chosen=generation)
+        other = replace(self, chosen=generation)
+        # What does not depend on it is not made twice: it is most of the work.
+        vars(other).update(_written=self._written, digest=self.digest)
+        return other
 
     def generations(self) -> Iterator[int]:
         """Every generation there is, as bits of the mark; first the one its content names."""

@@ -187,7 +187,7 @@ def _match(match: nft.Match) -> str:
 
 def remarked(entry: Written, mask: int, before: int, after: int) -> Written:
     """An object in which rules compare and set another value of the flow's mark."""
-    if entry.kind != "chain":
+    if entry.kind != "chain" or not any("ct mark " in line for line in entry.body):
         return entry
     old, new = (
         (_compared_mark(mask, value), _set_mark(nft.MarkFlow(mask, value)))
