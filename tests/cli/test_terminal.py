@@ -29,12 +29,13 @@ with terminal.progress("listing") as report:
 print("done")
 """
 LIVE = """
-import os, signal
+import os, signal, time
 from netpolc.cli.terminal import live_table
 def readings():
     yield [["shop/web-1", "1.0"]]
     yield [["shop/web-1", "2.5"]]
     os.kill(os.getpid(), signal.SIGINT)
+    time.sleep(60)
     yield [["shop/web-1", "never shown"]]
 live_table(["pod", "packets/s"], readings(), right=["packets/s"])
 print("and ended well")

@@ -43,6 +43,11 @@ class Delta:
     def __bool__(self) -> bool:
         return bool(self.text)
 
+    @property
+    def lines(self) -> int:
+        """How many lines it would have with one element on each, as a ruleset is written."""
+        return self.text.count("\n") + self.added + self.removed
+
     def __str__(self) -> str:
         return (
             f"elements +{self.added} -{self.removed}, chains rewritten {self.chains}, "

@@ -185,7 +185,8 @@ class Kernel:
         with self.locked(ruleset.options.table):
             before = self._generation.read()
             own = self._marked(ruleset, None)
-            self._commit(own, own.text(), own.loaded_at(_moment(now)), before)
+            text = own.text() + own.loaded_at(_moment(now))
+            self._commit(own.options.table, text, index(own.objects()), before, False)
 
     def update(
         self,
@@ -202,7 +203,7 @@ class Kernel:
         An `unconfirmed` table says so from its first moment on; one that waited to be confirmed
         does not any more.
         """
-        notes = ruleset.loaded_at(_moment(now))
+        notes, waits = ruleset.loaded_at(_moment(now)), unconfirmed is not None
         if unconfirmed is not None:
             notes += ruleset.waiting(unconfirmed.note())
         name = ruleset.options.table
@@ -210,19 +211,20 @@ class Kernel:
             before = self._generation.read()
             old = self._loaded_objects(name, before)
             ruleset = self._marked(ruleset, old)
-            found = None if old is None else delta(name, old.objects, index(ruleset.objects()))
-            if old is not None and found is not None and len(found.text) < len(ruleset.text()):
-                if not found and not old.waits and unconfirmed is None:
+            new = index(ruleset.objects())
+            found = None if old is None else delta(name, old.objects, new)
+            if old is not None and found is not None and found.lines < ruleset.lines:
+                if not found and not old.waits and not waits:
                     return Update(found)
                 gone = (LOADED, UNCONFIRMED) if old.waits else (LOADED,)
                 text = found.text + "".join(f"delete counter inet {name} {own}\n" for own in gone)
                 try:
-                    self._commit(ruleset, text, notes, before)
+                    self._commit(name, text + notes, new, before, waits)
                     return Update(found)
                 except SystemRefusal:
                     pass  # the table is not what it seemed; what is wrong with the system, if
                     # anything, the replacement will meet again and say
-            self._commit(ruleset, ruleset.text(), notes, before)
+            self._commit(name, ruleset.text() + notes, new, before, waits)
             return Update(None)
 
     def _marked(self, ruleset: Ruleset, old: _Known | None) -> Ruleset:
@@ -271,14 +273,12 @@ class Kernel:
         waits = found.pop(f"counter {UNCONFIRMED}", None) is not None
         return _Known(now, found, waits)
 
-    def _commit(self, ruleset: Ruleset, text: str, notes: str, before: int) -> None:
+    def _commit(self, table: str, text: str, objects: Objects, before: int, waits: bool) -> None:
         """Send a transaction and remember what it leaves, if it was the next one after `before`."""
-        table = ruleset.options.table
         self._known.pop(table, None)
-        self._run(text + notes)
+        self._run(text)
         if self._generation.read() == before + 1:
-            waits = UNCONFIRMED in notes
-            self._known[table] = _Known(before + 1, index(ruleset.objects()), waits)
+            self._known[table] = _Known(before + 1, objects, waits)
 
     def saved(self, table: str) -> str:
         """A transaction as text that brings back exactly what is there now, counters included.

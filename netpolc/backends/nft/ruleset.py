@@ -115,6 +115,11 @@ class Ruleset:
             return (*facts, model.Counter(GENERATION, f"{self.generation:#x}"))
         return facts
 
+    @property
+    def lines(self) -> int:
+        """How many lines the text has, about."""
+        return sum(entry.lines for entry in self._final)
+
     def objects(self) -> tuple[text.Written, ...]:
         """Every object of the table, facts included, as text."""
         return (*map(text.counter, self.facts), *self._final)

@@ -48,6 +48,11 @@ class Written:
             body = f"\t\telements = {{\n\t\t\t{listed}\n\t\t}}\n"
         return f"\t{self.kind} {self.name} {{\n{head}{body}\t}}\n"
 
+    @property
+    def lines(self) -> int:
+        """How many lines `block` has, about: what the kernel and libnftables have to do for it."""
+        return 2 + len(self.head) + len(self.body)
+
     def content(self) -> str:
         """The object in one form whatever order its elements came in; rules keep theirs."""
         body = self.body if self.kind == "chain" else sorted(self.body)
