@@ -42,19 +42,20 @@ class Questions:
         known = self._texts.get(members)
         if known is None:
             asking = self._asking.get(members)
-            known = min(map(_text, asking)) if asking else self._addresses(members)
+            # Of equal questions one is put into words; to hash those of other nodes would cost more.
+            known = min(map(_text, {*asking})) if asking else self._addresses(members)
             if self._members.setdefault(known, members) != members:
                 raise InvariantError(f"{known!r} is asked once and answered twice")
             self._texts[members] = known
         return known
 
     @cached_property
-    def _asking(self) -> dict[Members, set[Question]]:
-        found: dict[Members, set[Question]] = {}
+    def _asking(self) -> dict[Members, list[Question]]:
+        found: dict[Members, list[Question]] = {}
         for rule in _rules(self._program):
             identities = rule.match.identities
             if rule.question is not None and identities is not ANY and identities:
-                found.setdefault(identities, set()).add(rule.question)
+                found.setdefault(identities, []).append(rule.question)
         return found
 
     def _addresses(self, members: Members) -> str:
