@@ -42,7 +42,7 @@ class Questions:
         known = self._texts.get(members)
         if known is None:
             asking = self._asking.get(members)
-            # Of equal questions one is put into words; to hash those of other nodes would cost more.
+            # Of equal questions one is put into words; to hash all of other nodes would cost more.
             known = min(map(_text, {*asking})) if asking else self._addresses(members)
             if self._members.setdefault(known, members) != members:
                 raise InvariantError(f"{known!r} is asked once and answered twice")
