@@ -10,30 +10,18 @@ form (`ValueError`), a machine without a C compiler (`OSError`).
 from __future__ import annotations
 
 import ctypes
-import os
-import subprocess
-import tempfile
 from collections.abc import Callable
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from benches.built import library
 from netpolc.backends.matcher import Matcher
 
 _LEAF_MAX = np.uint32(1 << 31)
 Cells = NDArray[Any]
-
-
-@cache
-def _library() -> Any:
-    folder = Path(tempfile.mkdtemp(prefix="netpolc-ceiling-"))
-    source, target = Path(__file__).with_name("ceiling.c"), folder / "ceiling.so"
-    compiler = os.environ.get("CC", "cc")
-    subprocess.run([compiler, "-O2", "-shared", "-fPIC", source, "-o", target], check=True)
-    return ctypes.CDLL(str(target))
 
 
 def ceiling(matcher: Matcher, columns: tuple[NDArray[Any], ...]) -> Callable[[], object]:
@@ -45,7 +33,7 @@ def ceiling(matcher: Matcher, columns: tuple[NDArray[Any], ...]) -> Callable[[],
     tables = [np.frombuffer(views[name], dtype=dtype) for name, dtype in types]
     at = np.ascontiguousarray(_cells(matcher, tables, columns), dtype=np.uint32)
     pointers = [array.ctypes.data_as(ctypes.c_void_p) for array in (*tables, at)]
-    loads = _library().nine_loads
+    loads = library(Path(__file__).with_name("ceiling.c")).nine_loads
 
     def run() -> object:
         out = np.empty(len(at), dtype=np.uint8)

@@ -15,8 +15,6 @@ from __future__ import annotations
 import ctypes
 import os
 import socket
-import subprocess
-import tempfile
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import cache
@@ -24,6 +22,7 @@ from pathlib import Path
 from time import monotonic, sleep
 from typing import Any
 
+from benches.built import library
 from benches.dataplane.frames import Connection
 from tests.lab import LabError, Namespace, Router, veth
 from tests.lab.closing import Closes
@@ -40,15 +39,11 @@ ATTEMPTS = 4
 
 
 @cache
-def _library() -> Any:
-    folder = Path(tempfile.mkdtemp(prefix="netpolc-sender-"))
-    source, target = Path(__file__).with_name("sender.c"), folder / "sender.so"
-    compiler = os.environ.get("CC", "cc")
-    subprocess.run([compiler, "-O2", "-shared", "-fPIC", source, "-o", target], check=True)
-    library = ctypes.CDLL(str(target))
-    library.burst.argtypes = [ctypes.c_int, ctypes.c_char_p, ctypes.c_size_t, ctypes.c_size_t]
-    library.burst.restype = ctypes.c_longlong
-    return library
+def _sender() -> Any:
+    sender = library(Path(__file__).with_name("sender.c"))
+    sender.burst.argtypes = [ctypes.c_int, ctypes.c_char_p, ctypes.c_size_t, ctypes.c_size_t]
+    sender.burst.restype = ctypes.c_longlong
+    return sender
 
 
 @contextmanager
@@ -91,7 +86,7 @@ class _Lane:
 
     def send(self, frames: Sequence[bytes]) -> int:
         """Send frames of one length; CPU nanoseconds of all."""
-        taken: int = _library().burst(
+        taken: int = _sender().burst(
             self.socket.fileno(), b"".join(frames), len(frames[0]), len(frames)
         )
         if taken < 0:
