@@ -6,12 +6,12 @@
 PYTHON ?= /usr/bin/python3
 VENV := .venv
 BIN := $(VENV)/bin
-APT := python3-venv python3-dev python3-nftables nftables gcc g++ libc6-dev iproute2 util-linux
+APT := python3-venv python3-dev python3-nftables nftables gcc g++ libc6-dev iproute2 util-linux mount
 
-.PHONY: help demo test lint bench setup asan clean
+.PHONY: help demo test test-trixie fuzz lint bench setup asan clean
 
 help:  ## list the commands
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 13
 
 setup: $(VENV)/ready  ## install what is needed (apt as root, then .venv)
 
@@ -31,6 +31,12 @@ demo: setup  ## compile the three-tier example, enforce it in a private kernel n
 
 test: setup  ## run all tests (as root: those that need the kernel too)
 	$(BIN)/python -m pytest
+
+test-trixie:  ## run all tests on Debian 13, in a root folder of its own (as root; the first time makes it)
+	.ci/trixie $(TESTS)
+
+fuzz: setup  ## damaged input for every reader until stopped, or for SECONDS=60
+	$(BIN)/python -m tests.fuzz $(if $(SECONDS),--seconds $(SECONDS))
 
 lint: setup  ## ruff, mypy --strict, stubtest, cython-lint
 	$(BIN)/ruff check .
@@ -54,7 +60,7 @@ asan: setup  ## run the tests of the extension under AddressSanitizer
 		$(CURDIR)/$(BIN)/python setup.py -q build_ext --inplace
 	cd build/asan && ASAN_OPTIONS=detect_leaks=0 PYTHONMALLOC=malloc ARROW_DEFAULT_MEMORY_POOL=system \
 		LD_PRELOAD="$$($${CC:-gcc} -print-file-name=libasan.so)" \
-		$(CURDIR)/$(BIN)/python -m pytest -q -p no:cacheprovider tests/matcher tests/unit/test_radix.py
+		$(CURDIR)/$(BIN)/python -m pytest -q -p no:cacheprovider tests/backends/matcher
 
 clean:  ## remove everything that was built
 	rm -rf $(VENV) build *.egg-info

@@ -46,7 +46,7 @@ def ceiling(matcher: Matcher, columns: tuple[NDArray[Any], ...]) -> Callable[[],
 def _cells(
     matcher: Matcher, tables: list[NDArray[Any]], columns: tuple[NDArray[Any], ...]
 ) -> NDArray[Any]:
-    """(rows, 9): three cells of either end, then pair, atom and port set (docs/matcher.md)."""
+    """(rows, 9): three cells of either end, then pair, atom and port set."""
     cells, pairs, atoms, _ = tables
     source, destination, protocol, port = columns
     class_mask = (1 << max(matcher.classes).bit_length()) - 1

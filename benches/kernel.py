@@ -3,7 +3,7 @@
 In: a number of policies. Out: CPU seconds (user and system: parsing in libnftables, the kernel's
 transaction) of both rulesets in a private network namespace, and whether they judge flows alike.
 Refused: rulesets that disagree. Needs what
-`tests.lab.unavailable` asks for.
+`tests.helpers.lab.unavailable` asks for.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ import netpolc
 from benches.linear import linear_chain_per_pod
 from benches.timing import timed
 from benches.workloads import LOCAL_NODE, cached_node_cluster
-from netpolc.cluster import Pod, Snapshot
-from netpolc.nets import IPV6, format_address
-from tests.lab import Flow, Injector, Router
+from netpolc.core.cluster import Pod, Snapshot
+from netpolc.core.nets import IPV6, format_address
+from tests.helpers.lab import Flow, Injector, Router
 
 OUTSIDE = ("192.0.2.1", "192.0.2.9", "198.51.100.7", "203.0.113.70", "192.168.7.7")
 

@@ -15,8 +15,8 @@ from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from netpolc.cluster import Pod, Snapshot
-from netpolc.ir import (
+from netpolc.core.cluster import Pod, Snapshot
+from netpolc.core.ir import (
     ANY,
     Direction,
     NamedPort,
@@ -30,8 +30,8 @@ from netpolc.ir import (
     Selector,
     Tier,
 )
-from netpolc.labels import selects
-from netpolc.nets import IPV6, Ranges, format_address, format_span
+from netpolc.core.labels import selects
+from netpolc.core.nets import IPV6, Ranges, format_address, format_span
 
 INLINE_SPANS = 4
 

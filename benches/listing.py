@@ -18,13 +18,13 @@ import click
 import netpolc
 from benches.timing import HEADER, Ratio, exponent, figure, timed
 from benches.workloads import Size, cached
-from netpolc.cluster import Snapshot
+from netpolc.analysis.connectivity import Connection, Grouping, Party, Table
+from netpolc.analysis.connectivity.exposure import Exposure, expose
+from netpolc.analysis.connectivity.newcomers import with_newcomers
 from netpolc.compiler import Program
-from netpolc.connectivity import Connection, Grouping, Party, Table
-from netpolc.connectivity.exposure import Exposure, expose
-from netpolc.connectivity.newcomers import with_newcomers
-from netpolc.ir import ANY
-from netpolc.nets import Family, Protocol, format_address, split_ports
+from netpolc.core.cluster import Snapshot
+from netpolc.core.ir import ANY
+from netpolc.core.nets import Family, Protocol, format_address, split_ports
 
 GROWING = (Size("K2", 2_500, 250, 25), Size("K5", 5_000, 500, 50), Size("M", 10_000, 1_000, 100))
 PAIRS = 200

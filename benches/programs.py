@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from random import Random
 
-from netpolc.cluster import Cluster, Node, Pod
 from netpolc.compiler import Program
-from netpolc.ir import Action, Direction, Origin, Tier
-from netpolc.nets import IPV6, Ranges, parse_cidr, ports
-from netpolc.program import Combination, Identity, Match, ResolvedRule, TierRules
+from netpolc.core.cluster import Cluster, Node, Pod
+from netpolc.core.ir import Action, Direction, Origin, Tier
+from netpolc.core.nets import IPV6, Ranges, parse_cidr, ports
+from netpolc.core.program import Combination, Identity, Match, ResolvedRule, Stage
 
 PORTS = (53, 80, 443, 3306, 5432, 6379, 8080, 8443, 9090, 9200, 9464, 50051)
 _BLOCKS = ("192.0.2.0/24", "198.51.100.0/25", "203.0.113.64/26", "0.0.0.0/1", "2001:db8::/32")
@@ -68,5 +68,5 @@ def _combination(number: int, classes: int, rng: Random) -> Combination:
         numbers = rng.sample(PORTS, 1 + rng.randrange(3))
         open_ports = Ranges.of(ports(6, port, port) for port in numbers)
         rules.append(ResolvedRule(Match(peers, networks, open_ports), Action.ACCEPT, _ORIGIN))
-    tier = TierRules(Tier.NETWORK_POLICY, tuple(rules), Action.DENY, (_ORIGIN,))
+    tier = Stage.of(Tier.NETWORK_POLICY, rules, Action.DENY, (_ORIGIN,))
     return Combination(Direction.INGRESS, frozenset({number}), (tier,))

@@ -20,7 +20,7 @@ import netpolc
 from benches.pods import node_name
 from benches.timing import timed
 from benches.workloads import SIZES, Size, cached
-from netpolc.ir import ANY
+from netpolc.core.ir import ANY
 
 NODES = 6
 

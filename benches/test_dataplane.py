@@ -7,7 +7,7 @@ from click.testing import CliRunner
 
 from benches.dataplane import rulesets
 from benches.dataplane.__main__ import main
-from tests.lab import unavailable
+from tests.helpers.lab import unavailable
 
 pytestmark = pytest.mark.skipif(unavailable() is not None, reason=str(unavailable()))
 
@@ -27,3 +27,10 @@ def test_parts() -> None:
     done = CliRunner().invoke(main, ["--parts", "--rounds", "2"], catch_exceptions=False)
     assert done.exit_code == 0
     assert "| inline port, missed | **" in done.stdout
+
+
+def test_bridges() -> None:
+    arguments = ["--bridges", "--rounds", "2", "--connections", "20", "--largest", "10"]
+    done = CliRunner().invoke(main, arguments, catch_exceptions=False)
+    assert done.exit_code == 0
+    assert done.stdout.count("| 10 policies on a pod, ") == 4

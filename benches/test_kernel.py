@@ -7,7 +7,7 @@ import pytest
 from benches import kernel
 from benches.conftest import Benchmark
 from benches.timing import Ratio
-from tests.lab import unavailable
+from tests.helpers.lab import unavailable
 
 
 @pytest.mark.skipif(unavailable() is not None, reason=str(unavailable()))

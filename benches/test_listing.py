@@ -7,7 +7,7 @@ from pathlib import Path
 import netpolc
 from benches.conftest import Compare
 from benches.listing import check, connections, naive, pairs, services
-from netpolc.connectivity import Grouping
+from netpolc.analysis.connectivity import Grouping
 
 PAIRS = 20
 

@@ -1,10 +1,10 @@
 """Changing what is loaded, against replacing it: `python -m benches.updates`.
 
 In: numbers of policies on the node of `node_cluster`, 10,000 pods. Out: rows of CPU time, user and
-system, in process: `Kernel.update` by a delta and `Kernel.load`, both from rulesets whose text and
-digest are there already (5 ms at 800 policies, the same for both); and, as a second anchor,
-starting the program `nft` to add one element. Refused: a change that does not go as a delta. Needs
-what `tests.lab.unavailable` asks for.
+system, of netpolc and of the process that runs libnftables: `Kernel.update` by a delta and
+`Kernel.load`, both from rulesets whose text and digest are there already (5 ms at 800 policies, the
+same for both); and, as a second anchor, starting the program `nft` to add one element. Refused: a
+change that does not go as a delta. Needs what `tests.helpers.lab.unavailable` asks for.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from typing import Any
 import click
 
 import netpolc
-from benches.timing import HEADER, Ratio, timed
+from benches.timing import HEADER, Ratio, timed_whole
 from benches.workloads import LOCAL_NODE, cached_node_cluster
 from netpolc.backends.nft import Ruleset
-from netpolc.backends.nft.kernel import Kernel
 from netpolc.backends.nft.model import AddressSet
-from tests.lab import Router
+from netpolc.backends.nft.rollout.kernel import Kernel
+from tests.helpers.lab import Router
 
 Manifest = dict[str, Any]
 TARGET = "<= 0.05"
@@ -81,7 +81,7 @@ class Node:
         """CPU seconds of one delta: the mean of the change and of taking it back."""
         seconds = 0.0
         for number in (1, 0):
-            spent, update = timed(partial(self._kernel.update, self._ruleset(number)))
+            spent, update = timed_whole(partial(self._kernel.update, self._ruleset(number)))
             if not update.delta:
                 raise ValueError(f"not a delta: {update}")
             seconds += spent / 2
@@ -90,7 +90,7 @@ class Node:
     def replace(self) -> float:
         """CPU seconds of a replacement."""
         ruleset = self._ruleset(0)
-        return timed(lambda: self._kernel.load(ruleset))[0]
+        return timed_whole(lambda: self._kernel.load(ruleset))[0]
 
 
 def program_seconds(router: Router) -> float:

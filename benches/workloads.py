@@ -12,6 +12,7 @@ import os
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import chain
 from pathlib import Path
 
@@ -78,10 +79,11 @@ def node_cluster(
     return b"".join(_list(world, policies_for(world, subjects, policies)))
 
 
-def cached_node_cluster(policies: int, *, dual_stack: bool = False) -> Path:
-    """The file of a `node_cluster` with its defaults, written the first time it is asked for."""
-    name = f"node-{policies}{'-dual' if dual_stack else ''}"
-    return _cached(name, lambda: iter([node_cluster(policies, dual_stack=dual_stack)]))
+def cached_node_cluster(policies: int, *, dual_stack: bool = False, pods: int = 10_000) -> Path:
+    """The file of a `node_cluster`, written the first time it is asked for."""
+    name = f"node-{policies}{'-dual' if dual_stack else ''}{f'-{pods}' if pods != 10_000 else ''}"
+    made = partial(node_cluster, policies, dual_stack=dual_stack, pods=pods)
+    return _cached(name, lambda: iter([made()]))
 
 
 def _pin(world: World, workloads: int, replicas: int) -> list[tuple[Tenant, list[Workload]]]:

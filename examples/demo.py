@@ -14,9 +14,9 @@ from time import perf_counter
 from typing import Literal, NamedTuple
 
 import netpolc
-from netpolc.backends.nft.kernel import Kernel
-from netpolc.nets import Family, family, format_address
-from tests.lab import PodLab, Probe, unavailable
+from netpolc.backends.nft.rollout.kernel import Kernel
+from netpolc.core.nets import Family, family, format_address
+from tests.helpers.lab import PodLab, Probe, unavailable
 
 SNAPSHOT = Path(__file__).parent / "three-tier"
 CLIENT = "outside"
@@ -102,7 +102,7 @@ def _measure(
             for probe, arrived in zip(probes, came, strict=True):
                 said[version][probe] = _policies_say(program, *probe, version)
                 done[version][probe] = arrived
-        loaded = lab.node.call(lambda: Kernel().loaded(ruleset.options.table))
+        loaded = lab.node.call(lambda: Kernel().facts.loaded(ruleset.options.table))
     assert loaded is not None
     drops = [(f"{drop.direction:<7}  {drop.policies}", drop.packets) for drop in loaded.drops]
     return said, done, sorted(drops)

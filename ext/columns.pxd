@@ -14,7 +14,9 @@ from address cimport (
 )
 from radix4 cimport radix4_lookup
 from radix6 cimport Radix6, radix6_lookup, radix6_prefetch
-from verdicts cimport AVX512, LEAF_IPV6, SCALAR, NetpolcTables, netpolc_lookup4_avx512
+from verdicts cimport (
+    AVX2, AVX512, LEAF_IPV6, SCALAR, NetpolcTables, netpolc_lookup4_avx2, netpolc_lookup4_avx512,
+)
 
 cdef extern from "parse4.h" nogil:
     bint netpolc_parse4_sse41(const uint8_t* text, size_t size, uint32_t* out) noexcept
@@ -193,6 +195,9 @@ cdef inline void resolve_uint32(
     cdef const uint32_t* cells = t.cells
     if simd == AVX512:
         netpolc_lookup4_avx512(cells, column, rows, out)
+        return
+    if simd == AVX2:
+        netpolc_lookup4_avx2(cells, column, rows, out)
         return
     for i in range(rows):
         memcpy(&number, column + 4 * i, 4)

@@ -18,7 +18,7 @@ from prefixes cimport Prefix
 from radix6 cimport Host6, Node6
 from verdicts cimport (
     ALLOW, DENY, INVALID, LEAF_IPV6, SAME, NetpolcTables, judge_one, judge_rows,
-    netpolc_has_avx512,
+    netpolc_has_avx2, netpolc_has_avx512,
 )
 
 cdef extern from "parse4.h" nogil:
@@ -38,13 +38,14 @@ cdef dict PROTOCOLS = {"TCP": 6, "UDP": 17, "SCTP": 132}
 cdef str TCP = "TCP"
 
 
-cdef tuple LEVELS = ("scalar", "sse41", "avx512")
+cdef tuple LEVELS = ("scalar", "sse41", "avx2", "avx512")
 netpolc_init_patterns()
 
 
 def simd_levels():
-    """What this processor has, the best last: of "scalar", "sse41" and "avx512"."""
-    return LEVELS[:1 + (netpolc_has_sse41() + netpolc_has_avx512() if netpolc_has_sse41() else 0)]
+    """What this processor has, the best last: of "scalar", "sse41", "avx2" and "avx512"."""
+    has = (True, netpolc_has_sse41(), netpolc_has_avx2(), netpolc_has_avx512())
+    return LEVELS[:(*has, False).index(False)]
 
 
 def simd_level():

@@ -30,7 +30,7 @@ static NetpolcPattern netpolc_patterns[81];
 static int netpolc_has_sse41(void)
 {
     __builtin_cpu_init();
-    return __builtin_cpu_supports("sse4.1");
+    return __builtin_cpu_supports("sse4.1") != 0;  /* it gives a bit, not 1 */
 }
 
 /* Before the first parse; the module does it when it is imported. */

@@ -31,7 +31,11 @@ cdef extern from "tables.h" nogil:
     const uint8_t SAME "NETPOLC_SAME"
     const uint32_t LEAF_IPV6 "NETPOLC_IPV6"
 
+    int netpolc_has_avx2() noexcept
     int netpolc_has_avx512() noexcept
+    void netpolc_lookup4_avx2(
+        const uint32_t* cells, const uint8_t* column, size_t rows, uint32_t* leaves
+    ) noexcept
     void netpolc_lookup4_avx512(
         const uint32_t* cells, const uint8_t* column, size_t rows, uint32_t* leaves
     ) noexcept
@@ -50,6 +54,10 @@ cdef extern from "tables.h" nogil:
         const NetpolcTables* t, const uint32_t* sources, const uint32_t* destinations,
         const uint8_t* protocols, const uint8_t* ports, size_t rows, uint8_t* out
     ) noexcept
+    size_t netpolc_judge_avx2(
+        const NetpolcTables* t, const uint32_t* sources, const uint32_t* destinations,
+        const uint8_t* protocols, const uint8_t* ports, size_t rows, uint8_t* out
+    ) noexcept
     size_t netpolc_judge_avx512(
         const NetpolcTables* t, const uint32_t* sources, const uint32_t* destinations,
         const uint8_t* protocols, const uint8_t* ports, size_t rows, uint8_t* out
@@ -59,7 +67,8 @@ cdef enum:
     # What the processor can do, each including those before it.
     SCALAR = 0
     SSE41 = 1
-    AVX512 = 2
+    AVX2 = 2
+    AVX512 = 3
 
 
 cdef inline uint8_t judge_one(
@@ -79,4 +88,6 @@ cdef inline size_t judge_rows(
     """Judge NETPOLC_ROWS rows at most; returns how many are SAME. `ports` may be unaligned."""
     if simd == AVX512:
         return netpolc_judge_avx512(t, sources, destinations, protocols, ports, rows, out)
+    if simd == AVX2:
+        return netpolc_judge_avx2(t, sources, destinations, protocols, ports, rows, out)
     return netpolc_judge(t, sources, destinations, protocols, ports, rows, out)

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any
 from netpolc._version import __version__ as __version__
 from netpolc.backends.matcher import RadixTree
 from netpolc.backends.nft import Options, Ruleset
-from netpolc.cluster import Snapshot
 from netpolc.compiler import Program, compile, load, load_objects
-from netpolc.errors import (
+from netpolc.core.cluster import Snapshot
+from netpolc.core.errors import (
     Diagnostic,
     InputError,
     NetpolcError,
@@ -26,10 +26,10 @@ from netpolc.errors import (
     UnsupportedError,
     UsageError,
 )
-from netpolc.semantics import Flow, Verdict, evaluate, flows_between
+from netpolc.core.semantics import Flow, Verdict, evaluate, flows_between
 
 if TYPE_CHECKING:
-    from netpolc.backends.matcher import Matcher
+    from netpolc.backends.matcher import Matcher, VerdictCode
 
 __all__ = [
     "Diagnostic",
@@ -46,6 +46,7 @@ __all__ = [
     "UnsupportedError",
     "UsageError",
     "Verdict",
+    "VerdictCode",
     "compile",
     "evaluate",
     "flows_between",
@@ -55,9 +56,9 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """`Matcher` on demand: it needs NumPy, which compiling and applying do not."""
-    if name != "Matcher":
+    """What needs NumPy on demand: compiling and applying do without."""
+    if name not in ("Matcher", "VerdictCode"):
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from netpolc.backends.matcher import Matcher
+    from netpolc.backends import matcher
 
-    return Matcher
+    return getattr(matcher, name)

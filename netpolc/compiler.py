@@ -1,7 +1,7 @@
 """The pipeline, on one page: manifests -> Snapshot (Policy IR) -> Program -> what a backend emits.
 
     documents = manifests.read(paths)                 files, folders, stdin; YAML and JSON
-    snapshot  = frontends + frontends.cluster         one Policy an object, one Cluster
+    snapshot  = frontends.reading                     one Policy an object, one Cluster
     program   = identify | resolve | arrange | verify
     output    = backends                              nft (a node's ruleset), ir (the tuples)
 
@@ -10,22 +10,22 @@ Everything before the Program reports its problems together, once.
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
+from dataclasses import replace
 from functools import cached_property
 
 from netpolc.backends import ir, nft
-from netpolc.cluster import Cluster, Namespace, Snapshot
-from netpolc.errors import ROOT, ObjectProblems, Problems, Severity
-from netpolc.expectation import Expectation
-from netpolc.frontends import FRONTENDS, Semantics, expectations, networkpolicy_beta, unread
-from netpolc.frontends.cluster import GROUPS, ClusterBuilder
-from netpolc.ir import Policy
-from netpolc.manifests import Document, Given, ManifestSource, read, read_objects
+from netpolc.core.cluster import Odd, Snapshot
+from netpolc.core.errors import MENDED, Problems, Severity, UsageError
+from netpolc.core.program import Program as ResolvedProgram
+from netpolc.frontends import Semantics, Treatment
+from netpolc.frontends.objects import PodItem
+from netpolc.frontends.reading import read_snapshot
+from netpolc.manifests import Document, File, Given, read, read_objects
 from netpolc.passes.arrange import arrange, arrange_tried
+from netpolc.passes.bound import bounded
 from netpolc.passes.identify import identify
 from netpolc.passes.resolve import Resolver
-from netpolc.program import Program as ResolvedProgram
 
 
 class Program(ResolvedProgram):
@@ -36,35 +36,51 @@ class Program(ResolvedProgram):
 
         `UsageError` when the node is unknown, `UnsupportedError` for what nftables cannot express.
         """
-        return self._lowering.ruleset(node, options or nft.Options())
+        return self._rulesets.of(node, options or nft.Options())
 
     @cached_property
-    def _lowering(self) -> nft.Lowering:
-        return nft.Lowering(self)
+    def _rulesets(self) -> nft.Rulesets:
+        return nft.Rulesets(self)
 
     def document(self) -> str:
         """The tuples as JSON (docs/ir.md)."""
         return ir.emit(self)
 
 
-def load(paths: Iterable[Given], *, semantics: str = "current", strict: bool = True) -> Snapshot:
+def load(
+    paths: Iterable[Given],
+    *,
+    semantics: str = "current",
+    strict: bool = True,
+    odd_objects: str = "refuse",
+) -> Snapshot:
     """Read and validate manifests: files, folders, `-` for standard input, files in memory.
 
     `semantics` is `current` or `v1.6`; without `strict`, unknown and duplicate fields are warnings.
-    Raises `InputError` with every problem found, each with `file:line:column`.
+    With `odd_objects="isolate"` an object that would be refused is enforced in the strict direction
+    and told (`Snapshot.odd`, docs/odd-objects.md); a file that cannot be parsed is refused all the
+    same. Raises `InputError` with every problem found, each with `file:line:column`.
     """
+    if isinstance(paths, str | bytes | File) or hasattr(paths, "__fspath__"):
+        raise UsageError(f"paths: one path and no list of them: give [{str(paths)!r}]")
     problems = Problems()
-    documents = read(tuple(paths), problems)
-    return _snapshot(documents, problems, Semantics(semantics), strict)
+    return _read(read(tuple(paths), problems, PodItem), problems, semantics, strict, odd_objects)
 
 
 def load_objects(
-    objects: Iterable[object], *, semantics: str = "current", strict: bool = True
+    objects: Iterable[object],
+    *,
+    semantics: str = "current",
+    strict: bool = True,
+    odd_objects: str = "refuse",
 ) -> Snapshot:
-    """The same for manifests that are already parsed (dicts, as API clients give them)."""
+    """The same for manifests that are already parsed: mappings in the form that the API has.
+
+    Raises `InputError` with `objects[3]: field.path: ...` also for what JSON has no word for: a
+    number that is none (`nan`), bytes, other keys than text, objects of a client's own classes.
+    """
     problems = Problems()
-    documents = read_objects(objects, problems)
-    return _snapshot(documents, problems, Semantics(semantics), strict)
+    return _read(read_objects(objects, problems), problems, semantics, strict, odd_objects)
 
 
 def compile(snapshot: Snapshot) -> Program:
@@ -74,72 +90,32 @@ def compile(snapshot: Snapshot) -> Program:
     policies, identities = snapshot.policies, identification.identities
     combinations = arrange(policies, identities, resolver)
     tried = arrange_tried(policies, identities, resolver, combinations)
-    program = Program(snapshot.cluster, identities, combinations, tried)
+    odd = tuple(map(str, snapshot.odd))
+    program = Program(snapshot.cluster, identities, combinations, tried, odd)
     program.verify()
     return program
 
 
-def _snapshot(
-    documents: Iterable[Document], problems: Problems, semantics: Semantics, strict: bool
+def _read(
+    documents: Iterable[Document], problems: Problems, semantics: str, strict: bool, odd: str
 ) -> Snapshot:
-    builder = ClusterBuilder(problems, strict)
-    policies: list[Policy] = []
-    ignored: Counter[str] = Counter()
-    expected: list[Expectation] = []
-    places: dict[tuple[str, str, str], ManifestSource] = {}
-    for document in documents:
-        report = ObjectProblems(problems, document.source.place)
-        frontend = FRONTENDS.get((semantics, document.api_version, document.kind))
-        name: tuple[str, str] | None = None
-        if frontend is not None:
-            policy = frontend(document, report, strict)
-            if policy is not None:
-                policies.append(policy)
-                name = policy.origin.namespace, policy.origin.name
-        elif (document.api_version, document.kind) == (expectations.API_VERSION, expectations.KIND):
-            expected.extend(expectations.lower(document, report, strict))
-        elif document.group in GROUPS.get(document.kind, ()):
-            name = builder.add(document)
-        else:
-            ignored[f"{document.api_version} {document.kind}"] += 1
-            unread.check(document, report)
-        if name is not None:
-            first = places.setdefault((document.kind, *name), document.source)
-            if first is not document.source:
-                text = "/".join(filter(None, name))
-                message = f"{document.kind} {text} is already at {first.place()}"
-                report.error(ROOT, message)
-    cluster = builder.build({policy.origin.namespace for policy in policies} - {""})
-    policies.extend(_isolations(cluster.namespaces.values(), builder, semantics, problems))
+    """The snapshot; policies too large to be enforced as they are written are odd objects."""
+    treatment = Treatment(odd)
+    snapshot = read_snapshot(documents, problems, Semantics(semantics), strict, treatment)
+    kept, large = bounded(snapshot.cluster, snapshot.policies)
+    if not large:
+        return snapshot
+    found = list(snapshot.odd)
+    for policy, reason in large:
+        origin = policy.origin
+        told = f"{origin}: too large: {reason}"
+        if treatment is Treatment.REFUSE:
+            problems.add(origin.place(), "", told)
+            continue
+        treated = "it isolates what it selects and admits nothing"
+        problems.add(origin.place(), "", f"{told}; {treated}", Severity.WARNING, MENDED)
+        found.append(Odd(origin.kind, origin.namespace, origin.name, f"too large, {treated}"))
     problems.raise_errors()
-    _warn_of_emptiness(cluster, policies, problems)
-    found = dict(sorted(ignored.items()))
-    return Snapshot(cluster, tuple(policies), problems.warnings, found, tuple(expected))
-
-
-def _warn_of_emptiness(cluster: Cluster, policies: list[Policy], problems: Problems) -> None:
-    """A snapshot that cannot protect anything is more often a wrong path than a wish."""
-    missing = "" if policies else "NetworkPolicy"
-    if not any(pod.addresses for pod in cluster.pods):
-        missing = missing or "Pod with an address"
-    if missing:
-        text = f"holds no {missing}: nothing is isolated"
-        problems.add("snapshot", "", text, Severity.WARNING, "NP004")
-
-
-def _isolations(
-    namespaces: Iterable[Namespace],
-    builder: ClusterBuilder,
-    semantics: Semantics,
-    problems: Problems,
-) -> Iterator[Policy]:
-    """What the namespaces' annotations ask for (Kubernetes 1.3 to 1.6)."""
-    for namespace in namespaces:
-        annotations = builder.annotations.get(namespace.name)
-        if annotations and namespace.origin is not None:
-            place = namespace.origin.source.place
-            report = ObjectProblems(problems, place, namespace.waived)
-            legacy = semantics is Semantics.V1_6
-            policy = networkpolicy_beta.isolation(namespace, annotations, legacy, report)
-            if policy is not None:
-                yield policy
+    return replace(
+        snapshot, policies=kept, warnings=problems.warnings, odd=tuple(sorted(set(found)))
+    )

@@ -18,9 +18,10 @@ from typing import Any, TextIO
 import msgspec
 
 from netpolc.backends.matcher import Matcher
-from netpolc.errors import UsageError
-from netpolc.nets import format_address
-from netpolc.program import Program
+from netpolc.core.errors import UsageError
+from netpolc.core.foreign import csv_copies, inert_json
+from netpolc.core.nets import format_address
+from netpolc.core.program import Program
 
 COLUMNS = ("src", "dst", "protocol", "port")
 ALLOWED, DENIED, BAD = "ALLOW", "DENY", "INVALID"
@@ -163,17 +164,25 @@ def _format_of(log: TextIO, out: TextIO) -> _Format:
 
 def _csv(lines: Iterator[str], out: TextIO) -> _Format:
     reader, writer = csv.reader(lines), csv.writer(out, lineterminator="\n")
-    header = [name.strip() for name in next(filter(None, reader))]
+    header = _next(reader)
+    while header == []:
+        header = _next(reader)
+    if header is None or isinstance(header, str):
+        raise UsageError(f"the header of the flow log cannot be read: {header or 'it is empty'}")
+    header = [name.strip() for name in header]
     missing = [name for name in COLUMNS if header.count(name) != 1]
     if missing:
         raise UsageError(
             f"the flow log has no column {', '.join(missing)}: {', '.join(COLUMNS)} are expected"
         )
     places = [header.index(name) for name in COLUMNS]
-    writer.writerow([*header, "verdict"])
+    writer.writerow([*csv_copies(header), "verdict"])
 
     def rows() -> Iterator[_Row]:
-        for cells in reader:
+        while (cells := _next(reader)) is not None:
+            if isinstance(cells, str):
+                yield _Row(reader.line_num, None, [], cells)
+                continue
             if not cells:
                 continue
             if len(cells) != len(header):
@@ -187,9 +196,17 @@ def _csv(lines: Iterator[str], out: TextIO) -> _Format:
     def write(row: _Row, verdict: str) -> None:
         # A short row is filled up, so that the verdict stays in its column.
         padding = [""] * (len(header) - len(row.content))
-        writer.writerow([*row.content[: len(header)], *padding, verdict])
+        writer.writerow([*csv_copies(row.content[: len(header)]), *padding, verdict])
 
     return _Format(rows(), write)
+
+
+def _next(reader: Iterator[list[str]]) -> list[str] | str | None:
+    """The next row, or why it is none; None at the end."""
+    try:
+        return next(reader, None)
+    except csv.Error as error:
+        return str(error)
 
 
 def _json_rows(lines: Iterator[str]) -> Iterator[_Row]:
@@ -199,7 +216,7 @@ def _json_rows(lines: Iterator[str]) -> Iterator[_Row]:
             continue
         try:
             content = decoder.decode(text)
-        except (msgspec.DecodeError, ValueError) as error:
+        except (msgspec.DecodeError, ValueError, RecursionError) as error:
             yield _Row(line, None, {}, str(error))
             continue
         if not isinstance(content, dict) or any(name not in content for name in COLUMNS[:3]):
@@ -212,7 +229,7 @@ def _json_rows(lines: Iterator[str]) -> Iterator[_Row]:
 
 def _write_json(out: TextIO, row: _Row, verdict: str) -> None:
     content = row.content if isinstance(row.content, dict) else {"row": row.content}
-    out.write(msgspec.json.encode({**content, "verdict": verdict}).decode() + "\n")
+    out.write(inert_json(msgspec.json.encode({**content, "verdict": verdict}).decode()) + "\n")
 
 
 def _protocol(given: object) -> object:

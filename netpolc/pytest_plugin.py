@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from netpolc.expectations import Policies
+    from netpolc.analysis.expectations import Policies
 
 
 @pytest.fixture(scope="session")
 def netpolc_policies() -> Callable[..., Policies]:
-    """Makes `netpolc.expectations.Policies`; the same manifests are read only once."""
-    from netpolc.expectations import Policies
+    """Makes `netpolc.analysis.expectations.Policies`; the same manifests are read only once."""
+    from netpolc.analysis.expectations import Policies
 
     return cache(Policies)

@@ -9,19 +9,33 @@ fails instead of being skipped.
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Generator
 
 import hypothesis
 import pytest
 
-from tests import lab
 from tests.browser import devtools
-from tests.lab.fixtures import injector
+from tests.helpers import lab
+from tests.helpers.lab.fixtures import injector
 
 __all__ = ["injector"]
 
 hypothesis.settings.register_profile("default", deadline=None, print_blob=True)
-hypothesis.settings.load_profile("default")
+hypothesis.settings.register_profile(  # a commit is judged by the same examples each time
+    "ci", hypothesis.settings.get_profile("default"), derandomize=True, database=None
+)
+hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "default")
+
+
+def pytest_configure() -> None:
+    """In the background SIGINT is ignored, under nohup SIGHUP: so would every command it tries."""
+    for number, default in (
+        (signal.SIGINT, signal.default_int_handler),
+        (signal.SIGHUP, signal.SIG_DFL),
+    ):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, default)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

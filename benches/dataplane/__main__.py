@@ -1,8 +1,8 @@
 """`python -m benches.dataplane [--rounds N]`: what rulesets cost a forwarded packet.
 
 In: the numbers of rounds and of connections. Out: Markdown tables for BENCHMARKS.md on standard
-output, progress on standard error. Refused: a machine without what `tests.lab.unavailable` asks
-for; without iptables-legacy or ipset their lane is missing, and the table says so.
+output, progress on standard error. Refused: a machine without what `tests.helpers.lab` needs;
+without iptables-legacy or ipset their lane is missing, and the table says so.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import resource
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from statistics import median, quantiles
 
@@ -18,10 +18,11 @@ import click
 
 from benches.dataplane import parts, rulesets
 from benches.dataplane.clusters import Scenario, mixed, overlapping, stacked
+from benches.dataplane.frames import Connection
 from benches.dataplane.lanes import Lanes, Times
 from benches.measure import machine, say
-from netpolc.nets import Family
-from tests.lab import unavailable
+from netpolc.core.nets import Family
+from tests.helpers.lab import unavailable
 
 STACKED, OVERLAPPING, MIXED = (10, 100, 1_000), (1_000,), (120, 820)
 ROUNDS, CONNECTIONS = 40, 500
@@ -53,18 +54,18 @@ class SoftirqThread:
         return total
 
 
-def cell(times: Times, name: str) -> str:
-    """Median and quartiles of the ratio to the lane without rules."""
+def cell(times: Times, name: str, base: str = rulesets.EMPTY) -> str:
+    """Median and quartiles of the ratio to another lane, the one without rules unless told."""
     if name not in times:
         return "not measured"
-    ratios = [own / empty for own, empty in zip(times[name], times[rulesets.EMPTY], strict=True)]
+    ratios = [own / other for own, other in zip(times[name], times[base], strict=True)]
     low, _, high = quantiles(ratios, n=4)
     return f"**{median(ratios):.2f}** ({low:.2f}-{high:.2f})"
 
 
 def rows(scenario: Scenario, rounds: int) -> Iterator[str]:
     """A row a lane: first packets that are allowed, that are denied, established ones."""
-    label = f"{scenario.name}, {scenario.family.name.replace('IPV', 'IPv')}"
+    label = _label(scenario)
     say(label)
     loads = rulesets.loads(scenario)
     with Lanes(loads, rulesets.OPEN) as lanes:
@@ -106,12 +107,41 @@ def print_parts(rounds: int) -> None:
         print(f"| {part.name} | **{middle:.0f}** | {low:.0f}-{high:.0f} | {name} |")
 
 
+def print_bridges(rounds: int, connections: int, largest: int) -> None:
+    """The table of what the rules for bridges cost packets that leave by none, and by one."""
+    print(f"| cluster | leaves by | without them | {OPENING}: with | {DENIED}: with |")
+    print("|---|---|---|---|---|")
+    without, own = rulesets.UNBRIDGED, rulesets.NETPOLC
+    for scenario in scenarios(connections, largest):
+        for bridge, leaves in (("", "a veth"), ("cni0", "a bridge of pods")):
+            with Lanes(rulesets.bridges(scenario), (), bridge) as lanes:
+                opening = lanes.opening(_single(scenario.allowed), rounds, allowed=True)
+                denied = lanes.opening(_single(scenario.denied), rounds, allowed=False)
+            cells = f"{median(opening[without]):.0f} ns | {cell(opening, own, without)}"
+            cells += f" | {cell(denied, own, without)}"
+            print(f"| {_label(scenario)} | {leaves} | {cells} |", flush=True)
+
+
+def _single(connections: Sequence[Connection]) -> list[Connection]:
+    """Those to no group and no link-local address, which are judged otherwise on a bridge."""
+    return [
+        own
+        for own in connections
+        if own.destination[0] < (224 if len(own.destination) == 4 else 254)
+    ]
+
+
+def _label(scenario: Scenario) -> str:
+    return f"{scenario.name}, {scenario.family.name.replace('IPV', 'IPv')}"
+
+
 @click.command()
 @click.option("--rounds", default=ROUNDS, show_default=True, type=click.IntRange(2))
 @click.option("--connections", default=CONNECTIONS, show_default=True, type=click.IntRange(1))
 @click.option("--largest", default=1_000, show_default=True, help="Policies, at most.")
 @click.option("--parts", "only_parts", is_flag=True, help="Time single rules, not rulesets.")
-def main(rounds: int, connections: int, largest: int, only_parts: bool) -> None:
+@click.option("--bridges", "only_bridges", is_flag=True, help="Time netpolc's rules for bridges.")
+def main(rounds: int, connections: int, largest: int, only_parts: bool, only_bridges: bool) -> None:
     """Print what rulesets cost a forwarded packet, as Markdown tables."""
     reason = unavailable()
     if reason is not None:
@@ -120,12 +150,14 @@ def main(rounds: int, connections: int, largest: int, only_parts: bool) -> None:
     softirq = SoftirqThread()
     if only_parts:
         print_parts(rounds)
+    elif only_bridges:
+        print_bridges(rounds, connections, largest)
     else:
         print(f"| cluster | ruleset | {OPENING} | {DENIED} | {KNOWN} |\n|---|---|---|---|---|")
         for scenario in scenarios(connections, largest):
             for row in rows(scenario, rounds):
                 print(row, flush=True)
-    if rulesets.missing() is not None:
+    if rulesets.missing() is not None and not (only_parts or only_bridges):
         print(f"\n{rulesets.IPTABLES}: not measured, {rulesets.missing()} is not installed")
     print(f"\nksoftirqd used {softirq.share():.1%} of the CPU time of the measuring process.")
 

@@ -16,11 +16,11 @@ from typing import Any
 import netpolc
 from benches.dataplane.frames import TCP, Connection
 from benches.workloads import LOCAL_NODE, cached_node_cluster
-from netpolc.cluster import Pod, Snapshot
 from netpolc.compiler import Program
-from netpolc.ir import ANY, Direction
-from netpolc.nets import Family, Ranges, family, format_address, split_ports
-from netpolc.program import ResolvedRule
+from netpolc.core.cluster import Pod, Snapshot
+from netpolc.core.ir import ANY, Direction
+from netpolc.core.nets import Family, Ranges, family, format_address, split_ports
+from netpolc.core.program import ResolvedRule
 
 PODS_PER_APP = 10
 OVERLAPPING_PODS, LABELS = 2_000, 30

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 from struct import pack
 
-from tests.lab.packets import IPV4, IPV6, checksum
+from tests.helpers.lab.packets import IPV4, IPV6, checksum
 
 TCP = 6
 SYN, ACK = 0x02, 0x10

@@ -16,10 +16,10 @@ from hashlib import sha256
 from ipaddress import ip_address, summarize_address_range
 
 from benches.linear import Resolver, dports
-from netpolc.cluster import Pod, Snapshot
-from netpolc.ir import ANY, Direction, NamedPort, NetworkPeer, PodPeer, Policy, Rule
-from netpolc.nets import Family, Ranges, family, format_address
-from tests.lab import Router
+from netpolc.core.cluster import Pod, Snapshot
+from netpolc.core.ir import ANY, Direction, NamedPort, NetworkPeer, PodPeer, Policy, Rule
+from netpolc.core.nets import Family, Ranges, family, format_address
+from tests.helpers.lab import Router
 
 PROGRAMS = {
     Family.IPV4: ("iptables-legacy-restore", "ipset"),

@@ -15,8 +15,8 @@ from __future__ import annotations
 import ctypes
 import os
 import socket
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import ExitStack
 from functools import cache
 from pathlib import Path
 from time import monotonic, sleep
@@ -24,8 +24,8 @@ from typing import Any
 
 from benches.built import library
 from benches.dataplane.frames import Connection
-from tests.lab import LabError, Namespace, Router, veth
-from tests.lab.closing import Closes
+from tests.helpers.lab import LabError, Namespace, Router, one_cpu, veth
+from tests.helpers.lab.closing import Closes
 
 Load = Callable[[Router], None]
 Times = dict[str, list[float]]
@@ -46,21 +46,12 @@ def _sender() -> Any:
     return sender
 
 
-@contextmanager
-def _one_cpu() -> Iterator[None]:
-    """The time of a thread says most when its caches stay its own."""
-    allowed = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, {max(allowed)})
-    try:
-        yield
-    finally:
-        os.sched_setaffinity(0, allowed)
-
-
 class _Lane:
     """A router, and the socket that reaches it."""
 
-    def __init__(self, name: str, number: int, source: Namespace, sink: Namespace) -> None:
+    def __init__(
+        self, name: str, number: int, source: Namespace, sink: Namespace, bridge: str
+    ) -> None:
         self.name, self.link = name, f"in{number}"
         self.router = Router()
         try:
@@ -68,11 +59,18 @@ class _Lane:
                 source, f"out{number}", self.router, "source", addresses=(_SOURCE_MAC, _ROUTER_MAC)
             )
             veth(self.router, "sink", sink, self.link)
+            out = bridge or "sink"
+            if bridge:  # it floods what is for nobody to its one port
+                self.router.ip(
+                    f"link add {bridge} type bridge",
+                    f"link set {bridge} up",
+                    f"link set sink master {bridge}",
+                )
             self.router.ip(
-                f"neigh add 169.254.255.254 lladdr {_NOBODY} nud permanent dev sink",
-                f"neigh add fe80::ffff lladdr {_NOBODY} nud permanent dev sink",
-                "route add default via 169.254.255.254 dev sink onlink",
-                "route add default via fe80::ffff dev sink",
+                f"neigh add 169.254.255.254 lladdr {_NOBODY} nud permanent dev {out}",
+                f"neigh add fe80::ffff lladdr {_NOBODY} nud permanent dev {out}",
+                f"route add default via 169.254.255.254 dev {out} onlink",
+                f"route add default via fe80::ffff dev {out}",
             )
             self.socket = source.call(lambda: _packet_socket(f"out{number}"))
         except BaseException:
@@ -103,7 +101,9 @@ def _packet_socket(interface: str) -> socket.socket:
 class Lanes(Closes):
     """All lanes of one comparison; a context manager."""
 
-    def __init__(self, loads: Mapping[str, Load], open_lanes: Collection[str]) -> None:
+    def __init__(
+        self, loads: Mapping[str, Load], open_lanes: Collection[str], bridge: str = ""
+    ) -> None:
         self._open = open_lanes
         with ExitStack() as stack:
             self._source = stack.enter_context(Namespace())
@@ -111,7 +111,7 @@ class Lanes(Closes):
             self._sink.sysctl({"net/ipv6/conf/default/disable_ipv6": 1})
             self._lanes: list[_Lane] = []
             for number, (name, load) in enumerate(loads.items()):
-                lane = _Lane(name, number, self._source, self._sink)
+                lane = _Lane(name, number, self._source, self._sink, bridge)
                 stack.callback(lane.close)
                 load(lane.router)
                 self._lanes.append(lane)
@@ -124,12 +124,12 @@ class Lanes(Closes):
     def opening(self, connections: Sequence[Connection], rounds: int, *, allowed: bool) -> Times:
         """Nanoseconds a packet where each packet opens a connection of its own."""
         frames = [connection.syn(_LINK) for connection in connections]
-        with _one_cpu():
+        with one_cpu():
             return self._rounds(frames, rounds, allowed=allowed, forget=True)
 
     def established(self, connections: Sequence[Connection], rounds: int) -> Times:
         """Nanoseconds a packet of connections that both ends have agreed on before."""
-        with _one_cpu():
+        with one_cpu():
             for lane in self._lanes:
                 for segment in (Connection.syn, Connection.syn_ack):
                     lane.send([segment(connection, _LINK) for connection in connections])

@@ -1,4 +1,4 @@
-"""What single rules cost a packet: the figures of `netpolc/backends/nft/cost.py`.
+"""What single rules cost a packet: the figures of `netpolc/backends/nft/lower/cost.py`.
 
 In: a number of rounds. Out: nanoseconds a rule, by a ruleset that has it `COPIES` times against one
 that has it not. The rules let every packet go on.

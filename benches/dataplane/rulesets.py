@@ -13,11 +13,11 @@ from benches.dataplane.clusters import Scenario
 from benches.dataplane.lanes import Load
 from benches.linear import linear_chain_per_pod
 from benches.workloads import LOCAL_NODE
-from netpolc.nets import Family
+from netpolc.core.nets import Family
 
 EMPTY, AGAIN, ACCEPT = "no rules", "no rules, again", "accept and nothing else"
 OPEN = (EMPTY, AGAIN, ACCEPT)
-NETPOLC = "netpolc"
+NETPOLC, UNBRIDGED = "netpolc", "netpolc, without its rules for bridges"
 LINEAR = "linear chain per pod"
 IPTABLES = "iptables-legacy + ipset, kube-router's shape"
 # A chain without a hook that nobody jumps to: the kernel tracks connections once a rule asks.
@@ -44,6 +44,14 @@ def loads(scenario: Scenario) -> dict[str, Load]:
         shape = kube_router.shape(scenario.snapshot, LOCAL_NODE, scenario.family)
         found[IPTABLES] = shape.load
     return found
+
+
+def bridges(scenario: Scenario) -> dict[str, Load]:
+    """The ruleset with and without the rules that ask whether a packet leaves by a bridge."""
+    text = scenario.program.ruleset(node=LOCAL_NODE).text()
+    kept = [line for line in text.splitlines(keepends=True) if " jump bridged_" not in line]
+    assert len(kept) < text.count("\n")
+    return {UNBRIDGED: text_load("".join(kept)), NETPOLC: text_load(text)}
 
 
 def missing() -> str | None:

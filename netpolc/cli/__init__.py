@@ -5,11 +5,14 @@ findings, 2 bad input or usage, 3 the kernel or the system said no.
 from __future__ import annotations
 
 import gc
+import os
+import sys
 from errno import EPIPE
 
 import click
 
 from netpolc._version import __version__
+from netpolc.cli import interruption
 from netpolc.cli.apply import apply
 from netpolc.cli.check import check_
 from netpolc.cli.compile import compile_
@@ -19,12 +22,14 @@ from netpolc.cli.diff import diff
 from netpolc.cli.eval import eval_
 from netpolc.cli.explain import explain_
 from netpolc.cli.list import list_
-from netpolc.cli.refusals import tell
+from netpolc.cli.refusals import notes, tell
 from netpolc.cli.status import status
+from netpolc.cli.terminal import warn
 from netpolc.cli.test import test_
 from netpolc.cli.top import top
 from netpolc.cli.verify import verify
-from netpolc.errors import NetpolcError, SystemRefusal
+from netpolc.core.errors import NetpolcError, SystemRefusal
+from netpolc.core.foreign import inert
 
 
 class _Group(click.Group):
@@ -33,14 +38,30 @@ class _Group(click.Group):
     def invoke(self, ctx: click.Context) -> object:
         try:
             return super().invoke(ctx)
+        except click.UsageError as error:  # a shell's `*` may make an option of a file's name
+            raise click.UsageError(inert(error.format_message()), error.ctx) from None
         except NetpolcError as error:
             tell(error)
             ctx.exit(error.exit_code)
+        except KeyboardInterrupt as error:
+            interruption.tell(error)
+            notes(error)
+            ctx.exit(interruption.exit_code(error))
         except OSError as error:
             if error.errno == EPIPE:
                 raise  # the reader left: click ends quietly
-            click.echo(f"netpolc: {error.strerror or error}", err=True)
+            warn(f"netpolc: {error.strerror or error}")
+            notes(error)
+            _give_up_what_cannot_be_printed()
             ctx.exit(SystemRefusal.exit_code)
+
+
+def _give_up_what_cannot_be_printed() -> None:
+    """Otherwise Python tries again at its end, and since 3.13 its failure is the exit code, 120."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
@@ -53,7 +74,8 @@ def main() -> None:
     prints them.
 
     \b
-    Exit codes: 0 fine, 1 findings, 2 bad input or usage, 3 the kernel or the system said no.
+    Exit codes: 0 fine, 1 findings, 2 bad input or usage, 3 the kernel or the system said no; 130
+    interrupted (Ctrl-C), 143 terminated.
     """
 
 
@@ -77,5 +99,6 @@ for command in (  # in the order of a policy's life
 
 def run() -> None:
     """The `netpolc` program."""
+    interruption.listen()
     gc.disable()  # a short life without cycles: collecting would be a third of the time
     main()

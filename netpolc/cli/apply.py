@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import select
-import socket
 import sys
 import termios
 import time
@@ -12,18 +11,23 @@ from functools import cache
 
 import click
 
-from netpolc.backends.nft import Options
-from netpolc.backends.nft.diff import Delta
-from netpolc.backends.nft.guard import TICK, Pending
-from netpolc.backends.nft.kernel import Kernel
-from netpolc.backends.nft.rollout import Plan, roll_out
-from netpolc.cli import options, terminal
+from netpolc.backends.nft import Options, Ruleset
+from netpolc.backends.nft.rollout.guard import TICK, Pending
+from netpolc.backends.nft.rollout.kernel import Kernel
+from netpolc.backends.nft.rollout.rollout import Held, Plan, refuse_empty, restore, roll_out
+from netpolc.backends.nft.write.delta import Delta
+from netpolc.cli import interruption, options, terminal
+from netpolc.cli.host import local_node, on_this_host
 from netpolc.cli.output import write
+from netpolc.cli.plan import show_plan
 from netpolc.cli.watch import keep_applied
-from netpolc.compiler import Program
-from netpolc.errors import UsageError
+from netpolc.compiler import Program, compile
+from netpolc.core.cluster import Snapshot
+from netpolc.core.errors import SystemRefusal, UsageError
 
 _UNITS = {"s": 1, "m": 60, "h": 3600}
+_CHANGES = 4
+"""The exit code of --detailed-exitcode where something would change."""
 _LATE = 1.0
 """Seconds after which `apply` undoes it itself, in case the guard was killed."""
 
@@ -42,7 +46,19 @@ def _seconds(ctx: click.Context, param: click.Parameter, value: str | None) -> i
 @options.paths
 @options.node
 @options.all_pods
-@click.option("--dry-run", is_flag=True, help="Let the kernel check the ruleset; load nothing.")
+@click.option(
+    "--plan",
+    is_flag=True,
+    help="Say which connections would open and close, and what would be sent; load nothing.",
+)
+@click.option(
+    "--dry-run", is_flag=True, help="The same, and let the kernel check the ruleset; load nothing."
+)
+@click.option(
+    "--detailed-exitcode",
+    is_flag=True,
+    help="Of --plan and --dry-run: exit code 4 if something would change.",
+)
 @click.option(
     "--verify",
     is_flag=True,
@@ -63,6 +79,12 @@ def _seconds(ctx: click.Context, param: click.Parameter, value: str | None) -> i
     help="Then forget the open flows of this node's pods that are denied now.",
 )
 @click.option(
+    "--allow-empty",
+    is_flag=True,
+    help="Also load a snapshot without pods of this node, or without policies, over a table that "
+    "isolates somebody.",
+)
+@click.option(
     "--watch",
     is_flag=True,
     help="Go on, and apply again whenever something in the folders PATH changes.",
@@ -75,11 +97,14 @@ def apply(
     paths: tuple[str, ...],
     node: str | None,
     all_pods: bool,
+    plan: bool,
     dry_run: bool,
+    detailed_exitcode: bool,
     verify: bool,
     save: str | None,
     confirm: int | None,
     flush_conntrack: bool,
+    allow_empty: bool,
     watch: bool,
     chosen: Options,
     reading: options.Reading,
@@ -94,52 +119,95 @@ def apply(
     \b
     Examples:
       netpolc apply cluster/
-      netpolc apply cluster/ --node node-a --dry-run
+      netpolc apply cluster/ --node node-a --plan
       netpolc apply cluster/ --node node-a --verify --save before.nft --confirm 60s
       netpolc apply lab.yaml --all-pods --log=5/second
       netpolc apply cluster/ --audit
       netpolc apply --watch /etc/netpolc --established recheck
     """
-    _check(dry_run, verify, save, confirm, flush_conntrack, watch, chosen)
+    changes_nothing = plan or dry_run
+    _check(changes_nothing, verify, save, confirm, flush_conntrack, watch, chosen)
+    if detailed_exitcode and not changes_nothing:
+        raise UsageError("--detailed-exitcode is for --plan and --dry-run")
+    reading = reading.around_odd() if watch else reading
     kernel = cache(Kernel)  # one, made once the input is good
+    applied: list[tuple[Program, Ruleset]] = []  # the last one
 
     def apply_once() -> tuple[str, Pending | None]:
-        program = reading.program(paths)
-        local = local_node(program, node, all_pods)
+        snapshot = reading.snapshot(paths)
+        local = local_node(snapshot, node, all_pods)
+        program = compile(snapshot if local is None else on_this_host(snapshot, local))
+        missing = "" if allow_empty else _missing(snapshot, local)
+        if missing and watch:
+            restore_applied()  # else nothing tells whom a table that was just flushed isolated
         ruleset = program.ruleset(local, chosen)
         of = f"node {local}" if local is not None else "every pod"
         proven = ", proven" if verify else ""
         audit = " (audit: nothing is denied)" if chosen.audit else ""
         what = f"table inet {chosen.table} for {of}: {ruleset.digest}{proven}{audit}"
-        if dry_run:
-            kernel().check(ruleset)
-            said = f"the kernel would load {what}"
-            click.echo(said)
-            return said, None
-        plan = Plan(
+        if changes_nothing:
+            refuse_empty(kernel().facts, chosen.table, missing)
+            changes = show_plan(kernel(), program, ruleset, what)
+            if dry_run:
+                kernel().check(ruleset)
+                terminal.say(f"the kernel would load {what}")
+            ctx.exit(_CHANGES if changes and detailed_exitcode else 0)
+        steps = Plan(
             program if verify else None,
             (lambda text: write(text, save)) if save is not None else None,
             confirm,
             program if flush_conntrack else None,
+            missing,
         )
-        rollout = roll_out(kernel(), ruleset, plan)
-        said = f"{_done(rollout.update.delta)} {what}"
-        click.echo(said)
+        rollout = roll_out(kernel(), ruleset, steps)
+        applied[:] = [(program, ruleset)]
+        delta = rollout.update.delta
+        touched = f" ({delta})" if delta else ""
+        said = f"{_done(delta)} {what}{touched}"
+        terminal.say(said)
         if flush_conntrack:
             flows = "open flow that is" if rollout.forgotten == 1 else "open flows that are"
-            click.echo(f"forgot {rollout.forgotten} {flows} denied now")
+            terminal.say(f"forgot {rollout.forgotten} {flows} denied now")
         return said, rollout.pending
 
+    held = cache(lambda: Held(kernel(), chosen.table))
+
+    def watched() -> str:
+        if not applied:
+            held()  # whatever becomes of the snapshot: what is there may be flushed
+        return apply_once()[0]
+
+    def restore_applied() -> str:
+        if not applied:
+            return held().restore()
+        program, ruleset = applied[0]
+        judged_again = chosen.recheck or chosen.audit
+        return restore(kernel(), ruleset, None if judged_again else program)
+
     if watch:
-        keep_applied(paths, lambda: apply_once()[0])
+        keep_applied(paths, watched, restore_applied, chosen.table)
     else:
         _, pending = apply_once()
         if pending is not None and confirm is not None:
-            ctx.exit(_await(pending, kernel(), confirm))
+            try:
+                code = _await(pending, kernel(), confirm, applied[0][1].digest)
+            except SystemRefusal as error:
+                moment = pending.unconfirmed.until
+                error.add_note(f"unless it is confirmed, the guard takes it back at {moment}")
+                raise
+            ctx.exit(code)
+
+
+def _missing(snapshot: Snapshot, node: str | None) -> str:
+    """What a snapshot lacks that isolates nobody; pods of the host's network never are isolated."""
+    local = (pod for pod in snapshot.cluster.pods if pod.is_on(node))
+    if not any(pod.addresses and not pod.host_network for pod in local):
+        return "no pod with an address" + (f" on node {node}" if node is not None else "")
+    return "" if any(policy.isolates for policy in snapshot.policies) else "no NetworkPolicy"
 
 
 def _check(
-    dry_run: bool,
+    changes_nothing: bool,
     verify: bool,
     save: str | None,
     confirm: int | None,
@@ -148,10 +216,12 @@ def _check(
     chosen: Options,
 ) -> None:
     """`UsageError` for options that make no sense together."""
-    if dry_run and (verify or save is not None or confirm is not None):
-        raise UsageError("--dry-run loads nothing; it excludes --verify, --save and --confirm")
-    if dry_run and (watch or flush_conntrack):
-        raise UsageError("--dry-run changes nothing: it excludes --watch and --flush-conntrack")
+    if changes_nothing and (verify or save is not None or confirm is not None):
+        text = "--plan and --dry-run load nothing; they exclude --verify, --save and --confirm"
+        raise UsageError(text)
+    if changes_nothing and (watch or flush_conntrack):
+        text = "--plan and --dry-run change nothing: they exclude --watch and --flush-conntrack"
+        raise UsageError(text)
     if watch and (save is not None or confirm is not None):
         raise UsageError("--watch applies again and again: it excludes --save and --confirm")
     if save == "-":
@@ -166,44 +236,34 @@ def _check(
 def _done(delta: Delta | None) -> str:
     if delta is None:
         return "loaded"
-    return f"updated ({delta})" if delta else "nothing to change in"
+    return "updated" if delta else "nothing to change in"
 
 
-def _await(pending: Pending, kernel: Kernel, seconds: int) -> int:
-    """Wait until somebody confirms or the time is over; the exit code."""
-    own = kernel.loaded(pending.table)
-    watched = [sys.stdin] if sys.stdin.isatty() else []
-    if watched:
-        termios.tcflush(sys.stdin, termios.TCIFLUSH)  # what was typed before is no answer
-    asked = "press Enter, or run `netpolc confirm`" if watched else "`netpolc confirm`"
-    click.echo(f"waiting to be confirmed until {pending.unconfirmed.until}: {asked}")
+def _await(pending: Pending, kernel: Kernel, seconds: int, digest: str) -> int:
+    """Wait until somebody confirms, interrupts (which undoes it at once) or the time is over; the
+    exit code. `digest` is that of the table that waits: the guard may have undone it already.
+    """
+    code, why, own = 1, "not confirmed", None
     until = time.monotonic() + seconds + _LATE
-    while not pending.settled and time.monotonic() < until:
-        if select.select(watched, [], [], TICK)[0]:
-            if sys.stdin.readline().endswith("\n"):
-                kernel.confirm(pending.table, pending.unconfirmed.token)
-            watched = []  # the terminal is gone
-    pending.undo(kernel)  # nothing to do, unless the guard was killed
-    now = kernel.loaded(pending.table)
-    if own is not None and now is not None and (own.digest, own.since) == (now.digest, now.since):
-        click.echo("confirmed")
+    try:
+        own = kernel.facts.loaded(pending.table)
+        watched = [sys.stdin] if sys.stdin.isatty() else []
+        if watched:
+            termios.tcflush(sys.stdin, termios.TCIFLUSH)  # what was typed before is no answer
+        asked = "press Enter, or run `netpolc confirm`" if watched else "`netpolc confirm`"
+        terminal.say(f"waiting to be confirmed until {pending.unconfirmed.until}: {asked}")
+        while not pending.settled and time.monotonic() < until:
+            if select.select(watched, [], [], TICK)[0]:
+                if sys.stdin.readline().endswith("\n"):
+                    kernel.confirm(pending.table, pending.unconfirmed.token)
+                watched = []  # the terminal is gone
+    except KeyboardInterrupt as error:
+        code, why = interruption.exit_code(error), "interrupted, not confirmed"
+    pending.undo(kernel)  # nothing to do, unless it was interrupted or the guard was killed
+    now = kernel.facts.loaded(pending.table)
+    mark = (own.digest, own.since) if own is not None else None
+    if now is not None and mark == (now.digest, now.since) and now.digest == digest:
+        terminal.say("confirmed")
         return 0
-    terminal.say("not confirmed: what was loaded before, or since, is in force", "bold red")
-    return 1
-
-
-def local_node(program: Program, node: str | None, all_pods: bool) -> str | None:
-    """The node to compile for: the one asked for, this host, or None for every pod."""
-    if all_pods:
-        if node is not None:
-            raise UsageError("--all-pods and --node exclude each other")
-        return None
-    if node is not None:
-        return node
-    host = socket.gethostname()
-    nodes = program.cluster.nodes
-    for name in (host, host.lower(), host.lower().partition(".")[0]):
-        if name in nodes:
-            return name
-    text = "say --node NAME, or --all-pods to take every pod as local"
-    raise UsageError(f"this host is {host!r}, which is no node of the snapshot; {text}")
+    terminal.say(f"{why}: what was loaded before, or since, is in force", "bold red")
+    return code

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Iterator
 
 import click
 
+from netpolc.analysis.findings import CATALOGUE, MANIFEST_ERROR, Finding, Level, check, refused
+from netpolc.analysis.findings.formats import FORMATS, explanation
 from netpolc.cli import options
-from netpolc.compiler import compile, load
-from netpolc.errors import InputError, UsageError
-from netpolc.findings import CATALOGUE, MANIFEST_ERROR, Finding, Level, check, refused
-from netpolc.findings.formats import FORMATS, explanation
+from netpolc.cli.output import write
+from netpolc.cli.terminal import say_lines
+from netpolc.compiler import compile
+from netpolc.core.errors import InputError, UsageError
 
 
 @click.command("check")
@@ -19,7 +22,7 @@ from netpolc.findings.formats import FORMATS, explanation
     "-o",
     "--output",
     "form",
-    type=click.Choice(list(FORMATS)),
+    type=options.Registered(lambda: FORMATS),
     default="text",
     show_default=True,
     help="The form of the findings.",
@@ -60,7 +63,7 @@ def check_(
     """
     if explain is not None:
         (code,) = _codes((explain,), exactly=True)
-        click.echo(_wrapped(explanation(CATALOGUE[code])))
+        say_lines(_wrapped(explanation(CATALOGUE[code])))
         return
     if not paths:
         raise UsageError("say which PATHs to check, or --explain CODE")
@@ -69,7 +72,7 @@ def check_(
     findings, is_valid = _findings(paths, reading)
     shown = [found for found in findings if found.code in wanted]
     level = Level[fail_on.upper()]
-    click.echo(FORMATS[form](shown, level), nl=False)
+    write(FORMATS[form](shown, level), None)
     if not is_valid:
         raise click.exceptions.Exit(InputError.exit_code)
     if any(found.level >= level for found in shown):
@@ -79,7 +82,7 @@ def check_(
 def _findings(paths: tuple[str, ...], reading: options.Reading) -> tuple[list[Finding], bool]:
     """The findings, and whether the manifests were valid at all."""
     try:
-        snapshot = load(paths, semantics=reading.semantics, strict=reading.strict)
+        snapshot = reading.again(paths)
     except InputError as error:
         return refused(error.diagnostics), False
     reading.say_ignored(snapshot)
@@ -98,8 +101,6 @@ def _codes(given: tuple[str, ...], exactly: bool = False) -> set[str]:
     return found
 
 
-def _wrapped(text: str) -> str:
-    lines = text.splitlines()
-    return "\n".join(
-        line if line.startswith(" ") else textwrap.fill(line, width=80) for line in lines
-    )
+def _wrapped(text: str) -> Iterator[str]:
+    for line in text.splitlines():
+        yield from [line] if line.startswith(" ") or not line else textwrap.wrap(line, width=80)

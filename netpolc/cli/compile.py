@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import click
 
-from netpolc.backends.nft import Options, Ruleset
+from netpolc.backends.forms import forms
+from netpolc.backends.nft import Options
 from netpolc.cli import options
 from netpolc.cli.output import write, write_all
-from netpolc.errors import UsageError
+from netpolc.core.errors import UsageError
 
-_FORM = {"nft": Ruleset.text, "json": Ruleset.json}
+
+def _about() -> str:
+    """What the forms are, in one sentence."""
+    *others, last = (form.about for form in forms().values())
+    return f"{', '.join(others)}, or {last}."
 
 
 @click.command("compile")
@@ -24,10 +29,10 @@ _FORM = {"nft": Ruleset.text, "json": Ruleset.json}
 @click.option(
     "--format",
     "form",
-    type=click.Choice(["nft", "json", "ir"]),
+    type=options.Registered(forms),
     default="nft",
     show_default=True,
-    help="nft text, libnftables JSON, or the resolved tuples as JSON.",
+    help=_about(),
 )
 @options.ruleset
 @options.reading
@@ -51,15 +56,17 @@ def compile_(
       kubectl get ns,pods,nodes,netpol -A -o json | netpolc compile - --node node-a
       netpolc compile cluster/ --format ir
     """
-    if all_nodes and (node is not None or output is None or form == "ir"):
-        raise UsageError("--all-nodes goes with -o FOLDER, without --node and without --format ir")
+    backend = forms()[form]
+    if all_nodes and (node is not None or output is None or not backend.per_node):
+        whole = " or ".join(own.name for own in forms().values() if not own.per_node)
+        raise UsageError(
+            f"--all-nodes goes with -o FOLDER, without --node and without --format {whole}"
+        )
     program = reading.program(paths)
-    if form == "ir":
-        write(program.document(), output)
-        return
+    emit = backend.open(program)
 
     def text(name: str | None) -> str:
-        return _FORM[form](program.ruleset(name, chosen))
+        return emit(name, chosen)
 
     if all_nodes and output is not None:
         if not program.cluster.nodes:

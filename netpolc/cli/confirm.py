@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import click
 
-from netpolc.backends.nft.kernel import Kernel
+from netpolc.backends.nft.rollout.attempt import Attempt
+from netpolc.backends.nft.rollout.kernel import Kernel
 from netpolc.cli import options
+from netpolc.cli.terminal import say
 
 
 @click.command()
@@ -18,8 +20,11 @@ def confirm(ctx: click.Context, table: str) -> None:
     Example:
       netpolc confirm
     """
-    if Kernel().confirm(table):
-        click.echo(f"confirmed table inet {table}")
+    kernel = Kernel()
+    with kernel.locked(table), Attempt(kernel, table):
+        done = kernel.confirm(table)
+    if done:
+        say(f"confirmed table inet {table}")
         return
-    click.echo(f"no table inet {table} waits to be confirmed")
+    say(f"no table inet {table} waits to be confirmed")
     ctx.exit(1)

@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Callable, Iterator
 
-from netpolc.backends.nft.counters import Counters, attribute, prometheus
-from netpolc.backends.nft.kernel import Kernel
+from netpolc.backends.nft.rollout.channel import Channel
+from netpolc.backends.nft.rollout.facts import Facts, PodCounts
+from netpolc.backends.nft.signals.counters import Counters, attribute, prometheus
 from netpolc.cli.terminal import Justify, aligned
 from netpolc.compiler import Program
+from netpolc.core.foreign import to_json
 
 WORDS = {False: "denied", True: "let pass"}
 """What became of the packets that a counter counted, by whether it audits."""
 
 
-def read_counters(kernel: Kernel, table: str, program: Program | None) -> Counters | None:
+def read_counters(channel: Channel, table: str, program: Program | None) -> Counters | None:
     """The counters of a table; None when it is not loaded."""
-    loaded = kernel.loaded(table)
+    facts, counts = Facts(channel), PodCounts(channel)
+    loaded, addresses = channel.generation.consistent(
+        lambda: (facts.loaded(table), counts.addresses(table))
+    )
     if loaded is None:
         return None
-    return attribute(table, loaded.drops, kernel.addresses(table), program)
+    return attribute(table, loaded.drops, addresses, program, loaded.odd, loaded.invalid)
 
 
 def _text(table: str, found: Counters | None) -> str:
@@ -42,7 +46,8 @@ def _text(table: str, found: Counters | None) -> str:
         for own in found.chains
     ]
     sides: list[Justify] = ["left", "left", "right", "right", "left", "left", "left"]
-    return "\n".join((*aligned([head, *rows], sides), "", *_pods(found), ""))
+    invalid = f"invalid, of no connection: {found.invalid} packets dropped"
+    return "\n".join((*aligned([head, *rows], sides), "", *_pods(found), "", invalid, ""))
 
 
 def _pods(found: Counters) -> Iterator[str]:
@@ -63,7 +68,7 @@ def _pods(found: Counters) -> Iterator[str]:
 
 def _json(table: str, found: Counters | None) -> str:
     entries = dataclasses.asdict(found) if found is not None else {"table": table}
-    return json.dumps({"loaded": found is not None, **entries}, indent=2) + "\n"
+    return to_json({"loaded": found is not None, **entries}, indent=2) + "\n"
 
 
 FORMS: dict[str, Callable[[str, Counters | None], str]] = {

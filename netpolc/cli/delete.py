@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import click
 
-from netpolc.backends.nft.kernel import Kernel
+from netpolc.backends.nft.rollout.attempt import Attempt
+from netpolc.backends.nft.rollout.kernel import Kernel
 from netpolc.cli import options
+from netpolc.cli.terminal import say
 
 
 @click.command()
@@ -17,7 +19,10 @@ def delete(table: str) -> None:
     Example:
       netpolc delete
     """
-    if Kernel().delete(table):
-        click.echo(f"deleted table inet {table}")
+    kernel = Kernel()
+    with kernel.locked(table), Attempt(kernel, table):
+        done = kernel.delete(table)
+    if done:
+        say(f"deleted table inet {table}")
     else:
-        click.echo(f"table inet {table} is not loaded")
+        say(f"table inet {table} is not loaded")

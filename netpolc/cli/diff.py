@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import click
 
+from netpolc.analysis.connectivity.changes import Changes, as_dot, lines
+from netpolc.analysis.connectivity.difference import Difference
+from netpolc.analysis.connectivity.forms import DIFFERENCES
+from netpolc.analysis.report import comparison
 from netpolc.cli import options
 from netpolc.cli.graphviz import svg
 from netpolc.cli.output import write
-from netpolc.cli.terminal import progress, say
-from netpolc.connectivity.changes import FORMS, Changes, as_dot, lines
-from netpolc.connectivity.difference import Difference
-from netpolc.connectivity.report import comparison
-from netpolc.errors import UsageError
+from netpolc.cli.terminal import progress, show
+from netpolc.core.errors import UsageError
 from netpolc.manifests.git import at_revision
 
 
@@ -25,7 +26,7 @@ from netpolc.manifests.git import at_revision
     "-o",
     "--output",
     "form",
-    type=click.Choice(["table", *FORMS, "svg", "html"]),
+    type=options.Registered(lambda: ("table", *DIFFERENCES, "svg", "html")),
     default="table",
     show_default=True,
     help="The form of the differences; svg needs Graphviz.",
@@ -67,15 +68,12 @@ def diff(
     with progress("comparing") as report:
         changes = difference.changes(report)
     found = Changes(changes, difference.new_workloads, difference.lost_workloads)
-    if form == "table" and file is None:
-        for line, colour in lines(found):
-            say(line, colour)
-    elif form == "table":
-        write("".join(f"{line}\n" for line, _ in lines(found)), file)
+    if form == "table":
+        show(lines(found), file)
     elif form == "svg":
         write(svg(as_dot(found)), file)
     elif form == "html":
         write(comparison(difference, " → ".join(sides)), file)
     else:
-        write(FORMS[form](found), file)
+        write(DIFFERENCES[form](found), file)
     ctx.exit(1 if found else 0)

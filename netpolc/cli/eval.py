@@ -11,13 +11,14 @@ from typing import BinaryIO
 
 import click
 
+from netpolc.analysis.explain import explain_all
+from netpolc.analysis.explain.formats import brief
 from netpolc.cli import options
+from netpolc.cli.host import on_this_host, say_remarks
 from netpolc.cli.output import writing
-from netpolc.cli.terminal import progress
+from netpolc.cli.terminal import progress, say_lines, warn
 from netpolc.compiler import Program, compile
-from netpolc.errors import UsageError
-from netpolc.explain import explain_all
-from netpolc.explain.formats import brief
+from netpolc.core.errors import UsageError
 
 _USAGE = "give --src and --dst, or --flows"
 
@@ -58,11 +59,13 @@ def eval_(
     """
     if (asked is None) == (flows is None) or (asked is not None and output is not None):
         raise UsageError(_USAGE)
-    snapshot = reading.snapshot(paths)
+    listed = reading.snapshot(paths)
+    snapshot = on_this_host(listed)
     program = compile(snapshot)
     if asked is not None:
         explanations = list(explain_all(program, snapshot, asked.flows(program)))
-        click.echo("\n".join(line for found in explanations for line in brief(found)))
+        say_lines(line for found in explanations for line in brief(found))
+        say_remarks(explanations, listed.cluster, program)
         ctx.exit(0 if all(found.verdict.allowed for found in explanations) else 1)
     ctx.exit(_judge_log(program, flows or "-", output))
 
@@ -75,7 +78,7 @@ def _judge_log(program: Program, path: str, output: str | None) -> int:
         raise UsageError(f"--flows: {error}") from None
 
     def report(line: int, problem: str) -> None:
-        click.echo(f"{'standard input' if path == '-' else path}:{line}: {problem}", err=True)
+        warn(f"{'standard input' if path == '-' else path}:{line}: {problem}")
 
     with _opened(path) as raw, writing(output) as out, progress("judging") as report_bytes:
         size = 0 if path == "-" else Path(path).stat().st_size
@@ -90,7 +93,7 @@ def _judge_log(program: Program, path: str, output: str | None) -> int:
             counts = judge_log(program, log, out, report, advance)
         finally:
             log.detach()
-    click.echo(str(counts), err=True)
+    warn(str(counts))
     return 1 if counts.bad else 0
 
 

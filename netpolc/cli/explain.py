@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 
 import click
 
-from netpolc.backends.nft.logs import LoggedFlow, flows_from_log
+from netpolc.analysis.explain import Explanation, explain_all, formats, policy
+from netpolc.analysis.explain.forms import FLOWS, POLICIES
+from netpolc.backends.nft.signals.logs import LoggedFlow, flows_from_log
 from netpolc.cli import options
-from netpolc.cli.terminal import say
+from netpolc.cli.host import on_this_host, say_remarks
+from netpolc.cli.output import write
+from netpolc.cli.terminal import say, say_lines, warn
 from netpolc.compiler import compile
-from netpolc.errors import UsageError
-from netpolc.explain import Explanation, explain_all, formats, policy
-from netpolc.semantics import Flow
+from netpolc.core.errors import UsageError
+from netpolc.core.semantics import Flow
 
 _USAGE = "give --src and --dst, --log-line, or name a policy: PATH#NAMESPACE/NAME"
 _EMPTY = "NP004"
@@ -35,7 +38,7 @@ _EMPTY = "NP004"
     "-o",
     "--output",
     "form",
-    type=click.Choice(["text", "json"]),
+    type=options.Registered(lambda: ("text", *FLOWS)),
     default="text",
     show_default=True,
     help="The form of the explanation.",
@@ -82,10 +85,13 @@ def explain_(
         found = [policy.describe(snapshot, policy.find(snapshot, name)) for name in names]
         _show_policies(found, form)
         return
-    program = compile(snapshot)
+    here = on_this_host(snapshot)
+    program = compile(here)
     flows = asked.flows(program) if asked is not None else _logged(log_line or "")
-    explanations = explain_all(program, snapshot, flows)
-    allowed = show(explanations, form, None if every else formats.CLOSEST, log_line == "-")
+    explanations = explain_all(program, here, flows)
+    remarks = partial(say_remarks, listed=snapshot.cluster, program=program)
+    most = None if every else formats.CLOSEST
+    allowed = show(explanations, form, most, log_line == "-", remarks)
     ctx.exit(0 if allowed else 1)
 
 
@@ -98,7 +104,7 @@ def _logged(line: str) -> Iterator[Flow]:
                 seen.add(found.flow)
                 yield found.flow
         elif line == "-":
-            click.echo(f"<stdin>:{found.line}: {found.problem}", err=True)
+            warn(f"<stdin>:{found.line}: {found.problem}")
         else:
             raise UsageError(f"--log-line: {found.problem}")
     if not seen and line != "-":
@@ -118,26 +124,35 @@ def _split(paths: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[str, ...]]:
 
 
 def show(
-    explanations: Iterable[Explanation], form: str, most: int | None, live: bool = False
+    explanations: Iterable[Explanation],
+    form: str,
+    most: int | None,
+    live: bool = False,
+    remarks: Callable[[list[Explanation]], None] | None = None,
 ) -> bool:
-    """Print explanations of flows, if `live` each as it comes; whether all of them are allowed."""
+    """Print explanations of flows, if `live` each as it comes; whether all of them are allowed.
+
+    `remarks` says what manifests may not tell of them.
+    """
     if live and form == "text":
-        verdicts = [show([explanation], form, most) for explanation in explanations]
+        verdicts = [show([found], form, most, remarks=remarks) for found in explanations]
         return all(verdicts)
     found = list(explanations)
-    if form == "json":
-        documents = [formats.document(explanation, most) for explanation in found]
-        click.echo(json.dumps({"flows": documents}, indent=2))
+    if form in FLOWS:
+        write(FLOWS[form](found, most), None)
     else:
         for line in formats.text(found, most):
             say(line.text, line.style)
+    if remarks is not None:
+        remarks(found)
     return all(explanation.verdict.allowed for explanation in found)
 
 
 def _show_policies(descriptions: list[policy.Description], form: str) -> None:
-    if form == "json":
-        documents = [policy.document(description) for description in descriptions]
-        click.echo(json.dumps({"policies": documents}, indent=2))
+    if form in POLICIES:
+        write(POLICIES[form](descriptions), None)
         return
-    texts = ("\n".join(policy.text(description)) for description in descriptions)
-    click.echo("\n\n".join(texts))
+    if form != "text":
+        raise UsageError(f"a policy is described as text, {', '.join(POLICIES)}; not as {form}")
+    for number, description in enumerate(descriptions):
+        say_lines([*([""] if number else []), *policy.text(description)])

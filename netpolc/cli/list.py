@@ -2,29 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 import click
 
+from netpolc.analysis.connectivity import Connection, Grouping, Party, Table
+from netpolc.analysis.connectivity.exposure import expose
+from netpolc.analysis.connectivity.forms import LISTINGS
+from netpolc.analysis.connectivity.listing import Listing, as_dot, readable
+from netpolc.analysis.connectivity.newcomers import with_newcomers
+from netpolc.analysis.connectivity.selection import parse_port, parties_of, select
+from netpolc.analysis.report import report
 from netpolc.cli import options
 from netpolc.cli.graphviz import svg
 from netpolc.cli.output import write
-from netpolc.cli.terminal import plain, progress, table
+from netpolc.cli.terminal import plain, progress, table, warn
 from netpolc.compiler import compile
-from netpolc.connectivity import Connection, Grouping, Party, Table
-from netpolc.connectivity.exposure import expose
-from netpolc.connectivity.listing import FORMS, Listing, as_dot, readable
-from netpolc.connectivity.newcomers import with_newcomers
-from netpolc.connectivity.report import report
-from netpolc.connectivity.selection import parse_port, parties_of, select
-from netpolc.errors import UsageError
-from netpolc.ir import Direction
+from netpolc.core.errors import UsageError
+from netpolc.core.ir import Direction
 
-_TEXT: dict[str, Callable[[Listing], str]] = {
-    "table": lambda listing: plain(*readable(listing)),
-    **FORMS,
-    "svg": lambda listing: svg(as_dot(listing)),
-}
+
+def _written(listing: Listing, form: str) -> str:
+    """What is printed, or written to a file."""
+    if form == "table":
+        return plain(*readable(listing))
+    return svg(as_dot(listing)) if form == "svg" else LISTINGS[form](listing)
 
 
 @click.command("list")
@@ -33,7 +35,7 @@ _TEXT: dict[str, Callable[[Listing], str]] = {
     "-o",
     "--output",
     "form",
-    type=click.Choice([*_TEXT, "html"]),
+    type=options.Registered(lambda: ("table", *LISTINGS, "svg", "html")),
     default="table",
     show_default=True,
     help="The form; svg needs Graphviz, html is a page with filters of its own.",
@@ -124,7 +126,7 @@ def list_(
     if form == "table" and file is None:
         table(*readable(listing))
     else:
-        write(_TEXT[form](listing), file)
+        write(_written(listing, form), file)
 
 
 def _page(paths: tuple[str, ...], grouping: Grouping, reading: options.Reading) -> str:
@@ -142,4 +144,4 @@ def _say_closed(newcomers: set[Party], connections: Iterable[Connection]) -> Non
     """Name those without any connection: a list without them would read as if any pod's held."""
     closed = newcomers - _ends(connections)
     for name in sorted(party.name for party in closed):
-        click.echo(f"no connection: {name}", err=True)
+        warn(f"no connection: {name}")

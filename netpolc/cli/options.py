@@ -2,23 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import wraps
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from netpolc.backends.nft import KEEP, LOG_RATE, MARK_MASK, RECHECK, TABLE, Options
-from netpolc.cluster import Snapshot
+from netpolc.backends.nft import KEEP, LOG_RATE, MARK_MASK, POD_BRIDGES, RECHECK, TABLE, Options
+from netpolc.cli.terminal import warn
 from netpolc.compiler import Program, compile, load
-from netpolc.errors import UsageError
-from netpolc.frontends import Semantics
+from netpolc.core.cluster import Snapshot
+from netpolc.core.errors import UsageError
+from netpolc.core.nets import Family, family, format_address, parse_address
+from netpolc.core.semantics import Flow, flows_between
+from netpolc.frontends import Semantics, Treatment
 from netpolc.manifests import Given
-from netpolc.nets import Family, family, format_address
-from netpolc.semantics import Flow, flows_between
 
 Command = Callable[..., None]
+
+if TYPE_CHECKING:
+    _OfNumber = click.ParamType[int]
+    _OfText = click.Choice[str]
+    _OfAddress = click.ParamType[tuple[str, int]]
+    _OfNames = click.ParamType[tuple[str, ...]]
+else:  # types with arguments are newer than the oldest click that is taken
+    _OfNumber = _OfAddress = _OfNames = click.ParamType
+    _OfText = click.Choice
 
 
 def _stack(*decorators: Callable[[Command], Command]) -> Callable[[Command], Command]:
@@ -30,7 +40,7 @@ def _stack(*decorators: Callable[[Command], Command]) -> Callable[[Command], Com
     return decorate
 
 
-class Number(click.ParamType[int]):
+class Number(_OfNumber):
     """A number, also in hexadecimal."""
 
     name = "number"
@@ -45,12 +55,67 @@ class Number(click.ParamType[int]):
             self.fail(f"{value!r} is not a number such as 0xfff00000", param, ctx)
 
 
+class Registered(_OfText):
+    """One of the names in a registry, as they are when they are asked for."""
+
+    def __init__(self, names: Callable[[], Iterable[str]]) -> None:
+        self.names = names
+        super().__init__(())
+
+    @property
+    def choices(self) -> tuple[str, ...]:
+        """The names."""
+        return tuple(self.names())
+
+    @choices.setter
+    def choices(self, _: Iterable[str]) -> None:
+        """`click.Choice` sets what it is made with: nothing."""
+
+
+class NodeAddress(_OfAddress):
+    """A node and one of its addresses, `node-a=10.64.0.1`."""
+
+    name = "node address"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, int]:
+        """Its name and the number of the address, or a usage error."""
+        node, equals, address = str(value).partition("=")
+        try:
+            if node and equals:
+                return node, parse_address(address)
+        except ValueError:
+            pass
+        return self.fail(f"{value!r} is not like node-a=10.64.0.1", param, ctx)
+
+
+class Names(_OfNames):
+    """Names between commas."""
+
+    name = "names"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, ...]:
+        """The names; none of an empty text."""
+        return tuple(name.strip() for name in str(value).split(",")) if value else ()
+
+
 paths = click.argument("paths", metavar="PATH...", nargs=-1, required=True)
 optional_paths = click.argument("paths", metavar="[PATH]...", nargs=-1)
 table = click.option(
     "--table", default=TABLE, show_default=True, help="The table: netpolc or netpolc_NAME."
 )
 node = click.option("--node", metavar="NAME", help="The node whose pods are local.")
+pod_bridges = click.option(
+    "--pod-bridges",
+    type=Names(),
+    default=",".join(POD_BRIDGES),
+    show_default=True,
+    metavar="NAMES",
+    help="Bridges with nobody but pods of this node; an empty text for none.",
+)
 all_pods = click.option("--all-pods", is_flag=True, help="Take every pod of the snapshot as local.")
 
 
@@ -130,41 +195,66 @@ class Reading:
     semantics: str
     strict: bool
     verbose: bool
+    node_addresses: tuple[tuple[str, int], ...] = ()
+    odd_objects: str | None = None
+    """None where nobody said: refuse, unless the command has its own default."""
+
+    def around_odd(self) -> Reading:
+        """The same, reading around odd objects unless told to refuse them."""
+        return replace(self, odd_objects=self.odd_objects or Treatment.ISOLATE.value)
 
     def program(self, paths: Sequence[Given]) -> Program:
         """Load and compile; warnings and what was ignored go to standard error."""
         return compile(self.snapshot(paths))
 
-    def again(self, paths: Sequence[Given]) -> Program:
-        """The same, saying nothing: what was said the first time."""
-        return compile(load(paths, semantics=self.semantics, strict=self.strict))
+    def again(self, paths: Sequence[Given]) -> Snapshot:
+        """Load, saying nothing: what was said the first time."""
+        return self._load(paths)
 
     def snapshot(self, paths: Sequence[Given], quiet: Container[str] = ()) -> Snapshot:
         """Load, with the same on standard error except for warnings of the `quiet` codes."""
-        snapshot = load(paths, semantics=self.semantics, strict=self.strict)
+        snapshot = self._load(paths)
         for warning in snapshot.warnings:
             if warning.code not in quiet:
-                click.echo(str(warning), err=True)
+                warn(str(warning))
         self.say_ignored(snapshot)
+        return snapshot
+
+    def _load(self, paths: Sequence[Given]) -> Snapshot:
+        odd = self.odd_objects or Treatment.REFUSE.value
+        snapshot = load(paths, semantics=self.semantics, strict=self.strict, odd_objects=odd)
+        for node, address in self.node_addresses:
+            if node not in snapshot.cluster.nodes:
+                raise UsageError(f"--node-address: unknown node {node!r}")
+            snapshot = replace(snapshot, cluster=snapshot.cluster.knowing(node, [address]))
         return snapshot
 
     def say_ignored(self, snapshot: Snapshot) -> None:
         """What was not read at all, on standard error."""
         if self.verbose:
             for kind, count in snapshot.ignored.items():
-                click.echo(f"ignored: {count} {kind}", err=True)
+                warn(f"ignored: {count} {kind}")
         elif snapshot.ignored:
             count = sum(snapshot.ignored.values())
             objects = "object" if count == 1 else "objects"
-            click.echo(f"ignored {count} {objects} of other kinds (-v names them)", err=True)
+            warn(f"ignored {count} {objects} of other kinds (-v names them)")
 
 
 def reading(function: Command) -> Command:
     """Options that become the parameter `reading: Reading`."""
 
     @wraps(function)
-    def command(*args: Any, semantics: str, no_strict: bool, verbose: bool, **rest: Any) -> None:
-        function(*args, reading=Reading(semantics, not no_strict, verbose), **rest)
+    def command(
+        *args: Any,
+        semantics: str,
+        no_strict: bool,
+        odd_objects: str | None,
+        verbose: bool,
+        node_address: tuple[tuple[str, int], ...],
+        **rest: Any,
+    ) -> None:
+        chosen = Reading(semantics, not no_strict, verbose, node_address, odd_objects)
+        function(*args, reading=chosen, **rest)
 
     return _stack(
         click.option(
@@ -178,6 +268,19 @@ def reading(function: Command) -> Command:
             "--no-strict",
             is_flag=True,
             help="Unknown and duplicate fields are warnings, not errors.",
+        ),
+        click.option(
+            "--node-address",
+            type=NodeAddress(),
+            multiple=True,
+            metavar="NODE=ADDRESS",
+            help="An address of a node that its Node object does not list; again for more.",
+        ),
+        click.option(
+            "--odd-objects",
+            type=click.Choice([treatment.value for treatment in Treatment]),
+            help="An object that is not valid: refuse everything, or isolate what it is about and "
+            "read on [default: refuse; isolate in apply --watch, status and top].",
         ),
         click.option("-v", "--verbose", is_flag=True, help="Name the kinds that were ignored."),
     )(command)
@@ -197,9 +300,11 @@ def ruleset(function: Command) -> Command:
         audit: bool,
         established: str,
         ct_mark_mask: int,
+        pod_bridges: tuple[str, ...],
         **rest: Any,
     ) -> None:
-        chosen = Options(table, hook, priority, deny, log, audit, established, ct_mark_mask)
+        flows = established, ct_mark_mask
+        chosen = Options(table, hook, priority, deny, log, audit, *flows, pod_bridges)
         function(*args, chosen=chosen, **rest)
 
     return _stack(
@@ -250,4 +355,5 @@ def ruleset(function: Command) -> Command:
             metavar="MASK",
             help="Bits of the conntrack mark that recheck takes for itself.",
         ),
+        pod_bridges,
     )(command)

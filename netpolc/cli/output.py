@@ -1,22 +1,22 @@
-"""Writes files whole or not at all: into a temporary file beside the target, then renamed."""
+"""Where output goes: standard output, a file, or a file for each node; whole or not at all."""
 
 from __future__ import annotations
 
 import io
 import multiprocessing
 import os
-import shutil
+import stat
 import sys
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from errno import EISDIR
-from pathlib import Path
 from typing import Any, TextIO
 
 import click
 
-from netpolc.errors import SystemRefusal
+from netpolc.cli import interruption
+from netpolc.core.errors import SystemRefusal
+from netpolc.files import created, opened, replacing, scratch
 
 _TEXT: Any = {"encoding": "utf-8", "errors": "surrogateescape", "newline": ""}
 """Bytes that are no UTF-8 come out as they came in."""
@@ -42,56 +42,52 @@ def writing(target: str | None) -> Iterator[TextIO]:
         finally:
             stream.detach()
         return
-    path = Path(os.path.realpath(target))  # of a link the target is replaced, not the link
     try:
-        if path.exists() and not path.is_file():  # a pipe or a device cannot be replaced
-            with path.open("w", **_TEXT) as out:
-                yield out
-            return
-        with _temporary(path) as temporary, temporary.open("w", **_TEXT) as out:
+        with replacing(target) as raw:
+            out = io.TextIOWrapper(raw, **_TEXT)
             yield out
-            out.flush()
-            temporary.replace(path)
+            out.detach()
     except OSError as error:
         raise _refusal(target, error) from error
 
 
-@contextmanager
-def _temporary(path: Path) -> Iterator[Path]:
-    """A name beside a file, gone afterwards unless it was renamed."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        temporary.touch()
-        if path.exists():
-            shutil.copymode(path, temporary)
-        yield temporary
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
 def write_all(names: Sequence[str], folder: str, make: Callable[[str], str], suffix: str) -> None:
-    """Write a file for each name, made in parallel over the cores; either all appear or none."""
-    root = Path(folder)
+    """Write a file for each name, made in parallel over the cores; either all appear or none.
+
+    A name of which there can be no file (too long, a folder) is found before any is made.
+    """
     try:
-        root.mkdir(parents=True, exist_ok=True)
-        for name in names:
-            if (root / f"{name}{suffix}").is_dir():  # could not be replaced: find out before any is
-                raise IsADirectoryError(EISDIR, os.strerror(EISDIR))
-        with tempfile.TemporaryDirectory(dir=root, prefix=".netpolc-") as scratch:
-            for name in _parallel(names, _Writer(make, Path(scratch), suffix)):
-                (Path(scratch) / f"{name}{suffix}").replace(root / f"{name}{suffix}")
+        with opened(folder) as root, scratch(root) as made:
+            for name in names:
+                _check_name(root, f"{name}{suffix}")
+            for name in _parallel(names, _Writer(make, made, suffix)):
+                own = f"{name}{suffix}"
+                os.replace(own, own, src_dir_fd=made, dst_dir_fd=root)
     except OSError as error:
         raise _refusal(folder, error) from error
+
+
+def _check_name(folder: int, name: str) -> None:
+    """`OSError`, which says of what, where no file of that name could be put."""
+    try:
+        is_folder = stat.S_ISDIR(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise OSError(error.errno, f"{name}: {error.strerror}") from None
+    if is_folder:
+        raise IsADirectoryError(EISDIR, f"{name}: {os.strerror(EISDIR)}")
 
 
 class _Writer:
     """Makes and writes one file, in a forked worker that shares its parent's program."""
 
-    def __init__(self, make: Callable[[str], str], folder: Path, suffix: str) -> None:
+    def __init__(self, make: Callable[[str], str], folder: int, suffix: str) -> None:
         self._make, self._folder, self._suffix = make, folder, suffix
 
     def __call__(self, name: str) -> str:
-        (self._folder / f"{name}{self._suffix}").write_text(self._make(name))
+        with created(self._folder, f"{name}{self._suffix}", 0o666) as out:
+            out.write(self._make(name).encode())
         return name
 
 
@@ -110,7 +106,7 @@ def _parallel(names: Sequence[str], writer: _Writer) -> Sequence[str]:
     global _writer  # inherited by the forked workers: a program is too large to send to each
     _writer = writer
     try:
-        with multiprocessing.get_context("fork").Pool(cores) as pool:
+        with multiprocessing.get_context("fork").Pool(cores, interruption.forget) as pool:
             return pool.map(_run, names)
     finally:
         _writer = None

@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
-import click
+from netpolc.cli.terminal import warn
+from netpolc.core.errors import InputError, NetpolcError, Severity
+from netpolc.core.foreign import inert
 
-from netpolc.errors import InputError, NetpolcError, Severity
+
+def notes(error: BaseException) -> None:
+    """Print what was noted of an error on its way: what is in force, for example."""
+    for note in getattr(error, "__notes__", ()):
+        warn(f"netpolc: {note}")
 
 
 def tell(error: NetpolcError) -> str:
-    """Print a refusal; gives its last line, which says it in short."""
-    summary = str(error)
+    """Print a refusal, and its notes; gives its last line, which says it in short."""
     if isinstance(error, InputError):
-        click.echo(summary, err=True)
+        for diagnostic in error.diagnostics:
+            warn(str(diagnostic))
         count = sum(d.severity is Severity.ERROR for d in error.diagnostics)
-        summary = f"{count} {'error' if count == 1 else 'errors'}"
-    click.echo(f"netpolc: {summary}", err=True)
-    return summary
+        summary = f"netpolc: {count} {'error' if count == 1 else 'errors'}"
+        warn(summary)
+    else:
+        summary = f"netpolc: {error}"
+        for line in summary.split("\n"):  # several, where libnftables says more
+            warn(line)
+    notes(error)
+    return inert(summary.removeprefix("netpolc: "))

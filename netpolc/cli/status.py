@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Sequence
 
 import click
 
 from netpolc.backends.nft import Options
-from netpolc.backends.nft.drift import Drift
-from netpolc.backends.nft.kernel import Kernel, Loaded, drifted
-from netpolc.backends.nft.runtime import kept
+from netpolc.backends.nft.rollout.channel import Channel
+from netpolc.backends.nft.rollout.drift import Drift
+from netpolc.backends.nft.rollout.facts import Facts
+from netpolc.backends.nft.rollout.loaded import Loaded, drifted
+from netpolc.backends.nft.rollout.runtime import kept
+from netpolc.backends.nft.rollout.table import TableReader
 from netpolc.cli import options
-from netpolc.cli.apply import local_node
 from netpolc.cli.counting import FORMS, read_counters
+from netpolc.cli.host import local_node
 from netpolc.cli.output import write
+from netpolc.core.foreign import inert, to_json
 
 
 @click.command()
@@ -26,7 +29,7 @@ from netpolc.cli.output import write
 @click.option(
     "--format",
     "form",
-    type=click.Choice(["text", "json", "prometheus"]),
+    type=options.Registered(lambda: FORMS),
     default="text",
     show_default=True,
     help="Output; prometheus is --counters for node_exporter's textfile collector.",
@@ -63,14 +66,17 @@ def status(
       netpolc status cluster/ --counters
       netpolc status cluster/ --format prometheus -o /var/lib/node_exporter/netpolc.prom
     """
-    kernel = Kernel()
-    if counters or form == "prometheus":
+    reading = reading.around_odd()
+    channel = Channel()
+    if counters or form not in ("text", "json"):
         program = reading.program(paths) if paths else None
-        counted = read_counters(kernel, table, program)
+        counted = read_counters(channel, table, program)
         write(FORMS[form](table, counted), output)
         ctx.exit(1 if counted is None else 0)
-    with kernel.locked(table):  # so that both are of one table
-        loaded, content = kernel.loaded(table), kernel.content(table)
+    facts, tables = Facts(channel), TableReader(channel)
+    loaded, content = channel.generation.consistent(
+        lambda: (facts.loaded(table), tables.content(table))
+    )
     expected = None
     if paths:
         program = reading.program(paths)
@@ -80,7 +86,7 @@ def status(
     text = (
         _as_json(loaded, expected, drift)
         if form == "json"
-        else _as_text(table, loaded, expected, drift)
+        else "\n".join(map(inert, _as_text(table, loaded, expected, drift)))
     )
     write(f"{text}\n", output)
     ctx.exit(1 if drift else 0)
@@ -92,14 +98,14 @@ def _as_json(loaded: Loaded | None, expected: str | None, drift: Sequence[Drift]
         found = {**dataclasses.asdict(loaded), "options": loaded.options.describe()}
     matches = None if expected is None else loaded is not None and loaded.digest == expected
     body = {"loaded": found, "expected": expected, "matches": matches, "drift": drift}
-    return json.dumps(body, indent=2)
+    return to_json(body, indent=2)
 
 
 def _as_text(
     table: str, loaded: Loaded | None, expected: str | None, drift: Sequence[Drift]
-) -> str:
+) -> list[str]:
     if loaded is None:
-        return f"table inet {table} is not loaded"
+        return [f"table inet {table} is not loaded"]
     lines = [
         f"table     inet {table}",
         f"digest    {loaded.digest}",
@@ -115,12 +121,15 @@ def _as_text(
         lines.append(
             f"confirm   awaited until {waiting.until}; then {kept(waiting.token)} is loaded"
         )
+    lines.extend(f"odd       {told}" for told in loaded.odd)
     if expected is not None:
         stale = f"differs: it would be {expected}"
         lines.append(f"snapshot  {stale if Drift.STALE in drift else 'matches'}")
+    if loaded.invalid:
+        lines.append(f"invalid   {loaded.invalid} packets of no connection dropped, no denials")
     lines.append("")
     if not loaded.drops:
-        return "\n".join([*lines, "no pod of this node is isolated"])
+        return [*lines, "no pod of this node is isolated"]
     width = max(len(entry.chain) for entry in loaded.drops)
     for audited, title in (False, "denied"), (True, "let pass"):
         drops = [entry for entry in loaded.drops if entry.audited is audited]
@@ -131,4 +140,4 @@ def _as_text(
             f"{entry.bytes:>12}  {entry.policies}"
             for entry in drops
         )
-    return "\n".join(lines)
+    return lines

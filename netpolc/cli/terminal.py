@@ -1,7 +1,8 @@
 """What a person sees: tables, colour and progress on a terminal, plain text everywhere else.
 
-Comes in: rows and words. Goes out: on a terminal Rich's tables and styles (`NO_COLOR` is honoured:
-no-color.org), in a pipe or a file the same words in aligned columns, never cut to a width.
+Comes in: rows and words, whoever wrote them: they are escaped here (`foreign.inert`). Goes out: on
+a terminal Rich's tables and styles (`NO_COLOR` is honoured: no-color.org), in a pipe or a file the
+same words in aligned columns, never cut to a width.
 """
 
 from __future__ import annotations
@@ -13,6 +14,9 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Literal
 
 import click
+
+from netpolc.cli.output import write
+from netpolc.core.foreign import inert
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -41,12 +45,32 @@ def is_terminal(err: bool = False) -> bool:
     return (sys.stderr if err else sys.stdout).isatty()
 
 
-def say(text: str, style: str = "") -> None:
-    """Print a line; the style is seen on a terminal only."""
-    if style and is_terminal():
-        console().print(text, style=style, soft_wrap=True)
+def say(text: str, style: str = "", err: bool = False) -> None:
+    """Print a line, whatever is in it (`foreign.inert`); a style is seen on a terminal only."""
+    if style and is_terminal(err):
+        console(err).print(inert(text), style=style, soft_wrap=True)
     else:
-        click.echo(text)
+        click.echo(inert(text), err=err)
+
+
+def warn(text: str) -> None:
+    """Print a line on standard error."""
+    say(text, err=True)
+
+
+def say_lines(lines: Iterable[str]) -> None:
+    """Print lines."""
+    for line in lines:
+        say(line)
+
+
+def show(lines: Iterable[tuple[str, str]], file: str | None) -> None:
+    """Print lines with their styles, or write them to a file without."""
+    if file is not None:
+        write("".join(f"{inert(line)}\n" for line, _ in lines), file)
+        return
+    for line, style in lines:
+        say(line, style)
 
 
 def table(headers: Sequence[str], rows: Iterable[Sequence[str]], right: Sequence[str] = ()) -> None:
@@ -78,7 +102,7 @@ def _drawn(
     for header, side in zip(headers, sides, strict=True):
         drawn.add_column(header, justify=side, overflow="fold")
     for row in rows:
-        drawn.add_row(*row)
+        drawn.add_row(*map(inert, row))
     return drawn
 
 
@@ -100,7 +124,8 @@ def live_table(
 
 
 def aligned(rows: Sequence[Sequence[str]], sides: Sequence[Justify]) -> Iterator[str]:
-    """Rows as lines of columns."""
+    """Rows as lines of columns, whatever their cells hold."""
+    rows = [list(map(inert, row)) for row in rows]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         cells = (

@@ -5,9 +5,10 @@ from __future__ import annotations
 import click
 
 from netpolc.cli import options
+from netpolc.cli.host import on_this_host
 from netpolc.cli.output import write
-from netpolc.cli.terminal import progress, say
-from netpolc.errors import UsageError
+from netpolc.cli.terminal import progress, show, warn
+from netpolc.core.errors import UsageError
 
 
 @click.command("test")
@@ -43,22 +44,23 @@ def test_(
       netpolc test k8s/ -o junit --file results.xml
     """
     try:
-        from netpolc.expectations import Judge
-        from netpolc.expectations.formats import FORMS, lines
+        from netpolc.analysis.expectations import Judge
+        from netpolc.analysis.expectations.formats import FORMS, lines
     except ImportError as error:
         raise UsageError(f"test: {error}") from None
     snapshot = reading.snapshot(paths, quiet=("NP004",))
     if not snapshot.expectations:
         raise UsageError("no Expectations object (netpolc.dev/v1) among the PATHs")
-    judge = Judge(snapshot)
+    judge = Judge(on_this_host(snapshot))
     results = []
     with progress("judging") as report:
         for number, expectation in enumerate(snapshot.expectations):
             report(number, len(snapshot.expectations))
             results.append(judge.result(expectation))
-    if form == "text" and file is None:
-        for line, colour in lines(results):
-            say(line, colour)
+    for note in dict.fromkeys(note for result in results for note in result.notes):
+        warn(f"note: {note}")
+    if form == "text":
+        show(lines(results), file)
     else:
         write(FORMS[form](results), file)
     ctx.exit(0 if all(result.passed for result in results) else 1)

@@ -7,12 +7,12 @@ from collections.abc import Iterator
 
 import click
 
-from netpolc.backends.nft.counters import rates
-from netpolc.backends.nft.kernel import Kernel
+from netpolc.backends.nft.rollout.channel import Channel
+from netpolc.backends.nft.signals.counters import rates
 from netpolc.cli import options, terminal
 from netpolc.cli.counting import WORDS, read_counters
 from netpolc.compiler import Program
-from netpolc.errors import SystemRefusal
+from netpolc.core.errors import SystemRefusal
 
 _HEADERS = ("pod", "direction", "packets/s", "packets", "result", "isolated by")
 _NUMBERS = ("packets/s", "packets")
@@ -45,7 +45,7 @@ def top(
       netpolc top cluster/ --interval 0.5
       netpolc top cluster/ --once
     """
-    program = reading.program(paths) if paths else None
+    program = reading.around_odd().program(paths) if paths else None
     readings = _readings(table, program, interval)
     if once or not terminal.is_terminal():
         terminal.table(_HEADERS, next(readings), _NUMBERS)
@@ -55,15 +55,17 @@ def top(
 
 def _readings(table: str, program: Program | None, interval: float) -> Iterator[list[list[str]]]:
     """The rows of the table after each interval; `SystemRefusal` once it is not loaded."""
-    kernel = Kernel()
-    before = read_counters(kernel, table, program)
+    channel = Channel()
+    before = read_counters(channel, table, program)
     read_at = time.monotonic()
     while before is not None:
         time.sleep(interval)
-        after = read_counters(kernel, table, program)
+        after = read_counters(channel, table, program)
         if after is None:
             break
         now = time.monotonic()
+        lost = max(0, after.invalid - before.invalid) / (now - read_at)
+        of_none = ["-", "-", f"{lost:.1f}", str(after.invalid), "invalid", "no connection"]
         yield [
             [
                 rate.count.pod,
@@ -74,6 +76,6 @@ def _readings(table: str, program: Program | None, interval: float) -> Iterator[
                 ", ".join(rate.count.policies),
             ]
             for rate in rates(before, after, now - read_at)
-        ]
+        ] + ([of_none] if after.invalid else [])
         before, read_at = after, now
     raise SystemRefusal(f"table inet {table} is not loaded")

@@ -6,23 +6,24 @@ import gc
 import signal
 import sys
 import time
+from collections.abc import Sequence
 from functools import partial
-from itertools import islice
 from pathlib import Path
 from typing import NoReturn
 
 import click
 
-from netpolc.backends.nft import parse_json, parse_text
-from netpolc.backends.nft.kernel import Kernel
-from netpolc.backends.nft.listing import Listing
-from netpolc.backends.nft.proof import Proof
-from netpolc.backends.nft.rollout import Watch
+from netpolc.backends.nft.readback import parse_json, parse_text
+from netpolc.backends.nft.readback.listing import Listing
+from netpolc.backends.nft.readback.proof import SHOWN, Difference, Proof
+from netpolc.backends.nft.rollout.channel import Channel
+from netpolc.backends.nft.rollout.rollout import Expected, Watch
+from netpolc.backends.nft.rollout.table import TableReader
 from netpolc.cli import options
-from netpolc.cli.apply import local_node
-from netpolc.errors import RulesetError, UsageError
-
-_SHOWN = 10
+from netpolc.cli.host import local_node, on_this_host
+from netpolc.cli.terminal import progress, say, say_lines
+from netpolc.compiler import compile
+from netpolc.core.errors import RulesetError, UsageError
 
 
 @click.command()
@@ -44,6 +45,7 @@ _SHOWN = 10
     type=click.FloatRange(min=0.1),
     help="Look again at this interval, manifests too; end at the first drift, with exit code 1.",
 )
+@options.pod_bridges
 @options.table
 @options.reading
 @click.pass_context
@@ -55,6 +57,7 @@ def verify(
     file: str | None,
     audit: bool,
     watch: float | None,
+    pod_bridges: tuple[str, ...],
     table: str,
     reading: options.Reading,
 ) -> None:
@@ -73,16 +76,22 @@ def verify(
     if watch is not None:
         if file is not None or "-" in paths:
             raise UsageError("--watch looks again and again: neither a --ruleset nor - can change")
-        _watch(paths, node, all_pods, table, reading, watch, audit)
-    text = _read(file) if file is not None else Kernel().listing(table)
+        chosen = Expected(audit, pod_bridges)
+        _watch(paths, node, all_pods, table, reading, watch, chosen)
+    text = _read(file) if file is not None else TableReader(Channel()).listing(table)
     if text is None:
-        click.echo(f"table inet {table} is not loaded")
+        say(f"table inet {table} is not loaded")
         ctx.exit(1)
     is_json = file is None or text.lstrip().startswith("{")
     listing = parse_json.parse(text) if is_json else parse_text.parse(text)
-    program = reading.program(paths)
-    local = local_node(program, node, all_pods)
-    ctx.exit(_report(Proof(program, listing, local, audit=audit), listing, local, audit))
+    snapshot = reading.snapshot(paths)
+    local = local_node(snapshot, node, all_pods)
+    here = file is None and local is not None
+    program = compile(on_this_host(snapshot, local) if here else snapshot)
+    proof = Proof(program, listing, local, audit=audit, pod_bridges=pod_bridges)
+    with progress("proving") as report:
+        shown = proof.first(report)
+    ctx.exit(_report(proof, shown, listing, local, audit))
 
 
 def _watch(
@@ -92,33 +101,37 @@ def _watch(
     table: str,
     reading: options.Reading,
     seconds: float,
-    audit: bool,
+    expected: Expected,
 ) -> NoReturn:
     """Say nothing for as long as all is well."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: sys.exit(0))
     gc.enable()  # a long life, other than that of the commands that end at once
-    watch, first = Watch(Kernel(), table), True
+    watch, first = Watch(Channel(), table), True
     while True:
-        program = reading.program(paths) if first else reading.again(paths)
-        local = local_node(program, node, all_pods)
-        watch.check(program, partial(program.ruleset, local), audit)
+        snapshot = reading.snapshot(paths) if first else reading.again(paths)
+        local = local_node(snapshot, node, all_pods)
+        program = compile(snapshot if local is None else on_this_host(snapshot, local))
+        watch.check(program, partial(program.ruleset, local), expected)
         first = False
         time.sleep(seconds)
 
 
-def _report(proof: Proof, listing: Listing, node: str | None, audit: bool) -> int:
-    shown = list(islice(proof.differences(), _SHOWN))
+def _report(
+    proof: Proof, shown: Sequence[Difference], listing: Listing, node: str | None, audit: bool
+) -> int:
     for difference in shown:
-        click.echo(str(difference))
+        say_lines(str(difference).split("\n"))
+    if proof.by_pairs:
+        say(f"every pair of addresses was walked for itself: {proof.by_pairs}")
     what = f"table inet {listing.table} for {f'node {node}' if node is not None else 'every pod'}"
     if not shown:
         does = "counts and lets pass what" if audit else "does what"
         does += " the policies deny" if audit else " the policies mean"
-        click.echo(f"{what} {does}: {proof.cases} packets judged alike")
+        say(f"{what} {does}: {proof.cases} packets judged alike")
         return 0
-    many = "differences, and perhaps more" if len(shown) == _SHOWN else "differences"
-    click.echo(f"{what} differs from the policies: {len(shown)} {many}")
+    many = "differences, and perhaps more" if len(shown) == SHOWN else "differences"
+    say(f"{what} differs from the policies: {len(shown)} {many}")
     return 1
 
 

@@ -1,8 +1,10 @@
-"""`netpolc apply --watch`: applies folders of manifests, and again whenever they change.
+"""`netpolc apply --watch`: applies folders of manifests, again whenever they change, and brings the
+table back when somebody else changes it.
 
-Comes in: folders, and what applies them once. Goes out: nothing until SIGTERM or SIGINT, which
-leave the table as it is. Bad input is told, and the table in force stays; when the system says no,
-or a watched folder is gone, the command ends, and whoever started it starts it again.
+Comes in: folders, what applies them once, and what restores the table that was applied last. Goes
+out: nothing until SIGTERM or SIGINT, which leave the table as it is. Bad input is told, the table
+in force stays, and it is tried again, as where a program owns a table by our name; when the system
+says no otherwise the command ends, and whoever started it starts it again.
 """
 
 from __future__ import annotations
@@ -13,104 +15,175 @@ import signal
 import socket
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
+from math import inf
 from select import POLLIN, poll
-from typing import Any
 
+from netpolc.backends.nft.rollout.loaded import Owned
+from netpolc.backends.nft.rollout.monitor import Monitor
+from netpolc.cli.changes import Changes
 from netpolc.cli.refusals import tell
 from netpolc.cli.service import reloading, tell_systemd
-from netpolc.errors import NetpolcError, SystemRefusal, UsageError
+from netpolc.cli.terminal import warn
+from netpolc.core.errors import NetpolcError, SystemRefusal, UsageError
 
-QUIET = 0.5
-"""Seconds without a change after which a burst of changes is over."""
-PATIENCE = 5.0
-"""Seconds after which changes are applied even if there is no end of them."""
+RETRY = 60.0
+"""Seconds after which what was refused is tried again, though no file has changed."""
+INTERVAL = 10.0
+"""Seconds between two looks at the table, though nobody was heard to change it."""
+BURST, PACE = 10, 2.0
+"""So many restorations follow one another at once; then there is one in so many seconds."""
 
 
-def keep_applied(folders: Iterable[str], apply_once: Callable[[], str]) -> None:
-    """Apply now and after every change; `apply_once` gives a line that says what it did."""
+def keep_applied(
+    folders: Iterable[str],
+    apply_once: Callable[[], str],
+    restore: Callable[[], str] = str,
+    table: str | None = None,
+) -> None:
+    """Apply now and after every change; `apply_once` gives a line that says what it did.
+
+    `restore` brings back what was applied last and says so, or gives nothing where nothing differs.
+    It is called whenever somebody changed `table`, and every few seconds.
+    """
     folders = tuple(folders)
     for folder in folders:
         if not os.path.isdir(folder):
             raise UsageError(f"--watch needs folders, and {folder} is none")
     gc.enable()  # this process lives long
-    ready = False
-    with _Changes(folders) as changes:
-        while True:
-            changes.watch()  # before reading, so that no change falls between the two
-            if ready:
-                reloading()
-            try:
-                said, ready = apply_once(), True
-            except SystemRefusal:
-                raise
-            except NetpolcError as error:
-                said = f"refused: {tell(error)}"
-            tell_systemd(*(["READY=1"] if ready else []), f"STATUS={said}")
-            if not changes.wait():
-                tell_systemd("STOPPING=1")
-                return
+    with ExitStack() as stack:
+        changes = stack.enter_context(closing(Changes(folders)))
+        monitor = stack.enter_context(closing(Monitor(table))) if table is not None else None
+        stopped = stack.enter_context(_stop_signals())
+        watch = _Watch(changes, monitor, stopped, apply_once, restore)
+        watch.apply()
+        while watch.wait():
+            watch.apply()
+        tell_systemd("STOPPING=1")
 
 
-class _Changes:
-    """Changes below some folders, until a signal says stop; a context manager."""
+class _Pace:
+    """Bounds restorations, so that two programs that undo each other do not fill the machine."""
 
-    def __init__(self, folders: tuple[str, ...]) -> None:
-        self._folders = folders
-        self._stack = ExitStack()
+    def __init__(self) -> None:
+        self._left, self._since = float(BURST), time.monotonic()
 
-    def __enter__(self) -> _Changes:
+    def next(self) -> float:
+        """When the next one may be."""
+        now = time.monotonic()
+        self._left = min(BURST, self._left + (now - self._since) / PACE)
+        self._since = now
+        return now + max(0.0, 1 - self._left) * PACE
+
+    def spend(self) -> bool:
+        """Count one; whether it was the last of a burst."""
+        self.next()
+        self._left -= 1
+        return 0 <= self._left < 1
+
+
+class _Watch:
+    """The loop of `keep_applied`."""
+
+    def __init__(
+        self,
+        changes: Changes,
+        monitor: Monitor | None,
+        stopped: socket.socket,
+        apply_once: Callable[[], str],
+        restore: Callable[[], str],
+    ) -> None:
+        self._changes, self._monitor, self._stopped = changes, monitor, stopped
+        self._apply_once, self._restore = apply_once, restore
+        self._pace = _Pace()
+        self._ready = self._refused = False
+        self._trouble = ""
+        self._look = inf
+        self._by = ""
+
+    def apply(self) -> None:
+        """Read the folders and apply them; what is refused is told."""
+        self._changes.watch()  # before reading, so that no change falls between the two
+        if self._ready:
+            reloading()
         try:
-            import inotify_simple
-        except ImportError as error:
-            text = "inotify_simple is missing: pip install 'netpolc[node]'"
-            raise SystemRefusal(text) from error
-        flag = inotify_simple.flags
-        self._mask = flag.CLOSE_WRITE | flag.CREATE | flag.DELETE | flag.ATTRIB
-        self._mask |= flag.MOVED_FROM | flag.MOVED_TO | flag.DELETE_SELF | flag.MOVE_SELF
-        with ExitStack() as stack:
-            self._inotify: Any = stack.enter_context(inotify_simple.INotify())
-            self._stopped = stack.enter_context(_stop_signals())
-            self._stack = stack.pop_all()
-        self._poll = poll()
-        self._poll.register(self._inotify, POLLIN)
-        self._poll.register(self._stopped, POLLIN)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stack.close()
-
-    def watch(self) -> None:
-        """Watch every folder there is now; a folder is watched before its names are read."""
-        for folder in self._folders:
-            try:
-                self._inotify.add_watch(folder, self._mask)
-            except OSError as error:
-                raise SystemRefusal(f"cannot watch {folder}: {error.strerror}") from error
-            for where, names, _ in os.walk(folder):
-                for name in names:
-                    self._watch_below(os.path.join(where, name))
-
-    def _watch_below(self, folder: str) -> None:
-        try:
-            self._inotify.add_watch(folder, self._mask)
-        except FileNotFoundError:
-            return  # gone since its name was read, which is a change of the folder above
-        except OSError as error:
-            raise SystemRefusal(f"cannot watch {folder}: {error.strerror}") from error
+            said, self._ready, self._refused = self._apply_once(), True, False
+        except Owned as error:
+            said, self._refused = f"refused: {tell(error)}", True
+        except SystemRefusal:
+            raise
+        except NetpolcError as error:
+            said, self._refused = f"refused: {tell(error)}", True
+        tell_systemd(*(["READY=1"] if self._ready else []), f"STATUS={said}")
+        if self._changes.trouble != self._trouble:
+            self._trouble = self._changes.trouble
+            if self._trouble:
+                warn(f"netpolc: {self._trouble}")
+        self._look = time.monotonic() + INTERVAL
+        if not self._refused:  # else it sent nothing, and what is heard was somebody else
+            self._forget_who()
 
     def wait(self) -> bool:
-        """Wait for changes and for their end; False when a signal says stop."""
-        timeout, deadline = None, 0.0
-        while found := self._poll.poll(timeout):
-            if any(descriptor == self._stopped.fileno() for descriptor, _ in found):
+        """Restore the table until the folders are to be applied again; False when a signal says
+        stop.
+        """
+        retry = time.monotonic() + RETRY if self._refused else inf
+        while not self._changes.over() and time.monotonic() < retry:
+            if time.monotonic() >= self._look:
+                self._restored()
+            until = min(self._changes.due(), self._look, retry)
+            if not self._heard(until):
                 return False
-            self._inotify.read(timeout=0)
-            deadline = deadline or time.monotonic() + PATIENCE
-            timeout = min(QUIET, deadline - time.monotonic()) * 1000
-            if timeout <= 0:
-                break
         return True
+
+    def _heard(self, until: float) -> bool:
+        """Wait for whatever comes first, and take note of it; False when a signal says stop."""
+        polled = poll()
+        sources = (self._stopped, self._monitor, self._changes)
+        for source in sources:
+            descriptor = source.fileno() if source is not None else None
+            if descriptor is not None:
+                polled.register(descriptor, POLLIN)
+        left = None if until == inf else max(0.0, until - time.monotonic()) * 1000
+        found = {descriptor for descriptor, _ in polled.poll(left)}
+        if self._stopped.fileno() in found:
+            return False
+        self._hear()
+        if self._changes.fileno() is None or self._changes.fileno() in found:
+            self._changes.take()
+        return True
+
+    def _hear(self) -> None:
+        """Take note of who changed the table; it is to be looked at then, whoever it was."""
+        for change in self._monitor.changes() if self._monitor is not None else ():
+            if change.process:
+                self._by = f"{change.process} {'deleted' if change.deleted else 'changed'} it"
+            self._look = min(self._look, self._pace.next())
+
+    def _forget_who(self) -> None:
+        """What was heard until now was this watch; it looks once more, in case it was not."""
+        self._hear()
+        self._by = ""
+
+    def _restored(self) -> None:
+        """Bring the table back, if it is another than the one that was applied."""
+        self._hear()
+        self._look = time.monotonic() + INTERVAL
+        by, self._by = self._by, ""
+        try:
+            said = self._restore()
+        except Owned as error:  # when that program ends the table goes, and that is heard
+            tell_systemd(f"STATUS=refused: {tell(error)}")
+            self._look = time.monotonic() + RETRY
+            return
+        if not said:
+            return
+        said += f": {by or 'it was not what had been applied'}"
+        if self._pace.spend():
+            said += f"; somebody changes it again and again, it is restored every {PACE:g} s"
+        warn(said)
+        tell_systemd(f"STATUS={said}")
+        self._forget_who()
 
 
 @contextmanager

@@ -10,12 +10,13 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from netpolc.errors import ROOT, ObjectProblems, Path
-from netpolc.expectation import Demand, End, Expectation, Named
+from netpolc.core.errors import ROOT, ObjectProblems, Path
+from netpolc.core.expectation import Demand, End, Expectation, Named
+from netpolc.core.nets import EVERY_PORT, PORTS, Protocol, Ranges, parse_address, parse_cidr
+from netpolc.core.nets import ports as port_span
 from netpolc.frontends.fields import Fields, Metadata, invalid, metadata
+from netpolc.frontends.frontend import Frontend, Name, Reader
 from netpolc.manifests import Document
-from netpolc.nets import EVERY_PORT, PORTS, Protocol, Ranges, parse_address, parse_cidr
-from netpolc.nets import ports as port_span
 
 API_VERSION, KIND = "netpolc.dev/v1", "Expectations"
 _FIELDS = ("apiVersion", "kind", "metadata", "expectations")
@@ -48,6 +49,16 @@ def lower(document: Document, problems: ObjectProblems, strict: bool) -> list[Ex
         for number, entry in enumerate(entries)
     )
     return [found for found in readers if found is not None]
+
+
+class ExpectationObjects(Reader):
+    """Reads `Expectations`; any number may have one name, odd ones are passed over."""
+
+    def read(self, document: Document, report: ObjectProblems) -> Name | None:
+        """The entries of one object, none if anything is wrong with it."""
+        found = lower(document, report, self._gathered.strict)
+        self._gathered.expectations.extend(found if not report.failed else ())
+        return None
 
 
 class _Entry:
@@ -180,3 +191,6 @@ def _title(entry: dict[str, Any], demand: Demand) -> str:
 
 def _text(value: object) -> str:
     return ",".join(map(str, value)) or "nobody" if isinstance(value, list) else str(value)
+
+
+FRONTEND = Frontend({KIND: (API_VERSION,)}, ExpectationObjects)

@@ -13,8 +13,8 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from netpolc.errors import ObjectProblems, Path
-from netpolc.ir import (
+from netpolc.core.errors import ObjectProblems, Path
+from netpolc.core.ir import (
     SELECT_ALL,
     WAIVER,
     Operator,
@@ -67,12 +67,23 @@ def invalid(value: object, detail: str) -> str:
     return f"Invalid value: {quoted(value)}: {detail}"
 
 
+def mistyping(value: object, expected: str) -> str:
+    """What is said of a value of the wrong JSON type."""
+    found = "null" if value is None else _JSON_TYPES.get(type(value), type(value).__name__)
+    return f"Invalid value: {quoted(value)}: must be of type {expected}, not {found}"
+
+
 def subdomain_problems(name: str) -> Iterator[str]:
     """Why a name is no DNS-1123 subdomain (names of pods, nodes, policies)."""
     if len(name) > 253:
         yield "must be no more than 253 bytes"
     if not _SUBDOMAIN.fullmatch(name):
         yield _SUBDOMAIN_TEXT
+
+
+def is_subdomain(name: str) -> bool:
+    """Whether `subdomain_problems` has nothing to say."""
+    return len(name) <= 253 and _SUBDOMAIN.fullmatch(name) is not None
 
 
 def dns_label_problems(name: str) -> Iterator[str]:
@@ -157,10 +168,7 @@ class Fields:
 
     def mistyped(self, value: object, path: Path, expected: str) -> None:
         """Record a value of the wrong JSON type."""
-        found = "null" if value is None else _JSON_TYPES.get(type(value), type(value).__name__)
-        self.problems.error(
-            path, f"Invalid value: {quoted(value)}: must be of type {expected}, not {found}"
-        )
+        self.problems.error(path, mistyping(value, expected))
 
     def selector(self, value: object, path: Path) -> Selector:
         """A `LabelSelector`; missing, null and empty select everything."""

@@ -9,13 +9,17 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from netpolc.errors import ObjectProblems, Path
+from netpolc.core.errors import ROOT, ObjectProblems, Path
+from netpolc.core.ir import ANY, SELECT_ALL, Direction, NetworkPeer, Peer, PodPeer, Policy, Rule
+from netpolc.core.nets import Span, format_span, parse_cidr
+from netpolc.frontends import networkpolicy_beta
 from netpolc.frontends.fields import Fields, invalid, quoted
+from netpolc.frontends.frontend import Frontend, Gathered, Semantics
 from netpolc.frontends.policies import SPEC, PolicyReader
-from netpolc.ir import ANY, SELECT_ALL, Direction, NetworkPeer, Peer, PodPeer, Policy, Rule
+from netpolc.frontends.policy_kinds import PolicyObjects
 from netpolc.manifests import Document
-from netpolc.nets import Span, parse_cidr
 
+KIND, VERSION, BETA = "NetworkPolicy", "networking.k8s.io/v1", "extensions/v1beta1"
 _SPEC_FIELDS = ("podSelector", "policyTypes", "ingress", "egress")
 _PEER_FIELDS = ("podSelector", "namespaceSelector", "ipBlock")
 _TYPES = {"Ingress": Direction.INGRESS, "Egress": Direction.EGRESS}
@@ -130,5 +134,27 @@ def _cidr(reader: PolicyReader, text: str, path: Path) -> Span | None:
     try:
         return parse_cidr(text)
     except ValueError as error:
-        reader.error(path, invalid(text, str(error)))
+        detail = invalid(text, str(error))
+    try:
+        span = parse_cidr(text, masked=True)
+    except ValueError:
+        reader.error(path, detail)
         return None
+    problems = reader.fields.problems
+    return span if problems.mend(path, detail, f"it is read as {format_span(span)}") else None
+
+
+def _lower_v1_6(document: Document, problems: ObjectProblems, strict: bool) -> Policy | None:
+    if document.api_version == BETA:
+        return networkpolicy_beta.lower(document, problems, strict)
+    text = f"did not exist in Kubernetes 1.6; {BETA} is what --semantics v1.6 reads"
+    problems.error(ROOT / "apiVersion", f"{document.api_version} {text}")
+    return None
+
+
+def _reader(gathered: Gathered) -> PolicyObjects:
+    current = gathered.semantics is Semantics.CURRENT
+    return PolicyObjects(gathered, lower if current else _lower_v1_6)
+
+
+FRONTEND = Frontend({KIND: (VERSION, BETA)}, _reader)

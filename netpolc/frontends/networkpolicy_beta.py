@@ -9,13 +9,12 @@ Refused: fields and API versions that did not exist then.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
-from netpolc.cluster import Namespace
-from netpolc.errors import ROOT, ObjectProblems, Path
-from netpolc.frontends.fields import Fields
-from netpolc.frontends.policies import SPEC, PolicyReader
-from netpolc.ir import (
+from netpolc.core.cluster import Namespace
+from netpolc.core.errors import ROOT, ObjectProblems, Path
+from netpolc.core.ir import (
     ANY,
     SELECT_ALL,
     Any_,
@@ -28,6 +27,9 @@ from netpolc.ir import (
     Rule,
     Tier,
 )
+from netpolc.frontends.fields import Fields
+from netpolc.frontends.frontend import Gathered, Semantics
+from netpolc.frontends.policies import SPEC, PolicyReader
 from netpolc.manifests import Document
 
 ANNOTATION = "net.beta.kubernetes.io/network-policy"
@@ -104,10 +106,33 @@ def isolation(
         text = f"no isolation: anything but {expected} is ignored"
         problems.warning(path, text, code="NP603")
         return None
+    return isolates(namespace)
+
+
+def isolations(gathered: Gathered) -> Iterator[Policy]:
+    """What the annotations of all namespaces ask for."""
+    legacy = gathered.semantics is Semantics.V1_6
+    for name, namespace in sorted(gathered.namespaces.items()):
+        annotations = gathered.annotations.get(name)
+        if namespace.unsure and legacy:
+            yield isolates(namespace)
+        elif annotations and namespace.origin is not None:
+            report = ObjectProblems(
+                gathered.problems, namespace.origin.source.place, namespace.waived
+            )
+            policy = isolation(namespace, annotations, legacy, report)
+            if policy is not None:
+                yield policy
+
+
+def isolates(namespace: Namespace) -> Policy:
+    """What the annotation of a namespace asks for: no pod of it admits what no policy does."""
+    assert namespace.origin is not None  # only an object has annotations
+    path = (ROOT / "metadata" / "annotations").key(ANNOTATION)
     origin = Origin("Namespace", "", namespace.name, path.elements(), namespace.origin.source)
-    isolates = frozenset((Direction.INGRESS,))
+    directions = frozenset((Direction.INGRESS,))
     subject = PodPeer(namespace.name, SELECT_ALL)
-    return Policy(Tier.NETWORK_POLICY, 0, subject, isolates, (), origin)
+    return Policy(Tier.NETWORK_POLICY, 0, subject, directions, (), origin)
 
 
 def _default_deny(text: str) -> bool:

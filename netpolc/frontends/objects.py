@@ -12,16 +12,18 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from netpolc.errors import ROOT, ObjectProblems, Path
-from netpolc.ir import WAIVER
+from netpolc.core.errors import ROOT, ObjectProblems, Path
+from netpolc.core.ir import WAIVER
 from netpolc.manifests import Document
 
 T = TypeVar("T")
 Text = str | None
 Labels = dict[str, str] | None
+FINISHED = ("Succeeded", "Failed")
+"""The phases of pods that run no more; their addresses may be others' already."""
 
 
-class Reference(msgspec.Struct, frozen=True):
+class Reference(msgspec.Struct, frozen=True, gc=False):
     """`metadata.ownerReferences[]`."""
 
     kind: Text = None
@@ -29,23 +31,24 @@ class Reference(msgspec.Struct, frozen=True):
     controller: bool | None = None
 
 
-class PodAnnotations(msgspec.Struct, frozen=True, rename={"waiver": WAIVER}):
+class PodAnnotations(msgspec.Struct, frozen=True, gc=False, rename={"waiver": WAIVER}):
     """`metadata.annotations` of a pod: one is read, the others are skipped undecoded."""
 
     waiver: Text = None
 
 
-class Metadata(msgspec.Struct, frozen=True):
+class Metadata(msgspec.Struct, frozen=True, gc=False):
     """`metadata`; all annotations are decoded only for namespaces."""
 
     name: Text = None
     namespace: Text = None
     labels: Labels = None
+    uid: Text = None
     ownerReferences: list[Reference] | None = None
     annotations: PodAnnotations | None = None
 
 
-class ContainerPort(msgspec.Struct, frozen=True):
+class ContainerPort(msgspec.Struct, frozen=True, gc=False):
     """`containers[].ports[]`."""
 
     name: Text = None
@@ -53,27 +56,35 @@ class ContainerPort(msgspec.Struct, frozen=True):
     protocol: Text = None
 
 
-class Container(msgspec.Struct, frozen=True):
+class Container(msgspec.Struct, frozen=True, gc=False):
     """`containers[]`."""
 
     ports: list[ContainerPort] | None = None
 
 
-class PodSpec(msgspec.Struct, frozen=True):
+class InitContainer(msgspec.Struct, frozen=True, gc=False):
+    """`initContainers[]`: one that is restarted always goes on beside the containers (sidecar)."""
+
+    ports: list[ContainerPort] | None = None
+    restartPolicy: Text = None
+
+
+class PodSpec(msgspec.Struct, frozen=True, gc=False):
     """`spec` of a pod or of a template."""
 
     nodeName: Text = None
     hostNetwork: bool | None = None
     containers: list[Container] | None = None
+    initContainers: list[InitContainer] | None = None
 
 
-class PodAddress(msgspec.Struct, frozen=True):
+class PodAddress(msgspec.Struct, frozen=True, gc=False):
     """`status.podIPs[]` and `status.hostIPs[]`."""
 
     ip: Text = None
 
 
-class PodStatus(msgspec.Struct, frozen=True):
+class PodStatus(msgspec.Struct, frozen=True, gc=False):
     """`status` of a pod."""
 
     phase: Text = None
@@ -83,7 +94,7 @@ class PodStatus(msgspec.Struct, frozen=True):
     hostIPs: list[PodAddress] | None = None
 
 
-class PodObject(msgspec.Struct, frozen=True):
+class PodObject(msgspec.Struct, frozen=True, gc=False):
     """A Pod."""
 
     metadata: Metadata | None = None
@@ -91,7 +102,42 @@ class PodObject(msgspec.Struct, frozen=True):
     status: PodStatus | None = None
 
 
-class NamespaceMetadata(msgspec.Struct, frozen=True):
+class PodItem(PodObject, frozen=True, gc=False):
+    """An object that is likely a Pod, with what tells objects apart (`manifests.Likely`)."""
+
+    apiVersion: Text = None
+    kind: Text = None
+    items: list[msgspec.Raw] | None = None
+
+
+class LifeMetadata(msgspec.Struct, frozen=True, gc=False):
+    """`metadata` of a pod: when it was made."""
+
+    creationTimestamp: Text = None
+
+
+class Condition(msgspec.Struct, frozen=True, gc=False):
+    """`status.conditions[]`."""
+
+    type: Text = None
+    status: Text = None
+
+
+class LifeStatus(msgspec.Struct, frozen=True, gc=False):
+    """`status` of a pod: how far it has come."""
+
+    conditions: list[Condition] | None = None
+
+
+class Life(msgspec.Struct, frozen=True, gc=False):
+    """What tells which of two pods with one address is the newer; read for those alone."""
+
+    metadata: LifeMetadata | None = None
+    spec: dict[str, Any] | None = None
+    status: LifeStatus | None = None
+
+
+class NamespaceMetadata(msgspec.Struct, frozen=True, gc=False):
     """`metadata` of a Namespace."""
 
     name: Text = None
@@ -99,59 +145,59 @@ class NamespaceMetadata(msgspec.Struct, frozen=True):
     annotations: dict[str, str] | None = None
 
 
-class NamespaceObject(msgspec.Struct, frozen=True):
+class NamespaceObject(msgspec.Struct, frozen=True, gc=False):
     """A Namespace."""
 
     metadata: NamespaceMetadata | None = None
 
 
-class NodeAddress(msgspec.Struct, frozen=True):
+class NodeAddress(msgspec.Struct, frozen=True, gc=False):
     """`status.addresses[]` of a node."""
 
     type: Text = None
     address: Text = None
 
 
-class NodeStatus(msgspec.Struct, frozen=True):
+class NodeStatus(msgspec.Struct, frozen=True, gc=False):
     """`status` of a node."""
 
     addresses: list[NodeAddress] | None = None
 
 
-class NodeObject(msgspec.Struct, frozen=True):
+class NodeObject(msgspec.Struct, frozen=True, gc=False):
     """A Node."""
 
     metadata: Metadata | None = None
     status: NodeStatus | None = None
 
 
-class Template(msgspec.Struct, frozen=True):
+class Template(msgspec.Struct, frozen=True, gc=False):
     """`spec.template`."""
 
     metadata: Metadata | None = None
     spec: PodSpec | None = None
 
 
-class JobTemplateSpec(msgspec.Struct, frozen=True):
+class JobTemplateSpec(msgspec.Struct, frozen=True, gc=False):
     """`spec.jobTemplate.spec`."""
 
     template: Template | None = None
 
 
-class JobTemplate(msgspec.Struct, frozen=True):
+class JobTemplate(msgspec.Struct, frozen=True, gc=False):
     """`spec.jobTemplate` of a CronJob."""
 
     spec: JobTemplateSpec | None = None
 
 
-class WorkloadSpec(msgspec.Struct, frozen=True):
+class WorkloadSpec(msgspec.Struct, frozen=True, gc=False):
     """`spec` of a workload."""
 
     template: Template | None = None
     jobTemplate: JobTemplate | None = None
 
 
-class WorkloadObject(msgspec.Struct, frozen=True):
+class WorkloadObject(msgspec.Struct, frozen=True, gc=False):
     """Deployment, StatefulSet, DaemonSet, ReplicaSet, ReplicationController, Job or CronJob."""
 
     metadata: Metadata | None = None
@@ -159,7 +205,7 @@ class WorkloadObject(msgspec.Struct, frozen=True):
 
 
 _WHERE = re.compile(r" - at `(key in )?\$([^`]*)`$")
-_STEP = re.compile(r"\.([A-Za-z]+)|\[(\d+|\.\.\.)\]")
+_STEP = re.compile(r"\.(?P<name>[^.\[]+)|\[(?:(?P<index>\d+)|(?P<entry>\.\.\.))\]")
 
 
 def decode(document: Document, model: type[T], problems: ObjectProblems) -> T | None:
@@ -178,10 +224,17 @@ def _path(document: Document, pointer: str, text: str) -> Path:
     """msgspec's `$.metadata.labels[...]` as a path; the entry meant is the first mistyped one."""
     value: Any = document.typed(dict)
     path = ROOT
-    for name, index in _STEP.findall(pointer):
-        if index == "...":
+    while step := _STEP.match(pointer):
+        pointer = pointer[step.end() :]
+        if step["entry"] and isinstance(value, dict):
             wrong = [key for key, item in value.items() if not isinstance(item, str)]
             return path.key(wrong[0]) if wrong else path
-        step = name or int(index)
-        path, value = path / step, value[step]
+        if step["index"]:
+            path, value = path / int(step["index"]), value[int(step["index"])]
+            continue
+        name = step["name"]
+        if name not in value:  # a key with dots, which msgspec writes as if they were steps
+            name += pointer
+            return path.key(name) if name in value else path
+        path, value = path / name, value[name]
     return path

@@ -11,9 +11,8 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from netpolc.errors import ROOT, ObjectProblems, Path
-from netpolc.frontends.fields import Fields, Metadata, invalid, metadata, quoted
-from netpolc.ir import (
+from netpolc.core.errors import ROOT, ObjectProblems, Path
+from netpolc.core.ir import (
     AUDIT,
     Action,
     Any_,
@@ -28,10 +27,10 @@ from netpolc.ir import (
     Source,
     Tier,
 )
+from netpolc.core.nets import PORTS, Protocol
+from netpolc.frontends.fields import Fields, Metadata, invalid, metadata, mistyping, quoted
 from netpolc.manifests import Document
-from netpolc.nets import PORTS, Protocol
 
-_KIND = "NetworkPolicy"
 _OBJECT_FIELDS = ("apiVersion", "kind", "metadata", "spec", "status")
 SPEC = ROOT / "spec"
 _AUDIT = (ROOT / "metadata" / "annotations").key(AUDIT)
@@ -44,6 +43,7 @@ class PolicyReader:
     """Reads one policy object; problems are recorded and reading goes on."""
 
     fields: Fields
+    kind: str
     named: Metadata
     source: Source
     spec: dict[str, Any]
@@ -69,14 +69,15 @@ class PolicyReader:
         spec = fields.mapping({} if given is None else given, SPEC, spec_fields) or {}
         selector = fields.selector(spec.get("podSelector"), SPEC / "podSelector")
         subject = PodPeer(named.namespace, selector)
-        return cls(fields, named, document.source, spec, subject, _audited(fields, body))
+        audited = _audited(fields, body)
+        return cls(fields, document.kind, named, document.source, spec, subject, audited)
 
     def policy(self, isolates: frozenset[Direction], rules: Iterable[Rule]) -> Policy | None:
         """The policy, None when there were errors."""
         kept = tuple(rules)
         if self.fields.problems.failed:
             return None
-        origin = self.named.origin(_KIND, self.source)
+        origin = self.named.origin(self.kind, self.source)
         written = frozenset(
             direction
             for direction in Direction
@@ -103,7 +104,7 @@ class PolicyReader:
         ports: tuple[Port, ...] | Any_,
     ) -> Rule:
         """An accepting rule that comes from `path` of this policy."""
-        origin = self.named.origin(_KIND, self.source, path.elements())
+        origin = self.named.origin(self.kind, self.source, path.elements())
         return Rule(direction, Action.ACCEPT, peers, ports, origin)
 
     def refuse_audit(self, why: str) -> None:
@@ -179,13 +180,12 @@ def _audited(fields: Fields, body: dict[str, Any]) -> bool:
     if not isinstance(annotations, dict) or AUDIT not in annotations:
         return False
     value = annotations[AUDIT]
-    if not isinstance(value, str):
-        fields.mistyped(value, _AUDIT, "string")
-        return False
     if value not in ("true", "false"):
         detail = f'Unsupported value: {quoted(value)}: supported values: "true", "false"'
-        fields.problems.error(_AUDIT, detail)
-    return value == "true"
+        if not isinstance(value, str):
+            detail = mistyping(value, "string")
+        fields.problems.mend(_AUDIT, detail, "it is enforced, not audited")
+    return isinstance(value, str) and value == "true"
 
 
 def port_name_problems(name: str) -> Iterable[str]:

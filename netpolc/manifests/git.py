@@ -3,7 +3,14 @@
 Comes in: a revision and paths, in whatever repository each is in. Goes out: `File`s named
 `REVISION:path`, of the same names that a folder is searched for. Links are followed inside the
 revision. Refused: what git does not know, paths that are not in the revision, links that lead out
-of it.
+of it, repositories of other users.
+
+What is read may be a proposal of strangers, so no configuration in it is believed. git looks for a
+repository in the folder where it is started, and believes what looks like one: it is started in the
+root and told which one it is, that of the nearest `.git`, which no revision can contain. Of its
+commands only those are used that run no filter and no textconv; what a configuration may name as
+a command besides is switched off, `GIT_...` of the environment is not handed on, and nothing is
+fetched.
 """
 
 from __future__ import annotations
@@ -13,7 +20,7 @@ import subprocess
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
-from netpolc.errors import UsageError
+from netpolc.core.errors import UsageError
 from netpolc.manifests import SUFFIXES, File
 
 
@@ -26,10 +33,10 @@ def _files(revision: str, path: str) -> Iterator[File]:
     if path == "-":
         raise UsageError("standard input has no revision: give paths in a git repository")
     real = Path(os.path.realpath(path))
-    top = Path(os.fsdecode(_git(_existing(real), "rev-parse", "--show-toplevel").rstrip(b"\n")))
+    top = _top(real)
     commit = _commit(top, revision)
-    inside = real.relative_to(os.path.realpath(top)).as_posix()
-    found = _git(top, "ls-tree", "-r", "-z", "--name-only", commit, "--", inside)
+    inside = real.relative_to(top).as_posix()
+    found = _git(top, "ls-tree", "-r", "-z", "--full-tree", "--name-only", commit, "--", inside)
     names = [os.fsdecode(name) for name in found.split(b"\0") if name]
     if not names:
         raise UsageError(f"{path} is not in revision {revision}")
@@ -67,19 +74,75 @@ def _content(top: Path, commit: str, name: str) -> bytes:
     return rest[: int(words[2])]
 
 
-def _existing(path: Path) -> Path:
-    """The nearest folder that is there: what is asked for may be gone from the tree."""
-    return next(p for p in (path, *path.parents) if p.is_dir())
+def _top(path: Path) -> Path:
+    """The nearest folder with a `.git`, of this user or one that `safe.directory` names."""
+    for top in (path, *path.parents):
+        own = top / ".git"
+        if own.exists():
+            users = {os.geteuid(), int(os.environ.get("SUDO_UID", os.geteuid()))}
+            if own.stat().st_uid not in users and not _is_safe(top):
+                raise UsageError(
+                    f"the git repository {top} belongs to another user: git config --global "
+                    f"--add safe.directory {top}"
+                )
+            return top
+    raise UsageError(f"{path}: not a git repository, nor is any folder above")
 
 
-def _git(folder: Path, *arguments: str, given: bytes = b"") -> bytes:
+def _is_safe(top: Path) -> bool:
+    """What git itself asks of repositories that belong to others (git-config(1))."""
+    words = ("config", "--get-all", "safe.directory")
+    done = _run(*words, environment=_environment())
+    return bool({"*", str(top)} & set(os.fsdecode(done.stdout).splitlines()))
+
+
+_OFF = {
+    "core.alternateRefsCommand": "",
+    "core.attributesFile": os.devnull,
+    "core.fsmonitor": "false",
+    "core.gitProxy": "",
+    "core.hooksPath": os.devnull,
+    "core.pager": "cat",
+    "core.sshCommand": "false",
+    "credential.helper": "",
+    "diff.external": "",
+    "gpg.program": "false",
+    "protocol.allow": "never",
+    "safe.bareRepository": "explicit",
+}
+"""What could name a command, or reach a network; these go before every file of configuration."""
+_CLOSED = {
+    "GIT_ALLOW_PROTOCOL": "",
+    "GIT_CONFIG_GLOBAL": os.devnull,
+    "GIT_CONFIG_NOSYSTEM": "1",
+    "GIT_NO_LAZY_FETCH": "1",
+    "GIT_OPTIONAL_LOCKS": "0",
+    "GIT_TERMINAL_PROMPT": "0",
+}
+
+
+def _environment() -> dict[str, str]:
+    return {name: own for name, own in os.environ.items() if not name.startswith("GIT_")}
+
+
+def _git(top: Path, *arguments: str, given: bytes = b"") -> bytes:
+    settings = [word for name, value in _OFF.items() for word in ("-c", f"{name}={value}")]
+    flags = ("--no-pager", "--literal-pathspecs", f"--git-dir={top / '.git'}")
+    environment = {**_environment(), **_CLOSED}
+    done = _run(*settings, *flags, *arguments, given=given, environment=environment)
+    if done.returncode:
+        text = os.fsdecode(done.stderr).strip() or f"exit code {done.returncode}"
+        raise UsageError(f"git: {text}")
+    return done.stdout
+
+
+def _run(
+    *arguments: str, environment: dict[str, str], given: bytes = b""
+) -> subprocess.CompletedProcess[bytes]:
+    command = ["git", *arguments]
     try:
-        done = subprocess.run(
-            ["git", "-C", folder, *arguments], input=given, capture_output=True, check=True
+        return subprocess.run(
+            command, input=given, capture_output=True, check=False, cwd="/", env=environment
         )
     except FileNotFoundError:
         raise UsageError("git is not installed") from None
-    except subprocess.CalledProcessError as error:
-        text = os.fsdecode(error.stderr).strip() or f"exit code {error.returncode}"
-        raise UsageError(f"git: {text}") from None
-    return done.stdout

@@ -8,10 +8,14 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
+import msgspec
+
 from netpolc.manifests.syntax import (
+    MAX_WIDTH,
     Elements,
     Lines,
     NumberedLines,
@@ -23,6 +27,8 @@ from netpolc.manifests.syntax import (
 _BYTE = re.compile(r" \(byte (\d+)\)")
 _SPACE = re.compile(r"[ \t\r\n]*")
 _BOM = b"\xef\xbb\xbf"
+_LONG = re.compile(rb"[-0-9][0-9]{20}")
+_CLOSING = {"}": "object", "]": "array"}
 
 
 def checked(data: bytes) -> bytes:
@@ -32,18 +38,30 @@ def checked(data: bytes) -> bytes:
     return data.removeprefix(_BOM)
 
 
-def broken(data: bytes, error: Exception) -> SyntaxProblem:
+def broken(data: bytes, refused: Exception) -> SyntaxProblem:
     """Where a text that msgspec refused is broken, in the words of the standard library."""
     try:
-        json.loads(data)
-    except json.JSONDecodeError as found:
+        # Not of bytes, whose encoding it would guess; numbers may be of any length.
+        json.loads(data.decode("utf-8", "replace"), parse_int=str)
+    except json.JSONDecodeError as error:
+        found = _trailing_comma(error)
         return SyntaxProblem(found.lineno, found.colno, f"broken JSON: {found.msg}")
     except RecursionError:
         return SyntaxProblem(0, 0, "nested too deeply")
-    byte = _BYTE.search(str(error))  # NaN and the like, which the standard library reads
+    byte = _BYTE.search(str(refused))  # NaN and the like, which the standard library reads
     before = data[: int(byte.group(1))] if byte else b""
     line, column = Lines(before.decode("utf-8", "replace")).position(None)
-    return SyntaxProblem(line, column, f"broken JSON: {_BYTE.sub('', str(error))}")
+    return SyntaxProblem(line, column, f"broken JSON: {_BYTE.sub('', str(refused))}")
+
+
+def _trailing_comma(error: json.JSONDecodeError) -> json.JSONDecodeError:
+    """The error, told of the comma where a bracket follows one, as Python 3.13 and later do."""
+    before = error.doc[: error.pos].rstrip(" \t\r\n")
+    kind = _CLOSING.get(error.doc[error.pos : error.pos + 1])
+    if kind is None or not before.endswith(","):
+        return error
+    message = f"Illegal trailing comma before end of {kind}"
+    return json.JSONDecodeError(message, error.doc, len(before) - 1)
 
 
 class _Repeated(dict[str, Any]):
@@ -58,8 +76,27 @@ def _integer(text: str) -> int:
     return int(text)
 
 
+def _plain_object(raw: bytes) -> dict[str, Any] | None:
+    """An object that is written again as it was written, but for spaces: no key stands twice.
+
+    None if that cannot be told, for example of escapes and fractions, which can be written in
+    several ways, or if it may hold a number that fits no field, or cannot be decoded.
+    """
+    if _LONG.search(raw):
+        return None
+    try:
+        value = msgspec.json.decode(raw, type=dict[str, Any])
+        same = msgspec.json.encode(value) == msgspec.json.format(raw, indent=-1)
+    except (msgspec.MsgspecError, RecursionError):
+        return None
+    return value if same else None
+
+
 def strict_object(raw: bytes) -> tuple[dict[str, Any], tuple[Elements, ...]]:
     """An object, already known to be well-formed, and the paths of its duplicate keys."""
+    value = _plain_object(raw)
+    if value is not None:
+        return value, ()
     any_repeated = False
 
     def members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -69,8 +106,8 @@ def strict_object(raw: bytes) -> tuple[dict[str, Any], tuple[Elements, ...]]:
             return fields
         any_repeated = True
         marked = _Repeated(fields)
-        names = [name for name, _ in pairs]
-        marked.repeated = tuple(name for name in fields if names.count(name) > 1)
+        times = Counter(name for name, _ in pairs)
+        marked.repeated = tuple(name for name in fields if times[name] > 1)
         return marked
 
     value = json.loads(raw, object_pairs_hook=members, parse_int=_integer)
@@ -95,7 +132,7 @@ class Locator:
         self._text = decoded(data)
         self._lines = Lines(self._text)
         self._skip = json.JSONDecoder(parse_int=str).raw_decode  # of any length
-        self._items: list[int] = []
+        self._items: dict[int, list[int]] = {}
         self._objects: dict[int, dict[str, tuple[int, int]]] = {}
 
     def locate(self, document: int, elements: Elements, at_key: bool) -> tuple[int, int]:
@@ -107,11 +144,12 @@ class Locator:
         key, value = self._find(elements)
         _, end = self._skip(self._text, value)
         line, column = self._lines.position(key)
-        begin = key - column + 1
-        newline = self._text.find("\n", end)
-        lines = self._text[begin : newline if newline >= 0 else None].split("\n")
-        last = end - self._text.rfind("\n", 0, end) - 1
-        return numbered(lines, line, column - 1, last)
+        # No more of the first and the last line than is shown: all of a file may be one line.
+        begin = max(key - column + 1, key - MAX_WIDTH - 1)
+        newline = self._text.find("\n", end, end + MAX_WIDTH + 1)
+        lines = self._text[begin : newline if newline >= 0 else end + MAX_WIDTH + 1].split("\n")
+        last = end - max(self._text.rfind("\n", begin, end), begin - 1) - 1
+        return numbered(lines, line, key - begin, last)
 
     def _find(self, elements: Elements) -> tuple[int, int]:
         """Where the deepest part that is there begins: its key (in a list the value), its value."""
@@ -137,12 +175,9 @@ class Locator:
         return None
 
     def _item(self, offset: int, number: int) -> int | None:
-        at = self._space(offset + 1)
-        known = self._items if self._items[:1] == [at] else [at]
-        if len(known) > len(self._items):
-            self._items = (
-                known  # the longest list seen is the list of objects: remember its offsets
-            )
+        known = self._items.get(offset)
+        if known is None:
+            known = self._items[offset] = [self._space(offset + 1)]
         while len(known) <= number:
             _, end = self._skip(self._text, known[-1])
             end = self._space(end)

@@ -161,8 +161,9 @@ def _children(node: Node) -> Iterator[tuple[str | int, Node, Node]]:
 
 
 def _check_expansion(root: Node) -> None:
-    """Refuse documents that aliases make far larger than their text, or endless."""
+    """Refuse documents that aliases make far larger or deeper than their text, or endless."""
     sizes: dict[int, int] = {}
+    depths: dict[int, int] = {}
     open_nodes: set[int] = set()
 
     def size(node: Node) -> int:
@@ -172,9 +173,13 @@ def _check_expansion(root: Node) -> None:
         if id(node) in open_nodes:
             raise _at(node.start_mark, "an alias contains itself")
         open_nodes.add(id(node))
-        total = 1 + sum(size(value) for _, _, value in _children(node))
+        children = [value for _, _, value in _children(node)]
+        total = 1 + sum(map(size, children))
+        depth = 1 + max((depths[id(child)] for child in children), default=0)
+        if depth > MAX_DEPTH:
+            raise _at(node.start_mark, f"aliases nest more than {MAX_DEPTH} levels deep")
         open_nodes.discard(id(node))
-        sizes[id(node)] = total
+        sizes[id(node)], depths[id(node)] = total, depth
         return total
 
     if size(root) > max(100_000, MAX_EXPANSION * len(sizes)):
@@ -193,7 +198,7 @@ def _duplicates(root: Node, keys: set[int]) -> list[Elements]:
 
     if keys:
         walk(root, ())
-    return found
+    return list(dict.fromkeys(found))
 
 
 class Locator:
@@ -206,6 +211,7 @@ class Locator:
         except yaml.YAMLError as error:
             raise SyntaxProblem(0, 0, str(error)) from None
         self._lines = _BREAK.split(text)
+        self._entries: dict[int, dict[str | int, tuple[Node, Node]]] = {}
 
     def locate(self, document: int, elements: Elements, at_key: bool) -> tuple[int, int]:
         """Line and column of the value (or of its key), or of the deepest part that is there."""
@@ -227,11 +233,12 @@ class Locator:
         """Key (the value itself in a list) and value of the deepest part that is there."""
         key = node = self._roots[document]
         for element in elements:
-            if isinstance(node, SequenceNode) and isinstance(element, int):
-                entries = [(value, value) for value in node.value[element : element + 1]]
-            else:
-                entries = [entry[1:] for entry in _children(node) if entry[0] == element]
-            if not entries:
+            entries = self._entries.get(id(node))
+            if entries is None:  # of duplicates the last one counts
+                entries = {name: (key, value) for name, key, value in _children(node)}
+                self._entries[id(node)] = entries
+            found = entries.get(element)
+            if found is None:
                 break
-            key, node = entries[-1]  # of duplicates the last one counts
+            key, node = found
         return key, node

@@ -2,9 +2,10 @@
 
 Comes in: policies and a resolver. Goes out: combinations, one for each direction and distinct list
 of policies (and, where ingress rules name ports, for each distinct set of the subject's ports).
-Only subjects that some policy isolates, or that an ordered tier judges, are in one; all others are
-open. Audited policies are left out of them; what all policies together would make of the subjects
-that only audited ones isolate is arranged apart.
+Only subjects that some policy isolates, or that an ordered tier judges, are in one, and the closed
+ones, which nothing is admitted to or from; all others are open. Audited policies are left out of
+them; what all policies together would make of the subjects that only audited ones isolate is
+arranged apart.
 """
 
 from __future__ import annotations
@@ -12,11 +13,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from itertools import groupby
+from operator import attrgetter
 
-from netpolc.cluster import ContainerPorts
-from netpolc.ir import Action, Direction, Policy, Tier
+from netpolc.core.cluster import ContainerPorts
+from netpolc.core.ir import Action, Direction, Origin, Policy, Tier
+from netpolc.core.labels import Members
+from netpolc.core.program import Combination, Identity, ResolvedRule, Run, Stage
 from netpolc.passes.resolve import Resolver, has_named_ports
-from netpolc.program import Combination, Identity, ResolvedRule, TierRules
+
+_ORDER = attrgetter("order")
+CLOSED = "closed-pods"
+"""What isolates pods that are closed, where a policy would be named."""
 
 
 def arrange(
@@ -39,9 +46,11 @@ def arrange_tried(
     """
     if not any(policy.audited for policy in policies):
         return ()
-    isolated = {(c.direction, own) for c in enforced if _isolates(c) for own in c.subjects}
+    isolated = {(c.direction, own) for c in enforced if c.isolates for own in c.subjects}
     tried = []
-    for combination in filter(_isolates, _all(policies, identities, resolver)):
+    for combination in _all(policies, identities, resolver):
+        if not combination.isolates:
+            continue
         direction = combination.direction
         subjects = {own for own in combination.subjects if (direction, own) not in isolated}
         if subjects:
@@ -49,24 +58,15 @@ def arrange_tried(
     return tuple(tried)
 
 
-def _isolates(combination: Combination) -> bool:
-    return any(rules.tier is Tier.NETWORK_POLICY for rules in combination.tiers)
-
-
 def _all(
     policies: Iterable[Policy], identities: Sequence[Identity], resolver: Resolver
 ) -> tuple[Combination, ...]:
-    ordered = sorted(policies, key=_order)
+    ordered = sorted(policies, key=_ORDER)
     return tuple(
         combination
         for direction in Direction
         for combination in _arrange(direction, ordered, identities, resolver)
     )
-
-
-def _order(policy: Policy) -> tuple[Tier, int, str, str, str]:
-    origin = policy.origin
-    return policy.tier, policy.priority, origin.namespace, origin.name, origin.kind
 
 
 def _arrange(
@@ -75,27 +75,43 @@ def _arrange(
     identities: Sequence[Identity],
     resolver: Resolver,
 ) -> list[Combination]:
-    selecting: list[list[int]] = [[] for _ in identities]
-    named = [False] * len(policies)
+    # Policies with the same subjects stand together: many may select all pods of a namespace.
+    alike: dict[Members, list[int]] = {}
+    named: dict[Members, bool] = {}
     for number, policy in enumerate(policies):
-        if not _concerns(policy, direction):
-            continue
-        named[number] = direction is Direction.INGRESS and has_named_ports(policy.rules)
-        for subject in resolver.subjects(policy.subject):
-            selecting[subject].append(number)
+        if _concerns(policy, direction):
+            subjects = resolver.subjects(policy.subject)
+            alike.setdefault(subjects, []).append(number)
+            by_name = direction is Direction.INGRESS and has_named_ports(policy.rules)
+            named[subjects] = by_name or named.get(subjects, False)
+    selecting: list[list[int]] = [[] for _ in identities]
+    by_ports = [False] * len(identities)
+    for place, subjects in enumerate(alike):
+        for subject in subjects:
+            selecting[subject].append(place)
+            by_ports[subject] |= named[subjects]
     groups: dict[tuple[tuple[int, ...], ContainerPorts], list[int]] = {}
-    for subject, numbers in enumerate(selecting):
-        if numbers:
-            by_ports = any(named[number] for number in numbers)
-            ports = identities[subject].ports if by_ports else ()
-            groups.setdefault((tuple(numbers), ports), []).append(subject)
+    for subject, places in enumerate(selecting):
+        if identities[subject].closed:
+            groups[(), ()] = [subject]
+        elif places:
+            ports = identities[subject].ports if by_ports[subject] else ()
+            groups.setdefault((tuple(places), ports), []).append(subject)
+    together = list(alike.values())
     builder = _TierBuilder(direction, policies, resolver)
     combinations = []
-    for (chosen, ports), subjects in groups.items():
-        tiers = builder.tiers(chosen, ports)
+    for (several, ports), members in groups.items():
+        chosen = sorted(number for place in several for number in together[place])
+        tiers = builder.tiers(chosen, ports) if chosen else _closed(identities[members[0]])
         if tiers:
-            combinations.append(Combination(direction, frozenset(subjects), tiers))
+            combinations.append(Combination(direction, frozenset(members), tiers))
     return combinations
+
+
+def _closed(identity: Identity) -> tuple[Stage, ...]:
+    """What judges closed pods, as an isolating policy without rules would."""
+    origin = Origin("Pod", "", CLOSED, (), identity.pods[0].origin.source)
+    return (Stage(Tier.NETWORK_POLICY, (), Action.DENY, (origin,)),)
 
 
 def _concerns(policy: Policy, direction: Direction) -> bool:
@@ -113,17 +129,18 @@ class _TierBuilder:
         self._resolver = resolver
         self._resolved: dict[tuple[int, ContainerPorts], tuple[ResolvedRule, ...]] = {}
 
-    def tiers(self, numbers: Sequence[int], ports: ContainerPorts) -> tuple[TierRules, ...]:
+    def tiers(self, numbers: Sequence[int], ports: ContainerPorts) -> tuple[Stage, ...]:
         found = []
         for tier, group in groupby(numbers, key=lambda number: self._policies[number].tier):
             members = list(group)
             isolating = [n for n in members if self._direction in self._policies[n].isolates]
-            if tier is Tier.NETWORK_POLICY and not isolating:
-                continue  # v1.6: policies without the annotation admit what was never denied
             rules = tuple(rule for number in members for rule in self._rules(number, ports))
-            default = Action.DENY if tier is Tier.NETWORK_POLICY else Action.PASS
             origins = tuple(self._policies[n].origin for n in isolating or members)
-            found.append(TierRules(tier, rules, default, origins))
+            if tier is not Tier.NETWORK_POLICY:
+                found.append(Stage.of(tier, rules, Action.PASS, origins))
+            elif isolating:  # v1.6: without the annotation rules admit what was never denied
+                runs = (Run(Action.ACCEPT, rules),) if rules else ()
+                found.append(Stage(tier, runs, Action.DENY, origins))
         return tuple(found)
 
     def _rules(self, number: int, ports: ContainerPorts) -> tuple[ResolvedRule, ...]:
@@ -132,11 +149,6 @@ class _TierBuilder:
             ports = ()
         known = self._resolved.get((number, ports))
         if known is None:
-            known = tuple(
-                resolved
-                for rule in policy.rules
-                if rule.direction is self._direction
-                for resolved in self._resolver.rule(rule, ports)
-            )
+            known = tuple(self._resolver.rules(policy, self._direction, ports))
             self._resolved[number, ports] = known
         return known

@@ -6,17 +6,54 @@ then groups that no selector tells apart become an identity, so that later cost 
 of different pods.
 
 hostNetwork pods are neither subject nor peer (semantics, section 6): they are not identified.
+Closed pods are an identity that no selector means.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
+from itertools import chain
+from weakref import WeakValueDictionary
 
-from netpolc.cluster import Cluster, ContainerPorts, Pod
-from netpolc.ir import ANY, NamedPort, PodPeer, Policy, Selector
-from netpolc.labels import NONE, LabelIndex, Members
-from netpolc.program import Identity
+from netpolc.core.cluster import Cluster, ContainerPorts, Pod
+from netpolc.core.ir import ANY, NamedPort, PodPeer, Policy, Selector
+from netpolc.core.labels import NONE, LabelIndex, Members
+from netpolc.core.program import Identity
+
+
+class Selected(Mapping[PodPeer, Members]):
+    """What peers select. Of one that selects more than half only the rest is kept, and the set is
+    made when it is asked for: `n` selectors of all pods but one would be `n` times `n` members.
+    """
+
+    def __init__(
+        self, few: dict[PodPeer, Members], rest: dict[PodPeer, Members], count: int
+    ) -> None:
+        self._few, self._rest, self._everyone = few, rest, frozenset(range(count))
+        # Who asks again while somebody has the set gets the same object, and compares by that.
+        self._made: WeakValueDictionary[PodPeer, Members] = WeakValueDictionary()
+
+    def __getitem__(self, peer: PodPeer) -> Members:
+        rest = self._rest.get(peer)
+        if rest is None:
+            return self._few[peer]
+        made = self._made.get(peer)
+        if made is None:
+            made = self._made[peer] = self._everyone - rest
+        return made
+
+    def among(self, peer: PodPeer, some: AbstractSet[int]) -> AbstractSet[int]:
+        """Those of `some` that a peer selects, at the cost of `some` or less."""
+        rest = self._rest.get(peer)
+        return some & self._few[peer] if rest is None else some - rest
+
+    def __iter__(self) -> Iterator[PodPeer]:
+        return chain(self._few, self._rest)
+
+    def __len__(self) -> int:
+        return len(self._few) + len(self._rest)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -24,7 +61,7 @@ class Identification:
     """Identities in order of their first pod, and the members of each subject and peer."""
 
     identities: tuple[Identity, ...]
-    members: dict[PodPeer, Members]
+    members: Selected
 
 
 @dataclass(slots=True)
@@ -35,24 +72,40 @@ class _Group:
     labels: tuple[tuple[str, str], ...]
     ports: ContainerPorts
     pods: list[Pod]
+    closed: bool
 
 
 def identify(cluster: Cluster, policies: Iterable[Policy]) -> Identification:
     """Identities of a cluster as far as these policies can see."""
     selections = dict.fromkeys(peer for policy in policies for peer in pod_peers(policy))
     groups = _group(cluster, _keys(selections), _port_names(policies))
-    matched = _select(cluster, selections, groups)
+    few: dict[PodPeer, Members] = {}
+    rest: dict[PodPeer, Members] = {}
     signatures: list[list[int]] = [[] for _ in groups]
-    for number, members in enumerate(matched):
+    everyone = frozenset(range(len(groups)))
+    outside: dict[Members, Members] = {}
+    matched = _select(cluster, selections, groups)
+    for number, (peer, (among, excluded)) in enumerate(zip(selections, matched, strict=True)):
+        # What tells a group from most others: of selectors that select nearly all, who is left.
+        if 2 * (len(among) - len(excluded)) > len(groups):
+            others = outside.get(among)
+            if others is None:
+                others = outside[among] = everyone - among
+            members = rest[peer] = others | excluded
+        else:
+            members = few[peer] = among - excluded if excluded else among
         for group in members:
             signatures[group].append(number)
-    merged: dict[tuple[tuple[int, ...], ContainerPorts], list[int]] = {}
+    merged: dict[tuple[tuple[int, ...], ContainerPorts, bool], list[int]] = {}
     for number, group_ in enumerate(groups):
-        merged.setdefault((tuple(signatures[number]), group_.ports), []).append(number)
+        key = tuple(signatures[number]), group_.ports, group_.closed
+        merged.setdefault(key, []).append(number)
     identities, identity_of = _number(merged, groups)
-    translate = identity_of.__getitem__
-    members_of = [frozenset(map(translate, members)) for members in matched]
-    return Identification(identities, dict(zip(selections, members_of, strict=True)))
+    if identity_of != list(range(len(groups))):
+        translate = identity_of.__getitem__
+        for own in few, rest:
+            own.update({peer: frozenset(map(translate, them)) for peer, them in own.items()})
+    return Identification(identities, Selected(few, rest, len(identities)))
 
 
 def pod_peers(policy: Policy) -> Iterator[PodPeer]:
@@ -82,9 +135,13 @@ def _port_names(policies: Iterable[Policy]) -> set[str]:
 
 def _group(cluster: Cluster, keys: set[str], port_names: set[str]) -> list[_Group]:
     groups: dict[tuple[str, tuple[tuple[str, str], ...], ContainerPorts], _Group] = {}
+    closed: list[Pod] = []
     ports_in_use: dict[ContainerPorts, ContainerPorts] = {}
     for pod in cluster.pods:
         if pod.host_network:
+            continue
+        if pod.closed:
+            closed.append(pod)
             continue
         ports = ports_in_use.get(pod.ports)
         if ports is None:
@@ -94,20 +151,39 @@ def _group(cluster: Cluster, keys: set[str], port_names: set[str]) -> list[_Grou
         key = (pod.namespace, labels, ports)
         group = groups.get(key)
         if group is None:
-            groups[key] = _Group(pod.namespace, labels, ports, [pod])
+            groups[key] = _Group(pod.namespace, labels, ports, [pod], closed=False)
         else:
             group.pods.append(pod)
-    return list(groups.values())
+    found = list(groups.values())
+    return [*found, _Group("", (), (), closed, closed=True)] if closed else found
 
 
-def _select(cluster: Cluster, selections: Iterable[PodPeer], groups: list[_Group]) -> list[Members]:
-    """The groups each subject or peer selects."""
+def selected(cluster: Cluster, selections: Iterable[PodPeer]) -> Iterator[int]:
+    """How many pods each subject or peer selects, one after the other."""
+    own = tuple(selections)
+    groups = _group(cluster, _keys(own), set())
+    pods = [len(group.pods) for group in groups]
+    totals: dict[Members, int] = {}
+    for among, excluded in _select(cluster, own, groups):
+        total = totals.get(among)
+        if total is None:
+            total = totals[among] = sum(pods[number] for number in among)
+        yield total - sum(pods[number] for number in excluded)
+
+
+def _select(
+    cluster: Cluster, selections: Iterable[PodPeer], groups: list[_Group]
+) -> Iterator[tuple[Members, Members]]:
+    """The groups among which each subject or peer selects, and those of them it does not."""
     pods = LabelIndex(group.labels for group in groups)
     names = list(cluster.namespaces)
-    spaces = LabelIndex(cluster.namespaces[name].labels.items() for name in names)
+    unsure = [number for number, name in enumerate(names) if cluster.namespaces[name].unsure]
+    spaces = LabelIndex((cluster.namespaces[name].labels.items() for name in names), unsure)
     inside: dict[str, list[int]] = {}
     for number, group in enumerate(groups):
-        inside.setdefault(group.namespace, []).append(number)
+        if not group.closed:
+            inside.setdefault(group.namespace, []).append(number)
+    everyone = frozenset(number for number, group in enumerate(groups) if not group.closed)
     members_in = {name: frozenset(members) for name, members in inside.items()}
     matched_spaces: dict[Selector, Members] = {}
 
@@ -118,21 +194,22 @@ def _select(cluster: Cluster, selections: Iterable[PodPeer], groups: list[_Group
         if known is None:
             found = spaces.matching(namespaces)
             if len(found) == len(names):
-                known = pods.everyone
+                known = everyone
             else:
                 known = NONE.union(*(members_in.get(names[number], NONE) for number in found))
             matched_spaces[namespaces] = known
         return known
 
-    return [pods.matching(peer.pods, within(peer.namespaces)) for peer in selections]
+    for peer in selections:
+        yield pods.divided(peer.pods, within(peer.namespaces))
 
 
 def _number(
-    merged: dict[tuple[tuple[int, ...], ContainerPorts], list[int]], groups: list[_Group]
+    merged: dict[tuple[tuple[int, ...], ContainerPorts, bool], list[int]], groups: list[_Group]
 ) -> tuple[tuple[Identity, ...], list[int]]:
     """Identities numbered by their first pod, whatever order the input had."""
     found: list[tuple[tuple[str, str], list[Pod], ContainerPorts, list[int]]] = []
-    for (_, ports), numbers in merged.items():
+    for (_, ports, _), numbers in merged.items():
         pods = [pod for number in numbers for pod in groups[number].pods]
         if len(numbers) > 1:
             pods.sort(key=lambda pod: (pod.namespace, pod.name))
@@ -141,7 +218,7 @@ def _number(
     identity_of = [0] * len(groups)
     identities = []
     for number, (_, pods, ports, members) in enumerate(found):
-        identities.append(Identity(number, tuple(pods), ports))
+        identities.append(Identity(number, tuple(pods), ports, pods[0].closed))
         for group in members:
             identity_of[group] = number
     return tuple(identities), identity_of

@@ -2,22 +2,46 @@
 
 Comes in: a policy and the identification. Goes out: `ResolvedRule` values. A named port is a port
 of the destination: for ingress that is the subject, so the result depends on the subject's ports;
-for egress it is the peer, so one rule becomes one for each set of numbers behind the name. A rule
-that can match nothing gives no tuple (its pod stays isolated).
+for egress it is the peer, so one rule becomes one for each set of numbers behind the name. Pods in
+an `ipBlock` are peers by address: identities that lie in it with every address stay identities, of
+which there are few, and the others are single addresses. A rule that can match nothing gives no
+tuple (its pod stays isolated).
 """
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
+from collections.abc import Set as AbstractSet
 from typing import assert_never
 
-from netpolc.cluster import ContainerPorts
-from netpolc.ir import ANY, Any_, Direction, NamedPort, NetworkPeer, PodPeer, Port, PortRange, Rule
-from netpolc.labels import Members
-from netpolc.nets import NOTHING, Ranges, ports
+from netpolc.core.cluster import ContainerPorts
+from netpolc.core.ir import (
+    ANY,
+    Any_,
+    Direction,
+    NamedPort,
+    NetworkPeer,
+    PodPeer,
+    Policy,
+    Port,
+    PortRange,
+    Rule,
+    Tier,
+)
+from netpolc.core.labels import NONE, Members
+from netpolc.core.nets import NOTHING, Ranges, Span, ports
+from netpolc.core.program import Match, Question, ResolvedRule
 from netpolc.passes.identify import Identification
-from netpolc.program import Match, Question, ResolvedRule
+
+_Names = tuple[NamedPort, ...]
+_Missing = dict[_Names, set[int]]
+"""By names of ports: the identities that have one and that no rule has admitted by them so far."""
+_Group = tuple[Ranges, Members, Match]
+"""Numbers behind some names, the identities that have just these, and both as a match."""
+MOST_PAIRS = 2_000
+"""Pairs of a rule and the numbers of pods that it asks for by name, up to which every rule of a
+policy has tuples of its own for all of its peers."""
 
 
 class Resolver:
@@ -28,81 +52,205 @@ class Resolver:
         self._members = identification.members
         self._everyone: Members = frozenset(range(len(identification.identities)))
         self._unions: dict[frozenset[Members], Members] = {}
-        self._port_ranges: dict[tuple[tuple[Port, ...], ContainerPorts], Ranges] = {}
+        self._of_lists: dict[int, _PortList] = {}
+        self._by_list: dict[ContainerPorts, list[int]] = {}
+        for identity in identification.identities:
+            if identity.ports:
+                self._by_list.setdefault(identity.ports, []).append(identity.number)
+        self._serving: dict[_Names, list[tuple[int, int]]] = {}
+        self._grouped: dict[_Names, tuple[list[_Group], dict[int, int]]] = {}
+        self._in_networks: dict[tuple[_Names, Ranges], dict[Ranges, tuple[Members, Ranges]]] = {}
 
     def subjects(self, peer: PodPeer) -> Members:
         """The identities a policy selects."""
         return self._members[peer]
 
-    def rule(self, rule: Rule, subject_ports: ContainerPorts) -> Iterator[ResolvedRule]:
-        """The tuples of a rule for subjects with these named ports."""
-        for match, question in self._matches(rule, subject_ports):
-            empty_peers = match.networks is not ANY and not match.identities and not match.networks
-            if not empty_peers and (match.ports is ANY or match.ports):
-                yield ResolvedRule(match, rule.action, rule.origin, question)
+    def rules(
+        self, policy: Policy, direction: Direction, subject_ports: ContainerPorts
+    ) -> Iterator[ResolvedRule]:
+        """The tuples of a policy's rules for subjects with these named ports.
+
+        Where port names make more than `MOST_PAIRS` of a rule and the numbers of some pods, a pod
+        that one rule admits by a name is not repeated by the rules after it: `n` rules over `n`
+        pods would be `n` times `n` tuples, and whatever any of them admits is admitted.
+        """
+        own = [rule for rule in policy.rules if rule.direction is direction]
+        pairs = 0
+        if direction is Direction.EGRESS and policy.tier is Tier.NETWORK_POLICY:
+            asked = [named for rule in own if (named := _named(rule))]
+            pairs = sum(len(self._groups(named)[0]) for named in asked)
+        missing: _Missing | None = {} if pairs > MOST_PAIRS else None
+        for rule in own:
+            for match, question in self._matches(rule, subject_ports, missing):
+                anybody = match.networks is ANY
+                peers = anybody or bool(match.identities) or bool(match.networks)
+                if peers and (match.ports is ANY or match.ports):
+                    yield ResolvedRule(match, rule.action, rule.origin, question)
 
     def _matches(
-        self, rule: Rule, subject_ports: ContainerPorts
+        self, rule: Rule, subject_ports: ContainerPorts, missing: _Missing | None
     ) -> Iterator[tuple[Match, Question]]:
-        identities, networks = self._peers(rule)
+        networks = _networks(rule)
         question = Question(_pod_peers(rule))
         if rule.ports is ANY:
-            yield Match(identities, networks, ANY), question
+            yield Match(self._pods(rule), networks, ANY), question
         elif rule.direction is Direction.INGRESS:
-            yield Match(identities, networks, self._ports(rule.ports, subject_ports)), question
+            own = self._ports(rule.ports, subject_ports)
+            yield Match(self._pods(rule), networks, own), question
         else:
             numbered = tuple(port for port in rule.ports if isinstance(port, PortRange))
-            yield Match(identities, networks, self._ports(numbered, ())), question
-            named = tuple(port for port in rule.ports if isinstance(port, NamedPort))
-            if named:
-                # Only pods have names to look in: networks, also those around pods, match nothing.
-                pods = self._everyone if identities is ANY else identities
-                for ranges, members in self._by_peer_ports(named, pods):
-                    own = replace(question, named=named, numbers=ranges)
-                    yield Match(members, NOTHING, ranges), own
+            if numbered:
+                yield Match(self._pods(rule), networks, self._ports(numbered, ())), question
+            if named := _named(rule):
+                within = NOTHING if networks is ANY else networks
+                for numbers, match in self._by_peer_ports(named, rule, within, missing):
+                    yield match, Question(question.peers, named, numbers, within)
 
-    def _peers(self, rule: Rule) -> tuple[Members | Any_, Ranges | Any_]:
+    def _pods(self, rule: Rule) -> Members | Any_:
         if rule.peers is ANY:
-            return ANY, ANY
-        found: list[Members] = []
-        networks = NOTHING
-        for peer in rule.peers:
-            match peer:
-                case PodPeer():
-                    found.append(self._members[peer])
-                case NetworkPeer(cidr, excepts):
-                    # An exception holds for its own block only; another peer may admit the address.
-                    networks |= Ranges((cidr,)) - Ranges.of(excepts)
-                case _:
-                    assert_never(peer)
-        return self._union(found), networks
-
-    def _union(self, found: list[Members]) -> Members:
+            return ANY
+        found = [self._members[peer] for peer in rule.peers if isinstance(peer, PodPeer)]
         if len(found) == 1:
             return found[0]
         return self._unions.setdefault(frozenset(found), frozenset[int]().union(*found))
 
+    def _pods_among(self, rule: Rule, some: AbstractSet[int]) -> Members:
+        """Those of some pods that a rule speaks of, at the cost of those some."""
+        if rule.peers is ANY:
+            return frozenset(some)
+        pods = (peer for peer in rule.peers if isinstance(peer, PodPeer))
+        return NONE.union(*(self._members.among(peer, some) for peer in pods))
+
     def _ports(self, wanted: tuple[Port, ...], own: ContainerPorts) -> Ranges:
         if not any(isinstance(port, NamedPort) for port in wanted):
             own = ()
-        key = (wanted, own)
-        known = self._port_ranges.get(key)
+        known = self._of_lists.get(id(own))  # to hash a long list for each rule would cost more
         if known is None:
-            known = self._port_ranges[key] = Ranges.of(_spans(wanted, own))
-        return known
+            known = self._of_lists[id(own)] = _PortList(own)
+        return known.ranges(wanted)
 
     def _by_peer_ports(
-        self, named: tuple[NamedPort, ...], pods: Members
-    ) -> Iterator[tuple[Ranges, Members]]:
-        """The peers, grouped by the numbers they have behind the names."""
-        groups: dict[Ranges, set[int]] = {}
-        for number in pods:
-            own = self._identities[number].ports
-            if own:
-                groups.setdefault(self._ports(named, own), set()).add(number)
-        for ranges in sorted(groups, key=lambda ranges: ranges.spans):
-            if ranges:
-                yield ranges, self._union([frozenset(groups[ranges])])
+        self, named: _Names, rule: Rule, networks: Ranges, missing: _Missing | None
+    ) -> Iterator[tuple[Ranges, Match]]:
+        """The rule's peers, grouped by the numbers they have behind the names, in their order; only
+        those that are `missing`, from which they are then taken.
+
+        Many rules get the same groups: such a group is one object, so whoever reads all rules knows
+        what was seen before.
+        """
+        groups, group_of = self._groups(named)
+        inside = self._inside(named, networks)
+        if missing is None:
+            chosen = self._pods(rule)
+            pods = self._everyone if chosen is ANY else chosen
+        else:
+            left = missing.get(named)
+            if left is None:
+                left = missing[named] = set(group_of)
+            pods = self._pods_among(rule, left)
+            inside = {
+                ranges: (new, addresses)
+                for ranges, (members, addresses) in inside.items()
+                if (new := members & left) or addresses
+            }
+            left.difference_update(pods, *(members for members, _ in inside.values()))
+        places = sorted({group_of[number] for number in group_of.keys() & pods})
+        if not inside:
+            for ranges, members, match in map(groups.__getitem__, places):
+                yield ranges, match if members <= pods else self._match(ranges, members & pods)
+            return
+        named_pods = {groups[at][0]: groups[at][1] & pods for at in places}
+        for numbers in sorted({*named_pods, *inside}, key=lambda ranges: ranges.spans):
+            whole, addresses = inside.get(numbers, (NONE, NOTHING))
+            own = whole | named_pods.get(numbers, NONE)
+            yield numbers, self._match(numbers, own, addresses)
+
+    def _match(self, ranges: Ranges, members: Members, addresses: Ranges = NOTHING) -> Match:
+        """A match whose identities are one object with those of other rules, if they are equal."""
+        return Match(self._unions.setdefault(frozenset((members,)), members), addresses, ranges)
+
+    def _groups(self, named: _Names) -> tuple[list[_Group], dict[int, int]]:
+        """All pods by the numbers behind the names, and the place of each identity in the list."""
+        known = self._grouped.get(named)
+        if known is None:
+            found: dict[Ranges, list[int]] = {}
+            for ports, numbers in self._by_list.items():
+                if ranges := self._ports(named, ports):
+                    found.setdefault(ranges, []).extend(numbers)
+            ordered = sorted(found.items(), key=lambda entry: entry[0].spans)
+            members = [frozenset(own) for _, own in ordered]
+            groups = [
+                (ranges, own, Match(own, NOTHING, ranges))
+                for (ranges, _), own in zip(ordered, members, strict=True)
+            ]
+            places = {number: at for at, (_, own) in enumerate(ordered) for number in own}
+            known = self._grouped[named] = groups, places
+        return known
+
+    def _inside(self, named: _Names, networks: Ranges) -> dict[Ranges, tuple[Members, Ranges]]:
+        """The pods in some networks, grouped likewise: identities that lie in them with every
+        address of every pod, and single addresses of the others.
+        """
+        known = self._in_networks.get((named, networks))
+        if known is not None:
+            return known
+        found: dict[int, list[int]] = {}
+        order = self._addresses_serving(named) if networks else []
+        for first, last in networks:
+            start = bisect_left(order, (first, 0))
+            for address, number in order[start : bisect_left(order, (last + 1, 0))]:
+                found.setdefault(number, []).append(address)
+        whole: dict[Ranges, set[int]] = {}
+        single: dict[Ranges, list[Span]] = {}
+        for number, addresses in found.items():
+            identity = self._identities[number]
+            ranges = self._ports(named, identity.ports)
+            whole.setdefault(ranges, set())
+            if all(pod.addresses for pod in identity.pods) and len(addresses) == sum(
+                len(pod.addresses) for pod in identity.pods
+            ):
+                whole[ranges].add(number)
+            else:
+                single.setdefault(ranges, []).extend((own, own) for own in addresses)
+        known = {
+            ranges: (frozenset(own), Ranges.of(single.get(ranges, ())))
+            for ranges, own in whole.items()
+        }
+        return self._in_networks.setdefault((named, networks), known)
+
+    def _addresses_serving(self, named: _Names) -> list[tuple[int, int]]:
+        """Addresses of pods that have one of the names, in order, with the pods' identities."""
+        known = self._serving.get(named)
+        if known is None:
+            known = self._serving[named] = sorted(
+                (address, number)
+                for number in self._groups(named)[1]
+                for pod in self._identities[number].pods
+                for address in pod.addresses
+            )
+        return known
+
+
+def _networks(rule: Rule) -> Ranges | Any_:
+    if rule.peers is ANY:
+        return ANY
+    found: list[Span] = []
+    for peer in rule.peers:
+        match peer:
+            case PodPeer():
+                pass
+            case NetworkPeer():
+                # An exception holds for its own block only; another peer may admit the address.
+                found.extend(peer.addresses if peer.excepts else (peer.cidr,))
+            case _:
+                assert_never(peer)
+    return Ranges.of(found) if found else NOTHING
+
+
+def _named(rule: Rule) -> _Names:
+    if rule.ports is ANY:
+        return ()
+    return tuple(port for port in rule.ports if isinstance(port, NamedPort))
 
 
 def _pod_peers(rule: Rule) -> tuple[PodPeer, ...] | Any_:
@@ -111,17 +259,33 @@ def _pod_peers(rule: Rule) -> tuple[PodPeer, ...] | Any_:
     return tuple(peer for peer in rule.peers if isinstance(peer, PodPeer))
 
 
-def _spans(wanted: Iterable[Port], own: ContainerPorts) -> Iterator[tuple[int, int]]:
-    for port in wanted:
-        match port:
-            case PortRange(protocol, first, last):
-                yield ports(protocol, first, last)
-            case NamedPort(protocol, name):
-                for own_name, own_protocol, number in own:
-                    if own_name == name and own_protocol == protocol:
+class _PortList:
+    """A list of named ports, kept so that its id stays its own; equal answers are one object."""
+
+    def __init__(self, own: ContainerPorts) -> None:
+        self._own = own
+        self._known: dict[tuple[Port, ...], Ranges] = {}
+        self._numbers: dict[tuple[str, int], list[int]] = {}
+        for name, protocol, number in own:
+            self._numbers.setdefault((name, protocol), []).append(number)
+
+    def ranges(self, wanted: tuple[Port, ...]) -> Ranges:
+        """What is behind ports that a rule asks for."""
+        known = self._known.get(wanted)
+        if known is None:
+            known = self._known[wanted] = Ranges.of(self._spans(wanted))
+        return known
+
+    def _spans(self, wanted: Iterable[Port]) -> Iterator[Span]:
+        for port in wanted:
+            match port:
+                case PortRange(protocol, first, last):
+                    yield ports(protocol, first, last)
+                case NamedPort(protocol, name):
+                    for number in self._numbers.get((name, protocol), ()):
                         yield ports(protocol, number, number)
-            case _:
-                assert_never(port)
+                case _:
+                    assert_never(port)
 
 
 def has_named_ports(rules: Iterable[Rule]) -> bool:

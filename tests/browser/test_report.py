@@ -14,11 +14,11 @@ from pathlib import Path
 import pytest
 
 import netpolc
-from netpolc.connectivity import Grouping, Table
-from netpolc.connectivity.difference import Difference
-from netpolc.connectivity.report import comparison, report
+from netpolc.analysis.connectivity import Grouping, Table
+from netpolc.analysis.connectivity.difference import Difference
+from netpolc.analysis.report import comparison, report
 from tests.browser.devtools import Browser, Page
-from tests.manifests import Manifest, namespace, node, pod, policy
+from tests.helpers.manifests import Manifest, namespace, node, pod, policy
 
 pytestmark = pytest.mark.browser
 CONTROL = 2

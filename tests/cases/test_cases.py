@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 
 import netpolc
-from netpolc.backends.nft import parse_json, parse_text
-from netpolc.backends.nft.tracer import Tracer, packet
-from netpolc.nets import format_address
-from tests import scenarios
-from tests.lab import Injector
-from tests.scenarios import Scenario, everything
+from netpolc.backends.nft.readback import parse_json, parse_text
+from netpolc.backends.nft.readback.tracer import Tracer, packet
+from netpolc.core.nets import format_address
+from tests.helpers import scenarios
+from tests.helpers.lab import Injector
+from tests.helpers.scenarios import Scenario, everything
 
 CASES = [scenario for scenario in everything() if scenario.folder.parent.name == "cases"]
 every_scenario = pytest.mark.parametrize("scenario", everything(), ids=lambda s: s.name)

@@ -6,6 +6,7 @@ standard error. Refused: an exception that reaches the user as a traceback (`Ass
 
 from __future__ import annotations
 
+import inspect
 import os
 import shutil
 import subprocess
@@ -13,12 +14,25 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from click.testing import CliRunner
 
 from netpolc.cli import main
+from tests.helpers.scenarios import ROOT
 
 NOBODY = 65534
+_ENTER = 0o001
+_MIXES = "mix_stderr" in inspect.signature(CliRunner).parameters  # before click 8.2
+_APART: dict[str, Any] = {"mix_stderr": False} if _MIXES else {}
+_OPENED = """
+mount --bind "$1" /mnt
+mount -t tmpfs -o mode=755 tmpfs "$2"
+mkdir -p "$1"
+mount --move /mnt "$1"
+shift 2
+exec "$@"
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +46,7 @@ class Outcome:
 
 def invoke(*arguments: str, stdin: bytes | None = None) -> Outcome:
     """A command inside this process."""
-    result = CliRunner().invoke(main, list(arguments), input=stdin)
+    result = CliRunner(**_APART).invoke(main, list(arguments), input=stdin)
     unexpected = result.exception
     if unexpected is not None and not isinstance(unexpected, SystemExit):
         raise AssertionError(f"a traceback for the user: {unexpected!r}") from unexpected
@@ -57,18 +71,29 @@ def run(
 ) -> Outcome:
     """A command as a process of its own; `user` drops to an unprivileged one (as root only)."""
     done = subprocess.run(
-        [program(), *arguments],
+        [program(), *arguments] if user is None else as_user(user, program(), *arguments),
         input=stdin if stdin is not None else b"",
         capture_output=True,
         cwd=cwd,
         env={**os.environ, **(environment or {})},
         timeout=timeout,
         check=False,
-        user=user,
-        group=user,
-        extra_groups=[] if user is not None else None,
     )
     outcome = Outcome(done.returncode, done.stdout.decode(), done.stderr.decode())
     assert outcome.code >= 0, f"killed by signal {-outcome.code}"
     assert "Traceback" not in outcome.stderr, outcome.stderr
     return outcome
+
+
+def as_user(user: int, *command: str) -> list[str]:
+    """A command as an unprivileged user, who may enter the checkout wherever it is.
+
+    Below a folder that is closed to others (/root) the command sees nothing of that folder but the
+    checkout, in mounts of its own.
+    """
+    dropped = ["setpriv", f"--reuid={user}", f"--regid={user}", "--clear-groups", "--", *command]
+    closed = [own for own in reversed(ROOT.parents) if not own.stat().st_mode & _ENTER]
+    if not closed:
+        return dropped
+    where = [str(ROOT), str(closed[0])]
+    return ["unshare", "--mount", "sh", "-euc", _OPENED, "sh", *where, *dropped]

@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from tests.scenarios import ROOT
+from tests.helpers.scenarios import ROOT
 
 EXAMPLE = ROOT / "examples" / "three-tier"
 NODES = ("node-a", "node-b")

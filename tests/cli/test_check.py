@@ -10,8 +10,8 @@ import pytest
 import yaml
 
 from tests.cli.invocation import invoke, run
-from tests.manifests import Manifest, namespace, pod, policy
-from tests.scenarios import ROOT
+from tests.helpers.manifests import Manifest, namespace, pod, policy
+from tests.helpers.scenarios import ROOT
 
 
 def snapshot(waived: str = "", **spec: object) -> bytes:

@@ -14,8 +14,8 @@ from xml.etree import ElementTree
 import pytest
 
 from tests.cli.invocation import Outcome, invoke, run
-from tests.manifests import Manifest, namespace, pod, policy
-from tests.scenarios import ROOT
+from tests.helpers.manifests import Manifest, namespace, pod, policy
+from tests.helpers.scenarios import ROOT
 
 EXAMPLES = ROOT / "examples"
 

@@ -12,8 +12,8 @@ from click.testing import CliRunner, Result
 
 import netpolc
 from netpolc.cli import main
-from netpolc.nets import format_address
-from tests.scenarios import ROOT, everything, read
+from netpolc.core.nets import format_address
+from tests.helpers.scenarios import ROOT, everything, read
 
 FOLDER = ROOT / "examples" / "three-tier"
 MANIFESTS = [str(path) for path in read(FOLDER).manifests]
@@ -53,7 +53,7 @@ def test_a_denied_flow_and_what_isolates() -> None:
 @pytest.mark.parametrize("scenario", everything(), ids=lambda s: s.name)
 def test_it_agrees_with_the_flows(scenario: object) -> None:
     """One line of each flows.txt by the command, all of them by the log."""
-    from tests.scenarios import Scenario
+    from tests.helpers.scenarios import Scenario
 
     assert isinstance(scenario, Scenario)
     paths = [str(path) for path in scenario.manifests]
@@ -65,7 +65,8 @@ def test_it_agrees_with_the_flows(scenario: object) -> None:
                 f"{'' if expected.port is None else expected.port}"
             )
             wanted.append("ALLOW" if expected.allowed else "DENY")
-    arguments = ["eval", *paths, "--semantics", scenario.semantics, "--flows", "-"]
+    how = ["--semantics", scenario.semantics, "--odd-objects", scenario.odd_objects]
+    arguments = ["eval", *paths, *how, "--flows", "-"]
     result = CliRunner().invoke(main, arguments, input="\n".join(lines))
     assert result.exit_code == 0, result.output
     assert [row["verdict"] for row in csv.DictReader(io.StringIO(result.stdout))] == wanted

@@ -9,7 +9,7 @@ import pytest
 
 from tests.cli.invocation import invoke
 from tests.cli.test_terminal import on_terminal
-from tests.scenarios import ROOT
+from tests.helpers.scenarios import ROOT
 
 FOLDER = str(ROOT / "examples" / "three-tier")
 POLICIES = f"{FOLDER}/policies.yaml"

@@ -16,11 +16,11 @@ from xml.etree import ElementTree
 import pytest
 
 from netpolc.cli import graphviz
-from netpolc.errors import SystemRefusal
+from netpolc.core.errors import SystemRefusal
 from tests.cli.invocation import invoke, run
 from tests.cli.test_terminal import on_terminal
-from tests.manifests import namespace, pod, policy
-from tests.scenarios import ROOT
+from tests.helpers.manifests import namespace, pod, policy
+from tests.helpers.scenarios import ROOT
 
 HERE = Path(__file__).parent
 THREE_TIER = str(ROOT / "examples" / "three-tier")

@@ -12,7 +12,7 @@ from dataclasses import replace
 import pytest
 
 import netpolc
-from netpolc.errors import UsageError
+from netpolc.core.errors import UsageError
 from tests.cli.invocation import invoke
 from tests.cli.snapshots import EXAMPLE
 
@@ -58,7 +58,11 @@ def test_deny() -> None:
     text = compiled("--deny", "reject")
     assert re.search(r"meta l4proto tcp counter name \S+ reject with tcp reset", text)
     assert re.search(r"counter name \S+ reject with icmpx admin-prohibited", text)
-    assert " drop comment" not in text
+    # Only what would have begun a connection is answered; what else comes there is dropped.
+    drops = re.findall(r"^\t\t(.*)counter name \S+ drop comment", text, re.MULTILINE)
+    assert set(drops) == {"ct state invalid ", "tcp flags ack ", ""}
+    after = r"ct state new counter name \S+ reject with icmpx .*\n\t\tcounter name \S+ drop comment"
+    assert len(re.findall(after, text)) == drops.count("")
 
 
 @pytest.mark.parametrize(
@@ -76,13 +80,26 @@ def test_log(given: str, rate: str) -> None:
     assert logs
     for found, prefix in logs:
         assert found == rate
-        assert re.fullmatch(r"netpolc (ingress|egress) [ie]_[0-9a-f]{16}: ", prefix)
+        assert re.fullmatch(r"netpolc (ingress|egress) [ie]_([0-9a-f]{16}|unknown): ", prefix)
         assert len(prefix) < 128
     drops = re.findall(r"counter name drop_(\S+) drop", text)
     assert sorted(drops) == sorted(prefix.split()[2].rstrip(":") for _, prefix in logs)
 
 
+def test_pod_bridges() -> None:
+    assert re.findall(r'\t"(\S+)"', compiled()) == ["cbr0", "cni0", "kube-bridge"]
+    assert re.findall(r'\t"(\S+)"', compiled("--pod-bridges", "br1,br0,br1")) == ["br0", "br1"]
+    none = compiled("--pod-bridges=")
+    assert "ifname" not in none
+    assert "ip6 daddr fe80::/10 goto i_unknown" in none
+
+
 REFUSED = [
+    (["--pod-bridges", "cni0,"], "pod bridge '' is no name of an interface"),
+    (["--pod-bridges", "cni*"], "pod bridge 'cni*' is no name of an interface"),
+    (["--pod-bridges", 'a" accept'], "is no name of an interface"),
+    (["--pod-bridges", "sixteen-letters-"], "is no name of an interface"),
+    (["--pod-bridges", ",".join(f"bridge-{at:08}" for at in range(8))], "too long to be noted"),
     (["--hook", "postrouting", "--deny", "reject"], "the kernel cannot reject in postrouting"),
     (["--hook", "postrouting", "--priority", "100"], "the priority must be below 100"),
     (["--hook", "postrouting", "--priority", "2147483647"], "the priority must be below 100"),
@@ -111,7 +128,8 @@ def test_audit_denies_nothing_and_logs(deny: str) -> None:
     assert not re.search(r"drop comment|reject with|counter drop_", text)
     assert f"deny={deny} log=off audit=on" in text
     prefixes = re.findall(r'limit rate 10/second log prefix "netpolc audit (\w+) ([ie])_', text)
-    assert sorted(prefixes) == [("egress", "e")] * 2 + [("ingress", "i")] * 3
+    assert sorted(prefixes) == [("egress", "e")] * 3 + [("ingress", "i")] * 4
+    assert len(re.findall(r"counter name audit_[ei]_unknown return", text)) == 2
     assert len(re.findall(r"counter name audit_e_\w+ goto ingress", text)) == 2
     assert len(re.findall(r"counter name audit_i_\w+ accept", text)) == 3
     assert 'limit rate 7/minute log prefix "netpolc audit ' in compiled("--audit", "--log=7/minute")
@@ -169,13 +187,19 @@ def test_options_survive_being_described() -> None:
         netpolc.Options(priority=-7, deny="reject"),
         netpolc.Options(log="3/hour", audit=True),
         netpolc.Options(established="recheck", audit=True),
+        netpolc.Options(pod_bridges=()),
+        netpolc.Options(pod_bridges=("br1", "a.100-b_c")),
         netpolc.Options(
             "netpolc_x", "postrouting", -(1 << 31), "drop", "999999/second", True, "recheck", 0xFF00
         ),
     ):
-        again = netpolc.Options.from_description(options.table, options.describe())
+        again = netpolc.Options.from_description(
+            options.table, f"{options.describe()} {options.describe_bridges()}"
+        )
         assert again == replace(options, priority=options.base_priority)
         assert re.fullmatch(r"[-A-Za-z0-9 =/]{1,127}", options.describe())
+        older = netpolc.Options.from_description(options.table, options.describe())
+        assert older == replace(again, pod_bridges=())
     unknown = f"{netpolc.Options().describe()} audit=perhaps"
     for text in (
         "",
@@ -201,9 +225,9 @@ def test_apply_wants_one_node() -> None:
     [
         (["apply", "--confirm", "60"], "'60' is not like 60s, 5m or 1h"),
         (["apply", "--confirm", "0s"], "'0s' is not like 60s, 5m or 1h"),
-        (["apply", "--confirm", "5m", "--dry-run"], "--dry-run loads nothing"),
-        (["apply", "--save", "f", "--dry-run"], "--dry-run loads nothing"),
-        (["apply", "--verify", "--dry-run"], "--dry-run loads nothing"),
+        (["apply", "--confirm", "5m", "--dry-run"], "--plan and --dry-run load nothing"),
+        (["apply", "--save", "f", "--dry-run"], "--plan and --dry-run load nothing"),
+        (["apply", "--verify", "--dry-run"], "--plan and --dry-run load nothing"),
         (["apply", "--save", "-"], "--save needs a file"),
         (["verify", "--watch", "0"], "0.0 is not in the range"),
         (["verify", "--watch", "1", "--ruleset", "x"], "neither a --ruleset nor - can change"),

@@ -11,19 +11,21 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
+from errno import EMFILE, ENOSPC
 from pathlib import Path
 
 import pytest
 
 from tests.cli.invocation import invoke
-from tests.scenarios import ROOT
+from tests.helpers.scenarios import ROOT
 
 READS_ALL = """
 import sys
 from pathlib import Path
 from netpolc.cli.watch import keep_applied
-from netpolc.errors import NetpolcError, SystemRefusal
+from netpolc.core.errors import NetpolcError, SystemRefusal
 
 def read() -> str:
     files = sorted(Path(sys.argv[1]).rglob("*.yaml"))
@@ -180,12 +182,79 @@ def test_when_the_system_says_no_it_ends(watch: Watch, folder: Path) -> None:
     assert "the kernel refused" in err
 
 
-def test_it_ends_when_its_folder_is_gone(watch: Watch, folder: Path) -> None:
+def test_a_folder_that_is_gone_is_waited_for(watch: Watch, folder: Path) -> None:
     assert watch.line() == "one"
     (folder / "one.yaml").unlink()
     folder.rmdir()
-    _, err = watch.process.communicate(timeout=SECONDS)
-    assert f"cannot watch {folder}: No such file or directory" in err
+    assert watch.line() == ""
+    folder.mkdir()
+    (folder / "one.yaml").write_text("two")
+    assert watch.line() == "two"
+    assert watch.end(signal.SIGTERM) == (0, "", "")
+
+
+def test_a_manifest_that_is_being_written_is_waited_for(watch: Watch, folder: Path) -> None:
+    """As the shell does it: emptied at once, written when the command before it has ended."""
+    assert watch.line() == "one"
+    with (folder / "one.yaml").open("w") as half:
+        (folder / "other.yaml").write_text("other")
+        half.write("half")
+        half.flush()
+        time.sleep(1.5)
+        half.write(" and whole")
+    assert watch.line() == "half and whole other"
+    assert watch.end(signal.SIGTERM) == (0, "", "")
+
+
+@pytest.mark.parametrize(
+    ("error", "sysctl"),
+    [(EMFILE, "fs.inotify.max_user_instances"), (ENOSPC, "fs.inotify.max_user_watches")],
+)
+def test_without_inotify_it_applies_first_and_looks_at_the_folders(
+    error: int, sysctl: str, folder: Path
+) -> None:
+    used_up = "inotify_simple.INotify.add_watch" if error == ENOSPC else "inotify_simple.INotify"
+    stand_in = (
+        f"def no(*_): raise OSError({error}, 'used up')\nimport inotify_simple\n{used_up} = no\n"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", stand_in + READS_ALL, str(folder)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "one\n"
+    (folder / "new").mkdir()
+    (folder / "new" / "two.yaml").write_text("two")
+    assert process.stdout.readline() == "two one\n"
+    process.terminate()
+    _, said = process.communicate(timeout=SECONDS)
+    assert said == (
+        f"netpolc: inotify is used up, raise the sysctl {sysctl}; until then folders are looked at "
+        "every 2 s\n"
+    )
+
+
+@pytest.mark.parametrize("address", ["/nowhere/notify", "vsock:2:1234", "@" + "x" * 200, "."])
+def test_a_notify_socket_that_cannot_be_used_is_said_once(address: str, folder: Path) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-c", READS_ALL, str(folder)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
+        env={**os.environ, "NOTIFY_SOCKET": address},
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "one\n"
+    (folder / "one.yaml").write_text("two")
+    assert process.stdout.readline() == "two\n"
+    process.terminate()
+    _, said = process.communicate(timeout=SECONDS)
+    assert process.returncode == 0
+    assert said.count("netpolc: cannot tell systemd by NOTIFY_SOCKET: ") == 1
 
 
 @pytest.mark.parametrize(
@@ -193,7 +262,7 @@ def test_it_ends_when_its_folder_is_gone(watch: Watch, folder: Path) -> None:
     [
         (("--watch", "-"), "--watch needs folders, and - is none"),
         (("--watch", "examples/broken.yaml"), "--watch needs folders"),
-        (("--watch", "examples/three-tier", "--dry-run"), "it excludes --watch"),
+        (("--watch", "examples/three-tier", "--dry-run"), "they exclude --watch"),
         (("examples/three-tier", "--flush-conntrack", "--dry-run"), "--flush-conntrack"),
         (
             ("examples/three-tier", "--flush-conntrack", "--established", "recheck"),

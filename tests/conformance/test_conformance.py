@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 import netpolc
-from netpolc.errors import Severity
+from netpolc.core.errors import Severity
 from tests import conformance
 from tests.conformance import State
-from tests.lab import Injector
+from tests.helpers.lab import Injector
 
 PROTOCOLS = {"TCP": 6, "UDP": 17, "SCTP": 132}
 E2E = list(conformance.load(conformance.E2E))

@@ -16,7 +16,8 @@ import pytest
 
 import netpolc
 from netpolc.backends.nft import model as nft
-from netpolc.backends.nft.text import plain
+from netpolc.backends.nft.wording import plain
+from netpolc.backends.nft.write.owners import Owners
 from tests.cli.invocation import invoke, run
 
 KEYWORDS = [
@@ -150,7 +151,6 @@ def refused_places(text: str) -> Iterator[tuple[str, list[dict[str, Any]]]]:
     yield "pod namespace", [pod("web", "10.64.0.7", namespace=text)]
     yield "pod label", [pod("web", "10.64.0.7", labels={"app": text})]
     yield "pod label key", [pod("web", "10.64.0.7", labels={text: "web"})]
-    yield "pod address", [pod("web", text)]
     for kind in ("Namespace", "Node"):
         yield kind, [{"apiVersion": "v1", "kind": kind, "metadata": {"name": text}}]
     selector = policy("web")
@@ -172,6 +172,22 @@ def test_names_and_labels_must_be_what_they_are(text: str) -> None:
         assert len(str(refused.value).splitlines()) == len(refused.value.diagnostics), place
 
 
+@pytest.mark.parametrize("text", HOSTILE)
+def test_an_odd_object_says_nothing_of_its_own_in_a_ruleset(text: str) -> None:
+    ordinary = pod("web", "10.64.0.7")
+    for place, objects in (*refused_places(text), ("address", [ordinary, pod("odd", text)])):
+        try:
+            snapshot = netpolc.load_objects(objects, odd_objects="isolate")
+        except netpolc.InputError:
+            assert place == "policy namespace", place  # nobody knows whom it is about
+            continue
+        assert all(str(warning).isprintable() for warning in snapshot.warnings), place
+        written = netpolc.compile(snapshot).ruleset().text()
+        assert all(map(_HARMLESS.fullmatch, _COMMENT.findall(written))), place
+        assert "flush" not in written.replace("flush-ruleset", ""), place
+        assert written.isascii(), place
+
+
 def test_long_names_stay_inside_their_comment() -> None:
     name = "a" * 126 + "." + "b" * 126
     text = text_of(pod("web", "10.64.0.7"), *(policy(f"{name[:-2]}{n}") for n in range(10, 40)))
@@ -187,7 +203,8 @@ def test_the_last_line_refuses_hostile_text_too(text: str) -> None:
         plain(text)
     counter = nft.Counter("drop_i_0", text)
     table = nft.Table("netpolc", (counter,), (), (), ())
-    ruleset = netpolc.Ruleset(table, netpolc.Options(), None)
+    program = netpolc.compile(netpolc.load_objects([]))
+    ruleset = netpolc.Ruleset(table, netpolc.Options(), None, Owners(program, None))
     with pytest.raises(netpolc.UnsupportedError):
         ruleset.text()
     with pytest.raises(netpolc.UnsupportedError):

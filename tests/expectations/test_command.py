@@ -9,7 +9,7 @@ from xml.etree import ElementTree
 import pytest
 
 from tests.cli.invocation import Outcome, invoke
-from tests.manifests import Manifest, namespace, pod, policy
+from tests.helpers.manifests import Manifest, namespace, pod, policy
 
 Entry = dict[str, Any]
 SHOP: list[Manifest] = [

@@ -11,14 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import netpolc
+from netpolc.analysis.expectations import Judge, Policies
 from netpolc.backends.matcher import Matcher
-from netpolc.expectations import Judge, Policies
 from tests.expectations.test_command import SHOP, expectations, flow
-from tests.strategies import Flow, snapshots_with_flows
+from tests.helpers.strategies import Flow, patient, snapshots_with_flows
 
 Manifest = dict[str, Any]
 SUITE = """
@@ -74,11 +74,7 @@ def test_each_assertion_can_fail(shop: Policies) -> None:
         shop.allows("web-1", "db-0", "http")
 
 
-@settings(
-    max_examples=40,
-    deadline=None,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
-)
+@patient(40)
 @given(snapshots_with_flows(), st.sampled_from(["allow", "deny"]))
 def test_no_flow_is_left_out(case: tuple[list[Manifest], list[Flow]], demand: str) -> None:
     """What one flow between pods breaks, the expectation about all of them breaks too."""

@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 
 import netpolc
-from netpolc.explain import explain_all, formats, policy
+from netpolc.analysis.explain import explain_all, formats, policy
 from tests.cli.invocation import invoke
-from tests.scenarios import ROOT, Scenario, everything
+from tests.helpers.scenarios import ROOT, Scenario, everything
 
 EXPECTED = sorted((Path(__file__).parent / "expected").glob("*.txt"))
 _END = re.compile(r" --src (\S+) --dst (\S+)")
@@ -62,7 +62,7 @@ def test_there_are_enough() -> None:
 @pytest.mark.parametrize("scenario", everything(), ids=lambda scenario: scenario.name)
 def test_every_flow_and_every_policy_can_be_explained(scenario: Scenario) -> None:
     """All of it is cited with lines, and a denial of a pod with rules says what came close."""
-    snapshot = netpolc.load(scenario.manifests, semantics=scenario.semantics)
+    snapshot = scenario.snapshot()
     program = netpolc.compile(snapshot)
     for expected in scenario.expected:
         for explanation in explain_all(program, snapshot, expected.flows(program)):

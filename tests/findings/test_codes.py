@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from netpolc.findings import CATALOGUE
+from netpolc.analysis.findings import CATALOGUE
 from tests.cli.invocation import invoke
 
 HERE = Path(__file__).parent

@@ -17,8 +17,8 @@ import jsonschema
 import pytest
 
 import netpolc
-from netpolc.findings import CATALOGUE
-from netpolc.findings.formats import FORMATS
+from netpolc.analysis.findings import CATALOGUE
+from netpolc.analysis.findings.formats import FORMATS
 from tests.cli.invocation import invoke
 
 HERE = Path(__file__).parent

@@ -23,16 +23,16 @@ from pyroute2.netlink.nfnetlink.nfctsocket import NFCTAttrTuple, NFCTSocket
 
 import netpolc
 from netpolc import Options
-from netpolc.backends.nft import conntrack
-from netpolc.backends.nft.diff import Delta
-from netpolc.backends.nft.kernel import Kernel
-from netpolc.nets import parse_address
-from netpolc.semantics import Flow
-from tests.lab import Connection, PodLab
-from tests.lab.packets import checksum
-from tests.lab.pods import NODE, NODE_ADDRESSES, TRACKING
-from tests.manifests import Manifest, namespace, node, pod, policy
-from tests.scenarios import ROOT
+from netpolc.backends.nft.rollout import conntrack
+from netpolc.backends.nft.rollout.kernel import Kernel
+from netpolc.backends.nft.write.delta import Delta
+from netpolc.core.nets import parse_address
+from netpolc.core.semantics import Flow
+from tests.helpers.lab import Connection, PodLab
+from tests.helpers.lab.packets import checksum
+from tests.helpers.lab.pods import NODE, NODE_ADDRESSES, TRACKING
+from tests.helpers.manifests import Manifest, namespace, node, pod, policy
+from tests.helpers.scenarios import ROOT
 
 pytestmark = pytest.mark.kernel
 ADDRESSES = {name: (f"10.9.0.{at}", f"fd00:9::{at}") for at, name in enumerate("abs", start=1)}
@@ -244,15 +244,17 @@ def test_a_denied_reply_counts_for_the_pod_of_its_flow(lab: PodLab, audit: bool)
     with closing(Exchange(lab, "a", (SERVER[0], 7000))) as flow:
         apply(lab, "b", Options(established="recheck", audit=audit))
         assert [flow.pushed() for _ in range(3)] == [audit] * 3
-        packets = {(own.direction, own.address): own.packets for own in kernel.addresses("netpolc")}
+        counted = kernel.counts.addresses("netpolc")
+        packets = {(own.direction, own.address): own.packets for own in counted}
     wanted = 1 if audit else 3
     assert packets == {
         ("ingress", parse_address(SERVER[0])): wanted,
         ("ingress", parse_address(SERVER[1])): 0,
     }
-    loaded = kernel.loaded("netpolc")
+    loaded = kernel.facts.loaded("netpolc")
     assert loaded is not None
-    assert [(own.packets, own.audited) for own in loaded.drops] == [(wanted, audit)]
+    known, unknown = loaded.drops
+    assert (known.packets, known.audited, unknown.packets) == (wanted, audit, 0)
 
 
 @pytest.mark.parametrize("remembered", [True, False])
@@ -280,16 +282,16 @@ def test_what_is_restored_judges_flows_as_if_it_had_never_gone(lab: PodLab) -> N
     kernel = lab.node.call(Kernel)
     apply(lab, "a", RECHECK)
     with closing(Exchange(lab, "a", (SERVER[0], 7000))) as first:
-        before = kernel.saved("netpolc")
+        before = kernel.tables.saved("netpolc")
         apply(lab, "b", RECHECK)
         assert not first.pushed()
         with lab.connection("b", *TCP) as second:
             kernel.restore(before)
             assert first.pushed()
             assert not second.echo(b"x")
-    loaded = kernel.loaded("netpolc")
+    loaded = kernel.facts.loaded("netpolc")
     assert loaded is not None
-    assert kernel.content("netpolc") == loaded.digest
+    assert kernel.tables.content("netpolc") == loaded.digest
 
 
 def test_flows_older_than_the_recheck_are_judged_too(lab: PodLab) -> None:
@@ -325,8 +327,7 @@ def test_the_bits_of_others_are_left_alone(fresh_lab: PodLab) -> None:
         for _ in range(3):
             apply(lab, "a", options)
             assert flow.echo(b"x")
-            (own,) = lab.node.call(lambda: list(conntrack.open_flows()))
-            mark = own.entry.get_attr("CTA_MARK")
+            (mark,) = lab.node.call(_marks)
             assert mark & ~0xFF0000 == 0x4001
             generations.append(mark & 0xFF0000)
     assert all(generations)
@@ -347,6 +348,11 @@ def test_a_mark_without_a_free_value_is_refused(
     with pytest.raises(netpolc.SystemRefusal, match="open flows carry every value"):
         apply(lab, "a", options)
     assert lab.node.ruleset() == before
+
+
+def _marks() -> list[int]:
+    with NFCTSocket(nfgen_family=socket.AF_INET) as conntrack:
+        return [entry.get_attr("CTA_MARK") for entry in conntrack.dump()]
 
 
 def _flows_of_marks(values: Sequence[int]) -> None:

@@ -16,9 +16,9 @@ from random import Random
 
 import pytest
 
-from tests.kernel import kills
-from tests.lab import Router
-from tests.scenarios import ROOT
+from tests.helpers import kills
+from tests.helpers.lab import Router
+from tests.helpers.scenarios import ROOT
 
 pytestmark = pytest.mark.kernel
 
@@ -33,7 +33,7 @@ def router() -> Iterator[Router]:
 def test_a_killed_process_leaves_one_table_whole(
     kind: str, count: int, router: Router, tmp_path: Path
 ) -> None:
-    command = [sys.executable, "-m", "tests.kernel.kills", kind, "1", str(count), str(tmp_path)]
+    command = [sys.executable, "-m", "tests.helpers.kills", kind, "1", str(count), str(tmp_path)]
     found = json.loads(router.call(lambda: subprocess.check_output(command, cwd=ROOT)))
     print(kind, found["old"], found["new"])
     assert found["others"] == []

@@ -14,7 +14,7 @@ from time import monotonic, sleep
 
 import pytest
 
-from tests.lab import (
+from tests.helpers.lab import (
     Flow,
     Injector,
     LabError,
@@ -23,8 +23,8 @@ from tests.lab import (
     Probe,
     RulesetError,
 )
-from tests.lab.injector import ROUTER_LINK_LOCAL, SOURCE_PORTS
-from tests.lab.packets import build, crc32c, neighbour_solicitation, read_tag
+from tests.helpers.lab.injector import ROUTER_LINK_LOCAL, SOURCE_PORTS
+from tests.helpers.lab.packets import build, crc32c, neighbour_solicitation, read_tag
 
 pytestmark = pytest.mark.kernel
 
@@ -354,7 +354,9 @@ def test_nothing_is_left_after_an_exception(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_nothing_is_left_after_a_kill() -> None:
     """A link into the victim's namespace lives exactly as long as that namespace."""
-    program = "from tests.lab import Namespace as N; n = N(); print(n.path, flush=True); input()"
+    program = (
+        "from tests.helpers.lab import Namespace as N; n = N(); print(n.path, flush=True); input()"
+    )
     with Namespace() as witness:
         victim = subprocess.Popen(
             [sys.executable, "-c", program],

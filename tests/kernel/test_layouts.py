@@ -1,6 +1,7 @@
 """Every layout of a chain in the kernel, packet by packet against the slow semantics.
 
-In: the snapshots of tests/unit/test_layouts.py. Out: the same verdicts, at and beside every port.
+In: the snapshots of tests/backends/nft/test_layouts.py. Out: the same verdicts,
+at and beside every port.
 """
 
 from __future__ import annotations
@@ -10,9 +11,9 @@ from itertools import product
 import pytest
 
 import netpolc
-from netpolc.nets import format_address
-from tests.lab import Injector
-from tests.unit.test_layouts import LAYOUTS, snapshot
+from netpolc.core.nets import format_address
+from tests.backends.nft.test_layouts import LAYOUTS, snapshot
+from tests.helpers.lab import Injector
 
 pytestmark = pytest.mark.kernel
 PORTS = (69, 70, 80, 90, 91, 100, 200, 300, 389, 390, 400, 410, 411, 443, 800, 1000, 2020, 2021)

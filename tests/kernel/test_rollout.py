@@ -15,19 +15,21 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 import netpolc as api
-from netpolc.backends.nft import guard, runtime
-from netpolc.backends.nft.kernel import Kernel, Update, drifted
-from netpolc.backends.nft.rollout import Plan, roll_out
-from netpolc.errors import SystemRefusal, Unproven
+from netpolc.backends.nft.rollout import guard, runtime
+from netpolc.backends.nft.rollout.kernel import Kernel, Update
+from netpolc.backends.nft.rollout.loaded import drifted
+from netpolc.backends.nft.rollout.rollout import Plan, roll_out
+from netpolc.core.errors import SystemRefusal, Unproven
+from tests.helpers.lab import Router
+from tests.helpers.scenarios import ROOT
 from tests.kernel.test_commands import DENY_ALL, THREE_TIER, netpolc
-from tests.lab import Router
-from tests.scenarios import ROOT
-from tests.unit.test_verify import layouts
+from tests.mutation.test_proof import layouts
 
 pytestmark = pytest.mark.kernel
 NODE = (THREE_TIER, "--node", "node-a")
@@ -63,7 +65,7 @@ def guards(router: Router) -> list[int]:
     for entry in Path("/proc").glob("[0-9]*"):
         try:
             words = (entry / "cmdline").read_bytes().split(b"\0")
-            if b"netpolc.backends.nft.guard" in words:
+            if b"netpolc.backends.nft.rollout.guard" in words:
                 found.append((int(entry.name), os.stat(entry / "ns" / "net").st_ino))
         except OSError:  # it ended in the meantime
             continue
@@ -86,7 +88,7 @@ def test_a_ruleset_that_means_something_else_is_not_loaded(router: Router) -> No
     meant = api.compile(api.load([THREE_TIER]))
     other = api.compile(api.load([THREE_TIER])).ruleset("node-b")
     kernel = router.call(Kernel)
-    wrong = type(other)(other.table, other.options, "node-a")
+    wrong = replace(other, node="node-a")
     with pytest.raises(Unproven, match="differs from the policies"):
         router.call(lambda: roll_out(kernel, wrong, Plan(program=meant)))
     assert router.ruleset() == ""
@@ -191,7 +193,7 @@ def test_every_change_of_the_table_is_modified(router: Router, change: str) -> N
     router.call(lambda: kernel.load(program.ruleset("node-a")))
 
     def found() -> tuple[str, ...]:
-        return drifted(kernel.loaded("netpolc"), kernel.content("netpolc"))
+        return drifted(kernel.facts.loaded("netpolc"), kernel.tables.content("netpolc"))
 
     assert router.call(found) == ()
     router.load(change)
@@ -246,13 +248,9 @@ def test_watching_reads_the_manifests_again(router: Router, tmp_path: Path) -> N
 def test_watching_ends_cleanly(router: Router, number: signal.Signals) -> None:
     assert netpolc(router, "apply", *NODE).returncode == 0
     watching = started(router, "verify", *NODE, "--watch", "0.1", stderr=subprocess.PIPE)
-    status = Path(f"/proc/{watching.pid}/status")
-
-    def catches() -> bool:
-        (mask,) = re.findall(r"SigCgt:\s*(\w+)", status.read_text())
-        return bool(int(mask, 16) >> signal.SIGTERM - 1 & 1)
-
-    assert eventually(catches)
+    # It has asked for the table, and so it is ready to be ended.
+    children = Path(f"/proc/{watching.pid}/task/{watching.pid}/children")
+    assert eventually(lambda: children.read_text() != "")
     watching.send_signal(number)
     assert watching.communicate(timeout=20) == ("", "")
     assert watching.returncode == 0
@@ -323,6 +321,24 @@ def test_it_is_undone_when_apply_is_gone(
     applying.send_signal(number)
     applying.communicate()
     assert eventually(lambda: router.ruleset() == before)
+    assert eventually(lambda: not guards(router))
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_whoever_interrupts_undoes_it_at_once(
+    number: signal.Signals, code: int, router: Router, before: str
+) -> None:
+    applying = started(router, "apply", DENY_ALL, "--all-pods", "--confirm", "5m")
+    assert applying.stdout is not None
+    for line in applying.stdout:
+        if line.startswith("waiting to be confirmed"):
+            break
+    assert waiting(router)
+    applying.send_signal(number)
+    said, errors = applying.communicate(timeout=20)
+    assert router.ruleset() == before
+    assert said.startswith("interrupted, not confirmed: what was loaded before")
+    assert (applying.returncode, errors or "") == (code, "")
     assert eventually(lambda: not guards(router))
 
 
@@ -414,7 +430,7 @@ def test_without_a_guard_nothing_is_loaded(
 
 def test_a_lock_of_a_killed_process_is_free(router: Router) -> None:
     code = (
-        "from netpolc.backends.nft.runtime import lock\nimport time\n"
+        "from netpolc.backends.nft.rollout.runtime import lock\nimport time\n"
         "with lock('netpolc'):\n print('locked', flush=True)\n time.sleep(60)\n"
     )
     holding = router.call(
@@ -433,7 +449,7 @@ def test_a_lock_of_a_killed_process_is_free(router: Router) -> None:
 def test_other_tables_and_namespaces_do_not_wait(router: Router) -> None:
     with Router() as elsewhere:
         code = (
-            "from netpolc.backends.nft.runtime import lock\n"
+            "from netpolc.backends.nft.rollout.runtime import lock\n"
             "with lock('netpolc'):\n print('locked', flush=True)\n input()\n"
         )
         holding = router.call(

@@ -14,19 +14,19 @@ import yaml
 from hypothesis import given, note, settings
 
 import netpolc
-from netpolc.backends.nft import parse_json
-from netpolc.backends.nft.kernel import Kernel
-from netpolc.backends.nft.proof import Proof
-from netpolc.backends.nft.tracer import Tracer, packet
-from netpolc.nets import parse_address
-from tests import reference, scenarios
+from netpolc.backends.nft.readback import parse_json
+from netpolc.backends.nft.readback.proof import Proof
+from netpolc.backends.nft.readback.tracer import Tracer, packet
+from netpolc.backends.nft.rollout.kernel import Kernel
+from netpolc.core.nets import parse_address
+from tests.helpers import reference, scenarios
+from tests.helpers.lab import Injector, Router
+from tests.helpers.manifests import Manifest
+from tests.helpers.scenarios import ROOT, everything
+from tests.helpers.strategies import Flow, interesting_flows, snapshots_with_flows
 from tests.kernel.test_commands import netpolc as command
-from tests.lab import Injector, Router
-from tests.manifests import Manifest
+from tests.mutation.test_proof import layouts, program_of, survivors
 from tests.property.test_kernel import PATIENT, PROTOCOLS
-from tests.scenarios import ROOT, everything
-from tests.strategies import Flow, interesting_flows, snapshots_with_flows
-from tests.unit.test_verify import layouts, program_of, survivors
 
 pytestmark = pytest.mark.kernel
 THREE_TIER = str(ROOT / "examples" / "three-tier")
@@ -81,7 +81,7 @@ def test_changes_behind_its_back(router: Router, change: str, code: int) -> None
 def test_every_layout_is_read_back_from_the_kernel(router: Router) -> None:
     program = program_of("layouts")
     router.load(program.ruleset().text())
-    text = router.call(lambda: Kernel().listing("netpolc"))
+    text = router.call(lambda: Kernel().tables.listing("netpolc"))
     assert text is not None
     proof = Proof(program, parse_json.parse(text))
     assert [str(found) for found in proof.differences()] == []
@@ -130,7 +130,7 @@ def test_the_tracer_is_right_about_the_kernel(
     ]
     injector.flush()
     injector.load(program.ruleset().text())
-    text = injector.router.call(lambda: Kernel().listing("netpolc"))
+    text = injector.router.call(lambda: Kernel().tables.listing("netpolc"))
     assert text is not None
     note(text)
     listing = parse_json.parse(text)

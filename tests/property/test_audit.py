@@ -11,14 +11,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import netpolc
-from netpolc.backends.nft import KEEP, RECHECK, parse_json, parse_text
-from netpolc.backends.nft.kernel import Kernel
-from netpolc.backends.nft.proof import Proof
-from tests import reference, scenarios
-from tests.lab import Injector
-from tests.manifests import Manifest
+from netpolc.backends.nft import KEEP, RECHECK
+from netpolc.backends.nft.readback import parse_json, parse_text
+from netpolc.backends.nft.readback.proof import Proof
+from netpolc.backends.nft.rollout.kernel import Kernel
+from tests.helpers import reference, scenarios
+from tests.helpers.lab import Injector
+from tests.helpers.manifests import Manifest
+from tests.helpers.strategies import Flow, interesting_flows, snapshots_with_flows
 from tests.property.test_kernel import PROTOCOLS
-from tests.strategies import Flow, interesting_flows, snapshots_with_flows
 
 PATIENT = settings(
     deadline=None,
@@ -100,7 +101,7 @@ def test_the_kernel_passes_what_audited_policies_would_deny(
     enforced = [reference.allowed(rest, *flow, "current") for flow in flows]
     everything = [reference.allowed(objects, *flow, "current") for flow in flows]
     assert injector.judge(packets) == enforced
-    table = injector.router.call(lambda: Kernel().loaded("netpolc"))
+    table = injector.router.call(lambda: Kernel().facts.loaded("netpolc"))
     assert table is not None
     denied = sum(own.packets for own in table.drops if not own.audited)
     audited = sum(own.packets for own in table.drops if own.audited)

@@ -5,27 +5,25 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import netpolc
-from netpolc.connectivity import Grouping, Party, Table
-from netpolc.nets import Family, family
-from netpolc.semantics import Reason
-from tests.strategies import (
+from netpolc.analysis.connectivity import Grouping, Party, Table, reach
+from netpolc.core.nets import Family, Protocol, Ranges, family, ports
+from netpolc.core.semantics import Reason
+from netpolc.core.unions import Union
+from tests.helpers.strategies import (
     Flow,
     interesting_flows,
     legacy_snapshots,
+    patient,
     snapshots,
     snapshots_with_flows,
 )
 
 Manifest = dict[str, Any]
-PATIENT = settings(
-    max_examples=60,
-    deadline=None,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
-)
+PATIENT = patient(60)
 SWEEP = 300
 UNJUDGED = {Reason.SELF, Reason.NODE}
 
@@ -77,6 +75,60 @@ def test_expanded_to_flows(case: tuple[list[Manifest], list[Flow]], grouping: Gr
 @given(snapshots_with_flows(snapshots(peers=["block", "pods"])))
 def test_blocks_that_hold_pods(case: tuple[list[Manifest], list[Flow]]) -> None:
     agree(*case, "current", Grouping.WORKLOAD)
+
+
+@PATIENT
+@given(snapshots_with_flows(snapshots(peers=["block", "pods"])))
+def test_rules_by_index(case: tuple[list[Manifest], list[Flow]]) -> None:
+    """As where there are many of them."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(reach, "MANY_RULES", 1)
+        agree(*case, "current", Grouping.WORKLOAD)
+
+
+SETS = st.lists(
+    st.lists(st.tuples(st.integers(0, 40), st.integers(0, 9)), max_size=3).map(
+        lambda spans: Ranges.of((first, first + more) for first, more in spans)
+    ),
+    min_size=1,
+    max_size=9,
+)
+
+
+@given(SETS, st.lists(st.integers(0, 511), max_size=9))
+def test_unions_while_sets_come_and_go(sets: list[Ranges], asked: list[int]) -> None:
+    union = Union(sets)
+    for members in asked:
+        own = [ranges for number, ranges in enumerate(sets) if members >> number & 1]
+        assert union.of(members & (1 << len(sets)) - 1) == Ranges.union(own)
+
+
+def test_many_rules_with_holes() -> None:
+    """Each address but one of a block is admitted on all ports but one."""
+    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p", "namespace": "a"}}
+    rules = [
+        {
+            "from": [{"ipBlock": {"cidr": "20.0.0.0/8", "except": [f"20.0.0.{2 * at}/32"]}}],
+            "ports": [{"port": 1 + at}],
+        }
+        for at in range(100)
+    ]
+    policy = {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "NetworkPolicy",
+        "metadata": {"name": "t", "namespace": "a"},
+        "spec": {"podSelector": {}, "ingress": rules},
+    }
+    objects = [{**pod, "status": {"podIP": "10.0.0.1"}}, policy]
+    table = Table(netpolc.compile(netpolc.load_objects(objects)))
+    whole = Ranges((ports(Protocol.TCP, 1, 100),))
+    expected = {
+        f"20.0.0.{2 * at}": whole - Ranges((ports(Protocol.TCP, at + 1, at + 1),))
+        for at in range(100)
+    }
+    found = {c.source.name: c.ports for c in table.connections() if c.source.is_outside}
+    assert {name: found.pop(name) for name in expected} == expected
+    assert [*found.values()] == [whole]
 
 
 @settings(PATIENT, max_examples=30)

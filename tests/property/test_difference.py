@@ -5,23 +5,19 @@ from __future__ import annotations
 import copy
 from typing import Any
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import netpolc
-from netpolc.connectivity.difference import Change, Difference, Kind
-from netpolc.connectivity.pairing import Pair
-from netpolc.nets import family
-from netpolc.semantics import Reason
-from tests.cluster_strategies import KEYS
-from tests.strategies import Flow, interesting_flows, snapshots
+from netpolc.analysis.connectivity.difference import Change, Difference, Kind
+from netpolc.analysis.connectivity.pairing import Pair
+from netpolc.core.nets import family
+from netpolc.core.semantics import Reason
+from tests.helpers.cluster_strategies import KEYS
+from tests.helpers.strategies import Flow, interesting_flows, patient, snapshots
 
 Manifest = dict[str, Any]
-PATIENT = settings(
-    max_examples=60,
-    deadline=None,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
-)
+PATIENT = patient(60)
 SWEEP = 300
 UNJUDGED = {Reason.SELF, Reason.NODE}
 
@@ -135,7 +131,7 @@ def _address(program: netpolc.Program, end: str, version: int) -> str | None:
         return end if (":" in end) is (version == 6) else None
     (pod,) = [pod for pod in program.cluster.pods if pod.key == end]
     own = [a for a in pod.addresses if family(a) == version]
-    return netpolc.nets.format_address(own[0]) if own else None
+    return netpolc.core.nets.format_address(own[0]) if own else None
 
 
 @PATIENT

@@ -10,23 +10,25 @@ import copy
 from collections.abc import Iterable
 from typing import Any, Literal
 
-from hypothesis import HealthCheck, event, given, settings
+from hypothesis import event, given, settings
 
 import netpolc
-from netpolc.explain import Explanation, Side, explain_all
-from netpolc.explain.misses import misses
-from netpolc.ir import Direction, Origin
-from netpolc.semantics import Reason
-from tests.reference import ANNOTATION
-from tests.strategies import Flow, legacy_snapshots, snapshots, snapshots_with_flows
+from netpolc.analysis.explain import Explanation, Side, explain_all
+from netpolc.analysis.explain.misses import misses
+from netpolc.core.ir import Direction, Origin
+from netpolc.core.semantics import Reason
+from tests.helpers.reference import ANNOTATION
+from tests.helpers.strategies import (
+    Flow,
+    legacy_snapshots,
+    patient,
+    snapshots,
+    snapshots_with_flows,
+)
 
 Manifest = dict[str, Any]
 Semantics = Literal["current", "v1.6"]
-PATIENT = settings(
-    max_examples=60,
-    deadline=None,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
-)
+PATIENT = patient(60)
 PEERS = {Direction.INGRESS: "from", Direction.EGRESS: "to"}
 Case = tuple[list[Manifest], list[Flow]]
 

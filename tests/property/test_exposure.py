@@ -10,23 +10,19 @@ from collections.abc import Iterator
 from itertools import product
 from typing import Any
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 
 import netpolc
-from netpolc.cluster import NAME_LABEL, Namespace, Pod
-from netpolc.connectivity import Party
-from netpolc.connectivity.exposure import Exposure, expose
-from netpolc.connectivity.newcomers import ANY_NAMESPACE, ANY_POD, with_newcomers
-from netpolc.nets import Protocol, family, format_address, parse_address
-from tests.manifests import namespace, pod
-from tests.strategies import legacy_snapshots, snapshots
+from netpolc.analysis.connectivity import Party
+from netpolc.analysis.connectivity.exposure import Exposure, expose
+from netpolc.analysis.connectivity.newcomers import ANY_NAMESPACE, ANY_POD, with_newcomers
+from netpolc.core.cluster import NAME_LABEL, Namespace, Pod
+from netpolc.core.nets import Protocol, family, format_address, parse_address
+from tests.helpers.manifests import namespace, pod
+from tests.helpers.strategies import legacy_snapshots, patient, snapshots
 
 Manifest = dict[str, Any]
-PATIENT = settings(
-    max_examples=40,
-    deadline=None,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
-)
+PATIENT = patient(40)
 OUTSIDE = ("203.0.113.9", "2001:db8:9::9")
 SERVICES: list[tuple[str | int, int | None]] = [
     ("TCP", 80),

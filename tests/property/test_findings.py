@@ -6,21 +6,17 @@ import copy
 import re
 from typing import Any, Literal
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import netpolc
-from netpolc.findings import Finding, check
-from tests.strategies import interesting_flows, legacy_snapshots, snapshots
+from netpolc.analysis.findings import Finding, check
+from tests.helpers.strategies import interesting_flows, legacy_snapshots, patient, snapshots
 
 Manifest = dict[str, Any]
 Semantics = Literal["current", "v1.6"]
 USELESS = {"NP301", "NP302", "NP303"}
-PATIENT = settings(
-    max_examples=100,
-    deadline=None,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
-)
+PATIENT = patient(100)
 _RULE = re.compile(r"spec\.(ingress|egress)\[(\d+)\]")
 
 

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import HealthCheck, given, note, settings
 
 import netpolc
-from tests import reference, scenarios
-from tests.lab import Injector
-from tests.manifests import Manifest
-from tests.strategies import Flow, interesting_flows, legacy_snapshots, snapshots_with_flows
+from tests.helpers import reference, scenarios
+from tests.helpers.lab import Injector
+from tests.helpers.manifests import Manifest
+from tests.helpers.strategies import Flow, interesting_flows, legacy_snapshots, snapshots_with_flows
 
 pytestmark = pytest.mark.kernel
 PATIENT = settings(

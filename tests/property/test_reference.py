@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from hypothesis import HealthCheck, given, note, settings
+import pytest
+from hypothesis import given, note, settings
 
 import netpolc
-from tests import reference
-from tests.strategies import (
+from netpolc.passes import resolve
+from tests.helpers import reference
+from tests.helpers.strategies import (
     Flow,
     interesting_flows,
     legacy_snapshots,
+    patient,
     snapshots,
     snapshots_with_flows,
 )
@@ -19,12 +22,7 @@ from tests.strategies import (
 Manifest = dict[str, Any]
 Semantics = Literal["current", "v1.6"]
 
-# A snapshot is large by nature, and drawing one takes most of the time.
-PATIENT = settings(
-    max_examples=150,
-    deadline=None,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
-)
+PATIENT = patient(150)
 SWEEP = 1000
 
 
@@ -52,6 +50,16 @@ def test_named_ports(case: tuple[list[Manifest], list[Flow]]) -> None:
     """Apart, because a flow must meet a number and a protocol exactly to show a difference."""
     objects, flows = case
     _agree(objects, flows)
+
+
+@settings(PATIENT, max_examples=100)
+@given(snapshots_with_flows(snapshots(peers=["pods", "block"], ports=["name"])))
+def test_named_ports_of_large_policies(case: tuple[list[Manifest], list[Flow]]) -> None:
+    """Where a pod that one rule admits by a name is not repeated by the rules after it."""
+    objects, flows = case
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(resolve, "MOST_PAIRS", 0)
+        _agree(objects, flows)
 
 
 @settings(PATIENT, max_examples=100)

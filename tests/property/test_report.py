@@ -4,22 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 
 import netpolc
-from netpolc.connectivity import Party, Table, describe
-from netpolc.connectivity.difference import Difference
-from netpolc.connectivity.report.document import NO_FAMILY, Document, Matrix, Side, document
-from netpolc.nets import Family
+from netpolc.analysis.connectivity import Party, Table, describe
+from netpolc.analysis.connectivity.difference import Difference
+from netpolc.analysis.report.document import NO_FAMILY, Document, Matrix, Side, document
+from netpolc.core.ir import Direction
+from netpolc.core.nets import Family
+from tests.helpers.strategies import patient, snapshots
 from tests.property.test_difference import edited
-from tests.strategies import snapshots
 
 Manifest = dict[str, Any]
-PATIENT = settings(
-    max_examples=40,
-    deadline=None,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
-)
+PATIENT = patient(40)
 
 
 def admits(made: Document, side: str, source: int, destination: int) -> str:
@@ -67,8 +64,10 @@ def test_every_pair_is_what_the_table_says(objects: list[Manifest]) -> None:
                 egress = reason(made, made.after.egress[version], source, destination)
                 ingress = reason(made, made.after.ingress[version], destination, source)
                 if version in here.places and version in there.places:
-                    both = table.admissions(here, there, version)
-                    assert (egress, ingress) == tuple(describe(own.ports) for own in both)
+                    places = here.places[version], there.places[version]
+                    out = table.reach.admission(Direction.EGRESS, *places)
+                    into = table.reach.admission(Direction.INGRESS, *reversed(places))
+                    assert (egress, ingress) == (describe(out.ports), describe(into.ports))
                 else:
                     assert egress is ingress is None
 

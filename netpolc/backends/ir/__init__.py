@@ -9,9 +9,10 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable
 
-from netpolc.ir import ANY, Any_
-from netpolc.nets import Protocol, Ranges, Span, format_address, format_ports, format_span
-from netpolc.program import Combination, Identity, Program, ResolvedRule, TierRules
+from netpolc.backends.form import Emit, Form
+from netpolc.core.ir import ANY, Any_
+from netpolc.core.nets import Protocol, Ranges, Span, format_address, format_ports, format_span
+from netpolc.core.program import Combination, Identity, Program, ResolvedRule, Stage
 
 VERSION = 1
 
@@ -68,7 +69,7 @@ def _combination(combination: Combination) -> str:
     return f'{head}, "tiers": [{_block(map(_tier, combination.tiers), 6)}]}}'
 
 
-def _tier(tier: TierRules) -> str:
+def _tier(tier: Stage) -> str:
     policies = _json([str(origin) for origin in tier.policies])
     head = f'{{"tier": "{tier.tier.name}", "default": "{tier.default.name}", "policies": {policies}'
     return f'{head}, "rules": [{_block(map(_rule, tier.rules), 8)}]}}'
@@ -89,3 +90,10 @@ def _rule(rule: ResolvedRule) -> str:
 
 def _spans(ranges: Ranges | Any_, form: Callable[[Span], str]) -> str | list[str]:
     return "any" if ranges is ANY else [form(span) for span in ranges]
+
+
+def _open(program: Program) -> Emit:
+    return lambda node, options: emit(program)
+
+
+FORMS = (Form("ir", "the resolved tuples as JSON", _open, per_node=False),)

@@ -14,9 +14,16 @@ from typing import TYPE_CHECKING, Any
 from netpolc.backends.matcher._core import RadixTree
 
 if TYPE_CHECKING:
-    from netpolc.backends.matcher.matcher import ALLOW, DENY, INVALID, Endpoint, Matcher
+    from netpolc.backends.matcher.matcher import (
+        ALLOW,
+        DENY,
+        INVALID,
+        Endpoint,
+        Matcher,
+        VerdictCode,
+    )
 
-__all__ = ["ALLOW", "DENY", "INVALID", "Endpoint", "Matcher", "RadixTree"]
+__all__ = ["ALLOW", "DENY", "INVALID", "Endpoint", "Matcher", "RadixTree", "VerdictCode"]
 
 
 def __getattr__(name: str) -> Any:

@@ -8,15 +8,17 @@ atoms.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterable
 
 import numpy as np
 from numpy.typing import NDArray
 
-from netpolc.errors import UnsupportedError
-from netpolc.ir import ANY, Any_
-from netpolc.nets import PORTS, Protocol, Ranges
+from netpolc.core.errors import UnsupportedError
+from netpolc.core.ir import ANY, Any_
+from netpolc.core.nets import PORTS, Protocol, Ranges, Span, as_key, split
 
+Indices = NDArray[np.int64]
 SLOTS = (Protocol.TCP, Protocol.UDP, Protocol.SCTP)
 """Where the ports of a protocol are in the table, in units of 65,536; the last cell is the rest."""
 LIMIT = 1 << 16
@@ -27,9 +29,9 @@ class PortAtoms:
 
     def __init__(self, ranges: Iterable[Ranges | Any_]) -> None:
         distinct = dict.fromkeys(ports for ports in ranges if ports is not ANY)
-        spans = _spans(distinct)
-        atoms = {0: 0}
-        for _, _, members in spans:
+        spans = [(span, as_key(members)) for span, members in split(distinct)]
+        atoms = {as_key(0): 0}
+        for _, members in spans:
             atoms.setdefault(members, len(atoms))
         if len(atoms) > LIMIT:
             raise UnsupportedError(
@@ -40,40 +42,27 @@ class PortAtoms:
         """The set of all atoms."""
         self.table = _table(spans, atoms)
         """uint16: the atom of port `p` of the protocol `SLOTS[i]` at `i << 16 | p`, then atom 0."""
-        self._masks: dict[Ranges, int] = dict.fromkeys(distinct, 0)
-        numbered = list(distinct)
-        for members, atom in atoms.items():
-            while members:
-                lowest = members & -members
-                self._masks[numbered[lowest.bit_length() - 1]] |= 1 << atom
-                members ^= lowest
+        firsts = [span[0] for span, _ in spans]
+        order = np.array([atoms[members] for _, members in spans], dtype=np.int64)
+        self._masks = {ports: _mask(ports, firsts, order, self.count) for ports in distinct}
 
     def mask(self, ports: Ranges | Any_) -> int:
         """The atoms of a rule's ports."""
         return self.everything if ports is ANY else self._masks[ports]
 
 
-def _spans(distinct: Iterable[Ranges]) -> list[tuple[int, int, int]]:
-    """Disjoint spans of the port line, each with the bits of the ranges that hold it."""
-    edges: dict[int, int] = {}
-    for number, ranges in enumerate(distinct):
-        for first, last in ranges:
-            edges[first] = edges.get(first, 0) ^ 1 << number
-            edges[last + 1] = edges.get(last + 1, 0) ^ 1 << number
-    spans = []
-    members = start = 0
-    for edge in sorted(edges):
-        if members:
-            spans.append((start, edge, members))
-        members ^= edges[edge]
-        start = edge
-    return spans
+def _mask(ports: Ranges, firsts: list[int], order: Indices, count: int) -> int:
+    """The atoms of some ports; `order` are those of all spans, which begin at `firsts`."""
+    held = np.zeros(count, dtype=np.uint8)
+    for first, last in ports:
+        held[order[bisect_left(firsts, first) : bisect_left(firsts, last + 1)]] = 1
+    return int.from_bytes(np.packbits(held, bitorder="little").tobytes(), "little")
 
 
-def _table(spans: Iterable[tuple[int, int, int]], atoms: dict[int, int]) -> NDArray[np.uint16]:
+def _table(spans: Iterable[tuple[Span, bytes]], atoms: dict[bytes, int]) -> NDArray[np.uint16]:
     table = np.zeros(len(SLOTS) * PORTS + 1, dtype=np.uint16)
     slot = {int(protocol) << 16: number * PORTS for number, protocol in enumerate(SLOTS)}
-    for first, end, members in spans:
+    for (first, last), members in spans:
         at = slot[first & ~(PORTS - 1)] + (first & PORTS - 1)
-        table[at : at + end - first] = atoms[members]
+        table[at : at + last - first + 1] = atoms[members]
     return table

@@ -14,15 +14,15 @@ the pods that may always talk to it.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from netpolc.cluster import Pod
-from netpolc.ir import ANY
-from netpolc.nets import IPV6, Family, Ranges, family
-from netpolc.program import Program
+from netpolc.core.cluster import Pod
+from netpolc.core.ir import ANY
+from netpolc.core.nets import IPV6, Family, Ranges, as_key, edges, family
+from netpolc.core.program import Program
 
 NOBODY: frozenset[int] = frozenset()
 
@@ -65,63 +65,77 @@ def endpoints_of(program: Program) -> Endpoints:
     """The viewpoints of a program."""
     found = Endpoints(_networks(program))
     _cut(found)
-    own_hosts = _own_hosts(program)
-    numbers, shared = _number_hosts(program, own_hosts)
-    alone = _standing_alone(program, own_hosts, shared)
+    homes = _Homes(program)
+    numbers, shared = _number_hosts(homes)
+    alone = _standing_alone(homes, shared)
     exempt = {
-        address: frozenset(a for a in hosts.union(pod.addresses) & alone if _same(a, address))
-        for pod, hosts in (own_hosts.items() if alone else ())
+        address: frozenset(own for own in beside if _same(own, address))
+        for pod, hosts in (homes.of_pods() if alone else ())
+        if (beside := hosts.union(pod.addresses) & alone)
         for address in pod.addresses
     }
-    _place(found, program, numbers, alone, exempt)
+    _place(found, homes, numbers, alone, exempt)
     return found
 
 
 def _networks(program: Program) -> list[Ranges]:
     return list(
-        dict.fromkeys(
-            rule.match.networks
-            for combination in program.combinations
-            for tier in combination.tiers
-            for rule in tier.rules
-            if rule.match.networks is not ANY
-        )
+        dict.fromkeys(match.networks for match in program.matches if match.networks is not ANY)
     )
 
 
 def _cut(found: Endpoints) -> None:
     """Blocks between the edges of networks, each with the networks that hold it."""
-    edges: dict[int, int] = {0: 0, IPV6: 0}
-    for number, ranges in enumerate(found.networks):
-        for first, last in ranges:
-            edges[first] = edges.get(first, 0) ^ 1 << number
-            edges[last + 1] = edges.get(last + 1, 0) ^ 1 << number
-    numbers: dict[int, int] = {}
+    changes = dict[int, list[int]]({0: [], IPV6: []}) | dict(edges(found.networks))
+    numbers: dict[bytes, int] = {}
     views: dict[Viewpoint, int] = {}
     members = 0
-    for edge in sorted(edges):
-        members ^= edges[edge]
+    for edge in sorted(changes):
+        for own in changes[edge]:
+            members ^= 1 << own
         # Past the last IPv4 or IPv6 address nothing follows.
         if 1 << 32 <= edge < IPV6 or edge >= 2 * IPV6:
             continue
-        number = numbers.setdefault(members, len(numbers))
+        number = numbers.setdefault(as_key(members), len(numbers))
+        if number == len(found.members):
+            found.members.append(members)
         found.starts.append(edge)
         view = Viewpoint(family(edge), None, number)
         found.block_views.append(views.setdefault(view, len(views)))
-    found.members = list(numbers)
     found.views = list(views)
 
 
-def _own_hosts(program: Program) -> dict[Pod, frozenset[int]]:
-    """The node addresses of every pod; pods of one node share one set."""
-    sets: dict[tuple[str, tuple[int, ...]], frozenset[int]] = {}
-    result = {}
-    for pod in program.pods_by_address.values():
-        key = pod.node, pod.host_addresses
-        if key not in sets:
-            sets[key] = program.cluster.node_addresses(pod)
-        result[pod] = sets[key]
-    return result
+class _Homes:
+    """Who has each address, and the addresses of the nodes that pods run on, a set for each node.
+
+    A walk over pods is most of what a large cluster costs here, so there is one.
+    """
+
+    def __init__(self, program: Program) -> None:
+        self.sets: list[frozenset[int]] = []
+        self.of: dict[int, tuple[int, int]] = {}
+        """By address of a pod: its identity, and the number of its node's set."""
+        self.several: list[Pod] = []
+        """Pods with more than one address."""
+        self._pods: list[tuple[Pod, int]] = []
+        known: dict[tuple[str, tuple[int, ...]], int] = {}
+        for own in program.identities:
+            for pod in own.pods:
+                if not (addresses := pod.addresses):
+                    continue
+                number = known.setdefault((pod.node, pod.host_addresses), len(self.sets))
+                if number == len(self.sets):
+                    self.sets.append(program.cluster.node_addresses(pod))
+                place = own.number, number
+                for address in addresses:
+                    self.of[address] = place
+                self._pods.append((pod, number))
+                if len(addresses) > 1:
+                    self.several.append(pod)
+
+    def of_pods(self) -> Iterator[tuple[Pod, frozenset[int]]]:
+        """Every pod with its set."""
+        return ((pod, self.sets[number]) for pod, number in self._pods)
 
 
 def _of(addresses: Iterable[int], version: Family) -> frozenset[int]:
@@ -132,68 +146,71 @@ def _same(first: int, second: int) -> bool:
     return first != second and family(first) is family(second)
 
 
-def _number_hosts(
-    program: Program, own_hosts: dict[Pod, frozenset[int]]
-) -> tuple[dict[frozenset[int], int], frozenset[int]]:
+def _number_hosts(homes: _Homes) -> tuple[dict[frozenset[int], int], frozenset[int]]:
     """A number for each distinct set of node addresses of a family, and addresses in several."""
     numbers: dict[frozenset[int], int] = {}
-    for hosts in dict.fromkeys(own_hosts.values()):
+    for hosts in dict.fromkeys(homes.sets):
         for version in Family:
             some = _of(hosts, version)
             if some:
                 numbers.setdefault(some, len(numbers) + 1)
     claims = Counter(address for hosts in numbers for address in hosts)
-    pods = program.pods_by_address
-    return numbers, frozenset(a for a, count in claims.items() if count > 1 or a in pods)
+    return numbers, frozenset(a for a, count in claims.items() if count > 1 or a in homes.of)
 
 
-def _standing_alone(
-    program: Program, own_hosts: dict[Pod, frozenset[int]], shared: frozenset[int]
-) -> frozenset[int]:
+def _standing_alone(homes: _Homes, shared: frozenset[int]) -> frozenset[int]:
     """Addresses that a host number cannot speak for."""
     alone = set(shared)
-    for pod in own_hosts:
-        for version in Family:
-            several = _of(pod.addresses, version)
-            if len(several) > 1:
-                alone |= several
+    for pod in homes.several:
+        six = {address for address in pod.addresses if address >= IPV6}
+        alone.update(*(own for own in (six, {*pod.addresses} - six) if len(own) > 1))
     return frozenset(alone)
 
 
 def _place(
     found: Endpoints,
-    program: Program,
+    homes: _Homes,
     numbers: dict[frozenset[int], int],
     alone: frozenset[int],
     exempt: dict[int, frozenset[int]],
 ) -> None:
     """Give every pod and node address its viewpoint and host number."""
-    views = {key: number for number, key in enumerate(found.views)}
-    combination = _combinations(found)
-    host_of: dict[int, int] = {}
+    host_of = dict.fromkeys(alone, 0)
     for hosts, number in numbers.items():
         host_of.update(dict.fromkeys(hosts - alone, 2 * number + 1))
-    pod_host: dict[frozenset[int], dict[Family, int]] = defaultdict(dict)
-    pods = program.pods_by_address
-    for address in sorted(host_of.keys() | pods.keys() | alone):
-        version = family(address)
-        pod = pods.get(address)
-        identity = None
-        host = host_of.get(address, 0)
-        if pod is not None:
-            identity = program.identity_of[pod.key]
-            own = program.cluster.node_addresses(pod)
-            if version not in pod_host[own]:
-                pod_host[own][version] = 2 * numbers.get(_of(own, version), 0)
-            host = pod_host[own][version]
-        block = bisect_right(found.starts, address) - 1
-        own_address = address if address in alone else None
-        others = exempt.get(address, NOBODY)
-        key = Viewpoint(version, identity, combination[block], own_address, others)
-        found.addresses.append(address)
-        found.address_views.append(views.setdefault(key, len(views)))
-        found.hosts.append(host)
+    pod_hosts = [
+        tuple(2 * numbers.get(_of(own, version), 0) for version in Family) for own in homes.sets
+    ]
+    for address, (_, number) in homes.of.items():
+        host_of[address] = pod_hosts[number][address >= IPV6]
+    found.addresses = sorted(host_of)
+    found.hosts = list(map(host_of.__getitem__, found.addresses))
+    combination = _combinations(found)
+    views = {key: number for number, key in enumerate(found.views)}
+    # Most differ in these numbers alone, and are many more than what these numbers are.
+    known: dict[tuple[int | None, int], int] = {}
+    nobody = None, 0
+    for address, block in zip(found.addresses, _blocks_of(found), strict=True):
+        identity, _ = homes.of.get(address, nobody)
+        own = known.get((identity, block))
+        if own is None or (alone and (address in alone or address in exempt)):
+            others = exempt.get(address, NOBODY)
+            own_address = address if address in alone else None
+            key = Viewpoint(family(address), identity, combination[block], own_address, others)
+            own = views.setdefault(key, len(views))
+            if own_address is None and not others:
+                known[identity, block] = own
+        found.address_views.append(own)
     found.views = list(views)
+
+
+def _blocks_of(found: Endpoints) -> Iterator[int]:
+    """The block of each address; both are sorted."""
+    block, ends = 0, [*found.starts[1:], 2 * IPV6]
+    for address in found.addresses:
+        if address >= ends[block]:
+            block = bisect_right(found.starts, address, block) - 1
+        yield block
 
 
 def _combinations(found: Endpoints) -> list[int]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from enum import IntEnum
 from functools import partial
 from pickle import PickleBuffer
 from typing import Any, NamedTuple, SupportsIndex
@@ -17,7 +18,6 @@ from typing import Any, NamedTuple, SupportsIndex
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from netpolc import semantics
 from netpolc.backends.matcher import store, tables
 from netpolc.backends.matcher._core import (
     MatcherCore,
@@ -25,13 +25,24 @@ from netpolc.backends.matcher._core import (
     build_radix,
     fill_batch,
 )
-from netpolc.errors import UsageError
-from netpolc.nets import format_address
-from netpolc.program import Program
-from netpolc.semantics import AddressLike, Flow, Verdict
+from netpolc.core import semantics
+from netpolc.core.errors import UsageError
+from netpolc.core.nets import format_address
+from netpolc.core.program import Program
+from netpolc.core.semantics import AddressLike, Flow, Verdict
 
-DENY, ALLOW, INVALID = 0, 1, 2
-"""The codes of a row. INVALID: no address, two families, no such protocol, no such port."""
+
+class VerdictCode(IntEnum):
+    """What a row of a column comes to. INVALID: no address, two families, no such protocol, no such
+    port; compare with ALLOW (or ask `Matcher.allowed`), because every number but 0 is true.
+    """
+
+    DENY = 0
+    ALLOW = 1
+    INVALID = 2
+
+
+DENY, ALLOW, INVALID = VerdictCode
 
 _NUMBERS = {"TCP": 6, "UDP": 17, "SCTP": 132}
 
@@ -63,13 +74,17 @@ class Matcher(MatcherCore):
         self._pods: dict[tuple[int, int], str] | None = None
         super().__init__(numbers, buffers)
 
+    def __repr__(self) -> str:
+        classes4, classes6 = self.classes
+        return f"<Matcher classes={classes4}+{classes6} nbytes={self.nbytes}>"
+
     @property
     def nbytes(self) -> int:
         """Bytes of all tables, names of pods included."""
         return sum(memoryview(buffer).nbytes for buffer in self._buffers.values())
 
     def tables(self) -> dict[str, memoryview]:
-        """The buffers it answers from, by name (docs/matcher.md); to look at, not to change."""
+        """The buffers it answers from, by name; to look at, not to change."""
         return {name: memoryview(b).cast("B").toreadonly() for name, b in self._buffers.items()}
 
     @property
@@ -79,7 +94,7 @@ class Matcher(MatcherCore):
 
     @property
     def factored(self) -> bool:
-        """Whether egress and ingress have tables of their own (docs/matcher.md)."""
+        """Whether egress and ingress have tables of their own (docs/internals/matcher.md)."""
         return memoryview(self._buffers["roles"]).nbytes > 4
 
     def verdicts(
@@ -115,6 +130,21 @@ class Matcher(MatcherCore):
             codes[~in_range & with_ports] = INVALID
         return codes
 
+    def allowed(
+        self,
+        src: ArrayLike | Sequence[object],
+        dst: ArrayLike | Sequence[object],
+        protocol: ArrayLike | str | Sequence[object] = "TCP",
+        port: ArrayLike | None = None,
+        *,
+        threads: int = 1,
+    ) -> NDArray[np.bool_]:
+        """Whether each row is allowed, of columns as `verdicts` takes them.
+
+        Rows that are no flow are not allowed: `codes.astype(bool)` would say they are.
+        """
+        return np.equal(self.verdicts(src, dst, protocol, port, threads=threads), VerdictCode.ALLOW)
+
     def verdicts_arrow(
         self,
         source: object,
@@ -132,16 +162,8 @@ class Matcher(MatcherCore):
         column or another type.
         """
         return np.concatenate(
-            [np.empty(0, dtype=np.uint8), *self._arrow_codes(source, columns, threads)]
+            [np.empty(0, dtype=np.uint8), *_arrow_codes(self, source, columns, threads)]
         )
-
-    def _arrow_codes(
-        self, source: object, columns: tuple[str, str, str, str], threads: int
-    ) -> Iterator[Codes]:
-        for batch in arrow_batches(self, source, tuple(columns)):
-            codes = np.empty(batch.rows, dtype=np.uint8)
-            _in_threads(partial(fill_batch, self, batch, codes), batch.rows, threads)
-            yield codes
 
     def explain(
         self,
@@ -174,17 +196,11 @@ class Matcher(MatcherCore):
         """A matcher over a mapped file, shared by all processes that open it.
 
         `store.FileError` (a ValueError) when it is no such file, of another version or byte order,
-        truncated, or altered. `verify=False` leaves out the checksum of the contents, for workers
-        that open what their parent has verified; it needs 1 ms for 1.5 MB.
+        truncated, altered, or with numbers that lead outside of its tables. `verify=False` leaves
+        out the checksum of the contents and these bounds, for workers that open what their parent
+        has verified.
         """
-        return cls._restore(*store.load(path, verify))
-
-    @classmethod
-    def _restore(cls, numbers: dict[str, int], buffers: dict[str, Any]) -> Matcher:
-        matcher = cls.__new__(cls)
-        matcher._program = None
-        matcher._load(numbers, buffers)
-        return matcher
+        return _restored(cls, *store.load(path, verify))
 
     def __reduce_ex__(self, protocol: SupportsIndex) -> tuple[Any, ...]:
         """The tables, out of band from protocol 5 on; policies (for `explain`) stay behind."""
@@ -193,12 +209,19 @@ class Matcher(MatcherCore):
         return _unpickle, (store.VERSION, store.BYTE_ORDER, self._numbers, buffers)
 
 
+def _restored(cls: type[Matcher], numbers: dict[str, int], buffers: dict[str, Any]) -> Matcher:
+    matcher = cls.__new__(cls)
+    matcher._program = None
+    matcher._load(numbers, buffers)
+    return matcher
+
+
 def _unpickle(
     version: int, byte_order: str, numbers: dict[str, int], buffers: dict[str, Any]
 ) -> Matcher:
     if version != store.VERSION or byte_order != store.BYTE_ORDER:
         raise ValueError("a Matcher pickled by another version or byte order")
-    return Matcher._restore(numbers, buffers)
+    return _restored(Matcher, numbers, buffers)
 
 
 def _flatten(program: Program) -> tuple[dict[str, int], dict[str, Any]]:
@@ -213,8 +236,9 @@ def _flatten(program: Program) -> tuple[dict[str, int], dict[str, Any]]:
         "root6": radix.pop("root6"),
         "host_mask6": radix.pop("host_mask6"),
     }
-    names = "\n".join(pod.key for _, pod in sorted(program.pods_by_address.items()))
-    pods = [a for a, pod in sorted(program.pods_by_address.items())]
+    keys = {address: pod.key for address, pod in program.pods_by_address.items()}
+    pods = sorted(keys)
+    names = "\n".join(map(keys.__getitem__, pods))
     buffers: dict[str, Any] = {
         **radix,
         "pairs": built.pairs,
@@ -233,6 +257,8 @@ def _flatten(program: Program) -> tuple[dict[str, int], dict[str, Any]]:
 
 def _addresses(column: object) -> object:
     """A column as `_column` takes it; NumPy arrays of objects and text become lists."""
+    if isinstance(column, str):
+        raise ValueError(f"one address and no column of them: give [{column!r}]")
     if isinstance(column, np.ndarray):
         return column.tolist() if column.dtype.kind in "OUS" else np.ascontiguousarray(column)
     if isinstance(column, list | tuple | memoryview | bytearray):
@@ -290,6 +316,15 @@ def _narrow(
         raise ValueError(f"a column of integers is expected, not of {column.dtype}")
     fits = (column >= 0) & (column <= np.iinfo(dtype).max)
     return column.astype(dtype), None if fits.all() else fits
+
+
+def _arrow_codes(
+    matcher: Matcher, source: object, columns: tuple[str, str, str, str], threads: int
+) -> Iterator[Codes]:
+    for batch in arrow_batches(matcher, source, tuple(columns)):
+        codes = np.empty(batch.rows, dtype=np.uint8)
+        _in_threads(partial(fill_batch, matcher, batch, codes), batch.rows, threads)
+        yield codes
 
 
 def _in_threads(judge: Callable[[int, int], None], rows: int, threads: int) -> None:

@@ -11,8 +11,9 @@
     ...             the buffers, each at a multiple of 64
 
 In: a path. Out: numbers and buffers. Refused (`FileError`): another format, version or byte order,
-a file that is longer or shorter than it says, contents that do not have their checksums. The
-checksums find damage; who can write the file can also write checksums, so open only your own.
+a file that is longer or shorter than it says, contents that do not have their checksums, tables
+that lead outside of themselves (`bounds`). The checksums find damage; who can write the file can
+also write checksums: it may say what it likes of flows, and makes nobody read other memory.
 """
 
 from __future__ import annotations
@@ -24,12 +25,13 @@ import os
 import struct
 import sys
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
+from netpolc.backends.matcher import bounds
 from netpolc.backends.matcher._core import BUFFER_NAMES
-from netpolc.errors import UsageError
-from netpolc.nets import parse_address
+from netpolc.core.errors import UsageError
+from netpolc.core.nets import parse_address
+from netpolc.files import replacing
 
 MAGIC = b"netpolc\0"
 VERSION = 1
@@ -65,14 +67,8 @@ def save(
     start = _aligned(_HEAD.size + len(text))
     text = text.ljust(start - _HEAD.size)
     head = _HEAD.pack(MAGIC, VERSION, _ORDER, start, start + end, hashlib.sha256(text).digest())
-    target = Path(path)
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("wb") as out:
-            out.writelines([head, text, *chunks])
-        temporary.replace(target)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with replacing(path) as out:
+        out.writelines([head, text, *chunks])
 
 
 def _aligned(size: int) -> int:
@@ -80,20 +76,38 @@ def _aligned(size: int) -> int:
 
 
 def load(path: str | os.PathLike[str], verify: bool) -> tuple[dict[str, int], dict[str, Any]]:
-    """Map a file; `verify` reads all of it."""
+    """Map a file; `verify` reads all of it, and follows no number that leads outside."""
     with open(path, "rb") as file:
         size = os.fstat(file.fileno()).st_size
         if size < _HEAD.size:
             raise FileError(f"{path}: too short for a matcher")
         view = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
     start, document = _header(path, view)
-    numbers, places = document["numbers"], document["buffers"]
+    numbers, places = document.get("numbers"), document.get("buffers")
+    if not (isinstance(numbers, dict) and isinstance(places, dict)):
+        raise FileError(f"{path}: the header lists no tables")
     if set(numbers) != _NUMBERS or set(places) != _NAMES:
         raise FileError(f"{path}: the header lists other tables")
     body = view[start:]
-    if verify and hashlib.sha256(body).hexdigest() != document["sha256"]:
+    if verify and hashlib.sha256(body).hexdigest() != document.get("sha256"):
         raise FileError(f"{path}: the tables are not what was written")
-    return numbers, {name: body[first : first + size] for name, (first, size) in places.items()}
+    buffers = {name: _piece(path, body, name, place) for name, place in places.items()}
+    if verify:
+        try:
+            bounds.check(numbers, buffers)
+        except ValueError as error:
+            raise FileError(f"{path}: {error}") from None
+    return numbers, buffers
+
+
+def _piece(path: str | os.PathLike[str], body: memoryview, name: str, place: object) -> memoryview:
+    match place:
+        case [int(first), int(size)] if (
+            first >= 0 and size >= 0 and first % _ALIGNMENT == 0 and first + size <= len(body)
+        ):
+            return body[first : first + size]
+        case _:
+            raise FileError(f"{path}: {name} is not in the file")
 
 
 def _header(path: str | os.PathLike[str], view: memoryview) -> tuple[int, dict[str, Any]]:
@@ -109,16 +123,24 @@ def _header(path: str | os.PathLike[str], view: memoryview) -> tuple[int, dict[s
     text = bytes(view[_HEAD.size : start])
     if hashlib.sha256(text).digest() != digest:
         raise FileError(f"{path}: the header is not what was written")
-    document: dict[str, Any] = json.loads(text)
+    try:
+        document = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise FileError(f"{path}: the header is no JSON: {error}") from None
+    if not isinstance(document, dict) or start % _ALIGNMENT:
+        raise FileError(f"{path}: the header lists no tables")
     return start, document
 
 
 def pods(buffers: Mapping[str, Any]) -> dict[tuple[int, int], str]:
     """The pod behind each address, by (family, address)."""
-    addresses = bytes(buffers["pod_addresses"]).decode().split()
-    names = bytes(buffers["pod_names"]).decode().split()
     found = {}
-    for text, name in zip(addresses, names, strict=True):
-        line = parse_address(text)
-        found[6 if line >> 128 else 4, line & (1 << 128) - 1] = name
+    try:
+        addresses = bytes(buffers["pod_addresses"]).decode().split()
+        names = bytes(buffers["pod_names"]).decode().split()
+        for text, name in zip(addresses, names, strict=True):
+            line = parse_address(text)
+            found[6 if line >> 128 else 4, line & (1 << 128) - 1] = name
+    except ValueError as error:
+        raise FileError(f"the names of pods in the file of a matcher: {error}") from None
     return found

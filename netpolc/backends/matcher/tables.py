@@ -25,19 +25,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from netpolc.backends.matcher.atoms import PortAtoms
-from netpolc.backends.matcher.directions import Indices, Judgement, PortSets, judge
+from netpolc.backends.matcher.directions import Indices, Judgement, PortSets, Row, judge
 from netpolc.backends.matcher.endpoints import Endpoints, endpoints_of
-from netpolc.errors import UnsupportedError
-from netpolc.ir import Direction
-from netpolc.nets import IPV6, Family
-from netpolc.program import Program
+from netpolc.core.errors import UnsupportedError
+from netpolc.core.ir import Direction
+from netpolc.core.nets import IPV6, Family
+from netpolc.core.program import Program
 
 PAIR_BYTES = 64 << 20
 """The pair form is chosen up to here: larger tables leave the L3 cache of most machines."""
 BLOCK = 64
 """Columns in a block of the factored form."""
 LEAF_BITS = 31
+_WRITTEN = 1 << 17
+"""Cells and rows whose blocks are written out at a time, each of them 128 bytes at most."""
 _SETS = 1 << 16
+_JOINED = 1 << 16
+"""Pairs of an egress and an ingress port set that are joined at most; beyond, each has a table."""
 _EMPTY16: NDArray[np.uint16] = np.zeros(1, dtype=np.uint16)
 _EMPTY32: NDArray[np.uint32] = np.zeros(1, dtype=np.uint32)
 
@@ -88,12 +92,7 @@ class _Classes:
 def build(program: Program, pair_bytes: int = PAIR_BYTES) -> Tables:
     """The tables of a program; with `pair_bytes=0` always in the factored form."""
     endpoints = endpoints_of(program)
-    atoms = PortAtoms(
-        rule.match.ports
-        for combination in program.combinations
-        for tier in combination.tiers
-        for rule in tier.rules
-    )
+    atoms = PortAtoms(match.ports for match in program.matches)
     sets = PortSets(atoms.everything)
     egress = judge(program, Direction.EGRESS, endpoints, atoms, sets)
     ingress = judge(program, Direction.INGRESS, endpoints, atoms, sets)
@@ -158,28 +157,40 @@ def _width(judgement: Judgement) -> int:
 
 def _blocks(judgement: Judgement) -> tuple[NDArray[np.uint32], NDArray[np.uint16]]:
     """Rows cut into blocks of columns; equal blocks are stored once."""
-    width = _width(judgement)
     numbers: dict[bytes, int] = {}
-    blocks: list[NDArray[np.uint16]] = []
-    index = np.empty((len(judgement.rows), width), dtype=np.uint32)
+    index = np.empty((len(judgement.rows), _width(judgement)), dtype=np.uint32)
+    # Some at a time: written out they are much more than what differs from the defaults.
+    ends = np.cumsum([len(row.columns) + 1 for row in judgement.rows])
+    last = 0
+    while last < len(ends):
+        first, before = last, int(ends[last - 1]) if last else 0
+        last = max(first + 1, int(np.searchsorted(ends, before + _WRITTEN, side="right")))
+        _cut(judgement.rows[first:last], index[first:last], numbers)
+    return index.reshape(-1), np.frombuffer(b"".join(numbers), dtype=np.uint16)
 
-    def number(block: NDArray[np.uint16]) -> int:
-        found = numbers.setdefault(block.tobytes(), len(blocks))
-        if found == len(blocks):
-            blocks.append(block)
-        return found
 
-    for at, row in enumerate(judgement.rows):
-        index[at] = number(np.full(BLOCK, row.default, dtype=np.uint16))
-        order = np.argsort(row.columns, kind="stable")
-        columns, own = row.columns[order], row.sets[order]
-        touched, firsts = np.unique(columns // BLOCK, return_index=True)
-        ends = np.append(firsts, len(columns))[1:]
-        for block_at, first, end in zip(touched, firsts, ends, strict=True):
-            block = np.full(BLOCK, row.default, dtype=np.uint16)
-            block[columns[first:end] % BLOCK] = own[first:end]
-            index[at, block_at] = number(block)
-    return index.reshape(-1), np.concatenate(blocks)
+def _cut(rows: list[Row], index: NDArray[np.uint32], numbers: dict[bytes, int]) -> None:
+    """The index of some rows; blocks that are new get the next numbers, a row's default first."""
+    owner = np.repeat(np.arange(len(rows)), [len(row.columns) for row in rows])
+    columns = np.concatenate([row.columns for row in rows])
+    own = np.concatenate([row.sets for row in rows])
+    defaults = np.array([row.default for row in rows], dtype=np.uint16)
+    touched, block_of = np.unique(owner * index.shape[1] + columns // BLOCK, return_inverse=True)
+    block_owner, at = np.divmod(touched, index.shape[1])
+    place = np.arange(len(touched)) + block_owner + 1
+    counts = np.bincount(block_owner, minlength=len(rows)) + 1
+    written = np.repeat(defaults, counts)[:, None].repeat(BLOCK, axis=1)
+    written[place[block_of.reshape(-1)], columns % BLOCK] = own
+    data, size = written.tobytes(), written.itemsize * BLOCK
+    found = np.array(
+        [
+            numbers.setdefault(data[start : start + size], len(numbers))
+            for start in range(0, len(data), size)
+        ],
+        dtype=np.uint32,
+    )
+    index[:] = found[np.cumsum(counts) - counts][:, None]
+    index[block_owner, at] = found[place]
 
 
 def _pair_form(
@@ -203,7 +214,10 @@ def _pair_form(
     dense = egress.dense(), ingress.dense()
     for views, classes in zip(members, unmerged, strict=True):
         chosen = quadruples[views][_representatives(classes)]
-        square, merged = _merged(_square(dense, chosen, sets, both))
+        joined = _square(dense, chosen, sets, both)
+        if joined is None:
+            return None
+        square, merged = _merged(joined)
         squares.append(square)
         class_of[views] = merged[classes] + 1
     if sum(square.nbytes for square in squares) > pair_bytes or len(both.masks) > _SETS:
@@ -218,8 +232,8 @@ def _square(
     quadruples: Indices,
     sets: PortSets,
     both: PortSets,
-) -> NDArray[np.int32]:
-    """For every pair of classes the ports that both directions allow."""
+) -> NDArray[np.int32] | None:
+    """For every pair of classes the ports that both directions allow; None if too many differ."""
     egress_row, egress_column, ingress_row, ingress_column = quadruples.T
     out = dense[0][egress_row][:, egress_column]
     into = dense[1][ingress_row][:, ingress_column].T
@@ -230,11 +244,15 @@ def _square(
         present = np.zeros(count * count, dtype=bool)
         present[codes] = True
         distinct = np.flatnonzero(present)
+        if len(distinct) > _JOINED:
+            return None
         numbers = np.zeros(count * count, dtype=np.int32)
         numbers[distinct] = _intersections(distinct, sets, both)
         numbers = numbers[codes]
     else:
         distinct, inverse = np.unique(codes, return_inverse=True)
+        if len(distinct) > _JOINED:
+            return None
         numbers = _intersections(distinct, sets, both)[inverse.reshape(codes.shape)]
     return numbers
 

@@ -1,25 +1,65 @@
 """The nftables backend: a Program and a node go in, a ruleset comes out (text or JSON)."""
 
-from netpolc.backends.nft.lower import Lowering
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from netpolc.backends.form import Emit, Form
+from netpolc.backends.nft.lower.node import Lowering
 from netpolc.backends.nft.options import (
     KEEP,
     LOG_RATE,
     MARK_MASK,
+    POD_BRIDGES,
     RECHECK,
     TABLE,
     Options,
     check_table,
 )
-from netpolc.backends.nft.ruleset import Ruleset
+from netpolc.backends.nft.write.owners import Owners
+from netpolc.backends.nft.write.pieces import Pieces
+from netpolc.backends.nft.write.ruleset import Ruleset
+from netpolc.core.program import Program
 
 __all__ = [
+    "FORMS",
     "KEEP",
     "LOG_RATE",
     "MARK_MASK",
+    "POD_BRIDGES",
     "RECHECK",
     "TABLE",
-    "Lowering",
     "Options",
     "Ruleset",
+    "Rulesets",
     "check_table",
 ]
+
+
+class Rulesets:
+    """The rulesets of one Program; what nodes share is made once."""
+
+    def __init__(self, program: Program) -> None:
+        self._program, self._lowering = program, Lowering(program)
+        self._pieces = Pieces()
+        self._owners: dict[str | None, Owners] = {}
+
+    def of(self, node: str | None, options: Options) -> Ruleset:
+        """The ruleset of one node (None: every pod is local); `UsageError` for an unknown one."""
+        owners = self._owners.setdefault(node, Owners(self._program, node))
+        table = self._lowering.table(node, options)
+        return Ruleset(table, options, node, owners, odd=self._program.odd, pieces=self._pieces)
+
+
+def _opened(write: Callable[[Ruleset], str]) -> Callable[[Program], Emit]:
+    def open_(program: Program) -> Emit:
+        rulesets = Rulesets(program)
+        return lambda node, options: write(rulesets.of(node, options))
+
+    return open_
+
+
+FORMS = (
+    Form("nft", "nft text", _opened(Ruleset.text)),
+    Form("json", "libnftables JSON", _opened(Ruleset.json)),
+)

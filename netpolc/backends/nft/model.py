@@ -1,8 +1,6 @@
 """A typed nftables ruleset: rules are data until the last line.
 
-Comes in from `lower.py`; `text.py`, `json.py` and later comparisons read it. Only the part of
-nftables that netpolc emits is here. Names are made from content, so that the same ruleset has the
-same names anywhere.
+Comes in from `lower`; `write` reads it. Only the part of nftables that netpolc emits is here.
 """
 
 from __future__ import annotations
@@ -11,10 +9,11 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Literal
 
-from netpolc.nets import Family, Protocol, Span
+from netpolc.core.nets import Family, Protocol, Span
 
 Field = Literal["saddr", "daddr"]
 PortField = Literal["dport", "sport"]
+LinkField = Literal["iifname", "oifname"]
 
 
 class Action(Enum):
@@ -24,6 +23,7 @@ class Action(Enum):
     DROP = "drop"
     JUMP = "jump"
     GOTO = "goto"
+    RETURN = "return"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +36,7 @@ class Verdict:
 
 ACCEPT = Verdict(Action.ACCEPT)
 DROP = Verdict(Action.DROP)
+RETURN = Verdict(Action.RETURN)
 
 
 # Matches
@@ -106,6 +107,36 @@ class FlowMark:
 
 
 @dataclass(frozen=True, slots=True)
+class Acknowledges:
+    """A TCP segment with ACK: it began no connection (RFC 9293, section 3.5)."""
+
+
+@dataclass(frozen=True, slots=True)
+class OutOfBridge:
+    """`meta oifkind "bridge"`: it leaves by a bridge.
+
+    Of a frame between two ports of one bridge, which br_netfilter shows, that is the bridge itself.
+    """
+
+
+@dataclass(frozen=True, slots=True)
+class NamedLink:
+    """The interface it came in by (`iifname`) or leaves by (`oifname`) is in a set of names."""
+
+    field: LinkField
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class NoInterface:
+    """`iif 0`: it came in by no interface.
+
+    In postrouting that is what the node itself sends, and what a bridge passes on
+    (`br_nf_post_routing` in net/bridge/br_netfilter_hooks.c).
+    """
+
+
+@dataclass(frozen=True, slots=True)
 class LocalSource:
     """`fib saddr type local`: the node itself sent it."""
 
@@ -131,6 +162,10 @@ Match = (
     | ConnectionState
     | ReplyDirection
     | FlowMark
+    | Acknowledges
+    | OutOfBridge
+    | NamedLink
+    | NoInterface
     | LocalSource
     | OnLink
     | NeighbourDiscovery
@@ -255,6 +290,14 @@ class PairSet:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class LinkSet:
+    """Names of interfaces."""
+
+    name: str
+    elements: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class AddressMap:
     """Verdict by address."""
 
@@ -272,7 +315,7 @@ class PortMap:
     elements: tuple[tuple[Span, Verdict], ...]
 
 
-NamedSet = AddressSet | NetworkSet | PairSet
+NamedSet = AddressSet | NetworkSet | PairSet | LinkSet
 NamedMap = AddressMap | PortMap
 
 

@@ -1,99 +1,134 @@
-"""Names of sets: from what policies ask, not from who the answer is.
+"""Every name that a table of netpolc's holds: chains, sets, maps, counters, lines of the log.
 
-Comes in: a Program. Goes out: a text for each set of identities, equal for as long as the policies
-are, so that a pod that comes or goes changes the members of a set and not its name; a name from
-members would change every chain that refers to it. Refused: a text that would name two different
-sets of identities (`InvariantError`), for the members of one would pass as those of the other.
+Comes in: directions, families, content. Goes out: names that `lower` gives, and that
+`readback`, `rollout` and `signals` look for. Nothing is refused.
 
-Sets are shared by content: of several questions with one answer the first in order of text names
-it. A Program without questions names by members.
+| name | what it is |
+|---|---|
+| `i_DIGEST`, `e_DIGEST` | the chain that judges ingress or egress by some policies |
+| `p_DIGEST`, `v_DIGEST` | a part of such a chain for some ports, and the map that leads there |
+| `s4_DIGEST`, `c4_DIGEST` | the addresses of pods that policies select; blocks of addresses |
+| `in4`, `eg4` | from local addresses to the chains that judge them |
+| `deny_in4`, `deny_eg4` | counts what is denied, or if audited would be, by local address |
+| `self4` | pairs of addresses of one pod |
+| `drop_CHAIN`, `audit_CHAIN` | the counter of what a chain denies, or if audited would deny |
+| `reply_NAME` | the twin of a chain or map, for replies |
+| `meta_NAME` | says something of the table, and judges nothing |
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from functools import cached_property
+from collections.abc import Iterable
+from hashlib import sha256
 
-from netpolc.ir import ANY, PodPeer, Requirement, Selector
-from netpolc.labels import Members
-from netpolc.program import InvariantError, Program, Question, ResolvedRule
+from netpolc.core.ir import Direction, Origin
+from netpolc.core.nets import Family
 
+INGRESS = "ingress"
+"""The chain that judges ingress, after egress has admitted."""
+EXEMPT = "exempt"
+"""The chain of what is never judged."""
+REMEMBER = "remember"
+"""The chain that marks an admitted flow as judged."""
+REPLY = "reply"
+"""The chain that judges replies as the flow they answer."""
+END = {Direction.INGRESS: "end_ingress", Direction.EGRESS: "end_egress"}
+"""The chain that every judging chain of a direction jumps to before it denies."""
+UNKNOWN = {Direction.INGRESS: "i_unknown", Direction.EGRESS: "e_unknown"}
+"""The chain that judges, in a direction, pods of a bridge by addresses that no pod has."""
+BRIDGED = {Direction.EGRESS: "bridged_from", Direction.INGRESS: "bridged_to"}
+"""The chains of what leaves by a bridge, for each direction that is judged."""
+BRIDGE_PORT = {Direction.EGRESS: "port_from", Direction.INGRESS: "port_to"}
+"""The chains of what leaves by a port of a bridge."""
+POD_BRIDGES = "pod_bridges"
+"""The set of the names of pod bridges."""
+INVALID = "invalid"
+"""The counter of what connection tracking calls invalid and no rule admits: late segments of known
+connections mostly, so no denials."""
 
-class Questions:
-    """What the rules of a Program ask."""
+NOTE = "meta_"
+"""What names of counters and sets begin with that only say something about the table."""
+DIGEST = f"{NOTE}digest"
+OPTIONS = f"{NOTE}options"
+POD_BRIDGES_NOTE = f"{NOTE}bridges"
+LOADED = f"{NOTE}loaded"
+UNCONFIRMED = f"{NOTE}unconfirmed"
+GENERATION = f"{NOTE}generation"
+ODD = f"{NOTE}odd_"
+"""What names of counters begin with that each tell of one object; its comment says what is done."""
+NOTED = {version: f"{NOTE}pods{version.value}" for version in Family}
+"""The sets that note who has each address."""
 
-    def __init__(self, program: Program) -> None:
-        self._program = program
-        self._texts: dict[Members, str] = {}
-        self._members: dict[str, Members] = {}
-
-    def of(self, several: Iterable[Members]) -> str:
-        """Names the union of some sets of identities."""
-        return " | ".join(sorted(map(self._one, several)))
-
-    def of_rule(self, rule: ResolvedRule) -> str:
-        """Names the peers of one rule that are pods."""
-        identities = rule.match.identities
-        if identities is ANY:
-            return "anybody"
-        return self._one(identities) if rule.question is None else _text(rule.question)
-
-    def _one(self, members: Members) -> str:
-        known = self._texts.get(members)
-        if known is None:
-            asking = self._asking.get(members)
-            # Of equal questions one is put into words; to hash all of other nodes would cost more.
-            known = min(map(_text, {*asking})) if asking else self._addresses(members)
-            if self._members.setdefault(known, members) != members:
-                raise InvariantError(f"{known!r} is asked once and answered twice")
-            self._texts[members] = known
-        return known
-
-    @cached_property
-    def _asking(self) -> dict[Members, list[Question]]:
-        found: dict[Members, list[Question]] = {}
-        for rule in _rules(self._program):
-            identities = rule.match.identities
-            if rule.question is not None and identities is not ANY and identities:
-                found.setdefault(identities, []).append(rule.question)
-        return found
-
-    def _addresses(self, members: Members) -> str:
-        identities = self._program.identities
-        pods = (pod for number in members for pod in identities[number].pods)
-        return f"pods {sorted(address for pod in pods for address in pod.addresses)}"
+DROP, AUDIT = "drop_", "audit_"
+"""How the names of counters begin: of what a chain denies, of what it would deny."""
+AUDIT_LOG, REPLY_LOG = "audit ", "reply "
+"""Words in the lines of the log: the packet was let through; it answers a flow."""
+MAX_COMMENT = 127
+"""Bytes that nft takes."""
+_SHORT = {Direction.INGRESS: "in", Direction.EGRESS: "eg"}
 
 
-def _rules(program: Program) -> Iterator[ResolvedRule]:
-    """Every rule once: combinations share them."""
-    rules = (
-        rule
-        for combination in (*program.combinations, *program.tried)
-        for tier in combination.tiers
-        for rule in tier.rules
-    )
-    return iter({id(rule): rule for rule in rules}.values())
+def digest(parts: Iterable[str]) -> str:
+    """16 hexadecimal digits that name some content."""
+    return sha256("\n".join(parts).encode()).hexdigest()[:16]
 
 
-def _text(question: Question) -> str:
-    peers = "any" if question.peers is ANY else " | ".join(sorted({*map(_peer, question.peers)}))
-    if not question.named:
-        return peers
-    names = sorted(f"{port.protocol.name}/{port.name}" for port in question.named)
-    return f"{peers} with {','.join(names)} = {question.numbers.spans}"
+def chain_map(direction: Direction, version: Family) -> str:
+    """The map from local addresses to the chains that judge them in a direction."""
+    return f"{_SHORT[direction]}{version.value}"
 
 
-def _peer(peer: PodPeer) -> str:
-    # repr, because names may hold what separates here.
-    within = peer.namespaces
-    where = repr(within) if isinstance(within, str) else _selector(within)
-    return f"{where}/{_selector(peer.pods)}"
+def denied_set(direction: Direction, version: Family) -> str:
+    """The set that counts by pod what is denied in a direction, or if audited would be."""
+    return f"deny_{chain_map(direction, version)}"
 
 
-def _selector(selector: Selector) -> str:
-    return f"[{', '.join(sorted(map(_requirement, selector.requirements)))}]"
+def self_set(version: Family) -> str:
+    """The set of pairs of addresses of one pod."""
+    return f"self{version.value}"
 
 
-def _requirement(requirement: Requirement) -> str:
-    values = sorted(requirement.values)
-    return f"{requirement.key!r} {requirement.operator.value} {values!r}"
+def counter_name(chain: str, audited: bool) -> str:
+    """The counter of what a chain denies, or if audited would deny."""
+    return f"{AUDIT if audited else DROP}{chain}"
+
+
+def twin(name: str) -> str:
+    """The name of the twin of a chain or map."""
+    return f"reply_{name}"
+
+
+def log_prefix(direction: Direction, chain: str, audited: bool) -> str:
+    """How the lines of a chain begin."""
+    return f"netpolc {AUDIT_LOG if audited else ''}{direction} {chain}: "
+
+
+def reply_prefix(prefix: str) -> str:
+    """How the lines of a chain's twin begin, which judges replies as the flow they answer."""
+    product, _, rest = prefix.partition(" ")
+    return f"{product} {REPLY_LOG}{rest}"
+
+
+def naming(origins: Iterable[Origin]) -> str:
+    """A comment that names where a rule comes from, as many as fit."""
+    several = list(dict.fromkeys(origins))
+    names: list[str] = []
+    length = 0
+    for origin in several:  # of thousands only the first are put into words
+        names.append(str(origin))
+        length += len(names[-1]) + len(", ")
+        if length > MAX_COMMENT + len(", "):
+            break
+    else:
+        return ", ".join(names)
+    kept: list[str] = []
+    for name in names:
+        more = f" +{len(several) - len(kept) - 1} more"
+        if len(", ".join([*kept, name])) + len(more) > MAX_COMMENT:
+            break
+        kept.append(name)
+    if not kept:
+        return names[0][: MAX_COMMENT - 14] + (
+            f"... +{len(several) - 1} more" if len(several) > 1 else "..."
+        )
+    return f"{', '.join(kept)} +{len(several) - len(kept)} more"

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from netpolc.errors import UsageError
+from netpolc.core.errors import UsageError
 
 TABLE = "netpolc"
 LOG_RATE = "10/second"
@@ -18,10 +18,15 @@ DEFAULT_PRIORITY = {"forward": -5, "postrouting": 95}
 _SRCNAT = 100
 _TABLE = re.compile(r"netpolc(_[a-z0-9_]{1,48})?", re.ASCII)
 KEEP, RECHECK = "keep", "recheck"
+POD_BRIDGES = ("cbr0", "cni0", "kube-bridge")
+"""Bridges on which there is nobody but the pods of one node, by the names that kubenet, the CNI
+bridge plugin (flannel, k3s) and kube-router give them."""
 MARK_MASK = 0xFFF00000
 """The bits of the conntrack mark that netpolc takes unless told: Tailscale has 0xff0000, AWS's CNI
 0x80, mwan3 0x3f00. The mark of packets, which kube-proxy uses, is something else."""
 _MIN_MARK_BITS = 8
+_MAX_NOTE = 127
+_LINK = re.compile(r"[A-Za-z0-9][-A-Za-z0-9_.]{0,14}", re.ASCII)
 _RATE = re.compile(r"[1-9][0-9]{0,5}/(second|minute|hour|day)", re.ASCII)
 
 
@@ -34,7 +39,8 @@ class Options:
     are not logged). With `audit` nothing is denied: what would be is counted, logged (at
     `audit_rate`) and let through. `established` is `keep`, or `recheck`: flows are judged again
     after every change, and those that were judged carry it in the bits `mark_mask` of the conntrack
-    mark.
+    mark. `pod_bridges` are bridges on which there is nobody but the pods of this node: an address
+    there that no pod has is a pod's all the same.
     """
 
     table: str = TABLE
@@ -45,6 +51,7 @@ class Options:
     audit: bool = False
     established: str = KEEP
     mark_mask: int = MARK_MASK
+    pod_bridges: tuple[str, ...] = POD_BRIDGES
 
     def __post_init__(self) -> None:
         check_table(self.table)
@@ -64,6 +71,12 @@ class Options:
             raise UsageError(f"log rate {self.log!r} is not like 10/second (or minute, hour, day)")
         if self.established not in (KEEP, RECHECK):
             raise UsageError(f"established {self.established!r} is neither keep nor recheck")
+        wrong = [name for name in self.pod_bridges if not _LINK.fullmatch(name)]
+        if wrong:
+            raise UsageError(f"pod bridge {wrong[0]!r} is no name of an interface")
+        object.__setattr__(self, "pod_bridges", tuple(sorted({*self.pod_bridges})))
+        if len(self.describe_bridges()) > _MAX_NOTE:
+            raise UsageError("the names of the pod bridges are too long to be noted in the table")
         if self.mark_mask != MARK_MASK and not self.recheck:
             raise UsageError("a conntrack mark is used only with --established recheck")
         mask, bits = self.mark_mask, self.mark_mask.bit_count()
@@ -94,7 +107,9 @@ class Options:
         return self.log or LOG_RATE
 
     def describe(self) -> str:
-        """All options but the table, as a loaded ruleset carries them: short, safe in a comment."""
+        """All options but table and bridges, as a loaded ruleset carries them: short, safe in a
+        comment.
+        """
         log = self.log or "off"
         audit = " audit=on" if self.audit else ""
         text = f"hook={self.hook} priority={self.base_priority} deny={self.deny} log={log}{audit}"
@@ -102,9 +117,15 @@ class Options:
             text += f" established={self.established} mark={self.mark_mask:#x}"
         return text
 
+    def describe_bridges(self) -> str:
+        """The pod bridges in the same form: a comment of its own, as they may be many."""
+        return f"bridges={','.join(self.pod_bridges)}"
+
     @classmethod
     def from_description(cls, table: str, text: str) -> Options:
-        """The options of a loaded ruleset; `ValueError` when the text is not from `describe`."""
+        """The options of a loaded ruleset; `ValueError` when the text is not from `describe`,
+        `describe_bridges` after it. Tables from before there were bridges have none.
+        """
         found = dict(part.partition("=")[::2] for part in text.split())
         try:
             log = None if found["log"] == "off" else found["log"]
@@ -117,6 +138,7 @@ class Options:
                 {None: False, "on": True}[found.get("audit")],
                 found.get("established", KEEP),
                 int(found.get("mark", str(MARK_MASK)), 0),
+                tuple(filter(None, found.get("bridges", "").split(","))),
             )
         except (KeyError, ValueError, UsageError) as error:
             raise ValueError(f"not the options of a netpolc ruleset: {text!r}") from error

@@ -1,0 +1,1 @@
+"""Answers about policies, with no kernel: findings, explanations, connectivity, expectations."""

@@ -1,0 +1,111 @@
+"""Connections in every form: rows of cells, JSON (docs/list.md), a graph.
+
+Comes in: parties and connections, as a `Table` gives them. Goes out: text, or rows for whoever
+draws a table. Nothing is refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from netpolc.analysis.connectivity import formats, graph
+from netpolc.analysis.connectivity.parties import Party
+from netpolc.analysis.connectivity.ports import NAMED, describe, spans
+from netpolc.analysis.connectivity.table import Connection
+from netpolc.core.foreign import to_json
+from netpolc.core.nets import Family, format_address, format_ports, format_span
+
+VERSION = 1
+"""Of the JSON document; it changes when a field changes its meaning."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Listing:
+    """What is shown: parties, also those without a connection, and connections between them."""
+
+    parties: Sequence[Party]
+    connections: Sequence[Connection]
+
+
+def rows(listing: Listing) -> Iterator[tuple[str, str, str, str]]:
+    """Source, destination, families and ports of each connection."""
+    for found in listing.connections:
+        families = "+".join(map(_family, found.families))
+        yield found.source.name, found.destination.name, families, describe(found.ports)
+
+
+COLUMNS = ("source", "destination", "families", "connection")
+"""What `rows` gives."""
+
+
+def readable(listing: Listing) -> tuple[Sequence[str], list[Sequence[str]]]:
+    """Columns and rows for people: families only where there is a difference."""
+    found: list[Sequence[str]] = list(rows(listing))
+    if len({row[2] for row in found}) > 1:
+        return COLUMNS, found
+    return (*COLUMNS[:2], COLUMNS[3]), [(row[0], row[1], row[3]) for row in found]
+
+
+def as_csv(listing: Listing) -> str:
+    """CSV, always with the same columns."""
+    return formats.csv(COLUMNS, rows(listing))
+
+
+def as_markdown(listing: Listing) -> str:
+    """A Markdown table."""
+    return formats.markdown(*readable(listing))
+
+
+def as_json(listing: Listing) -> str:
+    """The document of docs/list.md, a party and a connection a line."""
+    parties = ",".join(f"\n    {to_json(_party(party))}" for party in listing.parties)
+    found = ",".join(f"\n    {to_json(_connection(own))}" for own in listing.connections)
+    return (
+        f'{{\n  "version": {VERSION},\n  "parties": [{parties}\n  ],\n'
+        f'  "connections": [{found}\n  ]\n}}\n'
+    )
+
+
+def _party(party: Party) -> dict[str, object]:
+    found: dict[str, object] = {"name": party.name, "namespace": _namespace(party) or None}
+    if party.is_outside:
+        return {**found, "pods": [], "addresses": [format_span(own) for own in party.addresses]}
+    addresses = sorted(address for pod in party.pods for address in pod.addresses)
+    pods = [pod.key for pod in party.pods]
+    return {**found, "pods": pods, "addresses": [format_address(own) for own in addresses]}
+
+
+def _connection(found: Connection) -> dict[str, object]:
+    return {
+        "source": found.source.name,
+        "destination": found.destination.name,
+        "families": [_family(version) for version in found.families],
+        "connection": describe(found.ports),
+        "ports": [format_ports(span) for span in spans(found.ports)],
+        "others": bool(found.ports - NAMED),
+    }
+
+
+def as_dot(listing: Listing) -> str:
+    """A graph: a box a namespace, an arrow a pair; families are named where they differ."""
+    nodes = [graph.Node(party.name, _namespace(party)) for party in listing.parties]
+    return graph.dot(nodes, map(_edge, listing.connections))
+
+
+def _edge(found: Connection) -> graph.Edge:
+    label = describe(found.ports)
+    shared = found.source.places.keys() & found.destination.places.keys()
+    if shared != set(found.families):
+        label += f" ({'+'.join(map(_family, found.families))})"
+    return graph.Edge(found.source.name, found.destination.name, label)
+
+
+def _namespace(party: Party) -> str:
+    """The namespace of all its pods; "" when there is not one: an identity may be in many."""
+    spaces = {pod.namespace for pod in party.pods}
+    return spaces.pop() if len(spaces) == 1 else ""
+
+
+def _family(version: Family) -> str:
+    return f"IPv{version}"

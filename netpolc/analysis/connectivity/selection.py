@@ -1,0 +1,93 @@
+"""Which connections somebody asked for: by workload, namespace, direction and port.
+
+Comes in: patterns as people write them, parties, connections. Goes out: the parties meant, and the
+connections in which one of them takes part. Refused (`UsageError`): a pattern that matches nothing,
+which is a slip more often than a wish, and what is no port.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection, Iterable, Iterator
+
+from netpolc.analysis.connectivity.parties import Party
+from netpolc.analysis.connectivity.table import Connection
+from netpolc.core.cluster import Cluster, Pod
+from netpolc.core.errors import UsageError
+from netpolc.core.ir import Direction
+from netpolc.core.nets import PORTS, Protocol, Ranges, ports
+from netpolc.core.patterns import like
+
+_PORT = re.compile(r"(?:(tcp|udp|sctp)/)?([0-9]{1,5})", re.IGNORECASE | re.ASCII)
+
+
+def parties_of(
+    parties: Iterable[Party],
+    cluster: Cluster,
+    workloads: Collection[str],
+    namespaces: Iterable[str],
+) -> list[Party]:
+    """Parties with a pod of one of the workloads and one of the namespaces; none given is any.
+
+    A workload is `name`, `namespace/name` or either with its `[Kind]`; `*` and `?` match anything.
+    """
+    found = [party for party in parties if party.pods]
+    for what, patterns, matching in (
+        ("namespace", namespaces, _namespace),
+        ("workload", workloads, lambda pattern: _workload(pattern, cluster)),
+    ):
+        tests = [(pattern, matching(pattern)) for pattern in patterns]
+        for pattern, matches in tests:
+            if not any(matches(pod) for party in found for pod in party.pods):
+                raise UsageError(f"no {what} with pods of its own matches {pattern!r}")
+        if tests:
+            found = [
+                party
+                for party in found
+                if any(matches(pod) for _, matches in tests for pod in party.pods)
+            ]
+    return found
+
+
+def _namespace(pattern: str) -> Callable[[Pod], bool]:
+    glob = like(pattern)
+    return lambda pod: glob.fullmatch(pod.namespace) is not None
+
+
+def _workload(pattern: str, cluster: Cluster) -> Callable[[Pod], bool]:
+    space, slash, name = pattern.partition("/")
+    in_namespace = _namespace(space if slash else "*")
+    glob = like(name if slash else pattern)
+
+    def matches(pod: Pod) -> bool:
+        if not in_namespace(pod):
+            return False
+        whole = cluster.workload(pod).removeprefix(f"{pod.namespace}/")
+        return any(map(glob.fullmatch, (whole, whole.rpartition("[")[0])))
+
+    return matches
+
+
+def parse_port(text: str) -> Ranges:
+    """`80` of any protocol, or `TCP/80`, on the port line."""
+    match = _PORT.fullmatch(text)
+    if match is None or not 0 < int(match[2]) < PORTS:
+        raise UsageError(f"{text!r} is no port: give a number or one as in UDP/53")
+    protocols = [Protocol[match[1].upper()]] if match[1] else list(Protocol)
+    number = int(match[2])
+    return Ranges.of(ports(protocol, number, number) for protocol in protocols)
+
+
+def select(
+    connections: Iterable[Connection],
+    wanted: Iterable[Party],
+    direction: Direction | None = None,
+    port: Ranges | None = None,
+) -> Iterator[Connection]:
+    """Connections into (ingress) or out of (egress) wanted parties, that admit some of a port."""
+    sides = set(wanted)
+    for connection in connections:
+        goes_out = direction is not Direction.INGRESS and connection.source in sides
+        comes_in = direction is not Direction.EGRESS and connection.destination in sides
+        if (goes_out or comes_in) and (port is None or connection.ports & port):
+            yield connection

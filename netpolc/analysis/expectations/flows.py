@@ -1,0 +1,185 @@
+"""The flows of an expectation: one for each kind of ends and ports that no policy tells apart.
+
+Comes in: a `Table` of a program in which every pod has an address. Goes out: rows for the matcher.
+Refused: ends that match nothing (`UsageError`), because such an expectation tests nothing.
+
+A pod that has no address, of a workload's template for example, gets one here: in no block that a
+policy names, except in those of a whole family.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import product
+
+from msgspec import structs
+
+from netpolc.analysis.connectivity import Table
+from netpolc.analysis.connectivity.parties import stranger
+from netpolc.analysis.connectivity.reach import Blocks
+from netpolc.core.cluster import Cluster, Pod, Snapshot
+from netpolc.core.errors import UsageError
+from netpolc.core.expectation import Demand, End, Expectation, Named
+from netpolc.core.ir import ANY, NetworkPeer
+from netpolc.core.nets import Family, Ranges, family, format_address
+from netpolc.core.program import Program
+from netpolc.core.semantics import Flow
+
+
+def addressed(snapshot: Snapshot) -> Snapshot:
+    """The snapshot with an address of each family for every pod that has none."""
+    cluster = snapshot.cluster
+    if all(pod.addresses or pod.host_network for pod in cluster.pods):
+        return snapshot
+    free = [_free(snapshot, version) for version in Family]
+    pods = tuple(
+        pod
+        if pod.addresses or pod.host_network
+        else structs.replace(pod, addresses=tuple(next(addresses) for addresses in free))
+        for pod in cluster.pods
+    )
+    return replace(snapshot, cluster=replace(cluster, pods=pods))
+
+
+def _free(snapshot: Snapshot, version: Family) -> Iterator[int]:
+    """Addresses that are nobody's, enough for every pod, where the fewest policies have a block."""
+    used = snapshot.cluster.owned_addresses()
+    networks = [
+        Ranges((peer.cidr,)) - Ranges.of(peer.excepts)
+        for policy in snapshot.policies
+        for rule in policy.rules
+        if rule.peers is not ANY
+        for peer in rule.peers
+        if isinstance(peer, NetworkPeer)
+    ]
+    classes = [
+        (held.bit_count(), addresses)
+        for held, addresses in Blocks(networks).classes()
+        if family(addresses.spans[0][0]) is version
+        and _size(addresses) >= len(used) + len(snapshot.cluster.pods)
+    ]
+    _, best = min(classes, key=lambda entry: (entry[0], -_size(entry[1])))
+    for first, last in sorted(best, key=lambda span: span[0] - span[1]):
+        middle = (first + last) // 2  # away from the ends, where networks have their own
+        yield from (a for a in range(middle, last + 1) if a not in used)
+        yield from (a for a in range(first, middle) if a not in used)
+
+
+def _size(addresses: Ranges) -> int:
+    return sum(last - first + 1 for first, last in addresses)
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """One end of a flow: an address, and the pod's name or the address as text."""
+
+    name: str
+    address: int
+
+
+class Expander:
+    """Finds the flows of expectations about one program."""
+
+    def __init__(self, program: Program) -> None:
+        self._cluster: Cluster = program.cluster
+        self._table = Table(program)
+        self._pods = program.pods_by_address
+        self._owned = self._cluster.owned_addresses()
+        self._starts = _port_starts(program)
+
+    def flows(self, expectation: Expectation) -> Iterator[tuple[Point, Point, Flow]]:
+        """Flows between different ends, each with its two ends."""
+        only_from = expectation.demand is Demand.ONLY_FROM
+        only_to = expectation.demand is Demand.ONLY_TO
+        sources = self._points(expectation.sources, expectation, only_from)
+        destinations = self._points(expectation.destinations, expectation, only_to)
+        numbers = self._numbers(expectation.ports)
+        for source, destination in product(sources, destinations):
+            if source == destination or family(source.address) is not family(destination.address):
+                continue
+            if source.address not in self._pods and destination.address not in self._pods:
+                continue
+            for protocol, port in numbers[family(source.address)]:
+                ends = format_address(source.address), format_address(destination.address)
+                yield source, destination, Flow(*ends, protocol, port)
+
+    def _points(self, ends: Sequence[End], about: Expectation, others: bool) -> list[Point]:
+        """Points of the ends, or with `others` of everything else."""
+        named = [self._pods_of(end) for end in ends]
+        meant = {pod.key for pods in named for pod in pods}
+        blocks = Ranges.of(span for end in ends if isinstance(end, Ranges) for span in end)
+        owned = Ranges.of((address, address) for address in self._owned)
+        for end, pods in zip(ends, named, strict=True):
+            if not pods and not (isinstance(end, Ranges) and end - owned):
+                name = end if isinstance(end, Named) else "an address of no pod or node"
+                where = f"{about.origin.place()}: {about.title}"
+                raise UsageError(f"{where}: {name} matches no pod and no workload")
+        found: list[Point] = []
+        for party in self._table.workloads:
+            pods = [pod for pod in party.pods if (pod.key in meant) is not others]
+            found.extend(_points_of(pods))
+        for party in self._table.outside:
+            addresses = party.addresses - blocks if others else party.addresses & blocks
+            found.extend(self._outside(addresses))
+        return found
+
+    def _pods_of(self, end: End) -> list[Pod]:
+        if isinstance(end, Ranges):
+            ((first, last),) = end.spans
+            return [self._pods[first]] if first == last and first in self._pods else []
+        cluster = self._cluster
+        return [
+            pod
+            for party in self._table.workloads
+            for pod in party.pods
+            if end.matches(pod.namespace, pod.name, cluster.workload(pod).partition("/")[2])
+        ]
+
+    def _outside(self, addresses: Ranges) -> Iterator[Point]:
+        """An address of each family that is no pod's and no node's."""
+        for version in Family:
+            address = stranger(addresses, version, self._owned)
+            if address is not None:
+                yield Point(format_address(address), address)
+
+    def _numbers(self, wanted: Ranges) -> dict[Family, list[tuple[int, int | None]]]:
+        """Protocols and ports that stand for all that are wanted."""
+        starts = {first for first, _ in wanted}
+        starts.update(start for start in self._starts if start in wanted)
+        found: dict[Family, list[tuple[int, int | None]]] = {version: [] for version in Family}
+        for start in sorted(starts):
+            protocol, port = start >> 16, start & 0xFFFF
+            for version in Family:
+                if protocol in _WITH_PORTS:
+                    found[version].append((protocol, port))
+                elif protocol == _ICMP[version]:
+                    found[version].append((protocol, None))
+        return found
+
+
+_WITH_PORTS = (6, 17, 132)
+_ICMP = {Family.IPV4: 1, Family.IPV6: 58}
+"""ICMP of a family stands for every protocol without ports: policies admit all or none."""
+
+
+def _port_starts(program: Program) -> set[int]:
+    """Where rules begin to tell ports apart."""
+    spans = {
+        span
+        for combination in program.combinations
+        for tier in combination.tiers
+        for rule in tier.rules
+        if rule.match.ports is not ANY
+        for span in rule.match.ports
+    }
+    edges = {edge for first, last in spans for edge in (first, last + 1)}
+    whole = {protocol << 16 for protocol in (*_WITH_PORTS, *_ICMP.values())}
+    return edges | whole
+
+
+def _points_of(pods: Sequence[Pod]) -> Iterator[Point]:
+    """Two replicas of a party, which can also talk to each other."""
+    for pod in pods[:2]:
+        for address in pod.addresses:
+            yield Point(pod.key, address)

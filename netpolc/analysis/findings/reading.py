@@ -1,0 +1,136 @@
+"""What reading the manifests found, as findings.
+
+Comes in: diagnostics, and the waivers of all objects. Goes out: findings, and remarks on waivers
+that name no code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Mapping
+
+from netpolc.analysis.findings.model import (
+    MANIFEST_ERROR,
+    MANIFEST_WARNING,
+    UNKNOWN_WAIVER,
+    Code,
+    Finding,
+    Level,
+    Remark,
+)
+from netpolc.core.cluster import Snapshot
+from netpolc.core.errors import MENDED, Diagnostic, Severity, listing
+from netpolc.core.ir import WAIVER, Origin, Waived
+
+CODES = (
+    Code(
+        MANIFEST_ERROR,
+        Level.ERROR,
+        "a manifest is not valid",
+        "The API server would refuse it, or it cannot be read. Nothing else is checked until it "
+        "is right.",
+        "spec:\n  podSelector: {}\n  ingres: []",
+        "spec:\n  podSelector: {}\n  ingress: []",
+    ),
+    Code(
+        MANIFEST_WARNING,
+        Level.WARNING,
+        "a field is passed over",
+        "With --no-strict unknown and duplicate fields are passed over. What they say has no "
+        "effect.",
+        "spec:\n  podSelector: {}\n  ingres: []   # read with --no-strict",
+        "spec:\n  podSelector: {}\n  ingress: []",
+    ),
+    Code(
+        "NP003",
+        Level.WARNING,
+        "a policy of another API is not read",
+        "netpolc does not know what it means and leaves it out of every check.",
+        "apiVersion: cilium.io/v2\nkind: CiliumNetworkPolicy",
+        "apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy",
+    ),
+    Code(
+        "NP004",
+        Level.INFO,
+        "the snapshot isolates nothing",
+        "There is no policy, or no pod with an address. Manifests with workload templates only are "
+        "checked all the same; if pods were meant to be there, the path is wrong.",
+        "netpolc check policies/",
+        "netpolc check policies/ cluster/",
+    ),
+    Code(
+        UNKNOWN_WAIVER,
+        Level.WARNING,
+        "a waiver names no code",
+        f"The annotation {WAIVER} takes codes, separated by commas.",
+        f'metadata:\n  annotations:\n    {WAIVER}: "NP99"',
+        f'metadata:\n  annotations:\n    {WAIVER}: "NP501, NP502"',
+    ),
+    Code(
+        MENDED,
+        Level.WARNING,
+        "an odd object is enforced in the strict direction",
+        "With --odd-objects isolate an object that would be refused stops no other. A policy then "
+        "admits nothing, a pod is closed, a Namespace has unknown labels; host bits of a CIDR are "
+        "masked.",
+        "ipBlock: {cidr: 010.0.0.0/8}   # read with --odd-objects isolate",
+        "ipBlock: {cidr: 10.0.0.0/8}",
+    ),
+    Code(
+        "NP007",
+        Level.WARNING,
+        "an address is at two pods, or at a pod and a node",
+        "Normal for seconds. The address belongs to the newest pod that can start containers, else "
+        "to the newest; the others are judged without it. If nothing tells which that is, all "
+        "pods that show it are closed.",
+        "kind: Pod   # two of them\nstatus: {podIPs: [{ip: 10.64.0.20}]}",
+        "kind: Pod   # one of them\nstatus: {podIPs: [{ip: 10.64.0.21}]}",
+    ),
+    Code(
+        "NP008",
+        Level.WARNING,
+        "an address of a pod or a Node is none",
+        "API servers do not look at these fields. It is passed over; one with leading zeros, "
+        "or of IPv4 mapped to IPv6, is read as API servers read it.",
+        "status:\n  addresses: [{type: ExternalIP, address: node-a.example.net}]",
+        "status:\n  addresses: [{type: ExternalDNS, address: node-a.example.net}]",
+    ),
+    Code(
+        "NP009",
+        Level.WARNING,
+        "a pod has an address and no node",
+        "The ruleset of every node judges it, as nobody knows which of them should.",
+        "kind: Pod\nstatus: {podIPs: [{ip: 10.64.0.20}]}",
+        "kind: Pod\nspec: {nodeName: node-a}\nstatus: {podIPs: [{ip: 10.64.0.20}]}",
+    ),
+)
+
+
+def found(diagnostic: Diagnostic, catalogue: Mapping[str, Code]) -> Finding:
+    """A diagnostic as a finding: validation errors have one code in common."""
+    is_error = diagnostic.severity is Severity.ERROR
+    code = diagnostic.code or (MANIFEST_ERROR if is_error else MANIFEST_WARNING)
+    place, field = diagnostic.place, diagnostic.path
+    return Finding(code, catalogue[code].level, place, "", field, diagnostic.message)
+
+
+def waivers(snapshot: Snapshot, known: Collection[str]) -> Iterator[Remark]:
+    """Waivers that waive nothing, because there is no such code."""
+    for origin, waived in _waivers(snapshot):
+        unknown = waived.difference(known)
+        if unknown:
+            at = ("metadata", "annotations", WAIVER)
+            place = Origin(origin.kind, origin.namespace, origin.name, at, origin.source)
+            text = f"no such code: {listing(unknown)}"
+            yield Remark(UNKNOWN_WAIVER, place, text)
+
+
+def _waivers(snapshot: Snapshot) -> Iterable[tuple[Origin, Waived]]:
+    for policy in snapshot.policies:
+        if policy.waived:
+            yield policy.origin, policy.waived
+    for space in snapshot.cluster.namespaces.values():
+        if space.waived and space.origin is not None:
+            yield space.origin, space.waived
+    for pod in snapshot.cluster.pods:
+        if pod.waived:
+            yield pod.origin, pod.waived

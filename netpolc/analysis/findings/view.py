@@ -1,0 +1,169 @@
+"""What the checks ask of a snapshot, each question answered once.
+
+Comes in: a `Snapshot` and its `Program`. Goes out: the identities a selector matches, the policies
+that can be judged by them, addresses in order. Selectors in use need one pod of each identity to
+be answered: its other pods answer the same.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+from netpolc.core.cluster import Namespace, Pod, Snapshot
+from netpolc.core.ir import (
+    ANY,
+    Direction,
+    NetworkPeer,
+    PodPeer,
+    Policy,
+    Rule,
+    Selector,
+    Tier,
+)
+from netpolc.core.labels import Members, selects
+from netpolc.core.nets import Family, Span, family
+from netpolc.core.program import Combination, Program, ResolvedRule
+from netpolc.passes.answers import Answers, PortNumbers
+
+
+@dataclass(frozen=True, eq=False)
+class View:
+    """A snapshot and its Program."""
+
+    snapshot: Snapshot
+    program: Program
+
+    @cached_property
+    def policies(self) -> tuple[Policy, ...]:
+        """Policy objects of every tier, in order of name; what namespaces' annotations ask for is
+        apart.
+        """
+        own = (p for p in self.snapshot.policies if p.origin.kind != "Namespace")
+        return tuple(sorted(own, key=lambda p: (*p.origin.key[1:], p.origin.kind)))
+
+    @cached_property
+    def network_policies(self) -> tuple[Policy, ...]:
+        """Those that isolate and add up; the others are of ordered tiers."""
+        return tuple(p for p in self.policies if p.tier is Tier.NETWORK_POLICY)
+
+    @cached_property
+    def rules(self) -> tuple[tuple[Policy, Rule], ...]:
+        """Every rule with its policy."""
+        return tuple((policy, rule) for policy in self.policies for rule in policy.rules)
+
+    @cached_property
+    def legacy(self) -> bool:
+        """Whether the snapshot has the meaning of Kubernetes 1.6: policies that only admit."""
+        return any(not policy.isolates for policy in self.network_policies)
+
+    @cached_property
+    def is_empty(self) -> bool:
+        """Whether there is no pod at all: then nothing can be said about what selects any."""
+        return not self.snapshot.cluster.pods
+
+    @cached_property
+    def _members(self) -> Answers:
+        pods = [own.pods[0] for own in self.program.identities]
+        return Answers(pods, self._namespaces)
+
+    @cached_property
+    def _hosts(self) -> tuple[tuple[Pod, ...], Answers]:
+        pods = tuple(pod for pod in self.snapshot.cluster.pods if pod.host_network)
+        return pods, Answers(pods, self._namespaces)
+
+    @cached_property
+    def _namespaces(self) -> tuple[Namespace, ...]:
+        return tuple(self.snapshot.cluster.namespaces.values())
+
+    def members(self, peer: PodPeer) -> Members:
+        """The identities a subject or a peer selects."""
+        return self._members.members(peer)
+
+    def inside(self, block: NetworkPeer) -> Members:
+        """The identities of the pods that have an address in a block."""
+        names = (name for span in block.addresses for name in self.pod_addresses.inside(span))
+        return frozenset(map(self.program.identity_of.__getitem__, names))
+
+    def namespaces(self, selector: Selector) -> Members:
+        """The namespaces a selector matches, by number."""
+        return self._members.namespaces(selector)
+
+    def host_pods(self, peer: PodPeer) -> list[Pod]:
+        """The hostNetwork pods whose labels match, although no policy sees them."""
+        pods, answers = self._hosts
+        return [pods[number] for number in sorted(answers.members(peer))]
+
+    def both_match(self, namespaces: Selector, pods: Selector) -> Pod | None:
+        """The first pod that both selectors match, though no peer combines them."""
+        found = self.namespaces(namespaces)
+        names = {self._namespaces[number].name for number in found}
+        for pod in self.snapshot.cluster.pods:
+            if pod.host_network or pod.closed:
+                continue
+            if pod.namespace in names and selects(pods, pod.labels):
+                return pod
+        return None
+
+    def combinations(self, direction: Direction) -> Iterator[Combination]:
+        """What judges pods in a direction."""
+        return (c for c in self.program.combinations if c.direction is direction)
+
+    def accepting(self, combination: Combination) -> tuple[ResolvedRule, ...]:
+        """The rules of NetworkPolicy objects in a combination."""
+        stages = (stage for stage in combination.tiers if stage.tier is Tier.NETWORK_POLICY)
+        return tuple(rule for stage in stages for rule in stage.rules)
+
+    def isolated(self, direction: Direction, pod: Pod) -> bool:
+        """Whether some policy isolates a pod."""
+        key = direction, self.program.identity_of[pod.key]
+        combination = self.program.combination_of.get(key)
+        return combination is not None and combination.isolates
+
+    @cached_property
+    def port_numbers(self) -> PortNumbers:
+        """What the identities have behind the names of ports."""
+        return PortNumbers(own.ports for own in self.program.identities)
+
+    @cached_property
+    def pod_addresses(self) -> Owners:
+        """Addresses of pods, hostNetwork pods left out, with the pods' names."""
+        return Owners({address: pod.key for address, pod in self.program.pods_by_address.items()})
+
+    @cached_property
+    def node_addresses(self) -> Owners:
+        """Addresses of nodes, with the nodes' names."""
+        nodes = self.snapshot.cluster.nodes.values()
+        return Owners({address: node.name for node in nodes for address in node.addresses})
+
+    def families(self, subject: PodPeer) -> set[Family]:
+        """The address families that the subject's pods have addresses of."""
+        return {
+            family(address)
+            for number in self.members(subject)
+            for pod in self.program.identities[number].pods
+            for address in pod.addresses
+        }
+
+
+class Owners:
+    """Addresses and whose they are, in order."""
+
+    def __init__(self, names: dict[int, str]) -> None:
+        self._names = names
+        self._order = sorted(names)
+
+    def inside(self, span: Span) -> list[str]:
+        """The owners of the addresses in a span, each once."""
+        first, last = (bisect_left(self._order, end) for end in (span[0], span[1] + 1))
+        return list(dict.fromkeys(self._names[address] for address in self._order[first:last]))
+
+
+def pod_peers(rule: Rule) -> Iterator[tuple[int, PodPeer]]:
+    """The peers of a rule that select pods, with their number in the list."""
+    if rule.peers is not ANY:
+        for number, peer in enumerate(rule.peers):
+            if isinstance(peer, PodPeer):
+                yield number, peer

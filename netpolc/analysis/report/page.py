@@ -1,0 +1,67 @@
+"""The HTML report: one file that asks nothing of anybody.
+
+Comes in: a `Table` or a `Difference`. Goes out: a page with its style, its script and a
+`Document` as JSON inside. The content security policy admits that style and that script by their
+digests and nothing else, no address to load from at all; what manifests say is data, which the
+script only ever writes as text. No time is in it: the same tables give the same bytes.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from html import escape
+from importlib.resources import files
+from string import Template
+
+import msgspec
+
+from netpolc.analysis.connectivity.difference import Difference
+from netpolc.analysis.connectivity.table import Table
+from netpolc.analysis.report.document import Document, Progress, Side, document
+from netpolc.core.foreign import inert, inert_json
+
+_SCRIPTS = ("model", "panel", "matrix", "list", "graph", "page")
+"""In the order in which they build on each other."""
+_ESCAPES = str.maketrans({"<": "\\u003c", ">": "\\u003e", "&": "\\u0026"})
+"""In JSON these are in strings only; without them no text can end or comment out its element."""
+
+
+def report(table: Table, title: str, progress: Progress = lambda done, total: None) -> str:
+    """A page of who can reach whom; the title says of what, and `progress` counts rows."""
+    return page(document(title, Side(table.reach, table.parties), progress=progress))
+
+
+def comparison(
+    difference: Difference, title: str, progress: Progress = lambda done, total: None
+) -> str:
+    """A page of what a change opens and closes, with the reasons before and after."""
+    before = Side(difference.old, [pair.old for pair in difference.pairs])
+    after = Side(difference.new, [pair.new for pair in difference.pairs])
+    return page(document(title, after, before, progress))
+
+
+def page(content: Document) -> str:
+    """The page of a document."""
+    data = inert_json(msgspec.json.encode(content).decode())
+    style = _source("page.css")
+    # One function around them all: nothing of the page's is in the way of their names.
+    script = f"(() => {{\n{''.join(_source(f'{name}.js') for name in _SCRIPTS)}}})();\n"
+    return Template(_source("page.html")).substitute(
+        title=escape(inert(content.title)),
+        style_digest=_digest(style),
+        script_digest=_digest(script),
+        digest=f"sha256:{hashlib.sha256(data.encode()).hexdigest()[:32]}",
+        style=style,
+        script=script,
+        document=data.translate(_ESCAPES),
+    )
+
+
+def _source(name: str) -> str:
+    return (files(__package__) / name).read_text(encoding="utf-8")
+
+
+def _digest(text: str) -> str:
+    """A source of the content security policy (CSP level 3, section 2.3.1)."""
+    return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"

@@ -1,0 +1,1 @@
+"""From a Program to the typed table of one node."""

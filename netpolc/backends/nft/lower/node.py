@@ -1,0 +1,279 @@
+"""Lowers a Program to the table of one node.
+
+Comes in: a Program, a node (None: every pod is local) and options. Goes out: its `Table`. Refused:
+unknown nodes, tiers other than NetworkPolicy.
+
+The shape, with the reasons in docs/internals/ruleset.md: the base chain accepts known connections,
+then sends packets of isolated local pods to the chain of their combination, egress by source and
+ingress by destination. In a chain the port comes first, then the peers. An egress chain that admits
+goes on to the chain `ingress`; every chain ends in `exempt` (a pod with itself, neighbour
+discovery), the counter of the pod, the log, and a named counter on the drop. Pods that only audited
+policies isolate have such chains, too, which let pass what they count. With `--established recheck`
+only flows that were judged under this ruleset are known connections; replies of others are judged
+by mirrored chains (`replies.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from itertools import product
+
+from netpolc.backends.nft import model as nft
+from netpolc.backends.nft.lower.bridges import bridged, enter
+from netpolc.backends.nft.lower.judge import Judge, JudgeBuilder
+from netpolc.backends.nft.lower.replies import Mirror
+from netpolc.backends.nft.names import (
+    END,
+    EXEMPT,
+    INGRESS,
+    INVALID,
+    REMEMBER,
+    REPLY,
+    chain_map,
+    denied_set,
+    self_set,
+)
+from netpolc.backends.nft.options import Options
+from netpolc.core.cluster import Pod
+from netpolc.core.errors import UsageError, listing
+from netpolc.core.ir import Direction
+from netpolc.core.nets import Family, family, format_address
+from netpolc.core.program import Program
+
+_MIRROR = Mirror(kept=(EXEMPT, REMEMBER))
+_KNOWN = nft.ConnectionState(("established", "related"))
+_FIELDS: dict[Direction, nft.Field] = {Direction.INGRESS: "daddr", Direction.EGRESS: "saddr"}
+
+
+@dataclass(slots=True)
+class _Dispatch:
+    """The maps from local addresses to chains, and the objects behind them."""
+
+    verdicts: dict[tuple[Direction, Family], dict[int, nft.Verdict]] = field(default_factory=dict)
+    judges: dict[str, Judge] = field(default_factory=dict)
+    directions: dict[Direction, dict[str, Judge]] = field(default_factory=dict)
+    local: list[int] = field(default_factory=list)
+    pairs: set[tuple[int, int]] = field(default_factory=set)
+
+
+class Lowering:
+    """Lowers nodes of one Program; chains and sets are built once and shared by all nodes."""
+
+    def __init__(self, program: Program) -> None:
+        self._program = program
+        self._builders: dict[Options, JudgeBuilder] = {}
+
+    @cached_property
+    def _pods_by_node(self) -> dict[str, list[tuple[Pod, int]]]:
+        found: dict[str, list[tuple[Pod, int]]] = {}
+        for own in self._program.identities:
+            for pod in own.pods:
+                if pod.addresses:
+                    found.setdefault(pod.node, []).append((pod, own.number))
+        return found
+
+    def table(self, node: str | None, options: Options) -> nft.Table:
+        """The table of one node."""
+        dispatch = self._dispatch(self._local_pods(node), options)
+        judges = [dispatch.judges[name] for name in sorted(dispatch.judges)]
+        sets = {entry.name: entry for judge in judges for entry in judge.sets}
+        maps: dict[str, nft.NamedMap] = {
+            entry.name: entry for judge in judges for entry in judge.maps
+        }
+        by_address = _address_maps(dispatch)
+        maps.update(by_address)
+        chains = {chain.name: chain for judge in judges for chain in judge.chains}
+        pairs = _pair_sets(dispatch.pairs)
+        denied = _denied_sets(dispatch, by_address)
+        ends = tuple(_end_chains(denied))
+        fixed = _fixed_chains(maps, pairs, options)
+        counters = [judge.counter for judge in judges]
+        neighbours: tuple[nft.NamedSet, ...] = ()
+        if judges:
+            by_direction = {own: some.values() for own, some in dispatch.directions.items()}
+            frames = bridged(by_direction, dispatch.local, self._builder(options))
+            neighbours = frames.sets
+            chains.update({chain.name: chain for chain in frames.chains})
+            counters += [*frames.counters, nft.Counter(INVALID, "of no connection")]
+        if options.recheck:
+            twins = map(_MIRROR.chain, (*chains.values(), *ends))
+            chains.update({twin.name: twin for twin in twins})
+            maps.update({twin.name: twin for twin in map(_MIRROR.map, maps.values())})
+        return nft.Table(
+            options.table,
+            tuple(counters),
+            (*denied, *neighbours, *pairs, *(sets[name] for name in sorted(sets))),
+            tuple(maps[name] for name in sorted(maps)),
+            (*(chains[name] for name in sorted(chains)), *ends, *fixed),
+        )
+
+    def _local_pods(self, node: str | None) -> Iterable[tuple[Pod, int]]:
+        by_node = self._pods_by_node
+        if node is None:
+            return (entry for entries in by_node.values() for entry in entries)
+        known = self._program.cluster.nodes
+        if node not in known:
+            text = f"known: {listing(known)}" if known else "the snapshot has no nodes"
+            raise UsageError(f"unknown node {node!r}; {text}")
+        # Whose node is not known is judged wherever it may be.
+        return (*by_node.get(node, ()), *by_node.get("", ()))
+
+    def _builder(self, options: Options) -> JudgeBuilder:
+        if options not in self._builders:
+            own = JudgeBuilder(self._program, options, INGRESS, _admitted(options))
+            self._builders[options] = own
+        return self._builders[options]
+
+    def _dispatch(self, pods: Iterable[tuple[Pod, int]], options: Options) -> _Dispatch:
+        dispatch, builder = _Dispatch(), self._builder(options)
+        verdicts: dict[str, nft.Verdict] = {}
+        for pod, identity in pods:
+            is_judged = False
+            dispatch.local.extend(pod.addresses)
+            for direction in Direction:
+                enforced = self._program.combination_of.get((direction, identity))
+                combination = enforced or self._program.tried_of.get((direction, identity))
+                tried = enforced is None
+                judge = builder.judge(combination, tried) if combination is not None else None
+                if judge is None:
+                    continue
+                dispatch.judges[judge.name] = judge
+                dispatch.directions.setdefault(direction, {})[judge.name] = judge
+                verdict = verdicts.get(judge.name)
+                if verdict is None:
+                    action = nft.Action.GOTO if direction is Direction.INGRESS else nft.Action.JUMP
+                    verdict = verdicts[judge.name] = nft.Verdict(action, judge.name)
+                for address in pod.addresses:
+                    key = direction, family(address)
+                    dispatch.verdicts.setdefault(key, {})[address] = verdict
+                is_judged = True
+            if is_judged:
+                dispatch.pairs.update(product(pod.addresses, pod.addresses))
+        return dispatch
+
+
+def _address_maps(dispatch: _Dispatch) -> dict[str, nft.AddressMap]:
+    maps: dict[str, nft.AddressMap] = {}
+    for (direction, version), verdicts in dispatch.verdicts.items():
+        name = chain_map(direction, version)
+        elements = tuple((format_address(at), verdicts[at]) for at in sorted(verdicts))
+        maps[name] = nft.AddressMap(name, version, elements)
+    return maps
+
+
+def _denied_sets(
+    dispatch: _Dispatch, maps: dict[str, nft.AddressMap]
+) -> tuple[nft.AddressSet, ...]:
+    """The addresses that have a chain, to count by pod what it denies."""
+    found = []
+    for direction, version in dispatch.verdicts:
+        elements = tuple(address for address, _ in maps[chain_map(direction, version)].elements)
+        name = denied_set(direction, version)
+        found.append(nft.AddressSet(name, version, elements, counted=True))
+    return tuple(sorted(found, key=lambda own: own.name))
+
+
+def _end_chains(denied: tuple[nft.AddressSet, ...]) -> Iterator[nft.Chain]:
+    """What a packet meets before it is denied: exemptions, then the counter of its pod."""
+    invalid = nft.Rule((nft.ConnectionState((INVALID,)),), (nft.RETURN,), "no denial")
+    exempt = nft.Rule((), (nft.Verdict(nft.Action.JUMP, EXEMPT),), "never judged")
+    for direction in Direction:
+        counts = [
+            nft.Rule((nft.SetMatch(_FIELDS[direction], own.family, own.name, False),), (), "by pod")
+            for own in denied
+            if own.name == denied_set(direction, own.family)
+        ]
+        if counts:
+            yield nft.Chain(END[direction], (exempt, invalid, *counts))
+
+
+def _pair_sets(pairs: set[tuple[int, int]]) -> tuple[nft.PairSet, ...]:
+    """Every address of a pod with every other of its family: a pod always reaches itself."""
+    found = []
+    for version in Family:
+        own = sorted(pair for pair in pairs if all(family(end) is version for end in pair))
+        if own:
+            elements = tuple((format_address(a), format_address(b)) for a, b in own)
+            found.append(nft.PairSet(self_set(version), version, elements))
+    return tuple(found)
+
+
+def _fixed_chains(
+    maps: dict[str, nft.NamedMap], pairs: tuple[nft.PairSet, ...], options: Options
+) -> tuple[nft.Chain, ...]:
+    """`exempt`, `ingress` and the base chain."""
+    if not pairs:
+        return (nft.Chain(options.hook, (), nft.Hook(options.hook, options.base_priority)),)
+    exempt = [
+        nft.Rule((nft.PairMatch(pair.family, pair.name),), (nft.ACCEPT,), "a pod with itself")
+        for pair in pairs
+    ]
+    exempt.append(
+        nft.Rule((nft.OnLink(), nft.NeighbourDiscovery()), (nft.ACCEPT,), "neighbour discovery")
+    )
+    if options.hook == "postrouting":
+        exempt.append(nft.Rule((nft.LocalSource(),), (nft.ACCEPT,), "the node to its own pods"))
+    lookups = {
+        direction: tuple(
+            nft.Rule((), (nft.AddressLookup(_FIELDS[direction], version, name),), text)
+            for version in Family
+            if (name := chain_map(direction, version)) in maps
+        )
+        for direction, text in (
+            (Direction.EGRESS, "local pods isolated for egress"),
+            (Direction.INGRESS, "local pods isolated for ingress"),
+        )
+    }
+    then_ingress = nft.Rule((), (nft.Verdict(nft.Action.GOTO, INGRESS),), "then ingress")
+    neighbours = {own: (enter(own),) if lookups[own] else () for own in Direction}
+    judged = (*lookups[Direction.EGRESS], *neighbours[Direction.EGRESS], then_ingress)
+    admitted = nft.Rule((), (_admitted(options),), "not isolated for ingress")
+    to_pods = (*lookups[Direction.INGRESS], *neighbours[Direction.INGRESS])
+    ingress = nft.Chain(INGRESS, (*to_pods, admitted))
+    hook = nft.Hook(options.hook, options.base_priority)
+    if not options.recheck:
+        known = nft.Rule((_KNOWN,), (nft.ACCEPT,), "known connections")
+        base = nft.Chain(options.hook, (known, *judged), hook)
+        return nft.Chain(EXEMPT, tuple(exempt)), ingress, base
+    replies = replace(_MIRROR.chain(nft.Chain("", judged)), name=REPLY)
+    return (
+        nft.Chain(EXEMPT, tuple(exempt)),
+        ingress,
+        _MIRROR.chain(ingress),
+        replies,
+        _remember(options),
+        nft.Chain(options.hook, (*_already_judged(options), *judged), hook),
+    )
+
+
+def _admitted(options: Options) -> nft.Verdict:
+    """What ends the way of an admitted packet."""
+    return nft.Verdict(nft.Action.GOTO, REMEMBER) if options.recheck else nft.ACCEPT
+
+
+def _already_judged(options: Options) -> tuple[nft.Rule, ...]:
+    """Flows that this ruleset judged before; of the others, replies go to the mirrored chains."""
+    mark = nft.FlowMark(options.mark_mask, nft.NO_GENERATION)
+    reply = (nft.ConnectionState(("established",)), nft.ReplyDirection())
+    return (
+        nft.Rule((_KNOWN, mark), (nft.ACCEPT,), "flows that were judged by these policies"),
+        nft.Rule(reply, (nft.Verdict(nft.Action.GOTO, REPLY),), "replies are judged as their flow"),
+    )
+
+
+def _remember(options: Options) -> nft.Chain:
+    """Marks an admitted flow as judged, and accepts.
+
+    A related packet (an ICMP error) is judged as itself, so it says nothing of its flow.
+    """
+    own = nft.ConnectionState(("established", "new"))
+    mark = nft.MarkFlow(options.mark_mask, nft.NO_GENERATION)
+    return nft.Chain(
+        REMEMBER,
+        (
+            nft.Rule((own,), (mark,), "judged by these policies"),
+            nft.Rule((), (nft.ACCEPT,), "admitted"),
+        ),
+    )

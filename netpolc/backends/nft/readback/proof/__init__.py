@@ -1,0 +1,11 @@
+"""Is a ruleset what the policies mean? `prover.py` is where to begin.
+
+It walks boxes of packets (`axes`, `universes`, `walk`), says anew what the policies mean of them
+(`meaning`), and compares (`comparison`, `outcomes`). `pairs` does the same packet by packet: it
+puts differences into words, takes over where boxes are of no use, and is the oracle of the tests.
+"""
+
+from netpolc.backends.nft.readback.proof.outcomes import Difference
+from netpolc.backends.nft.readback.proof.prover import SHOWN, Proof
+
+__all__ = ["SHOWN", "Difference", "Proof"]

@@ -1,0 +1,1 @@
+"""Brings a ruleset into the kernel, and keeps it there."""

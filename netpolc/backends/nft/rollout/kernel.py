@@ -1,0 +1,228 @@
+"""The kernel: the only module that loads, changes or deletes a table.
+
+Comes in: rulesets. Goes out: what was done. Every refusal, of the kernel, of libnftables or of the
+system, is a `SystemRefusal`; a transaction is atomic: the old table is then still in force. What is
+loaded is read by others, each for its own: `Kernel.tables` (what a table holds), `Kernel.facts`
+(what it says of itself), `Kernel.counts` (what it counted), `Kernel.generation` (whether anybody
+has changed anything).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from netpolc.backends.nft.names import LOADED, UNCONFIRMED
+from netpolc.backends.nft.objects import index
+from netpolc.backends.nft.options import check_table
+from netpolc.backends.nft.rollout import runtime
+from netpolc.backends.nft.rollout.channel import Channel
+from netpolc.backends.nft.rollout.facts import Facts, PodCounts
+from netpolc.backends.nft.rollout.loaded import MOMENT, Owned, Unconfirmed
+from netpolc.backends.nft.rollout.memory import Known, Memory
+from netpolc.backends.nft.rollout.session import Died
+from netpolc.backends.nft.rollout.steps import Step, Steps
+from netpolc.backends.nft.rollout.table import TableReader
+from netpolc.backends.nft.write.delta import Delta
+from netpolc.backends.nft.write.ruleset import Ruleset
+from netpolc.backends.nft.write.text import addition
+from netpolc.core.errors import SystemRefusal, printable
+
+_TRIES = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Update:
+    """What `Kernel.update` did: replaced the table, or sent a delta, which may be empty.
+
+    Flows of the addresses `moved` are to be forgotten, since they belong to another pod now or to
+    none, and then `Kernel.settle` notes that they are. `arrived` are addresses that are new on the
+    node.
+    """
+
+    delta: Delta | None
+    moved: tuple[int, ...] = ()
+    arrived: frozenset[int] = frozenset()
+
+    @property
+    def replaced(self) -> bool:
+        """Whether the whole table was replaced."""
+        return self.delta is None
+
+
+class Kernel:
+    """Changes the nf_tables of the network namespace that its channel was made in (default: this
+    one).
+
+    Raises `SystemRefusal` when libnftables is not there, and from every method when the kernel says
+    no.
+    """
+
+    def __init__(self, channel: Channel | None = None) -> None:
+        self._channel = channel = Channel() if channel is None else channel
+        self.generation = channel.generation
+        self.tables, self.facts = TableReader(channel), Facts(channel)
+        self.counts = PodCounts(channel)
+        self._memory = Memory(self.tables)
+        self._steps = Steps(self._memory, self.facts)
+        self._held: dict[str, int] = {}
+
+    @contextmanager
+    def locked(self, table: str) -> Iterator[None]:
+        """One writer at a time; whoever holds it may call every method in the meantime."""
+        check_table(table)
+        if table in self._held:
+            yield
+            return
+        with runtime.lock(table) as lock:
+            self._held[table] = lock
+            try:
+                yield
+            finally:
+                del self._held[table]
+
+    def load(self, ruleset: Ruleset, now: datetime | None = None) -> None:
+        """Replace the table in one transaction; concurrent loads wait for each other."""
+        with self.locked(ruleset.options.table):
+            before = self.generation.read()
+            own = self._steps.marked(ruleset, None)
+            noted = own.owners.noted
+            table = own.options.table
+            text = own.text() + own.loaded_at(_moment(now)) + addition(table, noted.sets.values())
+            self._commit(table, text, Known(before, index(own.objects()), noted, False))
+
+    def update(
+        self,
+        ruleset: Ruleset,
+        now: datetime | None = None,
+        unconfirmed: Unconfirmed | None = None,
+    ) -> Update:
+        """Make the table what the ruleset says, by the smallest transaction; counters of chains
+        that stay go on counting.
+
+        What is loaded is remembered and believed for as long as nobody has changed anything in
+        nf_tables, and read back otherwise. A table for which there is no delta (`steps.py`), or
+        for which it is refused, is replaced.
+        An `unconfirmed` table says so from its first moment on; one that waited to be confirmed
+        does not any more.
+        """
+        notes, waits = ruleset.loaded_at(_moment(now)), unconfirmed is not None
+        if unconfirmed is not None:
+            notes += ruleset.waiting(unconfirmed.note())
+        name = ruleset.options.table
+        with self.locked(name):
+            before = self.generation.read()
+            step = self._steps.next(ruleset, before)
+            ruleset, found = step.ruleset, step.delta
+            left = Known(before, step.objects, step.noted, waits)
+            if found is not None:
+                gone = (LOADED, UNCONFIRMED) if step.waits else (LOADED,)
+                text = found.text + "".join(f"delete counter inet {name} {own}\n" for own in gone)
+                text += notes
+                if not found and not step.waits and not waits:
+                    text = ""
+                try:
+                    if text or step.notes:
+                        self._commit(name, text + step.notes, left)
+                    return _update(found, step)
+                except SystemRefusal:
+                    pass  # the table is not what it seemed; what is wrong with the system, if
+                    # anything, the replacement will meet again and say
+            self._commit(
+                name, ruleset.text() + notes + addition(name, step.noted.sets.values()), left
+            )
+            return _update(None, step)
+
+    def settle(self, ruleset: Ruleset) -> None:
+        """Note that the flows of addresses that changed hands are forgotten.
+
+        Until then the table says whose they were, so that whoever comes after a failure knows.
+        """
+        table = ruleset.options.table
+        with self.locked(table):
+            now = self.generation.read()
+            old = self._memory.recall(table, now)
+            if old is not None:
+                noted = ruleset.owners.noted
+                found = old.noted.delta(table, noted)
+                if found:
+                    self._commit(table, found.text, Known(now, old.objects, noted, old.waits))
+
+    def preview(self, ruleset: Ruleset) -> Step:
+        """What `update` would send now; nothing is changed."""
+        with self.locked(ruleset.options.table):
+            return self._steps.next(ruleset, self.generation.read())
+
+    def check(self, ruleset: Ruleset) -> None:
+        """Let the kernel judge the transaction without committing it."""
+        self._channel.send(ruleset.text(), dry=True)
+
+    def _commit(self, table: str, text: str, left: Known) -> None:
+        """Send a transaction and remember what it leaves, if it was the next one after that."""
+        self._memory.forget(table)
+        self._run(text)
+        try:
+            now = self.generation.read()
+        except SystemRefusal:
+            return  # it is committed; the next change reads it back
+        self._memory.keep(table, left, now)
+
+    def restore(self, text: str) -> None:
+        """Bring back what `TableReader.saved` gave, in one transaction, which may be sent again and
+        again.
+        """
+        for _ in range(_TRIES - 1):
+            try:
+                return self._run(text)
+            except Died:
+                pass  # with another libnftables
+        return self._run(text)
+
+    def confirm(self, table: str, token: str | None = None) -> bool:
+        """Keep the table that waits to be confirmed (the one with that token); False if none."""
+        with self.locked(table):
+            waiting = self.facts.unconfirmed(table)
+            if waiting is None or token not in (None, waiting.token):
+                return False
+            self._run(f"delete counter inet {table} {UNCONFIRMED}\n")
+            runtime.kept(waiting.token).unlink(missing_ok=True)
+            return True
+
+    def delete(self, table: str) -> bool:
+        """Delete netpolc's table; False when there is none. Another's is refused."""
+        with self.locked(table):
+            if self.facts.loaded(table) is None:
+                return False
+            self._run(f"delete table inet {table}\n")
+            return True
+
+    def _run(self, text: str) -> None:
+        """Send a transaction; until it is over, whoever carries it out holds our locks as well."""
+        try:
+            self._channel.send(text, locks=self._held.values())
+        except Died:
+            raise
+        except SystemRefusal as error:
+            for table in self._held:
+                if (owner := self.tables.owner(table)) is not None:
+                    raise Owned(
+                        f"table inet {table} is owned by a running program (flags owner; progname "
+                        f"{printable(owner)}, says `nft list table inet {table}`): as long as it "
+                        "runs, nobody else can change or delete the table; end it, or choose "
+                        "another --table"
+                    ) from error
+            raise
+
+
+def _update(found: Delta | None, step: Step) -> Update:
+    before = step.before
+    if before is None:
+        return Update(found)
+    own = step.ruleset.owners
+    return Update(found, own.moved(before), own.arrived(before))
+
+
+def _moment(now: datetime | None) -> str:
+    return (now or datetime.now(UTC)).strftime(MOMENT)

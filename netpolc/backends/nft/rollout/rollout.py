@@ -1,0 +1,245 @@
+"""Rolls a ruleset out: prove it, save what it replaces, load, read back, wait to be confirmed; and
+watches it afterwards.
+
+Comes in: a kernel, a ruleset and a `Plan`. Goes out: the table in force, and what is pending.
+Refused: a ruleset that does not do what the policies mean (`Unproven`), what the kernel or the
+system says no to (`SystemRefusal`), a signal (`Interrupted`). The table that was there before is
+then in force; where that is not so, the `SystemRefusal` says what is (`attempt.py`).
+
+All of it happens under the table's lock, so that what is saved is what was replaced.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from netpolc.backends.nft.names import UNKNOWN
+from netpolc.backends.nft.options import Options
+from netpolc.backends.nft.readback import parse_json, parse_text
+from netpolc.backends.nft.readback.listing import Listing
+from netpolc.backends.nft.readback.proof import Proof
+from netpolc.backends.nft.rollout import conntrack, guard
+from netpolc.backends.nft.rollout.attempt import Attempt
+from netpolc.backends.nft.rollout.channel import Channel
+from netpolc.backends.nft.rollout.drift import Drift
+from netpolc.backends.nft.rollout.facts import Facts
+from netpolc.backends.nft.rollout.kernel import Kernel, Update
+from netpolc.backends.nft.rollout.loaded import drifted
+from netpolc.backends.nft.rollout.stopping import Stops
+from netpolc.backends.nft.rollout.table import TableReader
+from netpolc.backends.nft.write.ruleset import Ruleset
+from netpolc.core.errors import Emptied, RulesetError, SystemRefusal, Unproven, listing
+from netpolc.core.program import Program
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is done around a load.
+
+    With `program` the ruleset is proven against it, before and after. `save` gets the transaction
+    that brings the old table back, before anything is loaded. `seconds` is how long the rollout
+    waits to be confirmed. Open flows that `forget` denies are forgotten at the end. `missing` says
+    what a snapshot that isolates nobody lacks: it does not replace a table that isolates somebody.
+    """
+
+    program: Program | None = None
+    save: Callable[[str], None] | None = None
+    seconds: int | None = None
+    forget: Program | None = None
+    missing: str = ""
+
+    @property
+    def may_go_back(self) -> bool:
+        """Whether the old table may be wanted again: saving it costs as much as loading one."""
+        wanted = (self.program, self.save, self.seconds, self.forget)
+        return any(own is not None for own in wanted)
+
+
+@dataclass(frozen=True, slots=True)
+class Rollout:
+    """What was done, what is pending when it has to be confirmed, and how many flows were
+    forgotten.
+    """
+
+    update: Update
+    pending: guard.Pending | None
+    forgotten: int
+
+
+def roll_out(kernel: Kernel, ruleset: Ruleset, plan: Plan) -> Rollout:
+    """Load a ruleset as planned, or what of it differs from what is loaded."""
+    table = ruleset.options.table
+    emitted = None
+    if plan.program is not None:
+        emitted = parse_text.parse(ruleset.text())
+        prove(plan.program, emitted, ruleset)
+    with kernel.locked(table):
+        refuse_empty(kernel.facts, table, plan.missing)
+        if plan.seconds is not None and (waiting := kernel.facts.unconfirmed(table)) is not None:
+            raise SystemRefusal(
+                f"table inet {table} waits to be confirmed until {waiting.until}, and what it "
+                "replaced is the last confirmed one: `netpolc confirm` it first"
+            )
+        previous = kernel.tables.saved(table) if plan.may_go_back else None
+        if plan.save is not None and previous is not None:
+            plan.save(previous)
+        pending = _guarded(table, previous, plan.seconds)
+        with Attempt(kernel, ruleset.options.table, ruleset.digest, previous, pending) as attempt:
+            waits = pending.unconfirmed if pending is not None else None
+            update = kernel.update(ruleset, unconfirmed=waits)
+            attempt.stops.check()
+            if plan.program is not None and emitted is not None:
+                _read_back(kernel, plan.program, emitted, ruleset, attempt.stops)
+            forget_moved(kernel, ruleset, update)
+            denied = plan.forget
+            forgotten = conntrack.forget_denied(denied, ruleset.node) if denied is not None else 0
+            attempt.stops.check()
+    return Rollout(update, pending, forgotten)
+
+
+def _guarded(table: str, previous: str | None, seconds: int | None) -> guard.Pending | None:
+    if previous is None or seconds is None:
+        return None
+    return guard.start(table, previous, seconds)
+
+
+def forget_moved(kernel: Kernel, ruleset: Ruleset, update: Update) -> None:
+    """Forget the flows of addresses that changed hands or were given up.
+
+    Their pods are gone, and the next one must not inherit what was admitted to them. An address
+    that is new on this node had a pod that nothing here knew, if any: what the policies deny of its
+    flows is forgotten. After the load, so that no packet begins a flow anew by the old rules.
+    """
+    options = ruleset.options
+    if update.moved:
+        conntrack.forget_addresses(update.moved)
+        kernel.settle(ruleset)
+    if update.arrived and not options.audit and not options.recheck:
+        conntrack.forget_denied(ruleset.owners.program, ruleset.node, update.arrived)
+
+
+def refuse_empty(facts: Facts, table: str, missing: str) -> None:
+    """`Emptied` if the snapshot lacks something and the loaded table isolates somebody."""
+    loaded = facts.loaded(table) if missing else None
+    drops = loaded.drops if loaded is not None else ()
+    isolating = {
+        own.policies for own in drops if not own.audited and own.chain not in UNKNOWN.values()
+    }
+    if isolating:
+        raise Emptied(
+            f"the snapshot has {missing}, and table inet {table} isolates pods by "
+            f"{listing(isolating)}: it stays in force (--allow-empty opens them)"
+        )
+
+
+def restore(kernel: Kernel, ruleset: Ruleset, denied: Program | None) -> str:
+    """Bring back a table that somebody else changed; says what was done, if anything was.
+
+    Open flows that `denied` denies are forgotten: they may have begun while the table was away.
+    """
+    table = ruleset.options.table
+    with kernel.locked(table):
+        update = kernel.update(ruleset)
+        forget_moved(kernel, ruleset, update)
+    if update.delta is not None and not update.delta:
+        return ""
+    if denied is not None:
+        conntrack.forget_denied(denied, ruleset.node)
+    return f"restored table inet {table}"
+
+
+class Held:
+    """The table as it was found; it is kept until one of a snapshot takes its place."""
+
+    def __init__(self, kernel: Kernel, table: str) -> None:
+        self._kernel, self._table = kernel, table
+        absent = kernel.tables.text_listing(table) is None or kernel.tables.owner(table) is not None
+        self._saved = "" if absent else kernel.tables.saved(table)
+
+    def restore(self) -> str:
+        """Bring it back if it is gone; says so."""
+        with self._kernel.locked(self._table):
+            if not self._saved or self._kernel.tables.text_listing(self._table) is not None:
+                return ""
+            self._kernel.restore(self._saved)
+        return f"restored table inet {self._table} as it was found"
+
+
+def _read_back(
+    kernel: Kernel, program: Program, emitted: Listing, ruleset: Ruleset, stops: Stops
+) -> None:
+    """Prove what the kernel holds; what is equal to the emitted listing is proven already."""
+    text = kernel.tables.listing(emitted.table)
+    if text is None:
+        raise Unproven(f"table inet {emitted.table} was deleted right after it was loaded")
+    try:
+        found = parse_json.parse(text)
+    except RulesetError as error:
+        raise Unproven(f"what the kernel holds is not what was loaded: {error}") from error
+    if found.content() != emitted.content():
+        with stops.at_once():  # a proof can take minutes
+            prove(program, found, ruleset)
+
+
+def prove(program: Program, listing: Listing, ruleset: Ruleset) -> None:
+    """`Unproven`, with the first differences, unless what is listed does what the policies mean.
+
+    With the options of the ruleset: one that audits lets pass what they deny.
+    """
+    options = ruleset.options
+    proof = Proof(
+        program, listing, ruleset.node, audit=options.audit, pod_bridges=options.pod_bridges
+    )
+    if shown := list(map(str, proof.first())):
+        what = f"table inet {listing.table} differs from the policies"
+        raise Unproven("\n".join([f"{what}, {len(shown)} differences or more:", *shown]))
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """What is not believed of a loaded table: whether it only audits, and its pod bridges."""
+
+    audit: bool
+    pod_bridges: tuple[str, ...]
+
+
+class Watch:
+    """Looks again and again whether a loaded table does what the policies mean.
+
+    A proof is made again only when the table or the snapshot changed.
+    """
+
+    def __init__(self, channel: Channel, table: str) -> None:
+        self._channel, self._table = channel, table
+        self._proven: str | None = None
+
+    def check(
+        self, program: Program, emit: Callable[[Options], Ruleset], expected: Expected
+    ) -> None:
+        """`Unproven` when the table is missing, modified, stale or wrong.
+
+        `emit` gives the ruleset that the program has with the options of the loaded table. One
+        that only audits, or has other pod bridges than `expected`, is wrong.
+        """
+        facts, tables, table = Facts(self._channel), TableReader(self._channel), self._table
+        loaded, content, listing = self._channel.generation.consistent(
+            lambda: (facts.loaded(table), tables.content(table), tables.listing(table))
+        )
+        if loaded is None or listing is None:
+            raise Unproven(f"table inet {self._table} is {Drift.MISSING}: it is not loaded")
+        chosen = replace(
+            loaded.options, audit=expected.audit, pod_bridges=tuple(sorted(expected.pod_bridges))
+        )
+        ruleset = emit(chosen)
+        digest = ruleset.digest
+        drift = drifted(loaded, content, digest)
+        if Drift.MODIFIED in drift:
+            why = "it is not what netpolc apply loaded"
+            raise Unproven(f"table inet {self._table} is {Drift.MODIFIED}: {why}")
+        if Drift.STALE in drift:
+            why = f"it is {loaded.digest} and would be {digest}"
+            raise Unproven(f"table inet {self._table} is {Drift.STALE}: {why}")
+        if digest != self._proven:
+            prove(program, parse_json.parse(listing), ruleset)
+            self._proven = digest

@@ -1,0 +1,81 @@
+"""From what is loaded to a ruleset: by the smallest transaction, or by replacing the table.
+
+Comes in: a ruleset, the generation of nf_tables. Goes out: a `Step`; nothing is changed. A table
+that cannot be read back, that would change in its base chain, or for which the delta is longer than
+the ruleset, is replaced.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from netpolc.backends.nft.objects import Objects, index
+from netpolc.backends.nft.rollout import conntrack
+from netpolc.backends.nft.rollout.facts import Facts
+from netpolc.backends.nft.rollout.memory import Known, Memory
+from netpolc.backends.nft.write.delta import Delta, delta
+from netpolc.backends.nft.write.digest import generation
+from netpolc.backends.nft.write.owners import Noted, Notes
+from netpolc.backends.nft.write.ruleset import Ruleset, meaning
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """How `Kernel.update` gets from what is loaded to a ruleset: by a delta, or, for the reason
+    `why`, by replacing the table. `waits` says that what is loaded is unconfirmed; `noted` will say
+    whose address is whose, `notes` is the transaction that makes it so, `before` is what the table
+    said (None: nothing).
+    """
+
+    ruleset: Ruleset
+    objects: Objects
+    delta: Delta | None
+    waits: bool
+    why: str
+    noted: Noted
+    notes: str
+    before: Notes | None
+
+
+class Steps:
+    """Finds steps from what is remembered of tables, or said by them."""
+
+    def __init__(self, memory: Memory, facts: Facts) -> None:
+        self._memory, self._facts = memory, facts
+
+    def next(self, ruleset: Ruleset, now: int) -> Step:
+        """How to get from what is loaded in the generation `now` to a ruleset."""
+        table = ruleset.options.table
+        old = self._memory.recall(table, now)
+        before = self._facts.noted(table) if old is None else old.noted.notes
+        noted = ruleset.owners.pending(before or {})
+        ruleset = self.marked(ruleset, old)
+        new = index(ruleset.objects())
+        if old is None:
+            why = f"replaces table inet {table} as a whole: none of netpolc's is loaded"
+            return Step(ruleset, new, None, False, why, noted, "", before)
+        notes = old.noted.delta(table, noted).text
+        found = delta(table, old.objects, new)
+        if found is None:
+            why = f"replaces table inet {table} as a whole: its base chain changes"
+        elif found.lines >= ruleset.lines:
+            found, why = None, f"replaces table inet {table} as a whole: that is shorter"
+        else:
+            why = ""
+        return Step(ruleset, new, found, old.waits, why, noted, notes, before)
+
+    def marked(self, ruleset: Ruleset, old: Known | None) -> Ruleset:
+        """The ruleset in the generation that is loaded if `old` is just that, else in one that no
+        open flow carries, so that every open flow is judged again.
+        """
+        table = ruleset.options.table
+        if not ruleset.options.recheck:
+            return ruleset
+        loaded = self._facts.mark(table) if old is None else generation(old.mark)
+        if old is not None and loaded:
+            same = ruleset.marked(loaded)
+            found = delta(table, meaning(old.objects), meaning(index(same.objects())))
+            if found is not None and not found:
+                return same
+        values = (own for own in ruleset.generations() if own != loaded)
+        return ruleset.marked(conntrack.first_unused(values, ruleset.options.mark_mask))

@@ -1,0 +1,1 @@
+"""What a loaded table tells: counters and lines of the log."""

@@ -1,0 +1,229 @@
+"""Whose address is whose, as the loaded table knows it: flows end with the pod they belong to.
+
+Comes in: a Program, a node, and what the table in force notes. Goes out: the addresses that changed
+hands or whose pod is gone, and the sets that note, for the next run, who has each address now. A
+pod is its UID where the snapshot tells it, and else its namespace and name: a StatefulSet's next
+pod has the name of the last. Nothing is refused.
+
+Noted are the pods of the node, isolated or not, and those that its rules admit by name. The notes
+are sets that no rule asks, with a comment on each element; like the other notes they are no part of
+the table's digest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from functools import cached_property, lru_cache
+from hashlib import blake2b
+from itertools import chain, compress
+from operator import ne
+
+from netpolc.backends.nft import model
+from netpolc.backends.nft.names import NOTED
+from netpolc.backends.nft.objects import Objects, Written, index
+from netpolc.backends.nft.write import text
+from netpolc.backends.nft.write.delta import Delta, delta
+from netpolc.core.cluster import Pod
+from netpolc.core.ir import ANY, Direction
+from netpolc.core.nets import IPV6, Family, format_address
+from netpolc.core.program import Program
+
+Notes = Mapping[int, str]
+"""Who has each address: digests of the pod's name and of its UID, or `-` where it is not known."""
+_REMEMBERED = 1 << 18
+"""What a process that applies again and again keeps of pods that stay."""
+
+
+class Owners:
+    """The owners of addresses that matter on one node (None: every pod is local)."""
+
+    def __init__(self, program: Program, node: str | None) -> None:
+        self.program, self.node = program, node
+        self._moved: tuple[Notes | None, tuple[int, ...]] = None, ()
+
+    @cached_property
+    def local(self) -> frozenset[int]:
+        """The addresses of the node's pods."""
+        return frozenset(address for _, pod in self._local for address in pod.addresses)
+
+    @cached_property
+    def notes(self) -> dict[int, str]:
+        """All that is noted of the snapshot."""
+        members, addresses = self._admitted()
+        identities = self.program.identities
+        admitted = (pod for number in sorted(members) for pod in identities[number].pods)
+        others = (pod for number, pod in self._local if number not in members)
+        found = {
+            address: _note(pod.namespace, pod.name, pod.uid)
+            for pod in chain(admitted, others)
+            for address in pod.addresses
+        }
+        for address in addresses:
+            found[address] = self._note(address) or found[address]
+        return found
+
+    @cached_property
+    def noted(self) -> Noted:
+        """All that is noted, as it is written."""
+        return Noted(self.notes)
+
+    def moved(self, before: Notes) -> tuple[int, ...]:
+        """The addresses that had another pod, or have none any more."""
+        asked, found = self._moved
+        if asked is not before:  # asked twice an update, and the notes are as many as the pods
+            changed = _changed(before, self.notes)
+            moved = (own for own in changed if not same(before[own], self._note(own)))
+            found = tuple(sorted(moved))
+            self._moved = before, found
+        return found
+
+    def arrived(self, before: Notes) -> frozenset[int]:
+        """The addresses of the node's pods that were nobody's."""
+        return frozenset(own for own in self.local if own not in before)
+
+    def pending(self, before: Notes) -> Noted:
+        """What is noted for as long as flows of addresses that moved are not yet forgotten."""
+        moved = self.moved(before)
+        if not moved:
+            return self.noted
+        return Noted({**self.notes, **{address: before[address] for address in moved}})
+
+    @cached_property
+    def _local(self) -> list[tuple[int, Pod]]:
+        return [
+            (identity.number, pod)
+            for identity in self.program.identities
+            for pod in identity.pods
+            if pod.is_on(self.node)
+        ]
+
+    def _note(self, address: int) -> str | None:
+        pod = self.program.pods_by_address.get(address)
+        return None if pod is None else _note(pod.namespace, pod.name, pod.uid)
+
+    def _admitted(self) -> tuple[set[int], set[int]]:
+        """The identities that rules for the node's pods admit by name, and single addresses."""
+        local = {number for number, _ in self._local}
+        judging = {
+            id(found): found
+            for number in local
+            for direction in Direction
+            if (found := self.program.combination_of.get((direction, number)))
+        }
+        rules = (rule for found in judging.values() for tier in found.tiers for rule in tier.rules)
+        members: set[int] = set()
+        addresses: set[int] = set()
+        for rule in {id(rule): rule for rule in rules}.values():
+            match = rule.match
+            if match.identities is not ANY:
+                members |= match.identities
+            if rule.question is not None and rule.question.networks and match.networks is not ANY:
+                for first, last in match.networks:  # pods in a block, by a port's name
+                    addresses.update(range(first, last + 1))
+        return members, addresses
+
+
+class Noted:
+    """What a table notes (None: nothing), and the sets that it stands in.
+
+    Sets that were read back are kept as they are: somebody else may have put something there.
+    """
+
+    def __init__(self, notes: Notes | None, listed: Objects | None = None) -> None:
+        self.notes, self._listed = notes, listed
+
+    @cached_property
+    def sets(self) -> Objects:
+        """The sets by their keys."""
+        if self._listed is not None:
+            return self._listed
+        return _sets(self.notes or {}, self._counts)
+
+    @cached_property
+    def _counts(self) -> dict[Family, int]:
+        return _counts(self.notes or {})
+
+    def delta(self, table: str, new: Noted) -> Delta:
+        """What makes these sets those of `new`.
+
+        Only what differs is written where sets keep their size: there are as many notes as pods
+        that matter, and few of them change at a time.
+        """
+        old_sets, new_sets = self._differing(new) or (self.sets, new.sets)
+        found = delta(table, old_sets, new_sets)
+        if found is None:
+            raise AssertionError("a set became a base chain")
+        return found
+
+    def _differing(self, new: Noted) -> tuple[Objects, Objects] | None:
+        """The sets of both with nothing in them but what differs; None where it takes them all."""
+        before, after = self.notes, new.notes
+        if self._listed is not None or before is None or after is None:
+            return None
+        changed = _changed(before, after)
+        changed = _changed(before, after)
+        into = {own: after[own] for own in changed if own in after}
+        if len(after) > len(before) - len(changed) + len(into):  # some are new
+            into = {own: after[own] for own in _changed(after, before)}
+        out = {own: before[own] for own in changed}
+        coming = _counts(into)
+        for version, count in self._counts.items():
+            size = model.room(new._counts[version])
+            if model.room(count) != size or count + coming[version] > size:
+                return None
+        return _sets(out, self._counts), _sets(into, new._counts)
+
+
+def _changed(one: Notes, other: Notes) -> list[int]:
+    """The addresses of which another has another note, or none."""
+    return list(compress(one, map(ne, map(other.get, one), one.values())))
+
+
+def _counts(addresses: Collection[int]) -> dict[Family, int]:
+    later = sum(map(IPV6.__le__, addresses))
+    return {Family.IPV4: len(addresses) - later, Family.IPV6: later}
+
+
+def same(one: str, other: str | None) -> bool:
+    """Whether two notes mean one pod; names tell it where one of them knows no UID."""
+    if other is None:
+        return False
+    (name, uid), (also, its) = one.split(), other.split()
+    return uid == its if "-" not in (uid, its) else name == also
+
+
+def differing(one: Notes, other: Notes) -> list[int]:
+    """The addresses that two tables know as those of different pods."""
+    return [own for own, note in one.items() if own in other and not same(note, other[own])]
+
+
+def _sets(notes: Notes, counts: Mapping[Family, int]) -> Objects:
+    """Sets with room for so many notes, and some of them in it."""
+    elements: dict[Family, list[str]] = {version: [] for version in Family}
+    for address, note in notes.items():
+        version = Family.IPV4 if address < IPV6 else Family.IPV6
+        elements[version].append(_element(address, note))
+    return index(
+        Written(
+            "set",
+            NOTED[version],
+            (f"typeof {text.IP[version]} saddr",),
+            model.room(counts[version]),
+            tuple(own),
+        )
+        for version, own in elements.items()
+    )
+
+
+@lru_cache(_REMEMBERED)
+def _element(address: int, note: str) -> str:
+    return f'{format_address(address)} comment "{note}"'
+
+
+@lru_cache(_REMEMBERED)
+def _note(namespace: str, name: str, uid: str) -> str:
+    return f"{_digest(f'{namespace}/{name}')} {_digest(uid) if uid else '-'}"
+
+
+def _digest(words: str) -> str:
+    return blake2b(words.encode(), digest_size=8).hexdigest()

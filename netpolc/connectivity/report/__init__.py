@@ -1,9 +1,0 @@
-"""Who can reach whom as one HTML file (docs/report.md): document.py (the data), page.py (the file),
-and beside them the page's own style and scripts.
-"""
-
-from __future__ import annotations
-
-from netpolc.connectivity.report.page import comparison, report
-
-__all__ = ["comparison", "report"]

@@ -1,0 +1,1 @@
+"""The language: what the other rooms speak of. It imports nothing else of netpolc."""

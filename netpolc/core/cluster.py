@@ -1,0 +1,198 @@
+"""A snapshot of a cluster: the namespaces, pods and nodes that policies speak about.
+
+Comes in from the frontends, already checked; only living pods are here (Succeeded and Failed ones
+are gone, their addresses may be in use again).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+
+from msgspec import Struct
+
+from netpolc.core.errors import Diagnostic
+from netpolc.core.expectation import Expectation
+from netpolc.core.ir import Origin, Policy, Waived
+
+NAME_LABEL = "kubernetes.io/metadata.name"
+"""Set by the API server on every namespace (Kubernetes 1.22), and immutable."""
+
+TEMPLATE_HASH = "pod-template-hash"
+"""Set by the Deployment controller on its ReplicaSets and their pods."""
+_MINUTES = 8
+"""Digits of the minutes since 1970 that the CronJob controller puts into the names of Jobs."""
+
+ContainerPorts = tuple[tuple[str, int, int], ...]
+"""Named container ports: (name, protocol, number), sorted."""
+
+Owner = tuple[str, str]
+"""The kind and the name of a controller, in the namespace of what it owns."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Namespace:
+    """A namespace and its labels; `origin` is None when it is only mentioned by others.
+
+    Of an `unsure` one the object could not be read: it may have more labels than these, so it is
+    meant only by selectors that these alone satisfy.
+    """
+
+    name: str
+    labels: Mapping[str, str]
+    origin: Origin | None = None
+    waived: Waived = frozenset()
+    unsure: bool = False
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Node:
+    """A node and all its addresses on the address line."""
+
+    name: str
+    addresses: frozenset[int]
+    origin: Origin | None = None
+
+
+class Pod(Struct, frozen=True, eq=False, gc=False):
+    """A living pod; the collector does not visit it, because none leads to itself.
+
+    `addresses` are every entry of `status.podIPs` on the address line, empty when it has none yet
+    (or is expanded from a workload's template); `node` is empty when it is not scheduled;
+    `host_addresses` are `status.hostIPs`; a `host_network` pod is neither subject nor peer, it is
+    its node. `owner` is the kind and name of its controller (`metadata.ownerReferences`), None for
+    a pod of its own; `uid` tells it from others of its name (`metadata.uid`), empty if unknown. A
+    `closed` pod is isolated in both directions, admits nothing, and is meant by no selector: it is
+    odd, or nobody can tell whether its address is its own.
+    """
+
+    namespace: str
+    name: str
+    labels: Mapping[str, str]
+    addresses: tuple[int, ...]
+    node: str
+    host_addresses: tuple[int, ...]
+    host_network: bool
+    ports: ContainerPorts
+    origin: Origin
+    waived: Waived = frozenset()
+    owner: Owner | None = None
+    uid: str = ""
+    closed: bool = False
+
+    def is_on(self, node: str | None) -> bool:
+        """Whether a node (None: any) judges the pod; one on no known node is judged on all."""
+        return node is None or self.node in ("", node)
+
+    @property
+    def key(self) -> str:
+        """`namespace/name`."""
+        return f"{self.namespace}/{self.name}"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Cluster:
+    """All namespaces (also those only mentioned), nodes and living pods, each sorted by name.
+
+    `owners` are the owners of the controllers that are in the snapshot, by namespace, kind and
+    name: a ReplicaSet's Deployment, None for a Deployment.
+    """
+
+    namespaces: Mapping[str, Namespace]
+    nodes: Mapping[str, Node]
+    pods: tuple[Pod, ...]
+    owners: Mapping[tuple[str, str, str], Owner | None] = field(default_factory=dict)
+
+    def node_addresses(self, pod: Pod) -> frozenset[int]:
+        """Addresses of the node a pod runs on: traffic with them is not judged for that pod."""
+        node = self.nodes.get(pod.node)
+        own = node.addresses if node is not None else frozenset[int]()
+        return own.union(pod.host_addresses)
+
+    def knowing(self, node: str, addresses: Iterable[int]) -> Cluster:
+        """The same with more addresses of one of its nodes; those of pods stay the pods'."""
+        pods = {own for pod in self.pods if not pod.host_network for own in pod.addresses}
+        known = self.nodes[node]
+        more = replace(known, addresses=known.addresses.union(addresses).difference(pods))
+        return replace(self, nodes={**self.nodes, node: more})
+
+    def owned_addresses(self) -> set[int]:
+        """Every address of a pod or a node: what is no stranger's."""
+        found = {address for pod in self.pods for address in pod.addresses}
+        return found.union(*(node.addresses for node in self.nodes.values()))
+
+    def workload(self, pod: Pod) -> str:
+        """What a pod is a replica of, `namespace/name[Deployment]`; `namespace/name[Pod]` of none.
+
+        Where the ReplicaSet or Job between the two is not in the snapshot its name tells: a
+        Deployment's ReplicaSet ends in the pods' `pod-template-hash`, a CronJob's Job in a time.
+        """
+        kind, name = pod.owner or ("Pod", pod.name)
+        seen: set[Owner] = set()  # references may go round in a circle
+        above: Owner | None = (kind, name)
+        while above is not None and above not in seen:
+            seen.add(above)
+            kind, name = above
+            key = (pod.namespace, kind, name)
+            above = self.owners[key] if key in self.owners else _named_after(kind, name, pod)
+        return f"{pod.namespace}/{name}[{kind}]"
+
+
+def _named_after(kind: str, name: str, pod: Pod) -> Owner | None:
+    stem, _, suffix = name.rpartition("-")
+    if stem and kind == "ReplicaSet" and suffix == pod.labels.get(TEMPLATE_HASH):
+        return "Deployment", stem
+    if stem and kind == "Job" and len(suffix) >= _MINUTES and suffix.isdecimal():
+        return "CronJob", stem
+    return None
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Odd:
+    """An object that is not enforced as it was written; `treatment` says what is done instead.
+
+    A name that is none is replaced: all three can be written anywhere.
+    """
+
+    kind: str
+    namespace: str
+    name: str
+    treatment: str
+
+    def __str__(self) -> str:
+        name = f"{self.namespace}/{self.name}" if self.namespace else self.name
+        return f"{self.kind} {name}: {self.treatment}"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Snapshot:
+    """What one compilation works on: a cluster, its policies, and what reading them noticed."""
+
+    cluster: Cluster
+    policies: tuple[Policy, ...]
+    warnings: tuple[Diagnostic, ...] = ()
+    ignored: Mapping[str, int] = field(default_factory=dict)
+    """Objects of kinds netpolc does not read, counted by `apiVersion Kind`."""
+    expectations: tuple[Expectation, ...] = ()
+    odd: tuple[Odd, ...] = ()
+    """Objects that are enforced in the strict direction (docs/odd-objects.md), in order."""
+
+    def __repr__(self) -> str:
+        counts = {
+            "pods": len(self.cluster.pods),
+            "policies": len(self.policies),
+            "namespaces": len(self.cluster.namespaces),
+            "nodes": len(self.cluster.nodes),
+            "warnings": len(self.warnings),
+        }
+        return f"<Snapshot {' '.join(f'{name}={count}' for name, count in counts.items())}>"
+
+    def enforcing_all(self) -> Snapshot:
+        """The same with audited policies as they are meant: enforced."""
+        policies = (replace(policy, audited=False) for policy in self.policies)
+        return replace(self, policies=tuple(policies))
+
+
+def mentioned(names: Iterable[str]) -> dict[str, Namespace]:
+    """Namespaces that have no object of their own: they exist, with their default label."""
+    return {name: Namespace(name, {NAME_LABEL: name}) for name in names}

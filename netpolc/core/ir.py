@@ -1,0 +1,244 @@
+"""Policy IR: what policies say, in symbols, before any pod is looked at.
+
+Comes in from the frontends, one `Policy` for each object; goes to the passes. A missing field, an
+empty one and null mean different things in the APIs: only frontends know that. Here an empty tuple
+means nothing and `ANY` means everything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum, IntEnum
+from typing import Final, Literal
+from typing import Protocol as Interface
+
+from msgspec import Struct
+
+from netpolc.core.nets import Protocol, Ranges, Span
+
+
+class Everything(Enum):
+    """The type of `ANY`."""
+
+    ANY = "any"
+
+
+ANY: Final = Everything.ANY
+Any_ = Literal[Everything.ANY]
+
+
+class Direction(IntEnum):
+    """Traffic into the subject or out of it."""
+
+    INGRESS = 0
+    EGRESS = 1
+
+    def __str__(self) -> str:
+        return self.name.lower()
+
+
+class Action(IntEnum):
+    """What a rule does; NetworkPolicy only ever accepts. PASS leaves it to the next tier."""
+
+    ACCEPT = 0
+    DENY = 1
+    PASS = 2
+
+    def __str__(self) -> str:
+        return self.name.lower()
+
+
+class Tier(IntEnum):
+    """Order of judgement: Admin, then NetworkPolicy, then Baseline, then accept."""
+
+    ADMIN = 0
+    NETWORK_POLICY = 1
+    BASELINE = 2
+
+
+class Source(Interface):
+    """Where an object was read; looking a line up is slow, so it happens only on demand."""
+
+    def place(self, elements: Sequence[str | int] = (), at_key: bool = False) -> str:
+        """`file:line:column` of a field, or of the deepest part of its path that is there."""
+        ...
+
+    def excerpt(self, elements: Sequence[str | int] = ()) -> tuple[tuple[int, str], ...]:
+        """The numbered lines of a field, from its key on; none where there are none to show."""
+        ...
+
+
+Key = tuple[str, str, str]
+"""Kind, namespace (empty where there is none) and name of an object: the identity of a policy."""
+_UNNAMED_KINDS = frozenset(("NetworkPolicy", "Namespace", "Pod"))
+"""Kinds that are not said before a name; the last two stand for policies where an annotation or a
+closed pod isolates."""
+
+
+class Origin(Struct, frozen=True, eq=False, gc=False):
+    """The object and the field that a rule or a policy comes from; kept to the end.
+
+    There is one for each pod: the collector does not visit them, because none leads to itself.
+    """
+
+    kind: str
+    namespace: str
+    name: str
+    field: tuple[str | int, ...]
+    source: Source
+
+    @property
+    def key(self) -> Key:
+        """Which object it is: two kinds may have one name."""
+        return self.kind, self.namespace, self.name
+
+    @property
+    def path(self) -> str:
+        """`namespace/name` of the object, or `name` without a namespace: for where the kind is
+        said already.
+        """
+        return f"{self.namespace}/{self.name}" if self.namespace else self.name
+
+    @property
+    def policy(self) -> str:
+        """The name of the object in whatever is written out: different for different keys.
+
+        `namespace/name` of a NetworkPolicy, `name` of a Namespace, `Kind/name` of all others.
+        """
+        return self.path if self.kind in _UNNAMED_KINDS else f"{self.kind}/{self.path}"
+
+    @property
+    def rule(self) -> str:
+        """The rule inside the object, `ingress[0]`; empty for the object as a whole."""
+        text = ""
+        for element in self.field[1:]:
+            text += f"[{element}]" if isinstance(element, int) else f".{element}"
+        return text.removeprefix(".")
+
+    def place(self) -> str:
+        """`file:line:column` of the rule."""
+        return self.source.place(self.field)
+
+    def __str__(self) -> str:
+        return f"{self.policy} {self.rule}".rstrip()
+
+
+WAIVER = "netpolc.dev/ignore"
+"""The annotation that names, separated by commas, what `netpolc check` shall not say."""
+AUDIT = "netpolc.dev/audit"
+"""The annotation, `true` or `false`, that says whether a policy is only tried."""
+Waived = frozenset[str]
+"""Codes of findings that an object's annotation waives."""
+
+
+class Operator(Enum):
+    """Set-based operators of a label selector (apimachinery `LabelSelectorOperator`)."""
+
+    IN = "In"
+    NOT_IN = "NotIn"
+    EXISTS = "Exists"
+    DOES_NOT_EXIST = "DoesNotExist"
+
+
+@dataclass(frozen=True, slots=True, order=False)
+class Requirement:
+    """One condition on one label; `matchLabels` entries are `In` with a single value."""
+
+    key: str
+    operator: Operator
+    values: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Selector:
+    """All requirements together; none at all selects everything."""
+
+    requirements: frozenset[Requirement] = frozenset()
+
+
+SELECT_ALL = Selector()
+
+
+@dataclass(frozen=True, slots=True)
+class PodPeer:
+    """Pods by labels, in one namespace (by name) or in the namespaces a selector matches."""
+
+    namespaces: str | Selector
+    pods: Selector
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkPeer:
+    """Addresses of a CIDR block less its exceptions (`ipBlock`), each as first and last address."""
+
+    cidr: Span
+    excepts: tuple[Span, ...] = ()
+
+    @property
+    def addresses(self) -> Ranges:
+        """The block without its exceptions."""
+        return Ranges((self.cidr,)) - Ranges.of(self.excepts)
+
+
+Peer = PodPeer | NetworkPeer
+
+
+@dataclass(frozen=True, slots=True)
+class PortRange:
+    """Destination ports `first`..`last` of one protocol, both included."""
+
+    protocol: Protocol
+    first: int
+    last: int
+
+
+@dataclass(frozen=True, slots=True)
+class NamedPort:
+    """A container port of the destination pod, by name and protocol."""
+
+    protocol: Protocol
+    name: str
+
+
+Port = PortRange | NamedPort
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Rule:
+    """Traffic in one direction with one of the peers on one of the ports; `ANY` includes ICMP."""
+
+    direction: Direction
+    action: Action
+    peers: tuple[Peer, ...] | Any_
+    ports: tuple[Port, ...] | Any_
+    origin: Origin
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Policy:
+    """One policy object.
+
+    `isolates` is apart from `rules`: the v1.6 namespace annotation isolates and has no rules, and a
+    policy of that age has rules and isolates nothing. `written` are the directions whose rules the
+    manifest gives, if only as an empty list and also where it does not isolate; `typed` says
+    whether it gives `policyTypes`. Neither has a meaning: they tell what the author had in mind. An
+    `audited` policy is tried: it denies and admits nothing, and what it would deny is told.
+    """
+
+    tier: Tier
+    priority: int
+    subject: PodPeer
+    isolates: frozenset[Direction]
+    rules: tuple[Rule, ...]
+    origin: Origin
+    written: frozenset[Direction] = frozenset()
+    typed: bool = True
+    waived: Waived = frozenset()
+    audited: bool = False
+
+    @property
+    def order(self) -> tuple[Tier, int, str, str, str]:
+        """The order of judgement: by tier, then priority, then name."""
+        origin = self.origin
+        return self.tier, self.priority, origin.namespace, origin.name, origin.kind

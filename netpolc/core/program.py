@@ -1,0 +1,290 @@
+"""Program: the resolved IR that every backend reads.
+
+Comes in from the passes: identities instead of pods, numbers instead of names. An **identity** is
+the set of pods that no policy tells apart: the same answer to every selector in use and the same
+named ports. A `Match` is the (identity-set, CIDR-set, port-range) tuple. Identities with the same
+policies in a direction share one `Combination`.
+
+How a direction is judged is said once, for every tier: a `Combination` is a list of `Stage`s, a
+`Stage` is a list of `Run`s with a default, a `Run` is rules with one action. A reader folds over
+runs and stages and needs to ask neither for the tier nor for the kind of a policy.
+
+`verify()` refuses a Program that breaks the invariants; the compiler calls it after the last pass.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import groupby, pairwise
+from operator import attrgetter
+
+from netpolc.core.cluster import Cluster, ContainerPorts, Pod
+from netpolc.core.ir import ANY, Action, Any_, Direction, NamedPort, Origin, PodPeer, Tier
+from netpolc.core.nets import NOTHING, PORTS, Protocol, Ranges
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Identity:
+    """Pods that no policy tells apart; `ports` are those named ports that a policy mentions.
+
+    All pods of a `closed` one are closed: no selector means them.
+    """
+
+    number: int
+    pods: tuple[Pod, ...]
+    ports: ContainerPorts
+    closed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """Traffic with a peer that is one of the identities or in one of the networks, on one of the
+    ports.
+
+    `identities` and `networks` are `ANY` together: anybody, known or not. `ports` are `ANY` for
+    every protocol, ICMP included; otherwise spans of the port line (see `nets.ports`).
+    """
+
+    identities: frozenset[int] | Any_
+    networks: Ranges | Any_
+    ports: Ranges | Any_
+
+    def has_port(self, protocol: int, port: int | None) -> bool:
+        """Whether the ports include this one; protocols without ports are only in `ANY`."""
+        return self.ports is ANY or (port is not None and (protocol << 16 | port) in self.ports)
+
+    def has_peer(self, identity: int | None, address: int) -> bool:
+        """Whether a peer, by its identity (None outside the cluster) and address, is included."""
+        if self.identities is ANY or self.networks is ANY:
+            return True
+        return identity in self.identities or address in self.networks
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What a rule asks for to get its identities: it stays while the policy does, whoever the
+    answer is.
+
+    Within a Program equal questions have equal answers. `numbers` are those behind the names
+    `named`, where an egress rule names ports: only peers with just these are meant, and `networks`
+    hold pods that are peers by address.
+    """
+
+    peers: tuple[PodPeer, ...] | Any_
+    named: tuple[NamedPort, ...] = ()
+    numbers: Ranges = NOTHING
+    networks: Ranges = NOTHING
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ResolvedRule:
+    """What happens to matching traffic, and the rule of the policy that says so.
+
+    `question` is None in programs that were not made from policies.
+    """
+
+    match: Match
+    action: Action
+    origin: Origin
+    question: Question | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Run:
+    """Rules of one action that follow each other: whichever matches, the same is done, so their
+    order means nothing and they may be laid out as a union.
+    """
+
+    action: Action
+    rules: tuple[ResolvedRule, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Stage:
+    """What one tier says of some subjects: runs in order, of which the first with a match decides.
+
+    `default` applies when none matches: DENY for pods that a NetworkPolicy isolates, PASS
+    otherwise. PASS, of a run or by default, hands on to the next stage. NETWORK_POLICY is one run
+    that accepts; ADMIN and BASELINE (ordered tiers) have a run wherever the action changes.
+    `policies` are those that make the stage what it is: in NETWORK_POLICY those that isolate.
+    """
+
+    tier: Tier
+    runs: tuple[Run, ...]
+    default: Action
+    policies: tuple[Origin, ...]
+
+    @classmethod
+    def of(
+        cls,
+        tier: Tier,
+        rules: Iterable[ResolvedRule],
+        default: Action,
+        policies: tuple[Origin, ...],
+    ) -> Stage:
+        """A stage of rules in order: adjacent ones with one action become a run."""
+        runs = (Run(action, tuple(own)) for action, own in groupby(rules, key=_action))
+        return cls(tier, tuple(runs), default, policies)
+
+    @cached_property
+    def rules(self) -> tuple[ResolvedRule, ...]:
+        """The rules of all runs, in order."""
+        if len(self.runs) == 1:
+            return self.runs[0].rules
+        return tuple(rule for run in self.runs for rule in run.rules)
+
+
+_action = attrgetter("action")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Combination:
+    """What judges its subjects in one direction: a stage for each tier that says anything, in
+    order. What all of them pass is accepted.
+    """
+
+    direction: Direction
+    subjects: frozenset[int]
+    tiers: tuple[Stage, ...]
+
+    @property
+    def isolates(self) -> bool:
+        """Whether a NetworkPolicy isolates the subjects: what no stage accepts is then denied."""
+        return any(stage.default is Action.DENY for stage in self.tiers)
+
+
+class InvariantError(AssertionError):
+    """A pass produced a Program that must not exist: a bug in netpolc."""
+
+
+@dataclass(frozen=True, eq=False)
+class Program:
+    """The meaning of a snapshot: who is who, what judges whom. Others are open.
+
+    `tried` judges nothing: it holds what all policies would make, audited ones too, of identities
+    that only audited ones isolate. `odd` says which objects are not enforced as they were written.
+    """
+
+    cluster: Cluster
+    identities: tuple[Identity, ...]
+    combinations: tuple[Combination, ...]
+    tried: tuple[Combination, ...] = ()
+    odd: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        pods = sum(len(own.pods) for own in self.identities)
+        return (
+            f"<Program pods={pods} identities={len(self.identities)} "
+            f"combinations={len(self.combinations)}>"
+        )
+
+    @cached_property
+    def identity_of(self) -> dict[str, int]:
+        """Identity by pod key (`namespace/name`)."""
+        return {pod.key: own.number for own in self.identities for pod in own.pods}
+
+    @cached_property
+    def matches(self) -> tuple[Match, ...]:
+        """What the rules match, each once: many rules may share one."""
+        rules = (rule for own in self.combinations for tier in own.tiers for rule in tier.rules)
+        return tuple({id(rule.match): rule.match for rule in rules}.values())
+
+    @cached_property
+    def pods_by_address(self) -> dict[int, Pod]:
+        """The pod behind each address; nodes and hostNetwork pods are not pods here."""
+        return {
+            address: pod for own in self.identities for pod in own.pods for address in pod.addresses
+        }
+
+    @cached_property
+    def combination_of(self) -> dict[tuple[Direction, int], Combination]:
+        """The combination that judges an identity in a direction; absent means not isolated."""
+        return {(c.direction, subject): c for c in self.combinations for subject in c.subjects}
+
+    @cached_property
+    def tried_of(self) -> dict[tuple[Direction, int], Combination]:
+        """What would judge an identity in a direction, if audited policies were enforced."""
+        return {(c.direction, subject): c for c in self.tried for subject in c.subjects}
+
+    def verify(self) -> None:
+        """Raise `InvariantError` unless every invariant holds."""
+        _require(
+            [own.number for own in self.identities] == list(range(len(self.identities))),
+            "identities are numbered in order",
+        )
+        everyone = frozenset(range(len(self.identities)))
+        checked: dict[Action, set[int]] = {action: set() for action in Action}
+        _verify_combinations(self.combinations, everyone, checked)
+        _verify_combinations(self.tried, everyone, checked)
+        for key in self.tried_of:
+            tiers = self.combination_of[key].tiers if key in self.combination_of else ()
+            _require(
+                not any(stage.tier is Tier.NETWORK_POLICY for stage in tiers),
+                "what is isolated is not tried",
+            )
+
+
+_Checked = dict[Action, set[int]]
+"""By action the rules that were looked at in a run of it, by `id`."""
+
+
+def _verify_combinations(
+    combinations: tuple[Combination, ...], everyone: frozenset[int], checked: _Checked
+) -> None:
+    seen: set[tuple[Direction, int]] = set()
+    for combination in combinations:
+        keys = {(combination.direction, subject) for subject in combination.subjects}
+        _require(bool(keys) and not keys & seen, "one combination per identity and direction")
+        _require(combination.subjects <= everyone, "subjects exist")
+        seen |= keys
+        tiers = [stage.tier for stage in combination.tiers]
+        _require(tiers == sorted(set(tiers)) and bool(tiers), "tiers are in order")
+        for stage in combination.tiers:
+            actions = [run.action for run in stage.runs]
+            _require(
+                stage.tier is not Tier.NETWORK_POLICY or actions in ([], [Action.ACCEPT]),
+                "NetworkPolicy only accepts",
+            )
+            _require(
+                all(own is not next_ for own, next_ in pairwise(actions)), "runs differ in action"
+            )
+            for run in stage.runs:
+                _require(bool(run.rules), "runs have rules")
+                _verify_run(run, everyone, checked[run.action])
+
+
+def _verify_run(run: Run, everyone: frozenset[int], checked: set[int]) -> None:
+    for rule in run.rules:
+        if id(rule) in checked:
+            continue
+        checked.add(id(rule))
+        match = rule.match
+        _require(rule.action is run.action, "a run has one action")
+        _require((match.identities is ANY) == (match.networks is ANY), "any peer is any address")
+        _require(match.identities is ANY or match.identities <= everyone, "peers exist")
+        _require(match.networks is ANY or _canonical(match.networks), "networks are canonical")
+        _require(match.ports is ANY or _canonical_ports(match.ports), "ports are canonical")
+
+
+def _canonical(ranges: Ranges) -> bool:
+    spans = ranges.spans
+    return all(first <= last for first, last in spans) and all(
+        before[1] + 1 < after[0] for before, after in pairwise(spans)
+    )
+
+
+_PROTOCOLS = frozenset(map(int, Protocol))
+
+
+def _canonical_ports(ranges: Ranges) -> bool:
+    return _canonical(ranges) and all(
+        first >> 16 == last >> 16 and first >> 16 in _PROTOCOLS and last & PORTS - 1 < PORTS
+        for first, last in ranges
+    )
+
+
+def _require(condition: bool, invariant: str) -> None:
+    if not condition:
+        raise InvariantError(invariant)

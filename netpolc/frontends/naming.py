@@ -1,0 +1,91 @@
+"""Names and labels of core objects, checked once for each that is different.
+
+Comes in: metadata of one object. Goes out: its namespace, name and labels, replicas sharing theirs.
+Refused: what the API server refuses, in its words.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from netpolc.core.errors import ROOT, ObjectProblems, Path
+from netpolc.frontends.fields import (
+    dns_label_problems,
+    invalid,
+    is_subdomain,
+    label_key_problems,
+    label_value_problems,
+    subdomain_problems,
+)
+from netpolc.frontends.objects import Metadata
+
+LABELS = ROOT / "metadata" / "labels"
+NAME = ROOT / "metadata" / "name"
+_NAMESPACE = ROOT / "metadata" / "namespace"
+NO_NAME = "Required value: name or generateName is required"
+
+
+class Names:
+    """Checks names and labels; only those that were good are remembered."""
+
+    def __init__(self) -> None:
+        self._namespaces: set[str] = set()
+        self._nodes: set[str] = set()
+        self._labels: dict[tuple[str, str], tuple[str, str]] = {}
+        self._all: dict[tuple[tuple[str, str], ...], Mapping[str, str]] = {}
+
+    def namespaced(self, metadata: Metadata | None, problems: ObjectProblems) -> tuple[str, str]:
+        """Namespace (missing means `default`) and name."""
+        name = self.name(metadata, problems)
+        namespace = (metadata.namespace if metadata else None) or "default"
+        if namespace not in self._namespaces:
+            details = dns_label_problems(namespace)
+            if report(details, namespace, _NAMESPACE, problems):
+                self._namespaces.add(namespace)
+        return namespace, name
+
+    def name(self, metadata: Metadata | None, problems: ObjectProblems) -> str:
+        """`metadata.name`."""
+        name = (metadata.name if metadata else None) or ""
+        if not name:
+            problems.error(NAME, NO_NAME)
+        elif not is_subdomain(name):
+            report(subdomain_problems(name), name, NAME, problems)
+        return name
+
+    def node(self, name: str, problems: ObjectProblems) -> str:
+        """`spec.nodeName`."""
+        if name and name not in self._nodes:
+            path = ROOT / "spec" / "nodeName"
+            if report(subdomain_problems(name), name, path, problems):
+                self._nodes.add(name)
+        return name
+
+    def labels(
+        self, labels: Mapping[str, str] | None, path: Path, problems: ObjectProblems
+    ) -> Mapping[str, str]:
+        """Labels; those of replicas, and equal pairs of others, are checked and stored once."""
+        pairs = tuple(labels.items()) if labels else ()
+        whole = self._all.get(pairs)
+        if whole is not None:
+            return whole
+        known = self._labels
+        for pair in pairs:
+            if pair in known:
+                continue
+            good = report(label_key_problems(pair[0]), pair[0], path, problems)
+            at = path.key(pair[0])
+            if report(label_value_problems(pair[1]), pair[1], at, problems) and good:
+                known[pair] = pair
+        if problems.failed:
+            return {}
+        return self._all.setdefault(pairs, dict(map(known.__getitem__, pairs)))
+
+
+def report(details: Iterable[str], value: str, path: Path, problems: ObjectProblems) -> bool:
+    """Record what is wrong with a value; whether nothing is."""
+    good = True
+    for detail in details:
+        problems.error(path, invalid(value, detail))
+        good = False
+    return good

@@ -1,0 +1,124 @@
+"""Objects as they are written: what an object says, and where each part of it stands.
+
+Comes in: what `splitting.py` found in a file. Goes out: `Document` values, which frontends decode.
+Lines and columns are looked up again from the file when a message needs them, never while reading.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any, Protocol, TypeVar
+
+import msgspec
+
+from netpolc.core.errors import ROOT, ObjectProblems, Path
+from netpolc.manifests import json_format, yaml_format
+from netpolc.manifests.files import File
+from netpolc.manifests.syntax import Elements, NumberedLines, SyntaxProblem
+
+T = TypeVar("T")
+
+
+class Likely(Protocol):
+    """The form of most objects: fields that tell objects apart, and those of one kind."""
+
+    @property
+    def apiVersion(self) -> str | None:
+        """As every object has it."""
+
+    @property
+    def kind(self) -> str | None:
+        """As every object has it; items of a typed list may not."""
+
+    @property
+    def items(self) -> list[msgspec.Raw] | None:
+        """Those of a list."""
+
+
+class ManifestSource(msgspec.Struct, frozen=True, eq=False, gc=False):
+    """One object: file, number of the document in it, path to the object in the document."""
+
+    file: File
+    document: int
+    at: Elements
+    is_json: bool
+
+    def place(self, elements: Sequence[str | int] = (), at_key: bool = False) -> str:
+        """`file:line:column` of a field, or of the deepest part of its path that is there."""
+        try:
+            line, column = self._locator().locate(self.document, (*self.at, *elements), at_key)
+        except (OSError, SyntaxProblem, RecursionError):
+            return self.file.name  # changed since it was read, or broken beyond this point
+        return f"{self.file.name}:{line}:{column}"
+
+    def excerpt(self, elements: Sequence[str | int] = ()) -> NumberedLines:
+        """The lines of a field, from its key on; none where the file cannot be read again."""
+        try:
+            return self._locator().excerpt(self.document, (*self.at, *elements))
+        except (OSError, SyntaxProblem, RecursionError):
+            return ()
+
+    def _locator(self) -> json_format.Locator | yaml_format.Locator:
+        return (_json_locator if self.is_json else _yaml_locator)(self.file)
+
+
+@lru_cache(maxsize=4)
+def _json_locator(file: File) -> json_format.Locator:
+    return json_format.Locator(file.read())
+
+
+@lru_cache(maxsize=4)
+def _yaml_locator(file: File) -> yaml_format.Locator:
+    return yaml_format.Locator(file.read())
+
+
+class Document(msgspec.Struct, eq=False, gc=False):
+    """One object: raw JSON bytes, or what YAML gave with its duplicate keys.
+
+    `likely` is what a JSON object gave in the pass that found its kind, until `typed` hands it out.
+    """
+
+    api_version: str
+    kind: str
+    content: msgspec.Raw | dict[str, Any]
+    duplicates: tuple[Elements, ...]
+    source: ManifestSource
+    likely: Likely | None = None
+
+    @property
+    def group(self) -> str:
+        """The API group; empty for the core."""
+        return self.api_version.rpartition("/")[0]
+
+    def typed(self, model: type[T]) -> T:
+        """The object as a `msgspec.Struct`; fields the model lacks are skipped unread."""
+        if isinstance(self.likely, model):
+            found, self.likely = self.likely, None
+            return found
+        if isinstance(self.content, msgspec.Raw):
+            return msgspec.json.decode(self.content, type=model)
+        return msgspec.convert(self.content, model)
+
+    def fields(self, problems: ObjectProblems, strict: bool) -> dict[str, Any] | None:
+        """The object as plain values, None if it cannot be had; duplicate fields are reported.
+
+        Those are warnings unless `strict`.
+        """
+        content, duplicates = self.content, self.duplicates
+        if isinstance(content, msgspec.Raw):
+            try:
+                content, duplicates = json_format.strict_object(bytes(content))
+            except RecursionError:
+                problems.error(ROOT, "nested too deeply")
+                return None
+            except ValueError as error:  # what msgspec reads and no API field can hold
+                problems.error(ROOT, str(error))
+                return None
+        report = problems.error if strict else problems.warning
+        for elements in duplicates:
+            path: Path = ROOT
+            for element in elements:
+                path = path / element
+            report(path, f'duplicate field "{path}"', at_key=True)
+        return content

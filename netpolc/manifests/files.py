@@ -1,0 +1,151 @@
+"""Which files are read: those that paths name, those in folders, standard input, pipes.
+
+Comes in: paths. Goes out: `File`s, not read yet unless they can be read only once. In folders only
+regular files are opened, and never waited for. What cannot be listed or read is a problem.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import sys
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from errno import EFBIG, EINVAL
+from pathlib import Path
+from typing import BinaryIO
+
+from netpolc.core.errors import Problems
+
+SUFFIXES = {".yaml", ".yml", ".json"}
+MAX_BYTES = 4 << 30
+PIECE = 1 << 20
+"""Bytes asked for at once where the size is not known."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class File:
+    """A file by the name the user gave; `data` is kept only where it cannot be read again."""
+
+    name: str
+    data: bytes | None = None
+
+    def read(self) -> bytes:
+        """The whole content; `OSError` when it cannot be read."""
+        if self.data is not None:
+            return self.data
+        # Without waiting: what was a file when it was found may be a pipe without a writer by now.
+        with open(os.open(self.name, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as stream:
+            status = os.fstat(stream.fileno())
+            if not stat.S_ISREG(status.st_mode):
+                raise OSError(EINVAL, "is not a regular file")
+            return _all_of(stream, status.st_size)
+
+
+def _all_of(stream: BinaryIO, expected: int = 0) -> bytes:
+    """Everything up to `MAX_BYTES`, never asking for memory that the content does not need."""
+    pieces = []
+    size, wanted = 0, max(expected + 1, PIECE)
+    while piece := stream.read(min(wanted, MAX_BYTES + 1)):
+        pieces.append(piece)
+        size += len(piece)
+        if size > MAX_BYTES:
+            raise OSError(EFBIG, f"larger than {MAX_BYTES >> 30} GiB")
+        wanted = PIECE
+    return b"".join(pieces)
+
+
+Given = str | os.PathLike[str] | File
+"""Where to read: a path, or a file that is already in memory."""
+
+
+def states(files: Iterable[File]) -> set[tuple[str, int, int, int]]:
+    """What tells whether files have changed."""
+    found = set()
+    for file in files:
+        try:
+            own = os.stat(file.name) if file.data is None else None
+        except OSError:
+            own = None
+        if own is not None:
+            found.add((file.name, own.st_ino, own.st_size, own.st_mtime_ns))
+    return found
+
+
+def lasting(path: Given, problems: Problems) -> list[Given]:
+    """The same, in memory if it can be read only once: standard input and pipes."""
+    if isinstance(path, File):
+        return [path]
+    only_once = path == "-" or (os.path.exists(path) and not os.path.isdir(path))
+    return list(find([path], problems)) if only_once and not os.path.isfile(path) else [path]
+
+
+def find(paths: Iterable[Given], problems: Problems) -> Iterator[File]:
+    """The files that paths name, those of folders in sorted order."""
+    for given in paths:
+        if isinstance(given, File):
+            yield given
+            continue
+        path = os.fspath(given)
+        try:
+            if path == "-":
+                path = "<stdin>"
+                yield File(path, _all_of(sys.stdin.buffer))
+            elif os.path.isdir(path):
+                found = sorted(_below(path, problems))
+                if not found:
+                    problems.add(path, "", "holds no .yaml, .yml or .json file")
+                yield from map(File, found)
+            elif stat.S_ISREG(os.stat(path).st_mode):
+                yield File(path)
+            else:  # a pipe, as in `netpolc compile <(kustomize build .)`: it is read only once
+                with open(path, "rb") as stream:
+                    yield File(path, _all_of(stream))
+        except (OSError, ValueError, MemoryError) as error:
+            problems.add(path, "", reason(error))
+
+
+def reason(error: OSError | ValueError | MemoryError) -> str:
+    """Why a file cannot be read, in words."""
+    if isinstance(error, MemoryError):
+        return "does not fit in the memory there is"
+    if isinstance(error, PermissionError) and error.filename is not None:
+        return f"{error.strerror}{_whose(os.fspath(error.filename))}"
+    return (error.strerror or str(error)) if isinstance(error, OSError) else str(error)
+
+
+def _whose(path: str) -> str:
+    """Who may read a file, for whoever may not: root as well, in a service without that right."""
+    try:
+        found = os.stat(path)
+    except OSError:
+        return ""
+    own, mode = os.geteuid(), stat.S_IMODE(found.st_mode)
+    lacks = " without CAP_DAC_OVERRIDE" if own == 0 else ""
+    return f": it is user {found.st_uid}'s with mode {mode:04o}, and this is user {own}{lacks}"
+
+
+def is_manifest(name: str) -> bool:
+    """Whether a file of this name is read inside a folder."""
+    return not name.startswith(".") and Path(name).suffix.lower() in SUFFIXES
+
+
+def _below(folder: str, problems: Problems) -> Iterator[str]:
+    """Manifests in a folder; what cannot be listed or is no file is a problem, never left out."""
+
+    open_folders = [folder]  # no recursion: folders may lie in each other by the thousand
+    while open_folders:
+        try:
+            with os.scandir(open_folders.pop()) as entries:
+                for entry in entries:
+                    if entry.name.startswith("."):
+                        continue
+                    if entry.is_dir(follow_symlinks=False):
+                        open_folders.append(entry.path)
+                    elif is_manifest(entry.name):
+                        if os.path.isfile(entry.path) or not os.path.exists(entry.path):
+                            yield entry.path
+                        elif not os.path.isdir(entry.path):
+                            problems.add(entry.path, "", "is not a regular file")
+        except OSError as error:
+            problems.add(str(error.filename), "", reason(error))

@@ -1,0 +1,105 @@
+"""What nodes share is written once, and every node has the text that it has alone."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+
+import netpolc
+from netpolc.backends.nft import Options, Rulesets
+from netpolc.backends.nft.objects import Written
+from netpolc.backends.nft.write import digest as digest_module
+from netpolc.backends.nft.write import pieces, text
+from tests.helpers.manifests import Manifest, namespace, node, pod, policy
+
+NODES = ("node-a", "node-b", "node-c")
+CHOICES = (
+    Options(),
+    Options(audit=True),
+    Options(established="recheck"),
+    Options(established="recheck", audit=True, log="5/second"),
+)
+
+
+@pytest.fixture
+def program() -> netpolc.Program:
+    """Two policies for pods of every node: one about many pods, one about blocks and ports."""
+    objects: list[Manifest] = [namespace("x")]
+    for number, name in enumerate(NODES):
+        objects += [
+            node(name, f"172.16.0.{number + 1}"),
+            pod(f"x/web-{number}", f"10.0.{number}.1", on=name, app="web"),
+            pod(f"x/api-{number}", f"10.0.{number}.2", f"fd00::{number}:2", on=name, app="api"),
+            *(
+                pod(f"x/peer-{number}-{own}", f"10.0.{number}.{own}", on=name, app="peer")
+                for own in range(10, 30)
+            ),
+        ]
+    peers = {"podSelector": {"matchLabels": {"app": "peer"}}}
+    blocks = [{"ipBlock": {"cidr": f"192.0.{own}.0/24"}} for own in range(0, 40, 2)]
+    objects += [
+        policy("x/web", podSelector={"matchLabels": {"app": "web"}}, ingress=[{"from": [peers]}]),
+        policy(
+            "x/api",
+            podSelector={"matchLabels": {"app": "api"}},
+            ingress=[
+                {"from": blocks, "ports": [{"port": own} for own in (80, 443, 8080)]},
+                {"from": [peers], "ports": [{"port": 53, "protocol": "UDP"}]},
+            ],
+        ),
+    ]
+    return netpolc.compile(netpolc.load_objects(objects))
+
+
+def test_every_node_has_the_text_that_it_has_alone(program: netpolc.Program) -> None:
+    rulesets = Rulesets(program)
+    for _ in range(2):  # of what is kept from the second time on, too
+        for options in CHOICES:
+            for name in NODES:
+                alone = Rulesets(program).of(name, options)
+                shared = rulesets.of(name, options)
+                assert (shared.text(), shared.digest) == (alone.text(), alone.digest)
+                assert shared.objects() == alone.objects()
+    assert rulesets.of("node-a", Options()).text() != rulesets.of("node-b", Options()).text()
+
+
+def test_what_nodes_share_is_written_and_hashed_once(
+    program: netpolc.Program, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, hashed = Counter[str](), Counter[str]()
+    write, digest = text.written, digest_module.object_digest
+
+    def written(entry: text.Entry) -> Written:
+        made[entry.name] += 1
+        return write(entry)
+
+    def object_digest(entry: Written) -> bytes:
+        hashed[entry.name] += 1
+        return digest(entry)
+
+    monkeypatch.setattr(text, "written", written)
+    monkeypatch.setattr(pieces, "object_digest", object_digest)
+    rulesets = Rulesets(program)
+    texts = [rulesets.of(name, Options()).text() for name in NODES]
+    sets = [name for name in made if name.startswith(("s4_", "c4_"))]
+    judges = [name for name in made if name.startswith("i_") and name != "i_unknown"]
+    assert len(sets) == 2
+    assert len(judges) == 2
+    assert all(name in own for name in (*sets, *judges) for own in texts)
+    assert {made[name] for name in (*sets, *judges)} == {1}
+    assert {hashed[name] for name in (*sets, *judges)} == {1}
+    # What is each node's own has one name on all of them, and is theirs alone.
+    assert made["in4"] == hashed["in4"] == len(NODES)
+
+
+def test_no_more_is_kept_than_there_are_names(program: netpolc.Program) -> None:
+    several = pieces.Pieces()
+    rulesets = Rulesets(program)
+    kept = set()
+    for name in NODES * 3:
+        table = rulesets.of(name, Options()).table
+        entries = list(text.entries(table))
+        kept |= {(type(own), own.name) for own in entries}
+        assert len(list(several.written(table))) == len(entries)
+    assert len(vars(several)["_known"]) == len(kept)

@@ -1,0 +1,42 @@
+"""Every form of output stands in the manual of its command."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from netpolc.cli import main
+from netpolc.cli.options import Registered
+
+ROOT = Path(__file__).parents[2]
+MANUAL = {
+    "check": "docs/check.md",
+    "compile": "docs/ir.md README.md docs/verify.md",
+    "diff": "docs/diff.md",
+    "explain": "docs/explain.md",
+    "list": "docs/list.md",
+    "status": "docs/counters.md",
+}
+FORMS = [
+    (name, form)
+    for name, command in sorted(main.commands.items())
+    for option in command.params
+    if isinstance(option.type, Registered)
+    for form in option.type.names()
+]
+
+
+def test_there_are_forms() -> None:
+    assert {name for name, _ in FORMS} == MANUAL.keys()
+
+
+@pytest.mark.parametrize(("name", "form"), FORMS)
+def test_every_form_is_in_the_manual(name: str, form: str) -> None:
+    option = next(own for own in main.commands[name].params if isinstance(own.type, Registered))
+    if form == option.default:
+        return  # it is what all examples of the command show
+    text = "".join((ROOT / path).read_text() for path in MANUAL[name].split())
+    mention = rf"`[^`\n]*\b{form}\b[^`\n]*`|(?:-o|--format) {form}\b"
+    assert re.search(mention, text), f"{MANUAL[name]} says nothing of {form}"

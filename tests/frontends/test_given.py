@@ -1,0 +1,164 @@
+"""Manifests that a program has: what is read, and what is refused instead of being guessed."""
+
+from __future__ import annotations
+
+import enum
+from collections import UserDict, UserList
+from collections.abc import Callable
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from pathlib import Path
+from types import MappingProxyType, SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+import netpolc
+
+NAN, INFINITE = float("nan"), float("inf")
+
+
+def policy(port: Any = 80, **labels: Any) -> dict[str, Any]:
+    return {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "NetworkPolicy",
+        "metadata": {"name": "a", "namespace": "shop", "labels": labels},
+        "spec": {"podSelector": {}, "ingress": [{"ports": [{"port": port}]}]},
+    }
+
+
+def ports(objects: Any) -> list[Any]:
+    """The port of each policy, as it is read."""
+    read = netpolc.load_objects(objects).policies
+    return [str(port) for own in read for rule in own.rules for port in rule.ports]  # type: ignore[union-attr]
+
+
+def refused(objects: Any) -> str:
+    with pytest.raises(netpolc.InputError) as caught:
+        netpolc.load_objects(objects)
+    return str(caught.value)
+
+
+class Port(enum.IntEnum):
+    HTTP = 80
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        UserDict(policy()),
+        MappingProxyType(policy()),
+        {**policy(), "spec": MappingProxyType(policy()["spec"])},
+        {**policy(), "spec": UserDict(policy()["spec"])},
+        policy(Port.HTTP),
+        policy(np.int64(80)),
+        policy(80.0),
+        policy(np.float64(80)),
+        {
+            **policy(),
+            "spec": {"podSelector": {}, "ingress": ({"ports": UserList([{"port": 80}])},)},
+        },
+        {**policy(), "metadata": {**policy()["metadata"], "creationTimestamp": datetime.now(UTC)}},
+        {**policy(), "metadata": {**policy()["metadata"], "annotations": {"on": date(2026, 1, 2)}}},
+    ],
+    ids=lambda given: type(given).__name__,
+)
+def test_other_mappings_lists_and_numbers_mean_the_same(given: Any) -> None:
+    assert ports([given]) == ports([policy()])
+
+
+@pytest.mark.parametrize("number", [NAN, INFINITE, -INFINITE, np.float64("nan"), np.float32("inf")])
+def test_no_number_opens_no_port(number: Any) -> None:
+    text = refused([policy(), policy(number)])
+    assert text.startswith("objects[1]: spec.ingress[0].ports[0].port: ")
+    assert "is no number of a manifest" in text
+
+
+def test_at_any_depth() -> None:
+    deep: Any = NAN
+    for _ in range(60):
+        deep = {"x": [deep]}
+    text = refused([{**policy(), "spec": {"podSelector": {}, "deep": deep}}])
+    assert text.startswith("objects[0]: spec.deep.x[0].x[0]")
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        (policy(Decimal(80)), "spec.ingress[0].ports[0].port: a Decimal is no part"),
+        (policy(b"http"), "spec.ingress[0].ports[0].port: bytes are no text"),
+        (policy(10**30), "spec.ingress[0].ports[0].port: a number that fits no field"),
+        (policy(object()), "spec.ingress[0].ports[0].port: a object is no part"),
+        (policy({80}), "spec.ingress[0].ports[0].port: a set is no part"),
+        (policy(app="\ud800"), "metadata.labels.app: half of a character"),
+        (policy(**{"app\ud800": "x"}), "metadata.labels: half of a character"),
+        ({**policy(), "metadata": {"labels": {None: "x"}}}, "metadata.labels: the key None"),
+        ({**policy(), "metadata": {("a",): "x"}}, "metadata: the key ('a',) is no text"),
+        (dict[Any, Any](policy()) | {1: "x"}, "the key 1 is no text"),
+    ],
+    ids=str,
+)
+def test_what_json_has_no_word_for_is_told_with_its_path(given: Any, told: str) -> None:
+    assert f"objects[0]: {told}" in refused([given])
+
+
+def test_an_object_that_holds_itself() -> None:
+    own = policy()
+    own["spec"]["again"] = own
+    assert "nested too deeply, or an object that holds itself" in refused([own])
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        (policy(), "objects: one object and no list of objects: give [object]"),
+        ("kind: Pod", "objects: a str and no list of objects: netpolc.load reads files and text"),
+        (5, "objects: a int and no list of objects"),
+        ([{"type": "ADDED", "object": policy()}], "objects[0]: a watch event: give its object"),
+        ([{"metadata": {"name": "a"}, "spec": {}}], "objects[0]: apiVersion, kind missing: items"),
+        ([{"api_version": "v1", "kind": "Pod"}], "sanitize_for_serialization(object)"),
+        ([{"metadata": {"creation_timestamp": None}, "spec": {}}], "model_dump(by_alias=True)"),
+        ([SimpleNamespace(openapi_types={})], "sanitize_for_serialization(object)"),
+        ([SimpleNamespace(to_dict=dict)], "its to_dict() may give one"),
+    ],
+    ids=str,
+)
+def test_what_is_given_instead_of_a_list_of_objects(given: Any, told: str) -> None:
+    assert told in refused(given)
+
+
+@pytest.mark.parametrize("of", [list, tuple, iter, lambda own: (each for each in own)])
+def test_any_iterable_of_objects(of: Callable[[list[Any]], Any]) -> None:
+    assert ports(of([policy(), {"kind": "List", "items": [policy(81)]}][:1])) == ports([policy()])
+
+
+def test_lists_of_the_api_are_read() -> None:
+    served = {"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicyList", "metadata": {}}
+    items = [{"metadata": policy()["metadata"], "spec": policy()["spec"]}]
+    assert ports([{**served, "items": items}]) == ports([policy()])
+
+
+def test_snapshots_and_programs_are_shown_in_a_line() -> None:
+    snapshot = netpolc.load_objects([policy()])
+    assert repr(snapshot) == "<Snapshot pods=0 policies=1 namespaces=1 nodes=0 warnings=1>"
+    program = netpolc.compile(snapshot)
+    assert repr(program) == "<Program pods=0 identities=0 combinations=0>"
+
+
+@pytest.mark.parametrize("given", ["examples", Path("examples")])
+def test_one_path_is_no_list_of_paths(given: Any) -> None:
+    with pytest.raises(
+        netpolc.UsageError, match=r"one path and no list of them: give \['examples'\]"
+    ):
+        netpolc.load(given)
+
+
+def test_flows_of_icmp() -> None:
+    assert netpolc.Flow("10.0.0.1", "10.0.0.2", "ICMP").protocol == 1
+    assert netpolc.Flow("fd00::1", "fd00::2", "icmp").protocol == 58
+    assert netpolc.Flow("fd00::1", "fd00::2", "ICMPv6").protocol == 58
+    with pytest.raises(ValueError, match="unknown protocol 'ICMPv6'"):
+        netpolc.Flow("10.0.0.1", "10.0.0.2", "ICMPv6")
+    with pytest.raises(ValueError, match="has no ports"):
+        netpolc.Flow("10.0.0.1", "10.0.0.2", "ICMP", 80)
