@@ -35,7 +35,9 @@ _SOURCE_MAC, _ROUTER_MAC, _NOBODY = "02:00:00:00:00:01", "02:00:00:00:00:02", "0
 _LINK = bytes.fromhex((_ROUTER_MAC + _SOURCE_MAC).replace(":", ""))
 _DEVICES = "/proc/thread-self/net/dev"
 ARRIVAL_SECONDS = 1.0
-ATTEMPTS = 4
+ATTEMPTS = 8
+ATTEMPT_SECONDS = 0.25
+"""Waited after a wrong round, times the wrong ones in a row: seven seconds in all."""
 
 
 @cache
@@ -145,8 +147,9 @@ class Lanes(Closes):
         """Every lane once a round, each round beginning with the next lane.
 
         The first round finds memory and fills caches: it is discarded. So is one in which another
-        number of packets arrived, as a router sends a few of its own; it is repeated, and
-        `ATTEMPTS` of them in a row are a ruleset that judges wrongly.
+        number of packets arrived, as a router reports its multicast groups in the seconds after
+        its links came up. Such a round is repeated, later each time, and `ATTEMPTS` of them in a
+        row are a ruleset that judges wrongly.
         """
         times: Times = {lane.name: [] for lane in self._lanes}
         expected = {
@@ -163,6 +166,7 @@ class Lanes(Closes):
                 failed += 1
                 if failed == ATTEMPTS:
                     raise LabError(f"arrived of {len(frames)}: {', '.join(wrong)}")
+                sleep(failed * ATTEMPT_SECONDS)
             else:
                 failed = 0
                 for name, time in taken.items() if done else ():

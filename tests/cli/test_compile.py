@@ -175,7 +175,7 @@ def test_a_named_pipe_is_a_path(tmp_path: Path) -> None:
     os.mkfifo(pipe)
     writer = threading.Thread(target=lambda: pipe.write_bytes(everything_as_json()))
     writer.start()
-    outcome = run("compile", str(pipe), timeout=20)
+    outcome = run("compile", str(pipe), timeout=120)
     writer.join(10)
     assert (outcome.code, outcome.stdout) == (0, ruleset().text())
 

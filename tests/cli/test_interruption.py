@@ -19,7 +19,7 @@ import pytest
 from tests.cli.invocation import program
 from tests.helpers.scenarios import ROOT
 
-SECONDS = 30
+SECONDS = 120
 ENDINGS = {
     signal.SIGINT: (130, "netpolc: interrupted\n"),
     signal.SIGTERM: (143, "netpolc: terminated\n"),

@@ -39,7 +39,7 @@ def read() -> str:
 
 keep_applied([sys.argv[1]], read)
 """
-SECONDS = 20
+SECONDS = 120
 
 
 class Watch:

@@ -119,7 +119,7 @@ def test_what_is_no_file_is_told_and_hides_nothing(tmp_path: Path) -> None:
     (tmp_path / "z.yaml").write_text("kind: Nothing\n")
     with socket.socket(socket.AF_UNIX) as server:
         server.bind(str(tmp_path / "socket.json"))
-        outcome = run("compile", ".", cwd=tmp_path, timeout=30)
+        outcome = run("compile", ".", cwd=tmp_path, timeout=120)
     said = {line.partition(": ")[0] for line in outcome.stderr.splitlines()[:-1]}
     names = {"pipe.yaml", "loop.yaml", "gone.yaml", "null.yaml", "socket.json", "z.yaml:1:1"}
     assert said == {f"./{name}" for name in names}

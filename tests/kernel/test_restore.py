@@ -62,7 +62,7 @@ def watching(router: Router, folder: Path) -> Iterator[Watching]:
     assert process.stdout.readline().startswith("loaded table inet netpolc")
     yield process
     process.terminate()
-    process.communicate(timeout=20)
+    process.communicate(timeout=120)
 
 
 def said(watching: Watching) -> str:

@@ -51,7 +51,7 @@ def started(router: Router, *arguments: str, **options: object) -> subprocess.Po
     )
 
 
-def eventually(condition: Callable[[], bool], seconds: float = 20) -> bool:
+def eventually(condition: Callable[[], bool], seconds: float = 120) -> bool:
     until = time.monotonic() + seconds
     while not condition() and time.monotonic() < until:
         time.sleep(0.05)
@@ -223,7 +223,7 @@ def test_watching_ends_at_the_first_drift(
     with pytest.raises(subprocess.TimeoutExpired):
         watching.wait(0.8)
     change(router)
-    printed, said = watching.communicate(timeout=20)
+    printed, said = watching.communicate(timeout=120)
     assert (watching.returncode, printed) == (1, "")
     assert words in said
 
@@ -240,7 +240,7 @@ def test_watching_reads_the_manifests_again(router: Router, tmp_path: Path) -> N
     other = tmp_path / "new"
     other.write_text(snapshot.read_text().replace("port: 8080", "port: 8081"))
     other.replace(snapshot)
-    assert "is stale: " in watching.communicate(timeout=20)[1]
+    assert "is stale: " in watching.communicate(timeout=120)[1]
     assert watching.returncode == 1
 
 
@@ -252,7 +252,7 @@ def test_watching_ends_cleanly(router: Router, number: signal.Signals) -> None:
     children = Path(f"/proc/{watching.pid}/task/{watching.pid}/children")
     assert eventually(lambda: children.read_text() != "")
     watching.send_signal(number)
-    assert watching.communicate(timeout=20) == ("", "")
+    assert watching.communicate(timeout=120) == ("", "")
     assert watching.returncode == 0
 
 
@@ -302,7 +302,7 @@ def test_what_is_confirmed_stays(router: Router, before: str) -> None:
 
     confirmed = netpolc(router, "confirm")
     assert (confirmed.returncode, confirmed.stdout) == (0, "confirmed table inet netpolc\n")
-    assert "\nconfirmed\n" in applying.communicate(timeout=20)[0]
+    assert "\nconfirmed\n" in applying.communicate(timeout=120)[0]
     assert applying.returncode == 0
     assert eventually(lambda: not guards(router))
     assert not runtime.kept(own).exists()
@@ -335,7 +335,7 @@ def test_whoever_interrupts_undoes_it_at_once(
             break
     assert waiting(router)
     applying.send_signal(number)
-    said, errors = applying.communicate(timeout=20)
+    said, errors = applying.communicate(timeout=120)
     assert router.ruleset() == before
     assert said.startswith("interrupted, not confirmed: what was loaded before")
     assert (applying.returncode, errors or "") == (code, "")
@@ -378,7 +378,7 @@ def test_a_newer_table_is_not_undone(router: Router, before: str) -> None:
     assert eventually(lambda: waiting(router))
     assert netpolc(router, "apply", *NODE, "--log=7/minute").returncode == 0
     newer = router.ruleset()
-    applying.communicate(timeout=20)
+    applying.communicate(timeout=120)
     assert eventually(lambda: not guards(router))
     assert router.ruleset() == newer
 
@@ -388,7 +388,7 @@ def test_without_its_guard_apply_undoes_it(router: Router, before: str) -> None:
     assert eventually(lambda: waiting(router))
     for process in guards(router):
         os.kill(process, signal.SIGKILL)
-    assert "not confirmed: " in applying.communicate(timeout=30)[0]
+    assert "not confirmed: " in applying.communicate(timeout=120)[0]
     assert router.ruleset() == before
 
 
@@ -410,7 +410,7 @@ def test_a_guard_that_is_told_to_end_undoes_it_at_once(router: Router, before: s
     assert eventually(lambda: waiting(router))
     (process,) = guards(router)
     os.kill(process, signal.SIGTERM)
-    assert "not confirmed: " in applying.communicate(timeout=20)[0]
+    assert "not confirmed: " in applying.communicate(timeout=120)[0]
     assert router.ruleset() == before
 
 
@@ -443,7 +443,7 @@ def test_a_lock_of_a_killed_process_is_free(router: Router) -> None:
         waits.wait(0.8)
     holding.kill()
     holding.communicate()
-    assert waits.communicate(timeout=20)[0].startswith("loaded")
+    assert waits.communicate(timeout=120)[0].startswith("loaded")
 
 
 def test_other_tables_and_namespaces_do_not_wait(router: Router) -> None:
