@@ -60,9 +60,10 @@ def _seconds(ctx: click.Context, param: click.Parameter, value: str | None) -> i
     help="Of --plan and --dry-run: exit code 4 if something would change.",
 )
 @click.option(
-    "--verify",
-    is_flag=True,
-    help="Prove the ruleset equal to the policies before it is loaded, and read it back after.",
+    "--verify/--no-verify",
+    default=None,
+    help="Prove the ruleset equal to the policies before it is loaded, and read it back after; "
+    "--watch does.",
 )
 @click.option(
     "--save", metavar="FILE", help="Write the table that is replaced, for `nft -f`; before loading."
@@ -100,7 +101,7 @@ def apply(
     plan: bool,
     dry_run: bool,
     detailed_exitcode: bool,
-    verify: bool,
+    verify: bool | None,
     save: str | None,
     confirm: int | None,
     flush_conntrack: bool,
@@ -126,10 +127,11 @@ def apply(
       netpolc apply --watch /etc/netpolc --established recheck
     """
     changes_nothing = plan or dry_run
-    _check(changes_nothing, verify, save, confirm, flush_conntrack, watch, chosen)
+    _check(changes_nothing, bool(verify), save, confirm, flush_conntrack, watch, chosen)
     if detailed_exitcode and not changes_nothing:
         raise UsageError("--detailed-exitcode is for --plan and --dry-run")
     reading = reading.around_odd() if watch else reading
+    proves = watch if verify is None else verify
     kernel = cache(Kernel)  # one, made once the input is good
     applied: list[tuple[Program, Ruleset]] = []  # the last one
 
@@ -142,29 +144,34 @@ def apply(
             restore_applied()  # else nothing tells whom a table that was just flushed isolated
         ruleset = program.ruleset(local, chosen)
         of = f"node {local}" if local is not None else "every pod"
-        proven = ", proven" if verify else ""
         audit = " (audit: nothing is denied)" if chosen.audit else ""
-        what = f"table inet {chosen.table} for {of}: {ruleset.digest}{proven}{audit}"
+        what = f"table inet {chosen.table} for {of}: {ruleset.digest}"
         if changes_nothing:
             refuse_empty(kernel().facts, chosen.table, missing)
-            changes = show_plan(kernel(), program, ruleset, what)
+            changes = show_plan(kernel(), program, ruleset, what + audit)
             if dry_run:
                 kernel().check(ruleset)
-                terminal.say(f"the kernel would load {what}")
+                terminal.say(f"the kernel would load {what}{audit}")
             ctx.exit(_CHANGES if changes and detailed_exitcode else 0)
         steps = Plan(
-            program if verify else None,
+            program if proves else None,
             (lambda text: write(text, save)) if save is not None else None,
             confirm,
             program if flush_conntrack else None,
             missing,
+            quick=watch,
         )
         rollout = roll_out(kernel(), ruleset, steps)
         applied[:] = [(program, ruleset)]
         delta = rollout.update.delta
         touched = f" ({delta})" if delta else ""
-        said = f"{_done(delta)} {what}{touched}"
+        proven = ", proven" if proves and not rollout.unproven else ""
+        said = f"{_done(delta)} {what}{proven}{audit}{touched}"
+        if rollout.unproven:
+            said += f"; not proven: {rollout.unproven}"
         terminal.say(said)
+        if rollout.by_pairs:
+            terminal.say(f"every pair of addresses was walked for itself: {rollout.by_pairs}")
         if flush_conntrack:
             flows = "open flow that is" if rollout.forgotten == 1 else "open flows that are"
             terminal.say(f"forgot {rollout.forgotten} {flows} denied now")

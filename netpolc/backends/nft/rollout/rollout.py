@@ -18,7 +18,7 @@ from netpolc.backends.nft.names import UNKNOWN
 from netpolc.backends.nft.options import Options
 from netpolc.backends.nft.readback import parse_json, parse_text
 from netpolc.backends.nft.readback.listing import Listing
-from netpolc.backends.nft.readback.proof import Proof
+from netpolc.backends.nft.readback.proof import Fragmented, Proof
 from netpolc.backends.nft.rollout import conntrack, guard
 from netpolc.backends.nft.rollout.attempt import Attempt
 from netpolc.backends.nft.rollout.channel import Channel
@@ -37,7 +37,9 @@ from netpolc.core.program import Program
 class Plan:
     """What is done around a load.
 
-    With `program` the ruleset is proven against it, before and after. `save` gets the transaction
+    With `program` the ruleset is proven against it, before and after; a ruleset that boxes do not
+    describe is proven pair by pair, for hours it may be, or with `quick` not at all, and the
+    `Rollout` says so. `save` gets the transaction
     that brings the old table back, before anything is loaded. `seconds` is how long the rollout
     waits to be confirmed. Open flows that `forget` denies are forgotten at the end. `missing` says
     what a snapshot that isolates nobody lacks: it does not replace a table that isolates somebody.
@@ -48,6 +50,7 @@ class Plan:
     seconds: int | None = None
     forget: Program | None = None
     missing: str = ""
+    quick: bool = False
 
     @property
     def may_go_back(self) -> bool:
@@ -58,22 +61,27 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Rollout:
-    """What was done, what is pending when it has to be confirmed, and how many flows were
-    forgotten.
+    """What was done, what is pending when it has to be confirmed, how many flows were forgotten,
+    and why the ruleset was proven pair by pair, or not at all; empty if neither.
     """
 
     update: Update
     pending: guard.Pending | None
     forgotten: int
+    by_pairs: str = ""
+    unproven: str = ""
 
 
 def roll_out(kernel: Kernel, ruleset: Ruleset, plan: Plan) -> Rollout:
     """Load a ruleset as planned, or what of it differs from what is loaded."""
     table = ruleset.options.table
-    emitted = None
+    emitted, by_pairs, unproven = None, "", ""
     if plan.program is not None:
         emitted = parse_text.parse(ruleset.text())
-        prove(plan.program, emitted, ruleset)
+        try:
+            by_pairs = prove(plan.program, emitted, ruleset, pairs=not plan.quick)
+        except Fragmented as error:
+            unproven = str(error)
     with kernel.locked(table):
         refuse_empty(kernel.facts, table, plan.missing)
         if plan.seconds is not None and (waiting := kernel.facts.unconfirmed(table)) is not None:
@@ -90,12 +98,12 @@ def roll_out(kernel: Kernel, ruleset: Ruleset, plan: Plan) -> Rollout:
             update = kernel.update(ruleset, unconfirmed=waits)
             attempt.stops.check()
             if plan.program is not None and emitted is not None:
-                _read_back(kernel, plan.program, emitted, ruleset, attempt.stops)
+                _read_back(kernel, plan, emitted, ruleset, attempt.stops)
             forget_moved(kernel, ruleset, update)
             denied = plan.forget
             forgotten = conntrack.forget_denied(denied, ruleset.node) if denied is not None else 0
             attempt.stops.check()
-    return Rollout(update, pending, forgotten)
+    return Rollout(update, pending, forgotten, by_pairs, unproven)
 
 
 def _guarded(table: str, previous: str | None, seconds: int | None) -> guard.Pending | None:
@@ -167,7 +175,7 @@ class Held:
 
 
 def _read_back(
-    kernel: Kernel, program: Program, emitted: Listing, ruleset: Ruleset, stops: Stops
+    kernel: Kernel, plan: Plan, emitted: Listing, ruleset: Ruleset, stops: Stops
 ) -> None:
     """Prove what the kernel holds; what is equal to the emitted listing is proven already."""
     text = kernel.tables.listing(emitted.table)
@@ -177,23 +185,33 @@ def _read_back(
         found = parse_json.parse(text)
     except RulesetError as error:
         raise Unproven(f"what the kernel holds is not what was loaded: {error}") from error
-    if found.content() != emitted.content():
-        with stops.at_once():  # a proof can take minutes
-            prove(program, found, ruleset)
+    if plan.program is not None and found.content() != emitted.content():
+        try:
+            with stops.at_once():  # a proof can take hours
+                prove(plan.program, found, ruleset, pairs=not plan.quick)
+        except Fragmented as error:
+            raise Unproven(f"what the kernel holds is not what was loaded, and {error}") from error
 
 
-def prove(program: Program, listing: Listing, ruleset: Ruleset) -> None:
+def prove(program: Program, listing: Listing, ruleset: Ruleset, *, pairs: bool = True) -> str:
     """`Unproven`, with the first differences, unless what is listed does what the policies mean.
 
-    With the options of the ruleset: one that audits lets pass what they deny.
+    With the options of the ruleset: one that audits lets pass what they deny. Gives why packets
+    were walked pair by pair, if they were; without `pairs` raises `Fragmented` instead.
     """
     options = ruleset.options
     proof = Proof(
-        program, listing, ruleset.node, audit=options.audit, pod_bridges=options.pod_bridges
+        program,
+        listing,
+        ruleset.node,
+        audit=options.audit,
+        pod_bridges=options.pod_bridges,
+        pairs=pairs,
     )
     if shown := list(map(str, proof.first())):
         what = f"table inet {listing.table} differs from the policies"
         raise Unproven("\n".join([f"{what}, {len(shown)} differences or more:", *shown]))
+    return proof.by_pairs
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,8 @@ It walks boxes of packets (`axes`, `universes`, `walk`), says anew what the poli
 puts differences into words, takes over where boxes are of no use, and is the oracle of the tests.
 """
 
+from netpolc.backends.nft.readback.proof.axes import Fragmented
 from netpolc.backends.nft.readback.proof.outcomes import Difference
 from netpolc.backends.nft.readback.proof.prover import SHOWN, Proof
 
-__all__ = ["SHOWN", "Difference", "Proof"]
+__all__ = ["SHOWN", "Difference", "Fragmented", "Proof"]

@@ -36,7 +36,8 @@ class Proof:
     """One ruleset against one Program; `cases` counts the kinds of packets judged.
 
     With `audit` the ruleset is to let everything pass and to count what the policies would deny.
-    `by_pairs` says why packets had to be walked one by one, which takes long; empty if not.
+    `by_pairs` says why packets had to be walked one by one, which can take hours; empty if not.
+    Without `pairs` they are not, and the walk raises `Fragmented`.
     Raises `UsageError` when the node is unknown.
     """
 
@@ -48,10 +49,11 @@ class Proof:
         *,
         audit: bool = False,
         pod_bridges: Iterable[str] = POD_BRIDGES,
+        pairs: bool = True,
     ) -> None:
         self.cases = 0
         self.by_pairs = ""
-        self._program, self._listing = program, listing
+        self._program, self._listing, self._may_pair = program, listing, pairs
         self._pairs = PairProof(program, listing, node, audit=audit, pod_bridges=pod_bridges)
 
     def first(self, progress: Progress = lambda done, total: None) -> list[Difference]:
@@ -74,6 +76,8 @@ class Proof:
                 step()
                 progress(done, len(steps))
         except Fragmented as error:
+            if not self._may_pair:
+                raise
             self.by_pairs = str(error)
             yield from self._pairs.differences(progress)
             self.cases = self._pairs.cases
