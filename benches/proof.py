@@ -73,7 +73,7 @@ def by_pairs(program: netpolc.Program, listing: Listing, node: str) -> float:
     proof = PairProof(program, listing, node)
     total = 0.0
     for version in Family:
-        classes = proof.classes.addresses(version)
+        classes = proof.here.classes.addresses(version)
         rng = Random(1)
         drawn = [(rng.choice(classes), rng.choice(classes)) for _ in range(PAIRS)]
         seconds, _ = timed(lambda drawn=drawn: [list(proof.of_classes(*own)) for own in drawn])  # type: ignore[misc]

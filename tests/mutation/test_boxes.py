@@ -22,7 +22,8 @@ from netpolc.backends.nft.readback.proof import Proof
 from netpolc.backends.nft.readback.proof import walk as walking
 from netpolc.backends.nft.readback.proof.axes import KindAxis
 from netpolc.backends.nft.readback.proof.comparison import Comparison
-from netpolc.backends.nft.readback.proof.pairs import SCOPES, PairProof
+from netpolc.backends.nft.readback.proof.pairs import PairProof
+from netpolc.backends.nft.readback.proof.sender import SCOPES
 from netpolc.backends.nft.readback.proof.walk import Box, End, Walk
 from netpolc.backends.nft.readback.tracer import Packet, Tracer, packet
 from netpolc.core.errors import RulesetError
@@ -110,7 +111,7 @@ def test_drawn_clusters_and_mutants_of_them(
         if verdict(Proof(program, listing, audit=options.audit)) == "":
             pairs = PairProof(program, listing, audit=options.audit)
             for version in Family:
-                classes = pairs.classes.addresses(version)
+                classes = pairs.here.classes.addresses(version)
                 for _ in range(40):
                     ends = draw.choice(classes), draw.choice(classes)
                     assert list(pairs.of_classes(*ends)) == [], (mutant.kind, mutant.where)
@@ -121,7 +122,7 @@ def comparisons(name: str, options: netpolc.Options) -> Iterator[tuple[Compariso
     program = program_of(name)
     listing = parse_text.parse(program.ruleset(None, options).text())
     pairs = PairProof(program, listing, audit=options.audit)
-    kinds = KindAxis(program, listing, pairs.classes)
+    kinds = KindAxis(program, listing, pairs.here.classes)
     for version in Family:
         yield Comparison(program, listing, pairs, kinds, version), pairs
 
@@ -130,7 +131,7 @@ def comparisons(name: str, options: netpolc.Options) -> Iterator[tuple[Compariso
 def test_addresses_are_the_same_classes_by_labels_and_by_edges(scenario: Scenario) -> None:
     both = comparisons(scenario.name, netpolc.Options(hook="postrouting"))
     for (own, pairs), version in zip(both, Family, strict=True):
-        by_edges = [known.members for known in pairs.classes.addresses(version)]
+        by_edges = [known.members for known in pairs.here.classes.addresses(version)]
         assert [known.members for known in own.axes.addresses.classes] == by_edges
 
 
@@ -145,7 +146,7 @@ def drawn(own: Comparison, pairs: PairProof, box: Box, single: bool, draw: Rando
         several = [
             pair
             for pair in pairs.class_pairs(classes[source], classes[destination])
-            if pair[0] != pair[1] and pairs.is_judged(*pair)
+            if pair[0] != pair[1] and pairs.here.is_judged(*pair)
         ]
         if not several or own.not_crossed.get(source, 0) >> destination & 1:
             return None
@@ -161,7 +162,7 @@ def drawn(own: Comparison, pairs: PairProof, box: Box, single: bool, draw: Rando
         judged=bool(chosen_variant.judged),
         hop_limit=chosen_variant.hop_limit,
         icmpv6_type=icmpv6_type,
-        local=pairs.is_local(*ends),
+        local=pairs.here.sends(*ends),
         link=chosen_variant.link,
         acknowledges=chosen_variant.acknowledges,
     )
@@ -184,13 +185,13 @@ def test_packets_end_where_the_tracer_says(name: str, options: netpolc.Options) 
             for scope in SCOPES:
                 universe = own.singles[False] if single else own.crosses[False]
                 boxes = list(own.boxes(single, False))
-                ends = Walk(pairs.listing(scope, False), universe).ends(boxes)
+                ends = Walk(pairs.sender.listing(scope, False), universe).ends(boxes)
                 assert sum(end.box.size for end in ends) == sum(box.size for box in boxes)
                 for end in draw.sample(ends, min(40, len(ends))):
                     sent = drawn(own, pairs, end.box, single, draw)
                     if sent is None:
                         continue
-                    trace = Tracer(pairs.listing(scope, False)).trace(sent)
+                    trace = Tracer(pairs.sender.listing(scope, False)).trace(sent)
                     note = end.box.note
                     said = end.passed, note.audits, note.counted, note.remembered, note.lost
                     found = trace.passed, trace.audits, trace.counted, trace.remembered, trace.lost

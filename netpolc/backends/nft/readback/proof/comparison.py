@@ -1,8 +1,8 @@
 """Compares what a ruleset does to all packets of a family with what the policies say of them.
 
-Comes in: a Program, a `Listing`, and the `PairProof` of both, which knows what is local and judges
-packets one by one. Goes out: differences. A part of a box in which the two differ is turned into
-packets; one that `PairProof` does not confirm is a bug, and an `InvariantError`.
+Comes in: a Program, a `Listing`, and the `PairProof` of both, which judges packets one by one.
+Goes out: differences. A part of a box in which the two differ is turned into packets; one that
+`PairProof` does not confirm is a bug, and an `InvariantError`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ from netpolc.backends.nft.readback.listing import Listing
 from netpolc.backends.nft.readback.proof.axes import AddressAxis, KindAxis, VariantAxis
 from netpolc.backends.nft.readback.proof.meaning import Judgement, Meaning, Regions
 from netpolc.backends.nft.readback.proof.outcomes import Difference
-from netpolc.backends.nft.readback.proof.pairs import SCOPES, PairProof
+from netpolc.backends.nft.readback.proof.pairs import PairProof
+from netpolc.backends.nft.readback.proof.sender import SCOPES
 from netpolc.backends.nft.readback.proof.universes import Axes, Cross, Ends, Single
 from netpolc.backends.nft.readback.proof.walk import Box, End, Note, Walk
 from netpolc.backends.nft.readback.tracer import ROUTED
@@ -77,13 +78,14 @@ class Comparison:
     ) -> None:
         self.cases = 0
         self._pairs, self._version, self._rechecks = pairs, version, listing.rechecks
-        addresses = AddressAxis(program, listing, pairs.classes, version)
-        variants = VariantAxis(pairs.classes.variants[version, False])
-        self.axes = Axes(addresses, kinds, variants, addresses.within(pairs.own_node))
+        here = self._here = pairs.here
+        addresses = AddressAxis(program, listing, here.classes, version)
+        variants = VariantAxis(here.classes.variants[version, False])
+        self.axes = Axes(addresses, kinds, variants, addresses.within(here.addresses))
         self._local = sum(
             1 << at
             for at, pod in enumerate(addresses.pods)
-            if pod is not None and pairs.classes.is_local(pod)
+            if pod is not None and here.classes.is_local(pod)
         )
         self._answering = variants.those(lambda own: own.answers)
         self._routed = variants.those(lambda own: own.link == ROUTED)
@@ -98,10 +100,10 @@ class Comparison:
             program,
             self.axes,
             self._local,
-            {program.identity_of[pod.key] for pod in pairs.local},
+            {program.identity_of[pod.key] for pod in here.pods},
             bridged=variants.those(lambda own: own.link.bridge),
-            between_ports=variants.those(lambda own: pairs.between_ports(own.link)),
-            of_node=pairs.hook == "postrouting",
+            between_ports=variants.those(lambda own: here.between_ports(own.link)),
+            of_node=here.hook == "postrouting",
         )
         extra = tuple(self._extra.values())
         self.singles = {answers: Single(self.axes, answers, extra) for answers in (False, True)}
@@ -156,14 +158,14 @@ class Comparison:
 
     def _set_node_apart(self, number: int, members: Sequence[int]) -> None:
         """What pods of a class and their own nodes send each other."""
-        addresses, pairs = self.axes.addresses, self._pairs
+        addresses = self.axes.addresses
         always = -1
         for member in members:
-            near = addresses.within(pairs.nodes_of(member))
+            near = addresses.within(self._here.nodes_of(member))
             always &= near
             for node in numbers(near):
                 for address in addresses.classes[node].members:
-                    if pairs.is_judged(address, member):
+                    if self._here.is_judged(address, member):
                         key = node, number, True
                         self._extra.setdefault(key, Ends(address, member, node, number, True))
         for node in numbers(always) if always > 0 else ():
@@ -180,8 +182,8 @@ class Comparison:
         class_of = self.axes.addresses.class_of
         one, other = class_of[source], class_of[destination]
         self._cross_out(one, other)
-        if self._pairs.is_judged(source, destination):
-            local = self._pairs.is_local(source, destination)
+        if self._here.is_judged(source, destination):
+            local = self._here.sends(source, destination)
             self._extra.setdefault(
                 (one, other, local), Ends(source, destination, one, other, local)
             )
@@ -190,7 +192,7 @@ class Comparison:
         """Walk all packets of one sort, and compare."""
         boxes = list(self.boxes(single, answers))
         universe = (self.singles if single else self.crosses)[answers]
-        ends = Walk(self._pairs.listing(scope, answers), universe).ends(boxes)
+        ends = Walk(self._pairs.sender.listing(scope, answers), universe).ends(boxes)
         count = sum(own.size for own in boxes)
         if sum(own.box.size for own in ends) != count:
             raise InvariantError("a walk through the ruleset lost packets, or met some twice")
@@ -218,7 +220,7 @@ class Comparison:
         own = axes.own_node
         source &= ~(pairs.local if single else own)
         routed = self._answering
-        if self._pairs.hook == "postrouting":
+        if self._here.hook == "postrouting":
             routed &= self._routed
         if single:
             node = pairs.of(own, source=False)

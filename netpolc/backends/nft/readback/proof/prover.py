@@ -15,7 +15,7 @@ mistake must not hide behind the other.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from itertools import islice
 
 from netpolc.backends.nft.options import POD_BRIDGES
@@ -23,11 +23,10 @@ from netpolc.backends.nft.readback.listing import Listing
 from netpolc.backends.nft.readback.proof.axes import Fragmented, KindAxis
 from netpolc.backends.nft.readback.proof.comparison import Comparison
 from netpolc.backends.nft.readback.proof.outcomes import Difference
-from netpolc.backends.nft.readback.proof.pairs import PairProof
+from netpolc.backends.nft.readback.proof.pairs import PairProof, Progress
 from netpolc.core.nets import Family
 from netpolc.core.program import Program
 
-Progress = Callable[[int, int], None]
 SHOWN = 10
 """Differences that are told."""
 
@@ -66,7 +65,7 @@ class Proof:
     def differences(self, progress: Progress = lambda done, total: None) -> Iterator[Difference]:
         """Every packet that stands for a class of packets and is judged differently."""
         try:
-            kinds = KindAxis(self._program, self._listing, self._pairs.classes)
+            kinds = KindAxis(self._program, self._listing, self._pairs.here.classes)
             families = [
                 Comparison(self._program, self._listing, self._pairs, kinds, version)
                 for version in Family
