@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from netpolc.analysis.connectivity.planned import Comparison, Enforced, Isolation, Planned
+from netpolc.analysis.connectivity.planned import Enforced, Isolation, Plan, Planned
 from netpolc.analysis.connectivity.ports import describe
 from netpolc.backends.nft import Ruleset
 from netpolc.backends.nft.names import AUDIT, DROP, POD_BRIDGES, UNKNOWN
@@ -64,7 +64,7 @@ def _connections(tables: TableReader, program: Program, ruleset: Ruleset) -> Ite
         drops = loaded_in(table, text).drops if text is not None else ()
         before = Enforced.by(listing, {own.chain: own.policies for own in drops})
         after = Enforced.by(parse_text.parse(ruleset.text()), _policies(ruleset))
-        yield from _lines(Comparison(before, after, program))
+        yield from _lines(Plan(before, after, program))
     except (RulesetError, Foreign) as error:
         yield f"connections: unknown, for what is loaded is not netpolc's: {error}", "bold red"
 
@@ -79,9 +79,9 @@ def _policies(ruleset: Ruleset) -> dict[str, str]:
     }
 
 
-def _lines(comparison: Comparison) -> Iterator[Line]:
+def _lines(plan: Plan) -> Iterator[Line]:
     """Isolation that begins or ends, then connections that open, close or change."""
-    isolations, changes = comparison.isolations(), comparison.connections()
+    isolations, changes = plan.isolations(), plan.connections()
     for isolation in isolations:
         yield from _isolation(isolation)
     for source, destination, change in _grouped(changes):

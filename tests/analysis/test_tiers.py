@@ -375,8 +375,8 @@ def test_reach_agrees_with_the_semantics(program: netpolc.Program) -> None:
     """The ports of every pair, who decides each, and no pair with a connection left out."""
     reach = Reach(program)
     outside = parse_address("192.0.2.7")
-    places = {pod.addresses[0]: reach.place(n, pod.addresses[0]) for n, pod in enumerate(PODS)}
-    places[outside] = reach.place(None, outside)
+    places = {pod.addresses[0]: reach.places.at(n, pod.addresses[0]) for n, pod in enumerate(PODS)}
+    places[outside] = reach.places.at(None, outside)
     for source, destination in product(places, repeat=2):
         if source == destination:
             continue

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 import netpolc
 from netpolc.analysis.connectivity.difference import Change, Difference, Kind
-from netpolc.analysis.connectivity.pairing import Pair
+from netpolc.analysis.connectivity.difference.pairing import Pair
 from netpolc.core.nets import family
 from netpolc.core.semantics import Reason
 from tests.helpers.cluster_strategies import KEYS

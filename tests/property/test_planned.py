@@ -10,7 +10,7 @@ from typing import Any
 from hypothesis import given
 
 import netpolc
-from netpolc.analysis.connectivity.planned import Comparison, Enforced
+from netpolc.analysis.connectivity.planned import Enforced, Plan
 from netpolc.backends.nft.readback import parse_text
 from netpolc.core.nets import Protocol, family
 from netpolc.core.program import Program
@@ -55,8 +55,8 @@ def test_what_changes_is_planned_and_nothing_else(
     case: tuple[list[Manifest], list[Manifest]],
 ) -> None:
     old, new = (netpolc.compile(netpolc.load_objects(objects)) for objects in case)
-    comparison = Comparison(enforced(old), enforced(new), new)
-    planned, isolations = comparison.connections(), comparison.isolations()
+    plan = Plan(enforced(old), enforced(new), new)
+    planned, isolations = plan.connections(), plan.isolations()
     names = {own for connection in planned for own in (connection.source, connection.destination)}
     names |= {pod for isolation in isolations for pod in isolation.pods}
     for row in (row for objects in case for row in interesting_flows(objects, SWEEP)):
@@ -76,9 +76,9 @@ def test_what_changes_is_planned_and_nothing_else(
 @given(edited())
 def test_the_same_snapshot_plans_nothing(case: tuple[list[Manifest], list[Manifest]]) -> None:
     program = netpolc.compile(netpolc.load_objects(case[0]))
-    comparison = Comparison(enforced(program), enforced(program), program)
-    assert comparison.connections() == []
-    assert comparison.isolations() == []
+    plan = Plan(enforced(program), enforced(program), program)
+    assert plan.connections() == []
+    assert plan.isolations() == []
 
 
 def test_ports_without_numbers_are_admitted_as_a_whole() -> None:

@@ -1,6 +1,6 @@
-"""Who can reach whom, read from a Program: reach.py (two places), parties.py (who), table.py (all
-of them), ports.py (as text). newcomers.py and exposure.py ask it for pods that do not exist yet,
-selection.py leaves out, listing.py gives it a form.
+"""Who can reach whom, read from a Program: reach (two places), parties.py (who), table.py (all of
+them), ports.py (as text). newcomers.py and exposure.py ask it for pods that do not exist yet,
+selection.py leaves out, listing.py gives it a form; difference and planned compare two.
 """
 
 from __future__ import annotations

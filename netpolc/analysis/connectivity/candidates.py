@@ -46,7 +46,7 @@ class Candidates:
 
     def _enter(self, party: Party, bit: int) -> None:
         for version, place in party.places.items():
-            identity, own = self._reach.seen(place)
+            identity, own = self._reach.places.seen[place]
             self._with_identity[identity] = self._with_identity.get(identity, 0) | bit
             key = version, as_key(own)
             self._held[key] = own, self._held.get(key, (own, 0))[1] | bit
@@ -97,6 +97,6 @@ class Candidates:
             for identity in match.identities:
                 known |= self._with_identity.get(identity, 0)
             if match.networks:
-                known |= self._inside.get(self._reach.block(match.networks), 0)
+                known |= self._inside.get(self._reach.places.blocks.number(match.networks), 0)
             self._known[key] = known
         return known

@@ -73,7 +73,7 @@ def expose(
     parties = {}
     for pod in pods:
         identity = program.identity_of[pod.key]
-        places = {version: table.reach.somewhere(identity, version) for version in families}
+        places = {version: table.reach.places.somewhere(identity, version) for version in families}
         parties[pod] = Party(pod.key, pod.namespace, (pod,), places)
         kinds.setdefault(identity, _Kind(parties[pod]))
     _connect(table, list(kinds.values()), report)

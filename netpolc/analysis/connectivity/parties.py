@@ -52,14 +52,14 @@ class Party:
         return len(self.pods) == 1 and self.pods[0].owner is None
 
 
-Places = tuple[tuple[Family, Place], ...]
+FamilyPlaces = tuple[tuple[Family, Place], ...]
 """The places of a pod, hashable."""
 
 
 def workloads(reach: Reach, grouping: Grouping = Grouping.WORKLOAD) -> list[Party]:
     """The parties inside the cluster."""
     cluster = reach.program.cluster
-    parts: dict[str, dict[Places, list[Pod]]] = {}
+    parts: dict[str, dict[FamilyPlaces, list[Pod]]] = {}
     for pod, places in placed(reach, families_of(reach.program)):
         name = cluster.workload(pod) if grouping is Grouping.WORKLOAD else ""
         parts.setdefault(name, {}).setdefault(places, []).append(pod)
@@ -78,14 +78,17 @@ def families_of(*programs: Program) -> list[Family]:
     return [version for version in Family if version in found or not found]
 
 
-def placed(reach: Reach, families: Collection[Family]) -> Iterator[tuple[Pod, Places]]:
+def placed(reach: Reach, families: Collection[Family]) -> Iterator[tuple[Pod, FamilyPlaces]]:
     """Every pod with its places; one without an address is somewhere in each of the families."""
     for identity in reach.program.identities:
         for pod in identity.pods:
             if pod.addresses:
-                own = {family(a): reach.place(identity.number, a) for a in pod.addresses}
+                own = {family(a): reach.places.at(identity.number, a) for a in pod.addresses}
             else:
-                own = {version: reach.somewhere(identity.number, version) for version in families}
+                own = {
+                    version: reach.places.somewhere(identity.number, version)
+                    for version in families
+                }
             yield pod, tuple(sorted(own.items()))
 
 
@@ -99,10 +102,11 @@ def some_of(pods: Sequence[Pod], is_part: bool) -> str:
 def ranges(reach: Reach, families: Collection[Family] = tuple(Family)) -> list[Party]:
     """The parties outside the cluster: addresses that no policy tells apart."""
     inside = Counter(
-        (reach.place(None, address), family(address)) for address in reach.program.pods_by_address
+        (reach.places.at(None, address), family(address))
+        for address in reach.program.pods_by_address
     )
     found: dict[Place, dict[Family, Ranges]] = {}
-    for place, addresses in reach.outside():
+    for place, addresses in reach.places.outside():
         version = family(addresses.spans[0][0])
         size = sum(last - first + 1 for first, last in addresses)
         if version in families and size > inside[place, version]:

@@ -22,7 +22,7 @@ from netpolc.core.program import Combination
 
 _BOTH = (Direction.EGRESS, Direction.INGRESS)
 T = TypeVar("T", bound=Hashable)
-Places = tuple[Place | None, ...]
+PartyPlaces = tuple[Place | None, ...]
 """The places of all classes in one family; None where one has no address of it."""
 Progress = Callable[[int, int], None]
 NO_FAMILY = -1
@@ -201,7 +201,7 @@ class _Builder:
 
     def matrix(self, reach: Reach, parties: Sequence[Party]) -> Matrix:
         """The answers of a side; the parties are one of each class."""
-        known: dict[tuple[Combination | None, Places], tuple[int, ...]] = {}
+        known: dict[tuple[Combination | None, PartyPlaces], tuple[int, ...]] = {}
         reasons = {
             (way, version): self._reasons(reach, way, places, known)
             for version in Family
@@ -229,8 +229,8 @@ class _Builder:
         self,
         reach: Reach,
         way: Direction,
-        places: Places,
-        known: dict[tuple[Combination | None, Places], tuple[int, ...]],
+        places: PartyPlaces,
+        known: dict[tuple[Combination | None, PartyPlaces], tuple[int, ...]],
     ) -> list[tuple[int, ...]]:
         """A row for each subject: why its peers are admitted or not; `known` under each judge."""
         rows = []

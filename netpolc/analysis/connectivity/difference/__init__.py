@@ -13,7 +13,7 @@ from enum import StrEnum
 from functools import cached_property
 
 from netpolc.analysis.connectivity.candidates import Candidates
-from netpolc.analysis.connectivity.pairing import Pair, pairs, union
+from netpolc.analysis.connectivity.difference.pairing import Pair, pairs, union
 from netpolc.analysis.connectivity.parties import Party, stranger
 from netpolc.analysis.connectivity.reach import Admission, Reach
 from netpolc.core.ir import Direction, Origin

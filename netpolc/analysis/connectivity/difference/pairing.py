@@ -12,8 +12,8 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 
 from netpolc.analysis.connectivity.parties import (
+    FamilyPlaces,
     Party,
-    Places,
     families_of,
     name_of,
     placed,
@@ -50,7 +50,7 @@ def pairs(old: Reach, new: Reach) -> list[Pair]:
     return [*found, *_ranges(old, new, families)]
 
 
-_Pods = dict[str, tuple[Pod, Places]]
+_Pods = dict[str, tuple[Pod, FamilyPlaces]]
 
 
 def _by_workload(reach: Reach, families: Collection[Family]) -> dict[str, _Pods]:
@@ -72,7 +72,7 @@ def _workloads(old: Reach, new: Reach) -> list[Pair]:
 def _parts(name: str, old: _Pods, new: _Pods) -> Iterator[Pair]:
     """The pods of a workload, together as long as both snapshots treat them alike."""
     usual = _uniform(old), _uniform(new)
-    groups: dict[tuple[Places, Places], tuple[list[Pod], list[Pod]]] = {}
+    groups: dict[tuple[FamilyPlaces, FamilyPlaces], tuple[list[Pod], list[Pod]]] = {}
     for key in sorted(old.keys() | new.keys()):
         places = (
             old[key][1] if key in old else usual[0],
@@ -92,19 +92,19 @@ def _parts(name: str, old: _Pods, new: _Pods) -> Iterator[Pair]:
         )
 
 
-def _uniform(pods: _Pods) -> Places:
+def _uniform(pods: _Pods) -> FamilyPlaces:
     """Where every replica of a workload is, if that is one answer."""
     distinct = {places for _, places in pods.values()}
     return next(iter(distinct)) if len(distinct) == 1 else ()
 
 
 def _ranges(old: Reach, new: Reach, families: set[Family]) -> list[Pair]:
-    blocks = Blocks([*old.networks, *new.networks])
+    blocks = Blocks([*old.places.networks, *new.places.networks])
     found: dict[tuple[Place, Place], list[Ranges]] = {}
     for _, addresses in blocks.classes():
         if family(addresses.spans[0][0]) in families and _has_others(addresses, old, new):
             first = addresses.spans[0][0]
-            places = old.place(None, first), new.place(None, first)
+            places = old.places.at(None, first), new.places.at(None, first)
             found.setdefault(places, []).append(addresses)
     return sorted(
         (_range(old_place, new_place, own) for (old_place, new_place), own in found.items()),
