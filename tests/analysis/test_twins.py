@@ -8,10 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from netpolc.analysis.findings import coverage, meetings
-from netpolc.analysis.findings.isolators import Isolators
-from netpolc.analysis.findings.meetings import Meetings, ports_of
-from netpolc.analysis.findings.twins import Twins
+from netpolc.analysis.findings import coverage
+from netpolc.analysis.findings.coverage import meetings
+from netpolc.analysis.findings.coverage.isolators import Isolators
+from netpolc.analysis.findings.coverage.meetings import Meetings, ports_of
+from netpolc.analysis.findings.coverage.twins import Twins
 from netpolc.core.ir import (
     ANY,
     Action,

@@ -88,12 +88,12 @@ def _world(
     yield _open(policy, rule, " and ".join(blocks))
     if len(whole) == 1:
         ((version, (number, _)),) = whole.items()
-        lacking = view.families(policy.subject) - {version}
+        lacking = view.selected.families(policy.subject) - {version}
         if lacking:
             (other,) = lacking
             missing = "::/0" if other is Family.IPV6 else "0.0.0.0/0"
             text = f"{blocks[0]} without {missing}, but the selected pods have both families"
-            if version not in view.families(policy.subject):
+            if version not in view.selected.families(policy.subject):
                 text = f"{blocks[0]} without {missing}, the only family of the selected pods"
             origin = peer_origin(policy, rule, number, "ipBlock", "cidr")
             yield Remark("NP702", origin, text, policy.waived)

@@ -53,10 +53,10 @@ def check(view: View) -> Iterator[Remark]:
 def _destinations(view: View, policy: Policy, rule: Rule) -> Members | None:
     """The identities whose containers are asked; None where a selector finds none."""
     if rule.direction is Direction.INGRESS:
-        return view.members(policy.subject) or None
+        return view.selected.members(policy.subject) or None
     if rule.peers is ANY:
         return frozenset(range(len(view.program.identities)))
-    peers = [view.members(peer) for _, peer in pod_peers(rule)]
+    peers = [view.selected.members(peer) for _, peer in pod_peers(rule)]
     blocks = (peer for peer in rule.peers if isinstance(peer, NetworkPeer))
     found = NONE.union(*peers, *(view.inside(peer) for peer in blocks))
     return None if peers and not found else found

@@ -84,8 +84,8 @@ def check(view: View) -> Iterator[Remark]:
 
 def _subject(view: View, policy: Policy) -> Iterator[Remark]:
     origin = subject_origin(policy)
-    hosts = view.host_pods(policy.subject)
-    selected = view.members(policy.subject)
+    hosts = view.selected.host_pods(policy.subject)
+    selected = view.selected.members(policy.subject)
     if hosts:
         also = "" if selected else ", and no other pod"
         text = f"selects hostNetwork pods{also}; no policy isolates them: {_names(hosts)}"
@@ -104,12 +104,12 @@ def _names(pods: list[Pod]) -> str:
 def _peers(view: View, policy: Policy, rule: Rule) -> Iterator[Remark]:
     does = "admits" if rule.action is Action.ACCEPT else "means"
     for number, peer in pod_peers(rule):
-        if view.members(peer):
+        if view.selected.members(peer):
             continue
         origin = peer_origin(policy, rule, number)
         spaces = peer.namespaces
-        hosts = view.host_pods(peer)
-        if isinstance(spaces, Selector) and not view.namespaces(spaces):
+        hosts = view.selected.host_pods(peer)
+        if isinstance(spaces, Selector) and not view.selected.namespaces(spaces):
             origin = peer_origin(policy, rule, number, "namespaceSelector")
             yield Remark("NP103", origin, "matches no namespace", policy.waived)
         elif hosts:
@@ -132,9 +132,9 @@ def _split(view: View, policy: Policy, rule: Rule) -> list[Remark]:
     neighbours = [(n, n + 1) for n in range(len(peers) - 1)]
     for spaces, pods in (order for pair in neighbours for order in (pair, pair[::-1])):
         halves = _halves(policy, peers[spaces], peers[pods])
-        if halves is None or view.members(PodPeer(policy.origin.namespace, halves[1])):
+        if halves is None or view.selected.members(PodPeer(policy.origin.namespace, halves[1])):
             continue
-        pod = view.both_match(*halves)
+        pod = view.selected.both_match(*halves)
         if pod is not None:
             text = (
                 f"matches no pod of namespace {policy.origin.namespace}; as one item with the "

@@ -1,8 +1,7 @@
 """What the checks ask of a snapshot, each question answered once.
 
-Comes in: a `Snapshot` and its `Program`. Goes out: the identities a selector matches, the policies
-that can be judged by them, addresses in order. Selectors in use need one pod of each identity to
-be answered: its other pods answer the same.
+Comes in: a `Snapshot` and its `Program`. Goes out: the policies that can be judged, what isolates
+pods, addresses in order; and what selectors select (selected.py).
 """
 
 from __future__ import annotations
@@ -12,7 +11,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
-from netpolc.core.cluster import Namespace, Pod, Snapshot
+from netpolc.analysis.findings.selected import Selected
+from netpolc.core.cluster import Pod, Snapshot
 from netpolc.core.ir import (
     ANY,
     Direction,
@@ -20,13 +20,12 @@ from netpolc.core.ir import (
     PodPeer,
     Policy,
     Rule,
-    Selector,
     Tier,
 )
-from netpolc.core.labels import Members, selects
-from netpolc.core.nets import Family, Span, family
+from netpolc.core.labels import Members
+from netpolc.core.nets import Span
 from netpolc.core.program import Combination, Program, ResolvedRule
-from netpolc.passes.answers import Answers, PortNumbers
+from netpolc.passes.answers import PortNumbers
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,47 +64,14 @@ class View:
         return not self.snapshot.cluster.pods
 
     @cached_property
-    def _members(self) -> Answers:
-        pods = [own.pods[0] for own in self.program.identities]
-        return Answers(pods, self._namespaces)
-
-    @cached_property
-    def _hosts(self) -> tuple[tuple[Pod, ...], Answers]:
-        pods = tuple(pod for pod in self.snapshot.cluster.pods if pod.host_network)
-        return pods, Answers(pods, self._namespaces)
-
-    @cached_property
-    def _namespaces(self) -> tuple[Namespace, ...]:
-        return tuple(self.snapshot.cluster.namespaces.values())
-
-    def members(self, peer: PodPeer) -> Members:
-        """The identities a subject or a peer selects."""
-        return self._members.members(peer)
+    def selected(self) -> Selected:
+        """What selectors select."""
+        return Selected(self.snapshot.cluster, self.program.identities)
 
     def inside(self, block: NetworkPeer) -> Members:
         """The identities of the pods that have an address in a block."""
         names = (name for span in block.addresses for name in self.pod_addresses.inside(span))
         return frozenset(map(self.program.identity_of.__getitem__, names))
-
-    def namespaces(self, selector: Selector) -> Members:
-        """The namespaces a selector matches, by number."""
-        return self._members.namespaces(selector)
-
-    def host_pods(self, peer: PodPeer) -> list[Pod]:
-        """The hostNetwork pods whose labels match, although no policy sees them."""
-        pods, answers = self._hosts
-        return [pods[number] for number in sorted(answers.members(peer))]
-
-    def both_match(self, namespaces: Selector, pods: Selector) -> Pod | None:
-        """The first pod that both selectors match, though no peer combines them."""
-        found = self.namespaces(namespaces)
-        names = {self._namespaces[number].name for number in found}
-        for pod in self.snapshot.cluster.pods:
-            if pod.host_network or pod.closed:
-                continue
-            if pod.namespace in names and selects(pods, pod.labels):
-                return pod
-        return None
 
     def combinations(self, direction: Direction) -> Iterator[Combination]:
         """What judges pods in a direction."""
@@ -137,15 +103,6 @@ class View:
         """Addresses of nodes, with the nodes' names."""
         nodes = self.snapshot.cluster.nodes.values()
         return Owners({address: node.name for node in nodes for address in node.addresses})
-
-    def families(self, subject: PodPeer) -> set[Family]:
-        """The address families that the subject's pods have addresses of."""
-        return {
-            family(address)
-            for number in self.members(subject)
-            for pod in self.program.identities[number].pods
-            for address in pod.addresses
-        }
 
 
 class Owners:

@@ -14,10 +14,10 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from netpolc.analysis.findings.isolators import Isolators
-from netpolc.analysis.findings.meetings import Meetings, ports_of
+from netpolc.analysis.findings.coverage.isolators import Isolators
+from netpolc.analysis.findings.coverage.meetings import Meetings, ports_of
+from netpolc.analysis.findings.coverage.twins import Twins
 from netpolc.analysis.findings.model import Code, Level, Remark
-from netpolc.analysis.findings.twins import Twins
 from netpolc.analysis.findings.view import View
 from netpolc.core.errors import listing
 from netpolc.core.ir import ANY, Direction, Origin, Policy, Rule

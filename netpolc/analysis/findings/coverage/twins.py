@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 
-from netpolc.analysis.findings.meetings import ports_of
+from netpolc.analysis.findings.coverage.meetings import ports_of
 from netpolc.core.ir import ANY, Origin, Policy
 from netpolc.core.labels import NONE, Members
 from netpolc.core.nets import EVERYWHERE, NOTHING, Ranges, edges
