@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import netpolc
-from netpolc.analysis.connectivity import Grouping, Party, Table, reach
+from netpolc.analysis.connectivity import Grouping, Party, Table
+from netpolc.analysis.connectivity.reach import matching
 from netpolc.core.nets import Family, Protocol, Ranges, family, ports
 from netpolc.core.semantics import Reason
 from netpolc.core.unions import Union
@@ -82,7 +83,7 @@ def test_blocks_that_hold_pods(case: tuple[list[Manifest], list[Flow]]) -> None:
 def test_rules_by_index(case: tuple[list[Manifest], list[Flow]]) -> None:
     """As where there are many of them."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(reach, "MANY_RULES", 1)
+        patch.setattr(matching, "MANY_RULES", 1)
         agree(*case, "current", Grouping.WORKLOAD)
 
 
