@@ -6,9 +6,6 @@ focus, the address, and that the page neither complained nor asked anybody for a
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -17,63 +14,11 @@ import netpolc
 from netpolc.analysis.connectivity import Grouping, Table
 from netpolc.analysis.connectivity.difference import Difference
 from netpolc.analysis.report import comparison, report
-from tests.browser.devtools import Browser, Page
-from tests.helpers.manifests import Manifest, namespace, node, pod, policy
+from tests.browser.devtools import Browser
+from tests.browser.pages import CONTROL, COUNT, DB, FOCUS, PODS, move_to, opened, put, ring, table
+from tests.helpers.manifests import pod, policy
 
 pytestmark = pytest.mark.browser
-CONTROL = 2
-FROM_WEB = {"from": [{"podSelector": {"matchLabels": {"name": "web"}}}], "ports": [{"port": 5432}]}
-DB = policy("shop/db", podSelector={"matchLabels": {"name": "db"}}, ingress=[FROM_WEB])
-PODS = [
-    node("node-a", "192.168.0.10"),
-    namespace("ops"),
-    namespace("shop"),
-    pod("ops/admin", "10.0.0.1"),
-    pod("shop/db", "10.0.0.2"),
-    pod("shop/web", "10.0.0.3"),
-]
-"""With DB: everybody reaches everybody, outside too, but only web reaches db, on TCP 5432: 10."""
-FOCUS = "document.activeElement.getAttribute('aria-label')"
-COUNT = "#count"
-
-
-def table(objects: list[Manifest], folder: Path) -> Table:
-    path = folder / "all.json"
-    path.write_text(json.dumps({"kind": "List", "items": objects}))
-    return Table(netpolc.compile(netpolc.load([str(path)])))
-
-
-@contextmanager
-def opened(
-    browser: Browser,
-    folder: Path,
-    fragment: str = "",
-    *,
-    html: str = "",
-    size: tuple[int, int] = (1280, 800),
-    dark: bool = False,
-) -> Iterator[Page]:
-    """The page of three pods and DB, or another; nothing may be asked for or complained about."""
-    path = folder / "report.html"
-    path.write_text(html or report(table([*PODS, DB], folder), "title"), encoding="utf-8")
-    with browser.page(path, fragment, size=size, dark=dark) as page:
-        yield page
-        assert page.complaints == []
-        assert page.requests == [path.as_uri()]
-        assert page.eval("document.documentElement.scrollWidth <= innerWidth"), "scrolls sideways"
-
-
-def put(page: Page, control: str, value: str) -> None:
-    """Set a control as a person would: the page hears of it."""
-    page.eval(
-        f"(() => {{ const c = document.getElementById('{control}'); c.value = {json.dumps(value)};"
-        " c.dispatchEvent(new Event('input', {bubbles: true})); })()"
-    )
-
-
-def move_to(page: Page, fragment: str) -> None:
-    page.eval(f"void (location.hash = {json.dumps(fragment)})")
-    page.wait("!document.getElementById('panel').hidden")
 
 
 def test_it_opens_without_a_network(browser: Browser, tmp_path: Path) -> None:
@@ -279,20 +224,6 @@ def test_a_comparison_shows_what_changed(browser: Browser, tmp_path: Path) -> No
         assert page.text(COUNT) == "12 connections"  # 10 before, and two that were added
 
 
-def ring(count: int) -> list[Manifest]:
-    """Pods of which each is reached by the one before it alone; all reach the outside."""
-    objects: list[Manifest] = [node("node-a", "192.168.0.10")]
-    objects += [namespace(f"team-{number}") for number in range(10)]
-    for number in range(count):
-        name = f"team-{number % 10}/p{number:03}"
-        before = {"matchLabels": {"name": f"p{(number - 1) % count:03}"}}
-        peers = [{"namespaceSelector": {}, "podSelector": before}]
-        own = {"matchLabels": {"name": f"p{number:03}"}}
-        objects.append(pod(name, f"10.0.{number // 200}.{number % 200 + 1}"))
-        objects.append(policy(name, podSelector=own, ingress=[{"from": peers}]))
-    return objects
-
-
 def test_300_workloads_open_and_react(browser: Browser, tmp_path: Path) -> None:
     html = report(table(ring(300), tmp_path), "ring")
     with opened(browser, tmp_path, html=html) as page:
@@ -316,92 +247,3 @@ def test_300_workloads_open_and_react(browser: Browser, tmp_path: Path) -> None:
         assert page.eval("document.querySelectorAll('.line').length") == 300
         page.click_on("#list .more")
         page.wait("document.querySelectorAll('.line').length === 600")
-
-
-def test_names_are_only_ever_text(browser: Browser, tmp_path: Path) -> None:
-    folder = tmp_path / "<img src=x onerror=alert(1)><" / "script><script>alert(2)<" / "script>"
-    folder.mkdir(parents=True)
-    html = report(table([*PODS, DB], folder), "<img src=x onerror=alert(3)>")
-    fragment = "#from=ops/admin%5BPod%5D&to=shop/db%5BPod%5D&name=%3Cimg%20src=x%3E"
-    with opened(browser, tmp_path, fragment, html=html) as page:
-        assert str(folder) in page.text("#panel")
-        assert page.text(".of") == "<img src=x onerror=alert(3)>"
-        assert page.eval("document.images.length") == 0
-        assert page.eval("document.scripts.length") == 2
-
-
-def test_what_is_not_the_pages_own_does_not_run(browser: Browser, tmp_path: Path) -> None:
-    path = tmp_path / "report.html"
-    path.write_text(report(table([*PODS, DB], tmp_path), "title"))
-    with browser.page(path) as page:
-        page.eval("""(() => {
-          const script = document.createElement("script");
-          script.textContent = "globalThis.ran = true";
-          const image = document.createElement("img");
-          image.src = "http://127.0.0.1:9/";
-          document.body.append(script, image);
-        })()""")
-        assert page.eval("typeof ran") == "undefined"
-        refused = [found["entry"]["text"] for found in page.complaints]
-        assert len(refused) == 2
-        assert all("Content Security Policy" in text for text in refused)
-
-
-def test_paper_gets_the_whole_list(browser: Browser, tmp_path: Path) -> None:
-    with opened(browser, tmp_path, html=report(table(ring(200), tmp_path), "ring")) as page:
-        page.call("Emulation.setEmulatedMedia", media="print")
-        page.eval("dispatchEvent(new Event('beforeprint'))")
-        assert page.eval("document.querySelectorAll('.line').length") == 400
-        assert page.eval("document.getElementById('list').checkVisibility()")
-        assert not page.eval("document.getElementById('matrix').checkVisibility()")
-        page.eval("dispatchEvent(new Event('afterprint'))")
-        page.call("Emulation.setEmulatedMedia", media="screen")
-        assert page.eval("document.getElementById('matrix').checkVisibility()")
-
-
-CONTRAST = """(() => {
-  const style = getComputedStyle(document.documentElement);
-  const light = (name) => {
-    const hex = style.getPropertyValue('--' + name).trim();
-    const [r, g, b] = [1, 3, 5].map((at) => parseInt(hex.slice(at, at + 2), 16) / 255)
-      .map((c) => (c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4));
-    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
-  };
-  return PAIRS.map(([one, other]) => {
-    const [low, high] = [light(one), light(other)].sort((a, b) => a - b);
-    return [one, other, (high + 0.05) / (low + 0.05)];
-  });
-})()"""
-TEXTS = [
-    *(("ink", on) for on in ("page", "surface", "band", "none", "denied", "admitted", "open")),
-    *(("muted", on) for on in ("page", "surface", "band", "denied", "admitted")),
-    *((f"{mark}-ink", mark) for mark in ("all", "some", "added", "removed", "changed")),
-    *((f"{mark}-text", "surface") for mark in ("added", "removed", "changed")),
-]
-MARKS = [(mark, "none") for mark in ("all", "some", "added", "removed", "changed", "focus")]
-
-
-@pytest.mark.parametrize("dark", [False, True])
-def test_contrast_is_enough_to_read(browser: Browser, tmp_path: Path, dark: bool) -> None:
-    """WCAG 2.2: 4.5 for text (1.4.3), 3 for marks and the focus (1.4.11)."""
-    with opened(browser, tmp_path, dark=dark) as page:
-        for pairs, least in ((TEXTS, 4.5), (MARKS, 3.0)):
-            for one, other, found in page.eval(CONTRAST.replace("PAIRS", json.dumps(pairs))):
-                assert found >= least, (one, other, found)
-
-
-@pytest.mark.parametrize("view", ["matrix", "graph", "list"])
-def test_everything_one_can_use_has_a_name(browser: Browser, tmp_path: Path, view: str) -> None:
-    fragment = f"#view={view}&from=shop/web%5BPod%5D&to=shop/db%5BPod%5D"
-    with opened(browser, tmp_path, fragment) as page:
-        nodes = page.call("Accessibility.getFullAXTree")["nodes"]
-        used = [n for n in nodes if not n["ignored"] and n.get("role", {}).get("value") in USABLE]
-        assert len(used) >= 12
-        for found in used:
-            assert found.get("name", {}).get("value"), found
-
-
-USABLE = {
-    "button", "checkbox", "combobox", "grid", "gridcell", "searchbox", "tab", "tablist", "tabpanel",
-    "textbox", "complementary", "search",
-}  # fmt: skip

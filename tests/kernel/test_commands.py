@@ -7,7 +7,6 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -20,12 +19,6 @@ pytestmark = pytest.mark.kernel
 THREE_TIER = str(ROOT / "examples" / "three-tier")
 DENY_ALL = str(ROOT / "examples" / "recipe-deny-all")
 FOREIGN = 'table inet other {\n\tchain forward {\n\t\tcounter comment "mine"\n\t}\n}\n'
-
-
-@pytest.fixture
-def router() -> Iterator[Router]:
-    with Router() as router:
-        yield router
 
 
 def netpolc(router: Router, *arguments: str) -> subprocess.CompletedProcess[str]:

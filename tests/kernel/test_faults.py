@@ -36,12 +36,6 @@ GUARDED = "unless it is confirmed, the guard takes it back at "
 every_plan = pytest.mark.parametrize("plan", PLANS)
 
 
-@pytest.fixture
-def router() -> Iterator[Router]:
-    with Router() as router:
-        yield router
-
-
 def outcomes(router: Router, folder: Path, plan: str, *kinds: str) -> Iterator[dict[str, Any]]:
     options = [own.replace("FOLDER", str(folder)) for own in PLANS[plan]]
     command = [sys.executable, "-m", "tests.helpers.faults", ",".join(kinds), str(folder), *options]
@@ -95,7 +89,7 @@ def test_signals_at_each_step(
         elif own["ended"] == 0:
             assert table == "new", own
         elif plan == "confirm" and (own["ended"], table) == (-signal.SIGHUP, "new"):
-            pass  # the terminal is gone, and the guard goes on (test_rollout.py)
+            pass  # the terminal is gone, and the guard goes on (test_confirm.py)
         else:  # before anything was sent, or while it waited to be confirmed
             assert table == "old", own
     assert told

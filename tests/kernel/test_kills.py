@@ -10,7 +10,6 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from random import Random
 
@@ -21,12 +20,6 @@ from tests.helpers.lab import Router
 from tests.helpers.scenarios import ROOT
 
 pytestmark = pytest.mark.kernel
-
-
-@pytest.fixture
-def router() -> Iterator[Router]:
-    with Router() as router:
-        yield router
 
 
 @pytest.mark.parametrize(("kind", "count"), [("load", 200), ("save", 60), ("undo", 60)])

@@ -10,7 +10,6 @@ import fcntl
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -36,12 +35,6 @@ for _ in range(200):
     with runtime.lock("netpolc"):
         count.write_text(str(int(count.read_text()) + 1))
 """
-
-
-@pytest.fixture
-def router() -> Iterator[Router]:
-    with Router() as router:
-        yield router
 
 
 @pytest.fixture

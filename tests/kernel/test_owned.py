@@ -30,12 +30,6 @@ pytestmark = pytest.mark.kernel
 APPLY = [sys.executable, "-m", "netpolc", "apply", "examples/three-tier", "--node", "node-a"]
 
 
-@pytest.fixture
-def router() -> Iterator[Router]:
-    with Router() as router:
-        yield router
-
-
 @contextmanager
 def owned(router: Router, first: str = "") -> Iterator[None]:
     """A table by our name for as long as its owner runs, made in one transaction with `first`."""

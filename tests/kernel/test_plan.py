@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,12 +15,6 @@ ROOT = Path(__file__).parents[2]
 SHARED = ("examples/three-tier/pods.yaml", "examples/three-tier/namespaces.yaml")
 OLD = ("examples/three-tier",)
 NEW = ("examples/proposed.yaml", *SHARED)
-
-
-@pytest.fixture
-def router() -> Iterator[Router]:
-    with Router() as router:
-        yield router
 
 
 def apply(router: Router, *words: str) -> tuple[int, list[str]]:

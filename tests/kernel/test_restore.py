@@ -26,18 +26,12 @@ from netpolc.core.errors import Emptied
 from tests.helpers import flushes
 from tests.helpers.lab import PodLab, Router
 from tests.helpers.scenarios import ROOT
+from tests.kernel.applying import eventually
 from tests.kernel.test_commands import THREE_TIER, netpolc
-from tests.kernel.test_rollout import eventually
 
 pytestmark = pytest.mark.kernel
 cli_apply = import_module("netpolc.cli.apply")
 Watching = subprocess.Popen[str]
-
-
-@pytest.fixture
-def router() -> Iterator[Router]:
-    with Router() as router:
-        yield router
 
 
 @pytest.fixture

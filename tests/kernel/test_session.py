@@ -13,7 +13,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -46,12 +45,6 @@ class Nftables:
             time.sleep(float(value))
         return 0, text, str(len(text))
 """
-
-
-@pytest.fixture
-def router() -> Iterator[Router]:
-    with Router() as router:
-        yield router
 
 
 @pytest.fixture

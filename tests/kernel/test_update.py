@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from threading import Event, Thread
@@ -46,12 +45,6 @@ def cluster(clients: int, port: int = 80) -> netpolc.Program:
         ),
     ]
     return netpolc.compile(netpolc.load_objects(objects))
-
-
-@pytest.fixture
-def router() -> Iterator[Router]:
-    with Router() as router:
-        yield router
 
 
 def generation(kernel: Kernel) -> int:

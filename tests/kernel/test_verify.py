@@ -7,7 +7,6 @@ snapshots. Out: exit codes; the kernel's own verdict on the same packets.
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Iterator
 
 import pytest
 import yaml
@@ -30,12 +29,6 @@ from tests.property.test_kernel import PATIENT, PROTOCOLS
 
 pytestmark = pytest.mark.kernel
 THREE_TIER = str(ROOT / "examples" / "three-tier")
-
-
-@pytest.fixture
-def router() -> Iterator[Router]:
-    with Router() as router:
-        yield router
 
 
 def verify(router: Router, *arguments: str) -> subprocess.CompletedProcess[str]:

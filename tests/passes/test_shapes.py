@@ -1,6 +1,6 @@
 """Hostile shapes of policies: the ruleset follows what they wrote, whatever overlaps.
 
-In: every shape of the generator in `benches/shapes.py`, at two sizes. Out: lines of the ruleset,
+In: every shape of the generator in `benches/hostile.py`, at two sizes. Out: lines of the ruleset,
 against (rule, port, peer) counted in the manifests. A line is a rule, a chain, a map or an entry of
 a map. Sets and maps of addresses are not counted: they hold what a peer is, each address once.
 """
@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 import netpolc
-from benches.shapes import NODE, SHAPES, Shape
+from benches.hostile import NODE, SHAPES, Shape
 
 Manifest = dict[str, Any]
 LINES = 4
