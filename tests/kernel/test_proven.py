@@ -10,7 +10,6 @@ import importlib
 import os
 import re
 import signal
-from collections.abc import Iterator
 
 import pytest
 from click.testing import CliRunner
@@ -19,16 +18,10 @@ from netpolc.backends.nft.readback.proof import walk
 from netpolc.cli import main
 from tests.helpers.lab import Router
 from tests.helpers.scenarios import ROOT
+from tests.kernel.applying import NODE, started
 from tests.kernel.test_commands import THREE_TIER
-from tests.kernel.test_rollout import NODE, started
 
 pytestmark = pytest.mark.kernel
-
-
-@pytest.fixture
-def router() -> Iterator[Router]:
-    with Router() as router:
-        yield router
 
 
 @pytest.mark.parametrize(("options", "proven"), [((), True), (("--no-verify",), False)])
