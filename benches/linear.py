@@ -133,7 +133,7 @@ class _Shape:
 
     def _named(self, peer: Peer | None, port: NamedPort, field_name: str) -> Iterator[str]:
         """Egress to a named port: the peers apart by the number the name has in each."""
-        if isinstance(peer, NetworkPeer):
+        if peer is not None and not isinstance(peer, PodPeer):
             return
         pods = self.resolver.all_pods() if peer is None else self.resolver.pods(peer)
         numbers: dict[str, list[Pod]] = defaultdict(list)
@@ -152,6 +152,8 @@ class _Shape:
                 return self._pod_set(self.resolver.pods(peer), field_name)
             case NetworkPeer(cidr, excepts):
                 return self._block(Ranges.of([cidr]) - Ranges.of(excepts), field_name)
+            case _:
+                raise ValueError(f"{peer}: this anchor reads NetworkPolicy alone")
 
     def _pod_set(self, pods: list[Pod], field_name: str) -> list[str]:
         addresses = tuple(sorted({address for pod in pods for address in pod.addresses}))

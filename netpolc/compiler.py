@@ -20,6 +20,7 @@ from netpolc.core.errors import MENDED, Problems, Severity, UsageError
 from netpolc.core.program import Program as ResolvedProgram
 from netpolc.frontends import Semantics, Treatment
 from netpolc.frontends.objects import PodItem
+from netpolc.frontends.odd import treated
 from netpolc.frontends.reading import read_snapshot
 from netpolc.manifests import Document, File, Given, read, read_objects
 from netpolc.passes.arrange import arrange, arrange_tried
@@ -112,9 +113,9 @@ def _read(
         if treatment is Treatment.REFUSE:
             problems.add(origin.place(), "", told)
             continue
-        treated = "it isolates what it selects and admits nothing"
-        problems.add(origin.place(), "", f"{told}; {treated}", Severity.WARNING, MENDED)
-        found.append(Odd(origin.kind, origin.namespace, origin.name, f"too large, {treated}"))
+        done = treated(policy)
+        problems.add(origin.place(), "", f"{told}; {done}", Severity.WARNING, MENDED)
+        found.append(Odd(origin.kind, origin.namespace, origin.name, f"too large, {done}"))
     problems.raise_errors()
     return replace(
         snapshot, policies=kept, warnings=problems.warnings, odd=tuple(sorted(set(found)))

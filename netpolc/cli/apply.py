@@ -206,11 +206,11 @@ def apply(
 
 
 def _missing(snapshot: Snapshot, node: str | None) -> str:
-    """What a snapshot lacks that isolates nobody; pods of the host's network never are isolated."""
+    """What a snapshot lacks that denies nothing; pods of the host's network are denied nothing."""
     local = (pod for pod in snapshot.cluster.pods if pod.is_on(node))
     if not any(pod.addresses and not pod.host_network for pod in local):
         return "no pod with an address" + (f" on node {node}" if node is not None else "")
-    return "" if any(policy.isolates for policy in snapshot.policies) else "no NetworkPolicy"
+    return "" if any(policy.restricts for policy in snapshot.policies) else "no policy that denies"
 
 
 def _check(

@@ -47,11 +47,17 @@ class Namespace:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Node:
-    """A node and all its addresses on the address line."""
+    """A node, all its addresses on the address line, and its labels.
+
+    Of an `unsure` one the object could not be read, or there is none: it may have more labels than
+    these.
+    """
 
     name: str
     addresses: frozenset[int]
     origin: Origin | None = None
+    labels: Mapping[str, str] = field(default_factory=dict)
+    unsure: bool = False
 
 
 class Pod(Struct, frozen=True, eq=False, gc=False):

@@ -53,6 +53,8 @@ FEW = 10
 """So many errors of an odd object are told one by one."""
 MENDED = "NP006"
 """The code of what is said of an odd object that is not enforced as it was written."""
+DOUBTED = "NP010"
+"""The same of what API servers store, though it is wrong."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,15 +197,30 @@ class ObjectProblems:
         if not self._lenient or len(self.refused) <= FEW:
             self._add(path, message, Severity.ERROR, at_key, "")
 
-    def mend(self, path: Path, message: str, instead: str) -> bool:
+    def mend(self, path: Path, message: str, instead: str, *, at_key: bool = False) -> bool:
         """An error; of a lenient object a warning that says what is done instead, and True."""
         if not self._lenient:
-            self.error(path, message)
+            self.error(path, message, at_key=at_key)
             return False
-        self.mended.append(instead)
-        if len(self.mended) <= FEW:  # where each is takes as long to find as all others are many
-            self._add(path, f"{message}; {instead}", Severity.WARNING, False, MENDED)
+        self._instead(path, message, instead, at_key, MENDED)
         return True
+
+    def doubt(self, path: Path, message: str, instead: str, *, at_key: bool = False) -> None:
+        """What API servers store and what is not enforced as it is written: a warning that says
+        what is done instead, of lenient objects and of others.
+        """
+        self._instead(path, message, instead, at_key, DOUBTED)
+
+    def waive(self, codes: Collection[str]) -> None:
+        """Report no warning with one of these codes from now on: the object waives them."""
+        self._waived = codes
+
+    def _instead(self, path: Path, message: str, instead: str, at_key: bool, code: str) -> None:
+        self.mended.append(instead)
+        # Where each is takes as long to find as all others are many.
+        told = code is MENDED or code not in self._waived
+        if told and (not self._lenient or len(self.mended) <= FEW):
+            self._add(path, f"{message}; {instead}", Severity.WARNING, at_key, code)
 
     def warning(self, path: Path, message: str, *, at_key: bool = False, code: str = "") -> None:
         """A warning: never fatal, and reported unless the object waives its code."""

@@ -8,12 +8,12 @@ means nothing and `ANY` means everything.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum, IntEnum
 from typing import Final, Literal
 from typing import Protocol as Interface
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from netpolc.core.nets import Protocol, Ranges, Span
 
@@ -80,6 +80,8 @@ class Origin(Struct, frozen=True, eq=False, gc=False):
     """The object and the field that a rule or a policy comes from; kept to the end.
 
     There is one for each pod: the collector does not visit them, because none leads to itself.
+    `called` is the name that its author gave a rule (`name` of a cluster-scoped policy's rule),
+    which may hold any character.
     """
 
     kind: str
@@ -87,6 +89,7 @@ class Origin(Struct, frozen=True, eq=False, gc=False):
     name: str
     field: tuple[str | int, ...]
     source: Source
+    called: str = ""
 
     @property
     def key(self) -> Key:
@@ -181,7 +184,23 @@ class NetworkPeer:
         return Ranges((self.cidr,)) - Ranges.of(self.excepts)
 
 
-Peer = PodPeer | NetworkPeer
+@dataclass(frozen=True, slots=True)
+class NodePeer:
+    """Nodes by their labels (`nodes`): every address that is known of them."""
+
+    nodes: Selector
+
+
+@dataclass(frozen=True, slots=True)
+class NamePeer:
+    """Whoever is behind names of domains (`domainNames`, NPEP-133): nobody, as no name is looked up
+    here.
+    """
+
+    names: tuple[str, ...]
+
+
+Peer = PodPeer | NetworkPeer | NodePeer | NamePeer
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,6 +255,34 @@ class Policy:
     typed: bool = True
     waived: Waived = frozenset()
     audited: bool = False
+
+    @property
+    def restricts(self) -> bool:
+        """Whether it can deny anything: it isolates, or has a rule that denies."""
+        return bool(self.isolates) or any(rule.action is Action.DENY for rule in self.rules)
+
+    def admitting_nothing(self) -> Policy:
+        """The policy of which only its subject and directions count, in the strict direction.
+
+        A NetworkPolicy isolates without its rules. In an ordered tier that would leave what it
+        denies to others: there it denies everything in each direction for which it has rules.
+        """
+        if self.tier is Tier.NETWORK_POLICY:
+            return replace(self, rules=())
+        return replace(self, rules=tuple(map(self.denial, self.directions)))
+
+    @property
+    def directions(self) -> tuple[Direction, ...]:
+        """Those that it isolates or has rules for."""
+        ruled = {rule.direction for rule in self.rules}
+        return tuple(way for way in Direction if way in ruled or way in self.isolates)
+
+    def denial(self, direction: Direction) -> Rule:
+        """A rule that denies everything in a direction, where those that are written cannot be
+        read.
+        """
+        origin = structs.replace(self.origin, field=("spec", str(direction)))
+        return Rule(direction, Action.DENY, ANY, ANY, origin)
 
     @property
     def order(self) -> tuple[Tier, int, str, str, str]:

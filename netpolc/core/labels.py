@@ -93,3 +93,9 @@ def selects(selector: Selector, labels: Mapping[str, str], unsure: bool = False)
         if not matched:
             return False
     return True
+
+
+def may_select(selector: Selector, labels: Mapping[str, str]) -> bool:
+    """Whether a selector could match what has these labels and perhaps more of other keys."""
+    known = (need for need in selector.requirements if need.key in labels)
+    return selects(Selector(frozenset(known)), labels)

@@ -148,11 +148,15 @@ class Verdict:
         return self.allowed and (self.egress.would_deny or self.ingress.would_deny)
 
 
-def evaluate(program: Program, flow: Flow) -> Verdict:
-    """Judge one flow, in both directions."""
+def evaluate(program: Program, flow: Flow, *, hairpin: bool = False) -> Verdict:
+    """Judge one flow, in both directions.
+
+    `hairpin` says of a flow of a pod with itself that a Service led it back, so that it left the
+    pod: ordered tiers then judge it, while a NetworkPolicy never keeps a pod from itself.
+    """
     source = program.pods_by_address.get(flow.source)
     destination = program.pods_by_address.get(flow.destination)
-    if source is not None and source is destination:
+    if source is not None and source is destination and not hairpin:
         return Verdict(
             flow,
             Decision(Direction.EGRESS, True, Reason.SELF),
@@ -182,19 +186,23 @@ def _decide(
     combination, tried = program.combination_of.get(key), program.tried_of.get(key)
     decision = Decision(direction, True, Reason.NOT_ISOLATED)
     if combination is not None:
-        decision = _judge(combination, peer_identity, peer_address, flow)
-        if subject.closed:
+        decision = _judge(combination, peer_identity, peer_address, flow, peer is subject)
+        if subject.closed and peer is not subject:
             decision = replace(decision, reason=Reason.CLOSED)
     if tried is not None:
-        would_be = _judge(tried, peer_identity, peer_address, flow)
+        would_be = _judge(tried, peer_identity, peer_address, flow, peer is subject)
         decision = replace(decision, tried=would_be)
     return decision
 
 
-def _judge(combination: Combination, peer: int | None, address: int, flow: Flow) -> Decision:
+def _judge(
+    combination: Combination, peer: int | None, address: int, flow: Flow, is_self: bool
+) -> Decision:
     direction = combination.direction
     steps: list[Step] = []
     for stage in combination.tiers:
+        if is_self and stage.tier is Tier.NETWORK_POLICY:
+            return Decision(direction, True, Reason.SELF, None, stage, tuple(steps))
         rule = _first_match(stage, peer, address, flow, steps)
         action = rule.action if rule is not None else stage.default
         if action is not Action.PASS:

@@ -7,11 +7,13 @@ told.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
-from netpolc.core.cluster import Cluster, Node, Pod, mentioned
-from netpolc.core.errors import ROOT, ObjectProblems, Problems
-from netpolc.frontends.addresses import settle
+from netpolc.core.cluster import Cluster, Node, Odd, Pod, mentioned
+from netpolc.core.errors import MENDED, ROOT, ObjectProblems, Problems, Severity
+from netpolc.core.ir import Tier
+from netpolc.frontends.addresses import closed, settle
 from netpolc.frontends.frontend import Gathered
 
 
@@ -22,6 +24,7 @@ def build(gathered: Gathered) -> Cluster:
     known = _all_nodes(gathered.nodes, found)
     pods, nodes = settle(found, known, gathered.documents, gathered.problems)
     _warn_of_homeless(pods, nodes, gathered.problems)
+    pods = tuple(_closed_where_unsure(pods, gathered))
     policies = {policy.origin.namespace for policy in gathered.policies} - {""}
     names = {*policies, *(pod.namespace for pod in pods)} - gathered.namespaces.keys()
     spaces = {**mentioned(names), **gathered.namespaces}
@@ -31,6 +34,27 @@ def build(gathered: Gathered) -> Cluster:
         pods,
         gathered.controllers,
     )
+
+
+def _closed_where_unsure(pods: Iterable[Pod], gathered: Gathered) -> Iterator[Pod]:
+    """The pods, closed in namespaces of which nobody knows the labels, if there are cluster-scoped
+    policies: what denies may mean them as subjects or peers, or what accepts may not.
+    """
+    unsure = {space.name: space for space in gathered.namespaces.values() if space.unsure}
+    if not unsure or all(own.tier is Tier.NETWORK_POLICY for own in gathered.policies):
+        yield from pods
+        return
+    for space in unsure.values():
+        text = f"its pods are closed: {_ASKED}"
+        place = space.origin.source.place() if space.origin is not None else "snapshot"
+        said = f"{space.name}: {text}"
+        gathered.problems.add(place, "metadata.labels", said, Severity.WARNING, MENDED)
+        gathered.odd.found.append(Odd("Namespace", "", space.name, text))
+    for pod in pods:
+        yield closed(pod) if pod.namespace in unsure and not pod.host_network else pod
+
+
+_ASKED = "cluster-scoped policies ask for labels, and its own are unknown"
 
 
 def _all_nodes(nodes: dict[str, Node], pods: Iterable[Pod]) -> dict[str, Node]:
@@ -44,8 +68,8 @@ def _all_nodes(nodes: dict[str, Node], pods: Iterable[Pod]) -> dict[str, Node]:
                 own.update(pod.addresses)
     found = dict(nodes)
     for name, addresses in more.items():
-        node = found.get(name, Node(name, frozenset()))
-        found[name] = Node(name, node.addresses | addresses, node.origin)
+        node = found.get(name, Node(name, frozenset(), unsure=True))
+        found[name] = replace(node, addresses=node.addresses | addresses)
     return found
 
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from netpolc.core.errors import ObjectProblems, Path
@@ -126,10 +126,16 @@ def label_value_problems(value: str) -> Iterator[str]:
 
 @dataclass(frozen=True, slots=True)
 class Fields:
-    """Typed access to the fields of one object; if not strict, unknown fields are warnings."""
+    """Typed access to the fields of one object; if not strict, unknown fields are warnings.
+
+    `hints` say what to write instead of fields that other versions of an API have. `doubts` take
+    what is wrong inside of selectors that API servers do not look into, those of custom resources.
+    """
 
     problems: ObjectProblems
     strict: bool
+    hints: Mapping[str, str] = field(default_factory=dict)
+    doubts: ObjectProblems | None = None
 
     def mapping(self, value: object, path: Path, known: Collection[str]) -> dict[str, Any] | None:
         """A map whose keys are all in `known`; None when it is no map."""
@@ -140,7 +146,8 @@ class Fields:
             if name in known:
                 continue
             report = self.problems.error if self.strict else self.problems.warning
-            report(path / name, f'unknown field "{path / name}"', at_key=True)
+            hint = f": {self.hints[name]}" if name in self.hints else ""
+            report(path / name, f'unknown field "{path / name}"{hint}', at_key=True)
         return value
 
     def sequence(self, value: object, path: Path) -> list[Any]:
@@ -185,6 +192,10 @@ class Fields:
                 found.append(requirement)
         return Selector(frozenset(found))
 
+    @property
+    def _selectors(self) -> ObjectProblems:
+        return self.problems if self.doubts is None else self.doubts
+
     def _match_labels(self, value: object, path: Path) -> Iterator[Requirement]:
         if value is None:
             return
@@ -193,12 +204,12 @@ class Fields:
             return
         for key, label in value.items():
             for detail in label_key_problems(key):
-                self.problems.error(path, invalid(key, detail))
+                self._selectors.error(path, invalid(key, detail))
             if not isinstance(label, str):
                 self.mistyped(label, path.key(key), "string")
                 continue
             for detail in label_value_problems(label):
-                self.problems.error(path, invalid(label, detail))
+                self._selectors.error(path, invalid(label, detail))
             yield Requirement(key, Operator.IN, frozenset((label,)))
 
     def _match_expression(self, value: object, path: Path) -> Requirement | None:
@@ -207,21 +218,21 @@ class Fields:
             return None
         key = self.text(expression.get("key"), path / "key") or ""
         for detail in label_key_problems(key):
-            self.problems.error(path / "key", invalid(key, detail))
+            self._selectors.error(path / "key", invalid(key, detail))
         values = self._values(expression.get("values"), path / "values")
         name = self.text(expression.get("operator"), path / "operator") or ""
         try:
             operator = Operator(name)
         except ValueError:
-            self.problems.error(path / "operator", invalid(name, "not a valid selector operator"))
+            self._selectors.error(path / "operator", invalid(name, "not a valid selector operator"))
             return None
         if operator in (Operator.IN, Operator.NOT_IN):
             if not values:
                 text = "Required value: must be specified when `operator` is 'In' or 'NotIn'"
-                self.problems.error(path / "values", text)
+                self._selectors.error(path / "values", text)
         elif values:
             text = "Forbidden: may not be specified when `operator` is 'Exists' or 'DoesNotExist'"
-            self.problems.error(path / "values", text)
+            self._selectors.error(path / "values", text)
         return Requirement(key, operator, frozenset(values))
 
     def _values(self, value: object, path: Path) -> list[str]:
@@ -233,7 +244,7 @@ class Fields:
                     self.mistyped(item, path / number, "string")
                 continue
             for detail in label_value_problems(text):
-                self.problems.error(path / number, invalid(text, detail))
+                self._selectors.error(path / number, invalid(text, detail))
             values.append(text)
         return values
 
@@ -263,22 +274,28 @@ METADATA_FIELDS = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Metadata:
-    """Name and namespace of a namespaced object, and the findings it waives."""
+    """Name and namespace ("" of what is in none) of an object, and the findings it waives."""
 
     namespace: str
     name: str
     waived: Waived = frozenset()
 
-    def origin(self, kind: str, source: Source, field: tuple[str | int, ...] = ()) -> Origin:
-        """An origin inside this object."""
-        return Origin(kind, self.namespace, self.name, field, source)
+    def origin(
+        self, kind: str, source: Source, elements: tuple[str | int, ...] = (), called: str = ""
+    ) -> Origin:
+        """An origin inside this object, for a rule with the name that its author gave it."""
+        return Origin(kind, self.namespace, self.name, elements, source, called)
 
 
-def metadata(fields: Fields, value: object, path: Path) -> Metadata:
-    """`metadata.namespace` (missing means `default`) and `metadata.name`, both checked."""
+def metadata(
+    fields: Fields, value: object, path: Path, *, cluster_scoped: bool = False
+) -> Metadata:
+    """`metadata.namespace` (missing means `default`) and `metadata.name`, both checked; objects of
+    a `cluster_scoped` kind have none, and "" instead.
+    """
     if not isinstance(value, dict):
         fields.problems.error(path / "name", "Required value: name or generateName is required")
-        return Metadata("default", "")
+        return Metadata("" if cluster_scoped else "default", "")
     fields.mapping(value, path, METADATA_FIELDS)
     name = fields.text(value.get("name"), path / "name")
     if not name:
@@ -288,9 +305,12 @@ def metadata(fields: Fields, value: object, path: Path) -> Metadata:
     namespace = fields.text(value.get("namespace"), path / "namespace")
     for detail in dns_label_problems(namespace) if namespace else ():
         fields.problems.error(path / "namespace", invalid(namespace, detail))
+    if cluster_scoped and namespace:
+        fields.problems.error(path / "namespace", "Forbidden: not allowed on this type")
     annotations = value.get("annotations")
     waiver = annotations.get(WAIVER) if isinstance(annotations, dict) else None
-    return Metadata(namespace or "default", name or "", waived(waiver))
+    space = "" if cluster_scoped else namespace or "default"
+    return Metadata(space, name or "", waived(waiver))
 
 
 def waived(text: object) -> Waived:

@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
-from netpolc.frontends import expectations, namespaces, networkpolicy, nodes, pods, workloads
+from netpolc.frontends import (
+    adminnetworkpolicy,
+    baselineadminnetworkpolicy,
+    clusternetworkpolicy,
+    expectations,
+    namespaces,
+    networkpolicy,
+    nodes,
+    pods,
+    workloads,
+)
 from netpolc.frontends.frontend import Frontend
 
 KINDS: tuple[Frontend, ...] = (
@@ -11,5 +21,8 @@ KINDS: tuple[Frontend, ...] = (
     pods.FRONTEND,
     workloads.FRONTEND,
     networkpolicy.FRONTEND,
+    clusternetworkpolicy.FRONTEND,
+    adminnetworkpolicy.FRONTEND,
+    baselineadminnetworkpolicy.FRONTEND,
     expectations.FRONTEND,
 )

@@ -21,7 +21,6 @@ from netpolc.core.cluster import Odd, Pod
 from netpolc.core.errors import FEW, MENDED, ROOT, Diagnostic, ObjectProblems, Problems, Severity
 from netpolc.core.ir import (
     SELECT_ALL,
-    Action,
     Direction,
     Origin,
     PodPeer,
@@ -38,7 +37,7 @@ from netpolc.manifests import Document
 _TYPES = {"Ingress": Direction.INGRESS, "Egress": Direction.EGRESS}
 _BOTH = frozenset(Direction)
 _LEGACY = "extensions/v1beta1"
-_UNKNOWN_FIELD = re.compile(r"(spec\.)?[^.\[]+")
+UNKNOWN_FIELD = re.compile(r"(spec\.)?[^.\[]+")
 """The path of a field of the object or of its spec."""
 
 
@@ -50,18 +49,22 @@ class Treatment(StrEnum):
 
 
 def isolating(policy: Policy) -> Policy:
-    """A policy of which only the pods it selects and its directions count: it admits nothing.
-    Of an ordered tier what denies stays, and what passes denies: a later rule might accept.
+    """A policy of which only the pods it selects and its directions count: it admits nothing, and
+    is not tried.
 
     A frontend need not call it: an error that it records at a policy's rules comes to the same
     where odd objects are isolated, and is refused where not.
     """
-    denying = tuple(
-        replace(rule, action=Action.DENY)
-        for rule in policy.rules
-        if rule.action is not Action.ACCEPT
-    )
-    return replace(policy, rules=denying, audited=False)
+    return replace(policy.admitting_nothing(), audited=False)
+
+
+def treated(policy: Policy) -> str:
+    """What is said of a policy that admits nothing."""
+    if policy.tier is Tier.NETWORK_POLICY:
+        return "it isolates what it selects and admits nothing"
+    ways = {Direction.INGRESS: "to", Direction.EGRESS: "from"}
+    named = " and ".join(ways[direction] for direction in policy.directions)
+    return f"it denies everything {named} what it selects" if named else "it has no rules"
 
 
 class OddObjects:
@@ -108,7 +111,7 @@ class OddObjects:
 
     def named(self, document: Document, kind: str = "") -> tuple[str, str]:
         """Namespace and name of an object, made up where they are none."""
-        metadata = _map(_body(document).get("metadata"))
+        metadata = _map(body_of(document).get("metadata"))
         namespace = metadata.get("namespace")
         name = str(metadata.get("name"))
         if not self.has_name(document):
@@ -123,7 +126,7 @@ class OddObjects:
 
     def has_name(self, document: Document) -> bool:
         """Whether the name of an object can be read."""
-        name = _map(_body(document).get("metadata")).get("name")
+        name = _map(body_of(document).get("metadata")).get("name")
         return isinstance(name, str) and not any(subdomain_problems(name))
 
     def policy(
@@ -134,7 +137,7 @@ class OddObjects:
         If its selector cannot be read it is every pod of its namespace, if its directions cannot,
         it is both. None if its namespace cannot be read: then nobody knows whom it is about.
         """
-        body = _body(document)
+        body = body_of(document)
         metadata = body.get("metadata")
         space = metadata.get("namespace") if isinstance(metadata, dict) else None
         if not isinstance(metadata, dict | None) or not isinstance(space, str | None) or not body:
@@ -155,7 +158,7 @@ class OddObjects:
 
     def pod(self, document: Document) -> Pod | None:
         """The closed pod that stands for an odd one; None of a finished or hostNetwork pod."""
-        body = _body(document)
+        body = body_of(document)
         spec, status = _map(body.get("spec")), _map(body.get("status"))
         if status.get("phase") in FINISHED or spec.get("hostNetwork") is True:
             return None
@@ -172,27 +175,27 @@ def _directions(spec: dict[str, Any], paths: list[str]) -> frozenset[Direction]:
 
     Without it they are what the API server fills in, unless a field that nobody knows may be it.
     """
-    if any(_touches(path, "spec.policyTypes") for path in paths):
+    if any(touches(path, "spec.policyTypes") for path in paths):
         return _BOTH
     types = spec.get("policyTypes")
     if types:  # nobody looked at them where what was wrong is the apiVersion
         readable = isinstance(types, list) and all(name in tuple(_TYPES) for name in types)
         return frozenset(map(_TYPES.__getitem__, types)) if readable else _BOTH
     known = ("spec.podSelector", "spec.ingress", "spec.egress", "kind", "apiVersion")
-    if any(_UNKNOWN_FIELD.fullmatch(path) and path not in known for path in paths):
+    if any(UNKNOWN_FIELD.fullmatch(path) and path not in known for path in paths):
         return _BOTH
     return _BOTH if spec.get("egress") else frozenset((Direction.INGRESS,))
 
 
 def _selector(document: Document, spec: dict[str, Any], paths: list[str]) -> Selector:
-    if any(_touches(path, "spec.podSelector") for path in paths):
+    if any(touches(path, "spec.podSelector") for path in paths):
         return SELECT_ALL
     aside = ObjectProblems(Problems(), document.source.place)
     found = Fields(aside, strict=True).selector(spec.get("podSelector"), ROOT)
     return SELECT_ALL if aside.failed else found
 
 
-def _touches(path: str, field: str) -> bool:
+def touches(path: str, field: str) -> bool:
     """Whether something wrong at a path is in a field, or around it."""
     inside = path == field or path.startswith((f"{field}.", f"{field}["))
     return inside or path == "" or field.startswith(f"{path}.")
@@ -205,7 +208,7 @@ def _as_warning(one: Diagnostic, treatment: str) -> Diagnostic:
     return replace(one, severity=Severity.WARNING, message=message, code=MENDED)
 
 
-def _body(document: Document) -> dict[str, Any]:
+def body_of(document: Document) -> dict[str, Any]:
     """The object as plain values, as far as that goes; the last of equal fields counts."""
     content = document.content
     if isinstance(content, dict):
@@ -248,7 +251,8 @@ def same_meaning(one: Policy, other: Policy) -> bool:
 
 
 def _meaning(policy: Policy) -> tuple[object, ...]:
-    return policy.subject, policy.isolates, policy.audited, tuple(_rules(policy.rules))
+    rank = policy.tier, policy.priority
+    return *rank, policy.subject, policy.isolates, policy.audited, tuple(_rules(policy.rules))
 
 
 def _rules(rules: tuple[Rule, ...]) -> Iterator[object]:

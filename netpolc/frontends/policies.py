@@ -31,9 +31,10 @@ from netpolc.core.nets import PORTS, Protocol
 from netpolc.frontends.fields import Fields, Metadata, invalid, metadata, mistyping, quoted
 from netpolc.manifests import Document
 
-_OBJECT_FIELDS = ("apiVersion", "kind", "metadata", "spec", "status")
+OBJECT_FIELDS = ("apiVersion", "kind", "metadata", "spec", "status")
 SPEC = ROOT / "spec"
-_AUDIT = (ROOT / "metadata" / "annotations").key(AUDIT)
+AUDITED = (ROOT / "metadata" / "annotations").key(AUDIT)
+"""Where a policy says that it is only tried."""
 _PORT_NAME_CHARACTERS = re.compile(r"[-a-z0-9]+", re.ASCII)
 _NUMBERS = "must be between 1 and 65535, inclusive"
 
@@ -63,14 +64,14 @@ class PolicyReader:
         body = document.fields(problems, strict)
         if body is None:
             return None
-        fields.mapping(body, ROOT, _OBJECT_FIELDS)
+        fields.mapping(body, ROOT, OBJECT_FIELDS)
         named = metadata(fields, body.get("metadata"), ROOT / "metadata")
         given = body.get("spec")
         spec = fields.mapping({} if given is None else given, SPEC, spec_fields) or {}
         selector = fields.selector(spec.get("podSelector"), SPEC / "podSelector")
         subject = PodPeer(named.namespace, selector)
-        audited = _audited(fields, body)
-        return cls(fields, document.kind, named, document.source, spec, subject, audited)
+        tried = audited(fields, body)
+        return cls(fields, document.kind, named, document.source, spec, subject, tried)
 
     def policy(self, isolates: frozenset[Direction], rules: Iterable[Rule]) -> Policy | None:
         """The policy, None when there were errors."""
@@ -110,7 +111,7 @@ class PolicyReader:
     def refuse_audit(self, why: str) -> None:
         """Record an error at the annotation of a policy that is to be tried."""
         if self.audited:
-            self.error(_AUDIT, f"Forbidden: {why}")
+            self.error(AUDITED, f"Forbidden: {why}")
 
     def error(self, path: Path, message: str) -> None:
         """Record an error at the value of `path`."""
@@ -170,7 +171,7 @@ class PolicyReader:
             return Protocol.TCP
 
 
-def _audited(fields: Fields, body: dict[str, Any]) -> bool:
+def audited(fields: Fields, body: dict[str, Any]) -> bool:
     """Whether the annotation asks to try the policy only.
 
     Any other value is an error: taken for `false` it would bite, for `true` it would not protect.
@@ -184,7 +185,7 @@ def _audited(fields: Fields, body: dict[str, Any]) -> bool:
         detail = f'Unsupported value: {quoted(value)}: supported values: "true", "false"'
         if not isinstance(value, str):
             detail = mistyping(value, "string")
-        fields.problems.mend(_AUDIT, detail, "it is enforced, not audited")
+        fields.problems.mend(AUDITED, detail, "it is enforced, not audited")
     return isinstance(value, str) and value == "true"
 
 

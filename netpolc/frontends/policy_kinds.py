@@ -8,23 +8,35 @@ same.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from netpolc.core.errors import ObjectProblems
-from netpolc.core.ir import Key, Policy
+from netpolc.core.ir import Key, Policy, Tier
 from netpolc.frontends.frontend import Gathered, Name, Reader, Semantics
-from netpolc.frontends.odd import isolating, same_meaning
+from netpolc.frontends.odd import isolating, same_meaning, treated
 from netpolc.manifests import Document
 
 Lower = Callable[[Document, ObjectProblems, bool], Policy | None]
 """The policy of a manifest, None when it has errors; unknown fields are errors if strict."""
 
 
-class PolicyObjects(Reader):
-    """Reads the policies of one kind."""
+Closing = Callable[[Document, str, ObjectProblems], Policy | None]
+"""What stands for an object that was refused, in the strict direction, given its kind; None where
+nobody can tell whom it is about.
+"""
+_EACH = "each isolates what it selects and admits nothing"
+_EACH_ORDERED = "each denies everything of what it selects, in the directions it has rules for"
 
-    def __init__(self, gathered: Gathered, lower: Lower) -> None:
+
+class PolicyObjects(Reader):
+    """Reads the policies of one kind; `closing` makes what stands for an odd one, as NetworkPolicy
+    has it where it is not given.
+    """
+
+    def __init__(self, gathered: Gathered, lower: Lower, closing: Closing | None = None) -> None:
         super().__init__(gathered)
-        self._lower = lower
+        legacy = gathered.semantics is Semantics.V1_6
+        self._lower, self._closing = lower, closing or partial(gathered.odd.policy, legacy=legacy)
         self._by_name: dict[Name, Policy] = {}
         self._closed: set[Key] = set()
 
@@ -37,11 +49,10 @@ class PolicyObjects(Reader):
         self, document: Document, kind: str, report: ObjectProblems
     ) -> tuple[Name | None, str | None]:
         """A policy that admits nothing; none where nobody can tell whom it is about."""
-        legacy = self._gathered.semantics is Semantics.V1_6
-        policy = self._gathered.odd.policy(document, kind, report, legacy=legacy)
+        policy = self._closing(document, kind, report)
         if policy is None:
             return None, None
-        return self._add(policy), "it isolates what it selects and admits nothing"
+        return self._add(policy), treated(policy)
 
     def twice(self, name: Name) -> str:
         """Neither admits anything, unless they say the same."""
@@ -51,7 +62,7 @@ class PolicyObjects(Reader):
             policies.pop()
             return "they say the same"
         self._closed.add(last.origin.key)
-        return "each isolates what it selects and admits nothing"
+        return _EACH if last.tier is Tier.NETWORK_POLICY else _EACH_ORDERED
 
     def finish(self) -> None:
         """Close those of which two differ."""

@@ -36,7 +36,7 @@ def check(document: Document, problems: ObjectProblems, kinds: tuple[Frontend, .
 
 @lru_cache(maxsize=4)
 def _built_in(kinds: tuple[Frontend, ...]) -> tuple[dict[str, tuple[str, ...]], dict[str, str]]:
-    """The kinds of Kubernetes itself with their groups or versions, and forms of their names."""
+    """The kinds of Kubernetes and its projects with their places, and forms of their names."""
     versions = {
         kind: tuple(place or "v1" for place in places)
         for frontend in kinds
@@ -52,4 +52,4 @@ def _built_in(kinds: tuple[Frontend, ...]) -> tuple[dict[str, tuple[str, ...]], 
 
 
 def _is_built_in(group: str) -> bool:
-    return "." not in group.removesuffix(".k8s.io")
+    return "." not in group or group.endswith(".k8s.io")

@@ -1,15 +1,15 @@
 """Policies too large to be enforced as they are written: they admit nothing.
 
 Comes in: a cluster and its policies. Goes out: the policies, in which those past a bound are
-without their rules (they isolate what they select in the directions they name), and which those
-were. The bound is on what a policy becomes and not on its bytes: a few kilobytes can select every
-pod a thousand times. Nobody else's policies count, so no tenant can push another past it.
+without their rules (they isolate what they select in the directions they name, or deny everything
+there in an ordered tier), and which those were. The bound is on what a policy becomes and not on
+its bytes: a few kilobytes can select every pod a thousand times. Nobody else's policies count, so
+no tenant can push another past it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from functools import cached_property
 from itertools import islice
 
@@ -40,7 +40,7 @@ def bounded(
         else:
             kept.append(policy)
             continue
-        kept.append(replace(policy, rules=()))
+        kept.append(policy.admitting_nothing())
     return tuple(kept), large
 
 

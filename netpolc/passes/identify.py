@@ -11,16 +11,17 @@ Closed pods are an identity that no selector means.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from itertools import chain
 from weakref import WeakValueDictionary
 
 from netpolc.core.cluster import Cluster, ContainerPorts, Pod
-from netpolc.core.ir import ANY, NamedPort, PodPeer, Policy, Selector
+from netpolc.core.ir import ANY, NamedPort, NodePeer, PodPeer, Policy, Selector
 from netpolc.core.labels import NONE, LabelIndex, Members
 from netpolc.core.program import Identity
+from netpolc.passes.nodes import NodeAnswer, answer
 
 
 class Selected(Mapping[PodPeer, Members]):
@@ -58,10 +59,13 @@ class Selected(Mapping[PodPeer, Members]):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Identification:
-    """Identities in order of their first pod, and the members of each subject and peer."""
+    """Identities in order of their first pod, the members of each subject and peer, and the
+    addresses of the nodes that are peers.
+    """
 
     identities: tuple[Identity, ...]
     members: Selected
+    nodes: Mapping[NodePeer, NodeAnswer]
 
 
 @dataclass(slots=True)
@@ -75,7 +79,7 @@ class _Group:
     closed: bool
 
 
-def identify(cluster: Cluster, policies: Iterable[Policy]) -> Identification:
+def identify(cluster: Cluster, policies: Sequence[Policy]) -> Identification:
     """Identities of a cluster as far as these policies can see."""
     selections = dict.fromkeys(peer for policy in policies for peer in pod_peers(policy))
     groups = _group(cluster, _keys(selections), _port_names(policies))
@@ -105,7 +109,8 @@ def identify(cluster: Cluster, policies: Iterable[Policy]) -> Identification:
         translate = identity_of.__getitem__
         for own in few, rest:
             own.update({peer: frozenset(map(translate, them)) for peer, them in own.items()})
-    return Identification(identities, Selected(few, rest, len(identities)))
+    nodes = {peer: answer(cluster, peer) for policy in policies for peer in _node_peers(policy)}
+    return Identification(identities, Selected(few, rest, len(identities)), nodes)
 
 
 def pod_peers(policy: Policy) -> Iterator[PodPeer]:
@@ -116,6 +121,12 @@ def pod_peers(policy: Policy) -> Iterator[PodPeer]:
             for peer in rule.peers:
                 if isinstance(peer, PodPeer):
                     yield peer
+
+
+def _node_peers(policy: Policy) -> Iterator[NodePeer]:
+    for rule in policy.rules:
+        if rule.peers is not ANY:
+            yield from (peer for peer in rule.peers if isinstance(peer, NodePeer))
 
 
 def _keys(selections: Iterable[PodPeer]) -> set[str]:

@@ -4,8 +4,8 @@ Comes in: a policy and the identification. Goes out: `ResolvedRule` values. A na
 of the destination: for ingress that is the subject, so the result depends on the subject's ports;
 for egress it is the peer, so one rule becomes one for each set of numbers behind the name. Pods in
 an `ipBlock` are peers by address: identities that lie in it with every address stay identities, of
-which there are few, and the others are single addresses. A rule that can match nothing gives no
-tuple (its pod stays isolated).
+which there are few, and the others are single addresses. Nodes are their addresses. A rule that can
+match nothing gives no tuple (its pod stays isolated).
 """
 
 from __future__ import annotations
@@ -15,13 +15,18 @@ from collections.abc import Iterable, Iterator
 from collections.abc import Set as AbstractSet
 from typing import assert_never
 
+from msgspec import structs
+
 from netpolc.core.cluster import ContainerPorts
 from netpolc.core.ir import (
     ANY,
+    Action,
     Any_,
     Direction,
     NamedPort,
+    NamePeer,
     NetworkPeer,
+    NodePeer,
     PodPeer,
     Policy,
     Port,
@@ -50,6 +55,7 @@ class Resolver:
     def __init__(self, identification: Identification) -> None:
         self._identities = identification.identities
         self._members = identification.members
+        self._nodes = identification.nodes
         self._everyone: Members = frozenset(range(len(identification.identities)))
         self._unions: dict[frozenset[Members], Members] = {}
         self._of_lists: dict[int, _PortList] = {}
@@ -86,11 +92,25 @@ class Resolver:
                 peers = anybody or bool(match.identities) or bool(match.networks)
                 if peers and (match.ports is ANY or match.ports):
                     yield ResolvedRule(match, rule.action, rule.origin, question)
+            yield from self._doubtful(rule)
+
+    def _doubtful(self, rule: Rule) -> Iterator[ResolvedRule]:
+        """What denies nodes that a rule may mean, as nobody knows their labels, and that it would
+        pass: a later rule might accept them, or the next tier.
+        """
+        if rule.action is not Action.PASS or rule.peers is ANY:
+            return
+        peers = [peer for peer in rule.peers if isinstance(peer, NodePeer)]
+        found = Ranges.of(span for peer in peers for span in self._nodes[peer].doubtful)
+        wanted = rule.ports if rule.ports is ANY else self._ports(rule.ports, ())
+        if found and (wanted is ANY or wanted):
+            origin = structs.replace(rule.origin, field=(*rule.origin.field, "to"))
+            yield ResolvedRule(Match(NONE, found, wanted), Action.DENY, origin, Question(()))
 
     def _matches(
         self, rule: Rule, subject_ports: ContainerPorts, missing: _Missing | None
     ) -> Iterator[tuple[Match, Question]]:
-        networks = _networks(rule)
+        networks = self._networks(rule)
         question = Question(_pod_peers(rule))
         if rule.ports is ANY:
             yield Match(self._pods(rule), networks, ANY), question
@@ -105,6 +125,25 @@ class Resolver:
                 within = NOTHING if networks is ANY else networks
                 for numbers, match in self._by_peer_ports(named, rule, within, missing):
                     yield match, Question(question.peers, named, numbers, within)
+
+    def _networks(self, rule: Rule) -> Ranges | Any_:
+        if rule.peers is ANY:
+            return ANY
+        found: list[Span] = []
+        for peer in rule.peers:
+            match peer:
+                case PodPeer() | NamePeer():
+                    pass
+                case NetworkPeer():
+                    # An exception holds for its own block only; another peer may admit the address.
+                    found.extend(peer.addresses if peer.excepts else (peer.cidr,))
+                case NodePeer():
+                    sure, doubtful = self._nodes[peer]
+                    found.extend(sure)
+                    found.extend(doubtful if rule.action is Action.DENY else ())
+                case _:
+                    assert_never(peer)
+        return Ranges.of(found) if found else NOTHING
 
     def _pods(self, rule: Rule) -> Members | Any_:
         if rule.peers is ANY:
@@ -229,22 +268,6 @@ class Resolver:
                 for address in pod.addresses
             )
         return known
-
-
-def _networks(rule: Rule) -> Ranges | Any_:
-    if rule.peers is ANY:
-        return ANY
-    found: list[Span] = []
-    for peer in rule.peers:
-        match peer:
-            case PodPeer():
-                pass
-            case NetworkPeer():
-                # An exception holds for its own block only; another peer may admit the address.
-                found.extend(peer.addresses if peer.excepts else (peer.cidr,))
-            case _:
-                assert_never(peer)
-    return Ranges.of(found) if found else NOTHING
 
 
 def _named(rule: Rule) -> _Names:

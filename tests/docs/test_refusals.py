@@ -10,11 +10,12 @@ from pathlib import Path
 
 from tests.helpers.scenarios import ROOT
 
-REFUSING = {"error", "mend", "_error", "mistyped", "report", "refuse_audit"}
+REFUSING = {"error", "mend", "doubt", "_error", "mistyped", "report", "refuse_audit"}
 PASSING_ON = {
     "expectations._error",
     "fields.mistyped",
     "naming.report",
+    "ordered_rules._tell",
     "policies.error",
     "policies.refuse_audit",
     "reading.read",

@@ -16,9 +16,12 @@ from netpolc.core.cluster import NAME_LABEL, Cluster, Pod
 from netpolc.core.errors import listing
 from netpolc.core.ir import (
     ANY,
+    Action,
     Direction,
     NamedPort,
+    NamePeer,
     NetworkPeer,
+    NodePeer,
     Operator,
     PodPeer,
     Port,
@@ -27,7 +30,7 @@ from netpolc.core.ir import (
     Rule,
     Selector,
 )
-from netpolc.core.labels import selects
+from netpolc.core.labels import may_select, selects
 from netpolc.core.nets import family, format_address
 from netpolc.core.semantics import Flow
 
@@ -56,6 +59,13 @@ def misses(rule: Rule, peer: End, destination: End, flow: Flow, cluster: Cluster
                 outside = tuple(_network_gaps(entry, peer))
                 met = () if outside else (f"{format_address(peer.address)} is in the ipBlock",)
                 yield Miss(rule, at, (*met, *port_met), (*outside, *ports))
+            case NodePeer():
+                other = tuple(_node_gaps(entry, rule, peer, cluster))
+                met = () if other else (f"{format_address(peer.address)} is the node's",)
+                yield Miss(rule, at, (*met, *port_met), (*other, *ports))
+            case NamePeer():
+                unknown = Gap(Kind.NO_PEER, "names of domains are not looked up: nobody is meant")
+                yield Miss(rule, at, port_met, (unknown, *ports))
             case _:
                 assert_never(entry)
 
@@ -144,6 +154,26 @@ def _network_gaps(wanted: NetworkPeer, end: End) -> Iterator[Gap]:
         if holes:
             text = f"{address} is in ipBlock {cidr} but in its except {words.block(holes[0])}"
             yield Gap(Kind.EXCEPT, text)
+
+
+def _node_gaps(wanted: NodePeer, rule: Rule, end: End, cluster: Cluster) -> Iterator[Gap]:
+    """Why an address is none of a node that is meant; who denies also means nodes that may be."""
+    address = format_address(end.address)
+    holders = [node for node in cluster.nodes.values() if end.address in node.addresses]
+    if not holders:
+        yield Gap(Kind.NOT_A_NODE, f"nodes are meant, {address} is not known to be one's")
+        return
+    denies = rule.action is Action.DENY
+    if any(
+        selects(wanted.nodes, node.labels, node.unsure)
+        or (denies and node.unsure and may_select(wanted.nodes, node.labels))
+        for node in holders
+    ):
+        return
+    node = holders[0]
+    for need in _unmet(wanted.nodes, node.labels, node.unsure):
+        has = "labels that nobody knows" if node.unsure else _carried(need, node.labels)
+        yield Gap(Kind.LABEL, f"{_needed('label', need)}, node {node.name} has {has}")
 
 
 def _port_gaps(rule: Rule, destination: End, flow: Flow) -> Iterator[Gap]:

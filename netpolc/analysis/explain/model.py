@@ -49,11 +49,18 @@ class Kind(StrEnum):
     EXCEPT = "except"
     ADDRESS = "address"
     NOT_A_POD = "not a pod"
+    NOT_A_NODE = "not a node"
     NO_PEER = "no peer"
 
 
 _OF_PORTS = {Kind.PORT, Kind.PROTOCOL, Kind.NO_PORT}
-_FAR = {Kind.ADDRESS: 3, Kind.NOT_A_POD: 4, Kind.NO_PEER: 4, Kind.NO_PORT: 4}
+_FAR = {
+    Kind.ADDRESS: 3,
+    Kind.NOT_A_POD: 4,
+    Kind.NOT_A_NODE: 4,
+    Kind.NO_PEER: 4,
+    Kind.NO_PORT: 4,
+}
 """Differences that no change of a label, a port or an exception would mend count for more."""
 
 

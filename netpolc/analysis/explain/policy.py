@@ -217,6 +217,7 @@ def _destinations(rule: Rule, policy: Policy, here: _Here) -> Members:
     found = [
         here.selected(peer) if isinstance(peer, PodPeer) else here.inside(peer)
         for peer in rule.peers
+        if isinstance(peer, PodPeer | NetworkPeer)  # nodes and names are no pods
     ]
     return found[0] if len(found) == 1 else NONE.union(*found)
 

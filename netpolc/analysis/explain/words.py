@@ -12,7 +12,9 @@ from netpolc.core.cluster import NAME_LABEL
 from netpolc.core.ir import (
     Action,
     NamedPort,
+    NamePeer,
     NetworkPeer,
+    NodePeer,
     Operator,
     Peer,
     PodPeer,
@@ -92,13 +94,17 @@ def namespaces(chosen: str | Selector) -> str:
 
 
 def peer(entry: Peer) -> str:
-    """Pods, or `addresses in 10.0.0.0/8 except 10.1.0.0/16`."""
+    """Pods, `addresses in 10.0.0.0/8 except 10.1.0.0/16`, nodes, or names of domains."""
     match entry:
         case PodPeer():
             return pods(entry)
         case NetworkPeer(cidr, excepts):
             holes = joined([block(hole) for hole in excepts] or [""])
             return f"addresses in {block(cidr)}{' except ' if excepts else ''}{holes}"
+        case NodePeer(wanted):
+            return f"nodes with {labels(wanted)}" if wanted.requirements else "every node"
+        case NamePeer(names):
+            return f"{joined(names, 'or')} by name, which is nobody here"
         case _:
             assert_never(entry)
 

@@ -18,7 +18,7 @@ from netpolc.analysis.findings.model import (
     Remark,
 )
 from netpolc.core.cluster import Snapshot
-from netpolc.core.errors import MENDED, Diagnostic, Severity, listing
+from netpolc.core.errors import DOUBTED, MENDED, Diagnostic, Severity, listing
 from netpolc.core.ir import WAIVER, Origin, Waived
 
 CODES = (
@@ -101,6 +101,36 @@ CODES = (
         "The ruleset of every node judges it, as nobody knows which of them should.",
         "kind: Pod\nstatus: {podIPs: [{ip: 10.64.0.20}]}",
         "kind: Pod\nspec: {nodeName: node-a}\nstatus: {podIPs: [{ip: 10.64.0.20}]}",
+    ),
+    Code(
+        DOUBTED,
+        Level.WARNING,
+        "a cluster-scoped policy is not enforced as it is written",
+        "API servers look into no selector of these kinds, and store host bits and domainNames in "
+        "any rule. As the API asks, a rule that nobody can understand matches nothing if it "
+        "accepts, and denies everything if it denies or passes.",
+        "action: Deny\nfrom:\n- namespaces: {matchExpressions: [{key: team, operator: Not}]}",
+        "action: Deny\nfrom:\n- namespaces: {matchExpressions: "
+        "[{key: team, operator: DoesNotExist}]}",
+    ),
+    Code(
+        "NP011",
+        Level.WARNING,
+        "a rule admits by names of domains",
+        "netpolc looks up no names, so nobody is admitted by them: what the rule was to open stays "
+        "as it is without the rule.",
+        "action: Accept\nto:\n- domainNames: [registry.example.com]",
+        "action: Accept\nto:\n- networks: [192.0.2.0/24]",
+    ),
+    Code(
+        "NP012",
+        Level.WARNING,
+        "a rule denies nodes, and pods still reach their own",
+        "Traffic between a pod and the node it runs on is not forwarded, and no policy keeps one "
+        "from the other. Other nodes are denied.",
+        "action: Deny\nto:\n- nodes: {}",
+        "metadata:\n  annotations:\n    netpolc.dev/ignore: NP012\nspec:\n  egress:\n"
+        "  - {action: Deny, to: [{nodes: {}}]}",
     ),
 )
 
