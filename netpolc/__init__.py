@@ -11,25 +11,25 @@ Everything that is not in `__all__` is private.
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from netpolc._version import __version__ as __version__
-from netpolc.backends.matcher import RadixTree
-from netpolc.backends.nft import Options, Ruleset
-from netpolc.compiler import Program, compile, load, load_objects
-from netpolc.core.cluster import Snapshot
-from netpolc.core.errors import (
-    Diagnostic,
-    InputError,
-    NetpolcError,
-    SystemRefusal,
-    UnsupportedError,
-    UsageError,
-)
-from netpolc.core.semantics import Flow, Verdict, evaluate, flows_between
 
 if TYPE_CHECKING:
-    from netpolc.backends.matcher import Matcher, VerdictCode
+    from netpolc.backends.matcher import Matcher, RadixTree, VerdictCode
+    from netpolc.backends.nft import Options, Ruleset
+    from netpolc.compiler import Program, compile, load, load_objects
+    from netpolc.core.cluster import Snapshot
+    from netpolc.core.errors import (
+        Diagnostic,
+        InputError,
+        NetpolcError,
+        SystemRefusal,
+        UnsupportedError,
+        UsageError,
+    )
+    from netpolc.core.semantics import Flow, Verdict, evaluate, flows_between
 
 __all__ = [
     "Diagnostic",
@@ -55,10 +55,24 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    """What needs NumPy on demand: compiling and applying do without."""
-    if name not in ("Matcher", "VerdictCode"):
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from netpolc.backends import matcher
+_MODULES = {
+    "backends.matcher": ("Matcher", "RadixTree", "VerdictCode"),
+    "backends.nft": ("Options", "Ruleset"),
+    "compiler": ("Program", "compile", "load", "load_objects"),
+    "core.cluster": ("Snapshot",),
+    "core.semantics": ("Flow", "Verdict", "evaluate", "flows_between"),
+}
+_PLACES = {name: module for module, names in _MODULES.items() for name in names}
 
-    return getattr(matcher, name)
+
+def __getattr__(name: str) -> Any:
+    """Import what is asked for: a command needs a part of netpolc, and few need NumPy."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module = import_module(f"{__name__}.{_PLACES.get(name, 'core.errors')}")
+    globals()[name] = found = getattr(module, name)
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -13,8 +13,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 from functools import cached_property
+from typing import TYPE_CHECKING
 
-from netpolc.backends import ir, nft
 from netpolc.core.cluster import Odd, Snapshot
 from netpolc.core.errors import MENDED, Problems, Severity, UsageError
 from netpolc.core.program import Program as ResolvedProgram
@@ -28,23 +28,35 @@ from netpolc.passes.bound import bounded
 from netpolc.passes.identify import identify
 from netpolc.passes.resolve import Resolver
 
+if TYPE_CHECKING:
+    from netpolc.backends import nft
+
 
 class Program(ResolvedProgram):
-    """A compiled snapshot: the resolved IR, and what the backends make of it."""
+    """A compiled snapshot: the resolved IR, and what the backends make of it.
+
+    Backends are imported when they are asked for: most commands need none.
+    """
 
     def ruleset(self, node: str | None = None, options: nft.Options | None = None) -> nft.Ruleset:
         """The nftables ruleset of a node; without one every pod of the snapshot is local.
 
         `UsageError` when the node is unknown, `UnsupportedError` for what nftables cannot express.
         """
+        from netpolc.backends import nft
+
         return self._rulesets.of(node, options or nft.Options())
 
     @cached_property
     def _rulesets(self) -> nft.Rulesets:
+        from netpolc.backends import nft
+
         return nft.Rulesets(self)
 
     def document(self) -> str:
         """The tuples as JSON (docs/ir.md)."""
+        from netpolc.backends import ir
+
         return ir.emit(self)
 
 

@@ -8,32 +8,46 @@ import gc
 import os
 import sys
 from errno import EPIPE
+from importlib import import_module
 
 import click
 
 from netpolc._version import __version__
 from netpolc.cli import interruption
-from netpolc.cli.apply import apply
-from netpolc.cli.check import check_
-from netpolc.cli.compile import compile_
-from netpolc.cli.confirm import confirm
-from netpolc.cli.delete import delete
-from netpolc.cli.diff import diff
-from netpolc.cli.eval import eval_
-from netpolc.cli.explain import explain_
-from netpolc.cli.list import list_
 from netpolc.cli.refusals import notes, tell
-from netpolc.cli.status import status
 from netpolc.cli.terminal import warn
-from netpolc.cli.test import test_
-from netpolc.cli.top import top
-from netpolc.cli.verify import verify
 from netpolc.core.errors import NetpolcError, SystemRefusal
 from netpolc.core.foreign import inert
 
+COMMANDS = {  # in the order of a policy's life
+    "check": "check_",
+    "list": "list_",
+    "explain": "explain_",
+    "eval": "eval_",
+    "test": "test_",
+    "diff": "diff",
+    "compile": "compile_",
+    "apply": "apply",
+    "confirm": "confirm",
+    "verify": "verify",
+    "status": "status",
+    "top": "top",
+    "delete": "delete",
+}
+"""The function of each command, in the module of its name; imported when it is wanted."""
+
 
 class _Group(click.Group):
-    """Turns netpolc's refusals into messages and exit codes."""
+    """Imports commands when they are wanted; turns refusals into messages and exit codes."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return [*COMMANDS, *self.commands]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return super().get_command(ctx, cmd_name)
+        found: click.Command = getattr(import_module(f"netpolc.cli.{cmd_name}"), COMMANDS[cmd_name])
+        return found
 
     def invoke(self, ctx: click.Context) -> object:
         try:
@@ -77,24 +91,6 @@ def main() -> None:
     Exit codes: 0 fine, 1 findings, 2 bad input or usage, 3 the kernel or the system said no; 130
     interrupted (Ctrl-C), 143 terminated.
     """
-
-
-for command in (  # in the order of a policy's life
-    check_,
-    list_,
-    explain_,
-    eval_,
-    test_,
-    diff,
-    compile_,
-    apply,
-    confirm,
-    verify,
-    status,
-    top,
-    delete,
-):
-    main.add_command(command)
 
 
 def run() -> None:

@@ -16,7 +16,7 @@ from netpolc.backends.nft.rollout.guard import TICK, Pending
 from netpolc.backends.nft.rollout.kernel import Kernel
 from netpolc.backends.nft.rollout.rollout import Held, Plan, refuse_empty, restore, roll_out
 from netpolc.backends.nft.write.delta import Delta
-from netpolc.cli import interruption, options, terminal
+from netpolc.cli import interruption, options, table_options, terminal
 from netpolc.cli.host import local_node, on_this_host
 from netpolc.cli.output import write
 from netpolc.cli.plan import show_plan
@@ -90,7 +90,7 @@ def _seconds(ctx: click.Context, param: click.Parameter, value: str | None) -> i
     is_flag=True,
     help="Go on, and apply again whenever something in the folders PATH changes.",
 )
-@options.ruleset
+@table_options.ruleset
 @options.reading
 @click.pass_context
 def apply(

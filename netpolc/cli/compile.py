@@ -6,7 +6,7 @@ import click
 
 from netpolc.backends.forms import forms
 from netpolc.backends.nft import Options
-from netpolc.cli import options
+from netpolc.cli import options, table_options
 from netpolc.cli.output import write, write_all
 from netpolc.core.errors import UsageError
 
@@ -34,7 +34,7 @@ def _about() -> str:
     show_default=True,
     help=_about(),
 )
-@options.ruleset
+@table_options.ruleset
 @options.reading
 def compile_(
     paths: tuple[str, ...],

@@ -6,12 +6,12 @@ import click
 
 from netpolc.backends.nft.rollout.attempt import Attempt
 from netpolc.backends.nft.rollout.kernel import Kernel
-from netpolc.cli import options
+from netpolc.cli import table_options
 from netpolc.cli.terminal import say
 
 
 @click.command()
-@options.table
+@table_options.table
 @click.pass_context
 def confirm(ctx: click.Context, table: str) -> None:
     """Keep the table that `netpolc apply --confirm` loaded. Exit code 1 when none waits.

@@ -6,12 +6,12 @@ import click
 
 from netpolc.backends.nft.rollout.attempt import Attempt
 from netpolc.backends.nft.rollout.kernel import Kernel
-from netpolc.cli import options
+from netpolc.cli import table_options
 from netpolc.cli.terminal import say
 
 
 @click.command()
-@options.table
+@table_options.table
 def delete(table: str) -> None:
     """Remove netpolc's table, and no other: nothing is enforced afterwards.
 

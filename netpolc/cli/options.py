@@ -1,4 +1,4 @@
-"""Options that commands share, as values."""
+"""Options that commands share, as values; those of tables are in `table_options`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from netpolc.backends.nft import KEEP, LOG_RATE, MARK_MASK, POD_BRIDGES, RECHECK, TABLE, Options
 from netpolc.cli.terminal import warn
 from netpolc.compiler import Program, compile, load
 from netpolc.core.cluster import Snapshot
@@ -22,37 +21,22 @@ from netpolc.manifests import Given
 Command = Callable[..., None]
 
 if TYPE_CHECKING:
-    _OfNumber = click.ParamType[int]
     _OfText = click.Choice[str]
     _OfAddress = click.ParamType[tuple[str, int]]
-    _OfNames = click.ParamType[tuple[str, ...]]
 else:  # types with arguments are newer than the oldest click that is taken
-    _OfNumber = _OfAddress = _OfNames = click.ParamType
+    _OfAddress = click.ParamType
     _OfText = click.Choice
 
 
-def _stack(*decorators: Callable[[Command], Command]) -> Callable[[Command], Command]:
+def stack(*decorators: Callable[[Command], Command]) -> Callable[[Command], Command]:
+    """Several decorators as one; the first becomes the outermost."""
+
     def decorate(function: Command) -> Command:
         for decorator in reversed(decorators):
             function = decorator(function)
         return function
 
     return decorate
-
-
-class Number(_OfNumber):
-    """A number, also in hexadecimal."""
-
-    name = "number"
-
-    def convert(
-        self, value: object, param: click.Parameter | None, ctx: click.Context | None
-    ) -> int:
-        """The number, or a usage error."""
-        try:
-            return int(str(value), 0)
-        except ValueError:
-            self.fail(f"{value!r} is not a number such as 0xfff00000", param, ctx)
 
 
 class Registered(_OfText):
@@ -90,36 +74,13 @@ class NodeAddress(_OfAddress):
         return self.fail(f"{value!r} is not like node-a=10.64.0.1", param, ctx)
 
 
-class Names(_OfNames):
-    """Names between commas."""
-
-    name = "names"
-
-    def convert(
-        self, value: object, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[str, ...]:
-        """The names; none of an empty text."""
-        return tuple(name.strip() for name in str(value).split(",")) if value else ()
-
-
 paths = click.argument("paths", metavar="PATH...", nargs=-1, required=True)
 optional_paths = click.argument("paths", metavar="[PATH]...", nargs=-1)
-table = click.option(
-    "--table", default=TABLE, show_default=True, help="The table: netpolc or netpolc_NAME."
-)
 node = click.option("--node", metavar="NAME", help="The node whose pods are local.")
-pod_bridges = click.option(
-    "--pod-bridges",
-    type=Names(),
-    default=",".join(POD_BRIDGES),
-    show_default=True,
-    metavar="NAMES",
-    help="Bridges with nobody but pods of this node; an empty text for none.",
-)
 all_pods = click.option("--all-pods", is_flag=True, help="Take every pod of the snapshot as local.")
 
 
-_flow_options = _stack(
+_flow_options = stack(
     click.option("--src", metavar="END", help="namespace/pod, node:NAME or an address."),
     click.option("--dst", metavar="END", help="The same."),
     click.option("--port", type=int, help="Destination port, for TCP, UDP and SCTP."),
@@ -256,7 +217,7 @@ def reading(function: Command) -> Command:
         chosen = Reading(semantics, not no_strict, verbose, node_address, odd_objects)
         function(*args, reading=chosen, **rest)
 
-    return _stack(
+    return stack(
         click.option(
             "--semantics",
             type=click.Choice([s.value for s in Semantics]),
@@ -283,77 +244,4 @@ def reading(function: Command) -> Command:
             "read on [default: refuse; isolate in apply --watch, status and top].",
         ),
         click.option("-v", "--verbose", is_flag=True, help="Name the kinds that were ignored."),
-    )(command)
-
-
-def ruleset(function: Command) -> Command:
-    """Options that become the parameter `chosen: Options`, checked before anything is read."""
-
-    @wraps(function)
-    def command(
-        *args: Any,
-        table: str,
-        hook: str,
-        priority: int | None,
-        deny: str,
-        log: str | None,
-        audit: bool,
-        established: str,
-        ct_mark_mask: int,
-        pod_bridges: tuple[str, ...],
-        **rest: Any,
-    ) -> None:
-        flows = established, ct_mark_mask
-        chosen = Options(table, hook, priority, deny, log, audit, *flows, pod_bridges)
-        function(*args, chosen=chosen, **rest)
-
-    return _stack(
-        table,
-        click.option(
-            "--hook",
-            type=click.Choice(["forward", "postrouting"]),
-            default="forward",
-            show_default=True,
-            help="Where packets are judged; postrouting also sees what IPVS forwards.",
-        ),
-        click.option(
-            "--priority",
-            type=int,
-            help="Priority of the base chain [default: -5 in forward, 95 in postrouting].",
-        ),
-        click.option(
-            "--deny",
-            type=click.Choice(["drop", "reject"]),
-            default="drop",
-            show_default=True,
-            help="What becomes of denied packets; reject answers with a TCP reset or ICMP.",
-        ),
-        click.option(
-            "--log",
-            is_flag=False,
-            flag_value=LOG_RATE,
-            metavar="RATE",
-            help=f"Log denied packets, at most RATE a chain (--log alone: {LOG_RATE}).",
-        ),
-        click.option(
-            "--audit",
-            is_flag=True,
-            help="Count and log what would be denied, and let it through.",
-        ),
-        click.option(
-            "--established",
-            type=click.Choice([KEEP, RECHECK]),
-            default=KEEP,
-            show_default=True,
-            help="Open connections: keep them, or judge them again after every change.",
-        ),
-        click.option(
-            "--ct-mark-mask",
-            type=Number(),
-            default=hex(MARK_MASK),
-            show_default=True,
-            metavar="MASK",
-            help="Bits of the conntrack mark that recheck takes for itself.",
-        ),
-        pod_bridges,
     )(command)

@@ -14,7 +14,7 @@ from netpolc.backends.nft.rollout.facts import Facts
 from netpolc.backends.nft.rollout.loaded import Loaded, drifted
 from netpolc.backends.nft.rollout.runtime import kept
 from netpolc.backends.nft.rollout.table import TableReader
-from netpolc.cli import options
+from netpolc.cli import options, table_options
 from netpolc.cli.counting import FORMS, read_counters
 from netpolc.cli.host import local_node
 from netpolc.cli.output import write
@@ -25,7 +25,7 @@ from netpolc.core.foreign import inert, to_json
 @options.optional_paths
 @options.node
 @options.all_pods
-@options.table
+@table_options.table
 @click.option(
     "--format",
     "form",

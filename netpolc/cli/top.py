@@ -9,7 +9,7 @@ import click
 
 from netpolc.backends.nft.rollout.channel import Channel
 from netpolc.backends.nft.signals.counters import rates
-from netpolc.cli import options, terminal
+from netpolc.cli import options, table_options, terminal
 from netpolc.cli.counting import WORDS, read_counters
 from netpolc.compiler import Program
 from netpolc.core.errors import SystemRefusal
@@ -29,7 +29,7 @@ _NUMBERS = ("packets/s", "packets")
     help="Time between two readings.",
 )
 @click.option("--once", is_flag=True, help="Print one table, after one interval.")
-@options.table
+@table_options.table
 @options.reading
 def top(
     paths: tuple[str, ...], interval: float, once: bool, table: str, reading: options.Reading

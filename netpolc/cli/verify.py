@@ -19,7 +19,7 @@ from netpolc.backends.nft.readback.proof import SHOWN, Difference, Proof
 from netpolc.backends.nft.rollout.channel import Channel
 from netpolc.backends.nft.rollout.rollout import Expected, Watch
 from netpolc.backends.nft.rollout.table import TableReader
-from netpolc.cli import options
+from netpolc.cli import options, table_options
 from netpolc.cli.host import local_node, on_this_host
 from netpolc.cli.terminal import progress, say, say_lines
 from netpolc.compiler import compile
@@ -45,8 +45,8 @@ from netpolc.core.errors import RulesetError, UsageError
     type=click.FloatRange(min=0.1),
     help="Look again at this interval, manifests too; end at the first drift, with exit code 1.",
 )
-@options.pod_bridges
-@options.table
+@table_options.pod_bridges
+@table_options.table
 @options.reading
 @click.pass_context
 def verify(

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import click
 from click.testing import CliRunner
 
 from netpolc.cli import main
@@ -53,6 +54,13 @@ def invoke(*arguments: str, stdin: bytes | None = None) -> Outcome:
     return Outcome(result.exit_code, result.stdout, result.stderr)
 
 
+def command_of(name: str) -> click.Command:
+    """The command of this name."""
+    found = main.get_command(click.Context(main), name)
+    assert found is not None
+    return found
+
+
 def program() -> str:
     """The installed program that belongs to this interpreter."""
     beside = Path(sys.executable).with_name("netpolc")
@@ -67,7 +75,7 @@ def run(
     cwd: Path | None = None,
     environment: Mapping[str, str] | None = None,
     user: int | None = None,
-    timeout: float = 60,
+    timeout: float = 300,
 ) -> Outcome:
     """A command as a process of its own; `user` drops to an unprivileged one (as root only)."""
     done = subprocess.run(

@@ -7,15 +7,16 @@ from __future__ import annotations
 
 import re
 import shlex
+import subprocess
+import sys
 
 import click
 import pytest
 
 import netpolc
-from netpolc.cli import main
-from tests.cli.invocation import invoke, run
-
-COMMANDS = sorted(main.commands)
+from netpolc.cli import COMMANDS
+from tests.cli.invocation import command_of, invoke, run
+from tests.helpers.scenarios import ROOT
 
 
 def test_the_commands_are_these() -> None:
@@ -39,7 +40,7 @@ def test_the_program_lists_commands_and_exit_codes(flag: str) -> None:
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_command_shows_examples_that_parse(name: str) -> None:
-    command = main.commands[name]
+    command = command_of(name)
     outcome = invoke(name, "--help")
     assert outcome.code == 0
     _, marker, rest = outcome.stdout.partition("Example")
@@ -57,7 +58,7 @@ def test_every_command_shows_examples_that_parse(name: str) -> None:
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_option_says_what_it_does(name: str) -> None:
-    for parameter in main.commands[name].params:
+    for parameter in command_of(name).params:
         if isinstance(parameter, click.Option):
             assert parameter.help, parameter.name
             assert parameter.help.endswith((".", ")", "]")), parameter.help
@@ -81,3 +82,33 @@ def test_misuse_is_exit_code_2(arguments: list[str], words: str) -> None:
     outcome = invoke(*arguments)
     assert (outcome.code, outcome.stdout) == (2, "")
     assert words in outcome.stderr
+
+
+def imported(*arguments: str) -> set[str]:
+    """The modules that a command imports, by `python -X importtime`."""
+    command = [sys.executable, "-X", "importtime", "-m", "netpolc", *arguments]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    return {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+
+
+def test_the_version_is_told_by_few_modules() -> None:
+    own = {name for name in imported("--version") if name.partition(".")[0] in ("netpolc", "yaml")}
+    assert own == {
+        "netpolc",
+        "netpolc._version",
+        "netpolc.cli",
+        "netpolc.cli.interruption",
+        "netpolc.cli.output",
+        "netpolc.cli.refusals",
+        "netpolc.cli.terminal",
+        "netpolc.core",
+        "netpolc.core.errors",
+        "netpolc.core.foreign",
+        "netpolc.files",
+    }
+
+
+def test_a_check_imports_no_backend() -> None:
+    own = imported("check", "examples/three-tier")
+    assert "netpolc.analysis.findings" in own
+    assert not {name for name in own if name.startswith(("netpolc.backends", "numpy"))}

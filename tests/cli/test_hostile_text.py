@@ -23,8 +23,8 @@ import click
 import pytest
 
 import netpolc
-from netpolc.cli import main
-from tests.cli.invocation import invoke
+from netpolc.cli import COMMANDS
+from tests.cli.invocation import command_of, invoke
 
 TEXT = (
     "::error::A\x1b]0;t\x07\x9b2J\x00\r\n::error::B\nFORGED\u2028FORGED\u202e\u2066"
@@ -52,7 +52,8 @@ ARGUMENTS: dict[str, list[tuple[str, ...]]] = {
 
 def forms() -> Iterator[tuple[str, ...]]:
     """Every command, in each of its forms: `("list", "-o", "csv")`."""
-    for name, command in sorted(main.commands.items()):
+    for name in sorted(COMMANDS):
+        command = command_of(name)
         if name in KERNEL:
             continue
         chosen = [
@@ -274,7 +275,7 @@ def written(folder: Path, found: list[dict[str, Any]]) -> None:
 
 
 def test_every_command_is_tried() -> None:
-    assert {*ARGUMENTS, *KERNEL} == set(main.commands)
+    assert {*ARGUMENTS, *KERNEL} == set(COMMANDS)
 
 
 @pytest.mark.parametrize("form", list(forms()), ids=" ".join)
@@ -319,7 +320,7 @@ def test_no_field_that_is_refused_lets_text_through(text: str, folder: Path) -> 
     assert refused > 40
 
 
-@pytest.mark.parametrize("name", sorted(main.commands))
+@pytest.mark.parametrize("name", sorted(COMMANDS))
 def test_what_a_shell_makes_of_a_files_name_is_refused_in_one_line(name: str) -> None:
     outcome = invoke(name, "--x\n::error::FORGED\x1b[2J")
     assert outcome.code == 2

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 import netpolc
-from netpolc.cli import main
+from netpolc.cli import COMMANDS
 from tests.helpers.scenarios import ROOT
 
 PACKAGE = Path(netpolc.__file__).parent
@@ -344,7 +344,7 @@ def test_nothing_is_swallowed(name: str) -> None:
 
 def test_commands_do_not_import_commands() -> None:
     """What two of them need stands beside them, in a module of its own."""
-    commands = {f"netpolc.cli.{name}" for name in main.commands}
+    commands = {f"netpolc.cli.{name}" for name in COMMANDS}
     assert commands <= MODULES.keys(), "a command has the name of its module"
     for name in commands:
         assert not commands & {*own_imports(name)} - {name}, name

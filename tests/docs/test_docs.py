@@ -21,7 +21,8 @@ import click
 import pytest
 
 import netpolc
-from netpolc.cli import main
+from netpolc.cli import COMMANDS
+from tests.cli.invocation import command_of
 from tests.helpers.lab import Router
 from tests.helpers.scenarios import ROOT
 
@@ -112,7 +113,8 @@ def test_python_examples_run(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_every_command_is_documented() -> None:
     readme = (ROOT / "README.md").read_text()
-    for name, command in main.commands.items():
+    for name in COMMANDS:
+        command = command_of(name)
         assert f"netpolc {name}" in readme
         assert command.help is not None
         assert "Example" in command.help
@@ -163,8 +165,8 @@ def test_every_folder_of_tests_is_explained() -> None:
 def test_every_form_is_documented() -> None:
     """What `-o` or `--format` offers beside its default stands on the command's page, as code."""
     tried = 0
-    for name, command in main.commands.items():
-        for option in command.params:
+    for name in COMMANDS:
+        for option in command_of(name).params:
             if option.name == "form" and isinstance(option.type, click.Choice):
                 page = ROOT / "docs" / PAGES.get(name, f"{name}.md")
                 code = re.findall(r"`([^`\n]+)`|^\$ (netpolc .*)$", page.read_text(), re.MULTILINE)

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from netpolc.cli import main
+from netpolc.cli import COMMANDS
 from netpolc.cli.options import Registered
+from tests.cli.invocation import command_of
 
 ROOT = Path(__file__).parents[2]
 MANUAL = {
@@ -21,8 +22,8 @@ MANUAL = {
 }
 FORMS = [
     (name, form)
-    for name, command in sorted(main.commands.items())
-    for option in command.params
+    for name in sorted(COMMANDS)
+    for option in command_of(name).params
     if isinstance(option.type, Registered)
     for form in option.type.names()
 ]
@@ -34,7 +35,7 @@ def test_there_are_forms() -> None:
 
 @pytest.mark.parametrize(("name", "form"), FORMS)
 def test_every_form_is_in_the_manual(name: str, form: str) -> None:
-    option = next(own for own in main.commands[name].params if isinstance(own.type, Registered))
+    option = next(own for own in command_of(name).params if isinstance(own.type, Registered))
     if form == option.default:
         return  # it is what all examples of the command show
     text = "".join((ROOT / path).read_text() for path in MANUAL[name].split())

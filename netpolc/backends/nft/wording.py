@@ -25,8 +25,10 @@ STATES = ("invalid", "established", "related", "new", "untracked")
 """The states of connection tracking in the order in which nft lists them, that of their bits."""
 DEFAULT_BURST = 5
 """Packets above the rate that `limit` lets pass when nobody says how many (nft(8))."""
+BLANKS = " \t"
+"""What nft puts between words; lines end with a line feed, no other separator does either."""
 _PLAIN = re.compile(r"[-A-Za-z0-9 ._/,:+=()\[\]]*", re.ASCII)
-_WORD = re.compile(r'"[^"]*"|[^\s"]+')
+_WORD = re.compile(r'"[^"]*"|[^ \t"]+')
 _VARIES = re.compile(r'counter name "|limit rate |ct (?:mark|state) |meta l4proto ')
 _BURST = ("burst", str(DEFAULT_BURST), "packets")
 _NUMBER = re.compile(r"0x[0-9a-f]{1,8}", re.ASCII)

@@ -150,6 +150,12 @@ def test_what_netpolc_never_makes_is_refused(old: str, new: str) -> None:
         parse_listing(LISTING.replace(old, new), "t")
 
 
+def test_only_what_separates_words_is_no_word() -> None:
+    """A line separator of Unicode ends no line of nft's; what holds one is not the same element."""
+    own = parse_listing(LISTING.replace("10.0.0.1,", "10.0.0.1\u2028,"), "t")
+    assert own[1].elements == ("10.0.0.1\u2028", "10.0.0.2", "10.0.0.3")
+
+
 # Names
 
 CLIENTS: list[Manifest] = [

@@ -38,7 +38,7 @@ _MARKS = re.compile(
 
 def parse_listing(text: str, table: str) -> list[Written]:
     """The objects of a listed table; its comment is not compared, it never says anything else."""
-    lines = iter(text.splitlines())
+    lines = iter(text.split("\n"))
     if next(lines, "") != f"table inet {table} {{":
         raise RulesetError(f"not a listing of table inet {table}")
     found: list[Written] = []
@@ -49,7 +49,7 @@ def parse_listing(text: str, table: str) -> list[Written]:
         if opening is not None:
             found.append(_object(cast(Kind, opening[1]), opening[2], lines))
         elif line and not line.startswith("\tcomment "):
-            raise RulesetError(f"not of netpolc's making: {line.strip()}")
+            raise RulesetError(f"not of netpolc's making: {line.strip(wording.BLANKS)}")
     raise RulesetError("the listing ends early")
 
 
@@ -59,7 +59,7 @@ def _object(kind: Kind, name: str, lines: Iterator[str]) -> Written:
     for line in lines:
         if line == "\t}":
             return _written(kind, name, head, body)
-        words = line.strip()
+        words = line.strip(wording.BLANKS)
         if kind != "chain" and words.startswith(_ELEMENTS):
             body = wording.elements(head, _elements(words.removeprefix(_ELEMENTS), lines))
             if _COUNTED in head:  # said of each element again
@@ -111,11 +111,13 @@ def _rule(line: str) -> Rule:
     for found in _MARKS.finditer(line):
         mark = _mark(found)
         if mark is not None:
-            parts += (line[rest : found.start()].strip(), mark)
+            parts += (line[rest : found.start()].strip(wording.BLANKS), mark)
             rest = found.end()
     if not parts:
         return line
-    return MarkingRule(tuple(own for own in (*parts, line[rest:].strip()) if own != ""))
+    return MarkingRule(
+        tuple(own for own in (*parts, line[rest:].strip(wording.BLANKS)) if own != "")
+    )
 
 
 def _mark(found: re.Match[str]) -> Mark | None:
@@ -132,13 +134,13 @@ def _mark(found: re.Match[str]) -> Mark | None:
 
 def _elements(first: str, lines: Iterator[str]) -> list[str]:
     """Elements up to the closing brace, two on a line or one."""
-    parts = [first.strip()]
+    parts = [first.strip(wording.BLANKS)]
     while not parts[-1].endswith("}"):
         following = next(lines, None)
         if following is None:
             raise RulesetError("the listing ends inside elements")
-        parts.append(following.strip())
-    found = " ".join(parts).removesuffix("}").strip().split(", ")
+        parts.append(following.strip(wording.BLANKS))
+    found = " ".join(parts).removesuffix("}").strip(wording.BLANKS).split(", ")
     for element in found:
         if not element.strip(" ,") or "{" in element or "}" in element:
             raise RulesetError(f"not an element of netpolc's making: {element!r}")

@@ -14,6 +14,7 @@ from typing import Any, NoReturn
 
 from netpolc.backends.nft.readback.listing import Listing
 from netpolc.backends.nft.readback.parse_json import Json, listing
+from netpolc.backends.nft.wording import BLANKS
 from netpolc.core.errors import RulesetError, printable
 
 _COMMENT = re.compile(r'(?:(?P<head>.*) )?comment "(?P<comment>[^"]*)"')
@@ -47,7 +48,7 @@ class _Parser:
     """Goes through the lines once."""
 
     def __init__(self, text: str) -> None:
-        lines = [line.strip() for line in text.splitlines()]
+        lines = [line.strip(BLANKS) for line in text.split("\n")]
         self._lines = lines
         self._plain: set[str] = set()  # elements that are one word: most addresses are in many sets
         self._at = 0
