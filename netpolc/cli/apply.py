@@ -210,7 +210,7 @@ def _missing(snapshot: Snapshot, node: str | None) -> str:
     local = (pod for pod in snapshot.cluster.pods if pod.is_on(node))
     if not any(pod.addresses and not pod.host_network for pod in local):
         return "no pod with an address" + (f" on node {node}" if node is not None else "")
-    return "" if any(policy.restricts for policy in snapshot.policies) else "no policy that denies"
+    return "" if any(policy.restricts for policy in snapshot.policies) else "no NetworkPolicy"
 
 
 def _check(
