@@ -123,7 +123,7 @@ class _Reading:
             self._tell(action, origin)
             if action is not Action.ACCEPT:
                 return Rule(self._direction, Action.DENY, ANY, ANY, origin)
-            peers = ()
+            peers, ports = (), ANY
         return Rule(self._direction, action, peers, ports, origin)
 
     def _tell(self, action: Action | None, origin: Origin) -> None:
