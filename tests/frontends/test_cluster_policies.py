@@ -87,7 +87,10 @@ def test_a_cluster_network_policy_in_symbols(version: str) -> None:
     snapshot = read(cnp(version=version, **spec))
     (policy,) = snapshot.policies
     assert (policy.tier, policy.priority, policy.isolates) == (Tier.BASELINE, 7, frozenset())
-    assert (policy.origin.policy, policy.written) == ("ClusterNetworkPolicy/guard", {OUT})
+    assert (policy.origin.policy, policy.written) == (
+        "ClusterNetworkPolicy/guard",
+        frozenset({OUT}),
+    )
     first, second = policy.rules
     assert (first.direction, first.action, first.origin.rule) == (OUT, Action.ACCEPT, "egress[0]")
     assert (first.origin.called, second.origin.called) == ("web", "")
@@ -144,7 +147,7 @@ UNREADABLE = [
     {"namespaces": {"matchExpressions": [{"key": "app", "operator": "Is", "values": ["x"]}]}},
     {"namespaces": {"matchExpressions": [{"key": "app", "operator": "In"}]}},
     {"namespaces": {"matchExpressions": [{"key": "app", "operator": "Exists", "values": ["x"]}]}},
-    {"pods": {"namespaceSelector": {}, "podSelector": {"matchLabels": {"": "x"}}}},
+    {"pods": {"namespaceSelector": {}, "podSelector": {"matchLabels": {"/x": "x"}}}},
 ]
 
 
@@ -355,9 +358,7 @@ def test_they_did_not_exist_in_kubernetes_1_6() -> None:
 
 def test_a_version_that_is_not_read_is_not_passed_over() -> None:
     own = cnp(version="v1alpha1", ingress=[rule("Accept", ALL)])
-    with pytest.raises(
-        netpolc.InputError, match=r"v1alpha2 or policy\.networking\.k8s\.io/v1beta1"
-    ):
+    with pytest.raises(netpolc.InputError, match=r"v1alpha2 or .*v1beta1"):
         read(own)
     assert closed(read(own, isolate=True)) == [DENIES]
 
