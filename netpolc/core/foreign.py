@@ -27,6 +27,8 @@ _SUSPECT = re.compile(r"(?:^|\|)\s*[:=+@-]|##")
 _UNDECODABLE = re.compile("([\udc80-\udcff]+)")
 _CSV_QUOTED = re.compile(r'[",\r\n]')
 _MARKUP = re.compile(r"([\\`*_{}\[\]<>|~&])")
+_NOT_PLAIN = re.compile(r"[^-A-Za-z0-9._/]", re.ASCII)
+_MOST_OF_A_WORD = 40
 _LINKED = re.compile(r"@|(?<=:)//|(?<=www)\.", re.IGNORECASE)
 
 
@@ -108,3 +110,10 @@ def prometheus_label(text: str) -> str:
 
 def _quotable(line: str) -> str:
     return inert(line).replace("\\", "\\\\").replace('"', '\\"')
+
+
+def ruleset_word(text: str) -> str:
+    """A word inside the quotes of a ruleset, for people: nft has no escape, so what is not plain
+    becomes `_`, and of a long text only the beginning is there.
+    """
+    return _NOT_PLAIN.sub("_", text[:_MOST_OF_A_WORD])

@@ -164,7 +164,7 @@ class Program:
     """The meaning of a snapshot: who is who, what judges whom. Others are open.
 
     `tried` judges nothing: it holds what all policies would make, audited ones too, of identities
-    that only audited ones isolate. `odd` says which objects are not enforced as they were written.
+    to which those could deny more. `odd` says which objects are not enforced as they were written.
     """
 
     cluster: Cluster
@@ -218,12 +218,10 @@ class Program:
         checked: dict[Action, set[int]] = {action: set() for action in Action}
         _verify_combinations(self.combinations, everyone, checked)
         _verify_combinations(self.tried, everyone, checked)
-        for key in self.tried_of:
-            tiers = self.combination_of[key].tiers if key in self.combination_of else ()
-            _require(
-                not any(stage.tier is Tier.NETWORK_POLICY for stage in tiers),
-                "what is isolated is not tried",
-            )
+        for key, tried in self.tried_of.items():
+            isolated = key in self.combination_of and self.combination_of[key].isolates
+            ordered = any(stage.tier is not Tier.NETWORK_POLICY for stage in tried.tiers)
+            _require(ordered or not isolated, "what is isolated is not tried")
 
 
 _Checked = dict[Action, set[int]]

@@ -4,7 +4,7 @@ Comes in: policies and a resolver. Goes out: combinations, one for each directio
 of policies (and, where ingress rules name ports, for each distinct set of the subject's ports).
 Only subjects that some policy isolates, or that an ordered tier judges, are in one, and the closed
 ones, which nothing is admitted to or from; all others are open. Audited policies are left out of
-them; what all policies together would make of the subjects that only audited ones isolate is
+them; what all policies together would make of the subjects to which these could deny more is
 arranged apart.
 """
 
@@ -39,7 +39,8 @@ def arrange_tried(
     resolver: Resolver,
     enforced: Iterable[Combination],
 ) -> tuple[Combination, ...]:
-    """The combinations of all policies, audited ones too, for subjects no enforced one isolates.
+    """The combinations of all policies, audited ones too, for subjects to which those could deny
+    more: they alone isolate them, or a rule of an ordered tier denies something or passes it on.
 
     Audited policies change nothing else: where a pod is isolated already, one more NetworkPolicy
     could only admit more.
@@ -47,15 +48,31 @@ def arrange_tried(
     if not any(policy.audited for policy in policies):
         return ()
     isolated = {(c.direction, own) for c in enforced if c.isolates for own in c.subjects}
+    ordered = _strict(policies, resolver)
     tried = []
     for combination in _all(policies, identities, resolver):
-        if not combination.isolates:
-            continue
         direction = combination.direction
-        subjects = {own for own in combination.subjects if (direction, own) not in isolated}
+        subjects = {
+            own
+            for own in combination.subjects
+            if (combination.isolates and (direction, own) not in isolated)
+            or (direction, own) in ordered
+        }
         if subjects:
             tried.append(replace(combination, subjects=frozenset(subjects)))
     return tuple(tried)
+
+
+def _strict(policies: Iterable[Policy], resolver: Resolver) -> set[tuple[Direction, int]]:
+    """What audited policies of ordered tiers select, in directions where they not only accept."""
+    return {
+        (rule.direction, subject)
+        for policy in policies
+        if policy.audited and policy.tier is not Tier.NETWORK_POLICY
+        for rule in policy.rules
+        if rule.action is not Action.ACCEPT
+        for subject in resolver.subjects(policy.subject)
+    }
 
 
 def _all(
@@ -128,20 +145,34 @@ class _TierBuilder:
         self._policies = policies
         self._resolver = resolver
         self._resolved: dict[tuple[int, ContainerPorts], tuple[ResolvedRule, ...]] = {}
+        self._stages: dict[tuple[tuple[int, ...], ContainerPorts], Stage] = {}
 
     def tiers(self, numbers: Sequence[int], ports: ContainerPorts) -> tuple[Stage, ...]:
         found = []
         for tier, group in groupby(numbers, key=lambda number: self._policies[number].tier):
             members = list(group)
+            if tier is not Tier.NETWORK_POLICY:
+                found.append(self._ordered(tier, tuple(members), ports))
+                continue
             isolating = [n for n in members if self._direction in self._policies[n].isolates]
             rules = tuple(rule for number in members for rule in self._rules(number, ports))
-            origins = tuple(self._policies[n].origin for n in isolating or members)
-            if tier is not Tier.NETWORK_POLICY:
-                found.append(Stage.of(tier, rules, Action.PASS, origins))
-            elif isolating:  # v1.6: without the annotation rules admit what was never denied
+            origins = tuple(self._policies[n].origin for n in isolating)
+            if isolating:  # v1.6: without the annotation rules admit what was never denied
                 runs = (Run(Action.ACCEPT, rules),) if rules else ()
                 found.append(Stage(tier, runs, Action.DENY, origins))
         return tuple(found)
+
+    def _ordered(self, tier: Tier, members: tuple[int, ...], ports: ContainerPorts) -> Stage:
+        """The stage of some policies of an ordered tier: one for all who have these."""
+        if ports and not any(has_named_ports(self._policies[n].rules) for n in members):
+            ports = ()
+        known = self._stages.get((members, ports))
+        if known is None:
+            rules = tuple(rule for number in members for rule in self._rules(number, ports))
+            origins = tuple(self._policies[number].origin for number in members)
+            known = Stage.of(tier, rules, Action.PASS, origins)
+            self._stages[members, ports] = known
+        return known
 
     def _rules(self, number: int, ports: ContainerPorts) -> tuple[ResolvedRule, ...]:
         policy = self._policies[number]

@@ -185,6 +185,15 @@ class AddressLookup:
 
 
 @dataclass(frozen=True, slots=True)
+class NetworkLookup:
+    """Look the address up in a verdict map of blocks."""
+
+    field: Field
+    family: Family
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
 class PortLookup:
     """Look protocol and port up in a verdict map; interval maps have the port first."""
 
@@ -228,7 +237,7 @@ class Reject:
     tcp_reset: bool
 
 
-Statement = AddressLookup | PortLookup | Count | MarkFlow | Log | Reject | Verdict
+Statement = AddressLookup | NetworkLookup | PortLookup | Count | MarkFlow | Log | Reject | Verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -307,6 +316,15 @@ class AddressMap:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class NetworkMap:
+    """Verdict by block; the blocks are disjoint, and beside a second field as in `NetworkSet`."""
+
+    name: str
+    family: Family
+    elements: tuple[tuple[Span, Verdict], ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class PortMap:
     """Verdict by protocol and destination port, as spans of the port line; no spans overlap."""
 
@@ -316,7 +334,7 @@ class PortMap:
 
 
 NamedSet = AddressSet | NetworkSet | PairSet | LinkSet
-NamedMap = AddressMap | PortMap
+NamedMap = AddressMap | NetworkMap | PortMap
 
 
 @dataclass(frozen=True, slots=True, eq=False)

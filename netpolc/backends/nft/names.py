@@ -8,6 +8,10 @@ Comes in: directions, families, content. Goes out: names that `lower` gives, and
 | `i_DIGEST`, `e_DIGEST` | the chain that judges ingress or egress by some policies |
 | `p_DIGEST`, `v_DIGEST` | a part of such a chain for some ports, and the map that leads there |
 | `s4_DIGEST`, `c4_DIGEST` | the addresses of pods that policies select; blocks of addresses |
+| `i_admin_DIGEST`, `e_baseline_DIGEST` | the chain that asks the policies of one ordered tier |
+| `m4_DIGEST`, `n4_DIGEST` | from the peers of such a chain, pods and blocks, to what they meet |
+| `k_DIGEST` | the rules of such a chain that some of its peers meet |
+| `i_rule_DIGEST`, `e_rule_DIGEST` | the chain that denies by one rule of an ordered tier |
 | `in4`, `eg4` | from local addresses to the chains that judge them |
 | `deny_in4`, `deny_eg4` | counts what is denied, or if audited would be, by local address |
 | `self4` | pairs of addresses of one pod |
@@ -21,6 +25,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from hashlib import sha256
 
+from netpolc.core.foreign import ruleset_word
 from netpolc.core.ir import Direction, Origin
 from netpolc.core.nets import Family
 
@@ -34,8 +39,12 @@ REPLY = "reply"
 """The chain that judges replies as the flow they answer."""
 END = {Direction.INGRESS: "end_ingress", Direction.EGRESS: "end_egress"}
 """The chain that every judging chain of a direction jumps to before it denies."""
+RULE_END = {Direction.INGRESS: "end_in_rule", Direction.EGRESS: "end_eg_rule"}
+"""The same of the chains that deny by a rule of an ordered tier: a pod is no exemption there."""
 UNKNOWN = {Direction.INGRESS: "i_unknown", Direction.EGRESS: "e_unknown"}
 """The chain that judges, in a direction, pods of a bridge by addresses that no pod has."""
+UNKNOWN_DENIED = {own: f"{name}_denied" for own, name in UNKNOWN.items()}
+"""The end of such a chain where more is admitted than denied."""
 BRIDGED = {Direction.EGRESS: "bridged_from", Direction.INGRESS: "bridged_to"}
 """The chains of what leaves by a bridge, for each direction that is judged."""
 BRIDGE_PORT = {Direction.EGRESS: "port_from", Direction.INGRESS: "port_to"}
@@ -98,9 +107,11 @@ def twin(name: str) -> str:
     return f"reply_{name}"
 
 
-def log_prefix(direction: Direction, chain: str, audited: bool) -> str:
-    """How the lines of a chain begin."""
-    return f"netpolc {AUDIT_LOG if audited else ''}{direction} {chain}: "
+def log_prefix(direction: Direction, chain: str, audited: bool, told: str = "") -> str:
+    """How the lines of a chain begin; `told` is what a person wants to read there, cut to fit."""
+    head = f"netpolc {AUDIT_LOG if audited else ''}{direction} {chain}"
+    room = MAX_COMMENT - len(head) - len(REPLY_LOG) - len(" : ")
+    return f"{head} {told[:room]}: " if told else f"{head}: "
 
 
 def reply_prefix(prefix: str) -> str:
@@ -109,13 +120,19 @@ def reply_prefix(prefix: str) -> str:
     return f"{product} {REPLY_LOG}{rest}"
 
 
+def said(origin: Origin) -> str:
+    """The object, the rule, and what its author called it, as far as that is harmless here."""
+    called = f" ({ruleset_word(origin.called)})" if origin.called else ""
+    return f"{origin}{called}"
+
+
 def naming(origins: Iterable[Origin]) -> str:
     """A comment that names where a rule comes from, as many as fit."""
     several = list(dict.fromkeys(origins))
     names: list[str] = []
     length = 0
     for origin in several:  # of thousands only the first are put into words
-        names.append(str(origin))
+        names.append(said(origin))
         length += len(names[-1]) + len(", ")
         if length > MAX_COMMENT + len(", "):
             break

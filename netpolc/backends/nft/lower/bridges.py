@@ -22,12 +22,30 @@ from dataclasses import dataclass
 from netpolc.backends.nft import model as nft
 from netpolc.backends.nft.lower.denials import tail
 from netpolc.backends.nft.lower.judge import Judge, JudgeBuilder
-from netpolc.backends.nft.names import BRIDGE_PORT, BRIDGED, POD_BRIDGES, UNKNOWN, counter_name
+from netpolc.backends.nft.names import (
+    BRIDGE_PORT,
+    BRIDGED,
+    POD_BRIDGES,
+    UNKNOWN,
+    UNKNOWN_DENIED,
+    counter_name,
+)
 from netpolc.backends.nft.options import Options
 from netpolc.core.ir import Direction
-from netpolc.core.nets import GROUPS, LINK_LOCAL, Family, Ranges, format_address, split_ports
+from netpolc.core.nets import (
+    GROUPS,
+    LINK_LOCAL,
+    Family,
+    Protocol,
+    Ranges,
+    format_address,
+    ports,
+    split_ports,
+)
 
 _POLICIES = "addresses of no pod"
+_PORTLESS = ports(1)[0]
+"""ICMP, which stands for all protocols without ports, on the port line."""
 _FIELDS: dict[Direction, nft.Field] = {Direction.INGRESS: "daddr", Direction.EGRESS: "saddr"}
 
 
@@ -52,7 +70,9 @@ def bridged(
     builder: JudgeBuilder,
 ) -> Bridged:
     """The chains for a node with isolated pods; `judges` has every direction that is judged."""
-    options, chains, counters = builder.options, [], []
+    options = builder.options
+    chains: list[nft.Chain] = []
+    counters: list[nft.Counter] = []
     for direction, some in judges.items():
         own = list(some)
         # Where a pod is isolated for good, audited policies of others deny nothing more.
@@ -60,7 +80,7 @@ def bridged(
         audited = options.audit or not enforced
         chain = UNKNOWN[direction]
         admitted = _common(enforced or own)
-        chains.append(nft.Chain(chain, tuple(_rules(builder, direction, admitted, audited))))
+        chains += _unknown_chains(builder, direction, admitted, audited)
         counters.append(nft.Counter(counter_name(chain, audited), _POLICIES))
     known = tuple(_known(local))
     names = [nft.LinkSet(POD_BRIDGES, options.pod_bridges)] if options.pod_bridges else []
@@ -81,13 +101,28 @@ def _common(judges: Iterable[Judge]) -> Ranges:
     return admitted
 
 
-def _rules(
+def _unknown_chains(
     builder: JudgeBuilder, direction: Direction, admitted: Ranges, audited: bool
-) -> Iterator[nft.Rule]:
-    for span in admitted:
-        ports = nft.PortMatch(*split_ports(span))
-        yield nft.Rule((ports,), (nft.RETURN,), "every isolated pod admits anybody")
-    yield from tail(builder.options, direction, UNKNOWN[direction], _POLICIES, audited, nft.RETURN)
+) -> Iterator[nft.Chain]:
+    """What judges by unknown addresses: a comparison for each range of ports that is admitted or,
+    where protocols without ports are, for each that is denied.
+    """
+    name = UNKNOWN[direction]
+    end = tail(builder.options, direction, name, _POLICIES, audited, nft.RETURN)
+    if _PORTLESS not in admitted:
+        admitting = _on_ports(admitted, nft.RETURN, "every isolated pod admits anybody")
+        yield nft.Chain(name, (*admitting, *end))
+        return
+    denied = UNKNOWN_DENIED[direction]
+    with_ports = Ranges.of(ports(protocol) for protocol in Protocol)
+    verdict = nft.Verdict(nft.Action.GOTO, denied)
+    yield nft.Chain(name, tuple(_on_ports(with_ports - admitted, verdict, "not from anybody")))
+    yield nft.Chain(denied, end)
+
+
+def _on_ports(some: Ranges, verdict: nft.Verdict, comment: str) -> Iterator[nft.Rule]:
+    for span in some:
+        yield nft.Rule((nft.PortMatch(*split_ports(span)),), (verdict,), comment)
 
 
 def _known(local: Iterable[int]) -> Iterator[nft.AddressSet]:

@@ -19,6 +19,8 @@ NETWORK_SET = 145
 """A lookup in a set of blocks, whatever their number (pipapo)."""
 JUMP = 16
 """A jump to a chain and the return from it."""
+ADDRESS_SET = 90
+"""A lookup of an address in a set, beside whatever stands in the same rule."""
 PORT_MAP = 82
 """A lookup of protocol and port in a hash, and the jump."""
 PORT_RANGE_MAP = 172
@@ -91,3 +93,14 @@ def source_map(everybody: int, looked_up: float, rules: int) -> bool:
     `looked_up` pods of the sets, of which each set counts in part where others use it as well.
     """
     return MAP_ELEMENT * everybody + RULE * rules < SET_ELEMENT * looked_up
+
+
+FEW_RULES = 16
+"""An ordered tier with more rules than these is never asked one after the other."""
+
+
+def linear(asked: float, blocks: bool) -> bool:
+    """Whether an ordered tier is cheaper rule by rule, at a cost of `asked` if none matches, than
+    by maps from peers to what they meet, one of which has blocks if the rules do.
+    """
+    return asked <= PORT_MAP + (PORT_RANGE_MAP if blocks else 0)

@@ -19,14 +19,18 @@ def tail(
     policies: str,
     audited: bool,
     admitted: nft.Verdict,
+    *,
+    end: str = "",
+    told: str = "",
 ) -> tuple[nft.Rule, ...]:
     """The end of a judging chain: exemptions, log, and the counted denial (or, if audited,
     what admission does).
 
-    What is invalid is no denial, and never logged or answered. Answered is only what would
-    have begun a connection: a reset for another segment would end one that is allowed.
+    `end` is the chain of the exemptions, `told` what the log says beside the chain. What is invalid
+    is no denial, and never logged or answered. Answered is only what would have begun a connection:
+    a reset for another segment would end one that is allowed.
     """
-    jump = nft.Verdict(nft.Action.JUMP, END[direction])
+    jump = nft.Verdict(nft.Action.JUMP, end or END[direction])
     invalid = nft.Count(INVALID), admitted if audited else nft.DROP
     rules = [
         nft.Rule((), (jump,), "exemptions, then the counter of the pod"),
@@ -34,7 +38,7 @@ def tail(
     ]
     rate = options.audit_rate if audited else options.log
     if rate is not None:
-        prefix = log_prefix(direction, chain, audited)
+        prefix = log_prefix(direction, chain, audited, told)
         rules.append(nft.Rule((), (nft.Log(prefix, rate),), policies))
     count = nft.Count(counter_name(chain, audited))
     if audited:

@@ -1,24 +1,28 @@
 """Builds the chain that judges one combination: what admits, what denies, and what counts it.
 
-Comes in: a `Combination`. Goes out: a `Judge`, or None when it admits everything. Refused
-(`UnsupportedError`): tiers that nftables cannot judge yet. `layout.py` lays out what is admitted,
-`denials.py` is the end of the chain.
+Comes in: a `Combination`, and another that is only tried. Goes out: a `Judge`, or None when
+everything is admitted. Refused (`InvariantError`): a stage whose default is not that of its tier.
+`layout.py` lays out what NetworkPolicies admit, `stages.py` what ordered tiers say, `denials.py` is
+the end of the chain.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from netpolc.backends.nft import model as nft
+from netpolc.backends.nft.lower.decisions import admitted_from_anybody, is_open
 from netpolc.backends.nft.lower.denials import tail
-from netpolc.backends.nft.lower.layout import Layout
+from netpolc.backends.nft.lower.layout import Laid, Layout
 from netpolc.backends.nft.lower.questions import Questions
 from netpolc.backends.nft.lower.sets import Sets
-from netpolc.backends.nft.names import counter_name, digest, naming
+from netpolc.backends.nft.lower.stages import Tier, Tiers, Way
+from netpolc.backends.nft.names import counter_name, digest, naming, self_set
 from netpolc.backends.nft.options import Options
-from netpolc.core.errors import UnsupportedError
-from netpolc.core.ir import Direction, Tier
-from netpolc.core.nets import Ranges
+from netpolc.core.ir import Action, Direction
+from netpolc.core.ir import Tier as Rank
+from netpolc.core.nets import EVERY_PORT, Family, Ranges
 from netpolc.core.program import Combination, InvariantError, Program, Stage
 
 
@@ -26,21 +30,24 @@ from netpolc.core.program import Combination, InvariantError, Program, Stage
 class Judge:
     """The chain of a combination with all it refers to; `name` is the chain to send packets to.
 
-    `anybody` are the ports that it admits from (or to) anybody; `tried` says that only audited
-    policies isolate its pods.
+    `counter` is of what no NetworkPolicy admits, `tiers` are the ordered tiers that it asks.
+    `anybody` are the ports that it admits from (or to) anybody, of all protocols; `tried` says that
+    only audited policies deny anything. What is accepted goes on to `then`, which only counts.
     """
 
     name: str
     chains: tuple[nft.Chain, ...]
     sets: tuple[nft.NamedSet, ...]
     maps: tuple[nft.NamedMap, ...]
-    counter: nft.Counter
+    counter: nft.Counter | None
     anybody: Ranges
     tried: bool
+    tiers: tuple[Tier, ...] = ()
+    then: Judge | None = None
 
     @property
     def meaning(self) -> object:
-        """What it does, but for the sets it shares."""
+        """What it does, but for the sets and the tiers it shares."""
         return [chain.rules for chain in self.chains], self.maps
 
 
@@ -55,67 +62,114 @@ class JudgeBuilder:
             Direction.INGRESS: admitted,
             Direction.EGRESS: nft.Verdict(nft.Action.GOTO, ingress),
         }
-        self._judges: dict[int, Judge | None] = {}
+        self._judges: dict[tuple[int, int], Judge | None] = {}
         self._named: dict[str, Judge] = {}
         self._questions = Questions(program)
         self._sets = Sets(program, self._questions)
+        self._tiers = Tiers(program, options, self._sets, self._questions)
 
-    def judge(self, combination: Combination, tried: bool) -> Judge | None:
-        """The judge of a combination; None when everything is admitted. A `tried` one lets pass
-        what it would deny.
+    def judge(self, enforced: Combination | None, tried: Combination | None = None) -> Judge | None:
+        """The judge of a combination; None when everything is admitted. What a `tried` one denies
+        is let pass.
         """
-        key = id(combination)
+        key = id(enforced), id(tried)
         if key not in self._judges:
-            judge = self._judges[key] = self._made(combination, tried)
-            if judge is not None:
-                same = self._named.setdefault(judge.name, judge)
-                if same is not judge and same.meaning != judge.meaning:
-                    raise InvariantError(f"chain {judge.name} is named once and means two things")
+            then = self._known(tried, True, None) if tried is not None else None
+            own = self._known(enforced, False, then) if enforced is not None else None
+            self._judges[key] = own or then
         return self._judges[key]
 
-    def _made(self, combination: Combination, tried: bool) -> Judge | None:
-        direction, tier = combination.direction, _network_policy_tier(combination)
-        audited = tried or self.options.audit
+    def _known(self, combination: Combination, tried: bool, then: Judge | None) -> Judge | None:
+        judge = self._made(combination, tried, then)
+        if judge is not None:
+            same = self._named.setdefault(judge.name, judge)
+            if same is not judge and same.meaning != judge.meaning:
+                raise InvariantError(f"chain {judge.name} is named once and means two things")
+        return judge
+
+    def _made(self, combination: Combination, tried: bool, then: Judge | None) -> Judge | None:
+        direction, audited = combination.direction, tried or self.options.audit
         admitted = self._admit[direction]
-        name = self._chain_name(direction, tier, audited)
-        laid = Layout(self._sets, direction, admitted, name).lay_out(tier.rules)
-        if laid is None:
+        accepted = nft.Verdict(nft.Action.GOTO, then.name) if then is not None else admitted
+        stages = {stage.tier: _checked(stage) for stage in combination.tiers}
+        policies = stages.pop(Rank.NETWORK_POLICY, None)
+        if policies is not None:
+            stages.pop(Rank.BASELINE, None)  # what NetworkPolicies isolate, they decide
+        if stages and is_open(combination.tiers):
             return None
-        policies = naming(tier.policies)
-        end = tail(self.options, direction, name, policies, audited, admitted)
+        way = Way(direction, accepted, admitted, audited)
+        tiers = {rank: self._tiers.tier(stage, way) for rank, stage in stages.items()}
+        asked = [(stages[rank], tier) for rank, tier in tiers.items()]
+        name = self._chain_name(direction, policies, [tier for _, tier in asked], way, then)
+        laid = Layout(self._sets, direction, accepted, name).lay_out(
+            policies.rules if policies is not None else ()
+        )
+        if laid is None and not stages:
+            return None
+        rules = [_jump(*own) for own in asked]
+        counter = None
+        if policies is not None and laid is not None:
+            told = naming(policies.policies)
+            itself = _itself(accepted) if then is not None else ()
+            rules += (*laid.rules, *itself)
+            rules += tail(self.options, direction, name, told, audited, admitted)
+            counter = nft.Counter(counter_name(name, audited), told)
+        else:
+            rules.append(nft.Rule((), (accepted,), "denied by no tier"))
+        parts = laid if laid is not None else Laid((), (), (), (), EVERY_PORT)
         return Judge(
             name,
-            (*laid.chains, nft.Chain(name, (*laid.rules, *end))),
-            laid.sets,
-            laid.maps,
-            nft.Counter(counter_name(name, audited), policies),
-            laid.anybody,
+            (*parts.chains, nft.Chain(name, tuple(rules))),
+            parts.sets,
+            parts.maps,
+            counter,
+            admitted_from_anybody(combination.tiers) if stages else parts.anybody,
             tried,
+            tuple(tiers.values()),
+            then,
         )
 
-    def _chain_name(self, direction: Direction, tier: Stage, audited: bool) -> str:
-        """The chain that judges a tier, named from what its rules say: not from their layout, which
+    def _chain_name(
+        self,
+        direction: Direction,
+        policies: Stage | None,
+        tiers: list[Tier],
+        way: Way,
+        then: Judge | None,
+    ) -> str:
+        """The chain of a combination, named from what its rules say: not from their layout, which
         follows the sizes of sets. One that lets pass never has the name of one that denies.
         """
         asked = self._questions.of_rule
-        rules = (
+        words = [*map(str, policies.policies if policies is not None else ())]
+        words.append("audited" if way.audited else "")
+        words += (
             f"{rule.origin} {rule.match.ports} {rule.match.networks} {asked(rule)}"
-            for rule in tier.rules
+            for rule in (policies.rules if policies is not None else ())
         )
-        content = digest((*map(str, tier.policies), "audited" if audited else "", *rules))
-        return f"{direction.name[0].lower()}_{content}"
+        words += [tier.name for tier in tiers]
+        if then is not None:
+            words.append(then.name)
+        return f"{direction.name[0].lower()}_{digest(words)}"
 
     def admit(self, direction: Direction) -> nft.Verdict:
         """What an admitted packet meets next."""
         return self._admit[direction]
 
 
-def _network_policy_tier(combination: Combination) -> Stage:
-    for tier in combination.tiers:
-        if tier.tier is not Tier.NETWORK_POLICY:
-            origin = tier.policies[0]
-            message = (
-                f"{origin.place()}: {origin}: the nftables backend has no {tier.tier.name} tier yet"
-            )
-            raise UnsupportedError(message)
-    return combination.tiers[0]
+def _checked(stage: Stage) -> Stage:
+    isolates = stage.tier is Rank.NETWORK_POLICY
+    if stage.default is not (Action.DENY if isolates else Action.PASS):
+        raise InvariantError(f"tier {stage.tier.name} ends in {stage.default}")
+    return stage
+
+
+def _jump(stage: Stage, tier: Tier) -> nft.Rule:
+    return nft.Rule((), (nft.Verdict(nft.Action.JUMP, tier.name),), naming(stage.policies))
+
+
+def _itself(accepted: nft.Verdict) -> Iterator[nft.Rule]:
+    """A pod with itself, where what is accepted is tried next."""
+    for version in Family:
+        pair = nft.PairMatch(version, self_set(version))
+        yield nft.Rule((pair,), (accepted,), "a pod with itself")

@@ -1,7 +1,7 @@
 """Lowers a Program to the table of one node.
 
 Comes in: a Program, a node (None: every pod is local) and options. Goes out: its `Table`. Refused:
-unknown nodes, tiers other than NetworkPolicy.
+unknown nodes.
 
 The shape, with the reasons in docs/internals/ruleset.md: the base chain accepts known connections,
 then sends packets of isolated local pods to the chain of their combination, egress by source and
@@ -24,6 +24,7 @@ from netpolc.backends.nft import model as nft
 from netpolc.backends.nft.lower.bridges import bridged, enter
 from netpolc.backends.nft.lower.judge import Judge, JudgeBuilder
 from netpolc.backends.nft.lower.replies import Mirror
+from netpolc.backends.nft.lower.stages import Tier
 from netpolc.backends.nft.names import (
     END,
     EXEMPT,
@@ -31,6 +32,7 @@ from netpolc.backends.nft.names import (
     INVALID,
     REMEMBER,
     REPLY,
+    RULE_END,
     chain_map,
     denied_set,
     self_set,
@@ -77,7 +79,8 @@ class Lowering:
     def table(self, node: str | None, options: Options) -> nft.Table:
         """The table of one node."""
         dispatch = self._dispatch(self._local_pods(node), options)
-        judges = [dispatch.judges[name] for name in sorted(dispatch.judges)]
+        judges = list(_with_tried(dispatch.judges[name] for name in sorted(dispatch.judges)))
+        tiers = _tiers(judges)
         sets = {entry.name: entry for judge in judges for entry in judge.sets}
         maps: dict[str, nft.NamedMap] = {
             entry.name: entry for judge in judges for entry in judge.maps
@@ -85,14 +88,22 @@ class Lowering:
         by_address = _address_maps(dispatch)
         maps.update(by_address)
         chains = {chain.name: chain for judge in judges for chain in judge.chains}
-        pairs = _pair_sets(dispatch.pairs)
+        found = [judge.counter for judge in judges if judge.counter is not None]
+        for tier in tiers:
+            sets.update({entry.name: entry for entry in tier.sets})
+            maps.update({entry.name: entry for entry in tier.maps})
+            chains.update({chain.name: chain for chain in tier.chains})
+            found += tier.counters
+        counters = list({own.name: own for own in found}.values())
+        pairs = _pair_sets(dispatch.pairs, always=any(judge.then for judge in judges))
         denied = _denied_sets(dispatch, by_address)
-        ends = tuple(_end_chains(denied))
-        fixed = _fixed_chains(maps, pairs, options)
-        counters = [judge.counter for judge in judges]
+        ends = tuple(self._end_chains(denied, pairs if tiers else (), options))
+        fixed = _fixed_chains(maps, () if tiers else pairs, options)
         neighbours: tuple[nft.NamedSet, ...] = ()
         if judges:
-            by_direction = {own: some.values() for own, some in dispatch.directions.items()}
+            by_direction = {
+                own: list(_with_tried(some.values())) for own, some in dispatch.directions.items()
+            }
             frames = bridged(by_direction, dispatch.local, self._builder(options))
             neighbours = frames.sets
             chains.update({chain.name: chain for chain in frames.chains})
@@ -134,9 +145,8 @@ class Lowering:
             dispatch.local.extend(pod.addresses)
             for direction in Direction:
                 enforced = self._program.combination_of.get((direction, identity))
-                combination = enforced or self._program.tried_of.get((direction, identity))
-                tried = enforced is None
-                judge = builder.judge(combination, tried) if combination is not None else None
+                tried = self._program.tried_of.get((direction, identity))
+                judge = builder.judge(enforced, tried)
                 if judge is None:
                     continue
                 dispatch.judges[judge.name] = judge
@@ -152,6 +162,53 @@ class Lowering:
             if is_judged:
                 dispatch.pairs.update(product(pod.addresses, pod.addresses))
         return dispatch
+
+    def _end_chains(
+        self,
+        denied: tuple[nft.AddressSet, ...],
+        pairs: tuple[nft.PairSet, ...],
+        options: Options,
+    ) -> Iterator[nft.Chain]:
+        """What a packet meets before it is denied: exemptions, then the counter of its pod.
+
+        With ordered tiers a pod with itself (`pairs`) is an exemption from NetworkPolicies alone:
+        egress then goes on to ingress, whose tiers may deny it.
+        """
+        invalid = nft.Rule((nft.ConnectionState((INVALID,)),), (nft.RETURN,), "no denial")
+        exempt = nft.Rule((), (nft.Verdict(nft.Action.JUMP, EXEMPT),), "never judged")
+        builder = self._builder(options)
+        for direction in Direction:
+            counts = [
+                nft.Rule(
+                    (nft.SetMatch(_FIELDS[direction], own.family, own.name, False),), (), "by pod"
+                )
+                for own in denied
+                if own.name == denied_set(direction, own.family)
+            ]
+            if counts:
+                itself = _itself(pairs, builder.admit(direction))
+                yield nft.Chain(END[direction], (exempt, *itself, invalid, *counts))
+                if pairs:
+                    yield nft.Chain(RULE_END[direction], (exempt, invalid, *counts))
+
+
+def _with_tried(judges: Iterable[Judge]) -> Iterator[Judge]:
+    """Some judges, each with the one that only counts what it accepts."""
+    for judge in judges:
+        yield judge
+        if judge.then is not None:
+            yield judge.then
+
+
+def _tiers(judges: Iterable[Judge]) -> list[Tier]:
+    """The ordered tiers that some judges ask, each once, in order of their names."""
+    found = {tier.name: tier for judge in judges for tier in judge.tiers}
+    return [found[name] for name in sorted(found)]
+
+
+def _itself(pairs: Iterable[nft.PairSet], verdict: nft.Verdict) -> Iterator[nft.Rule]:
+    for pair in pairs:
+        yield nft.Rule((nft.PairMatch(pair.family, pair.name),), (verdict,), "a pod with itself")
 
 
 def _address_maps(dispatch: _Dispatch) -> dict[str, nft.AddressMap]:
@@ -175,26 +232,14 @@ def _denied_sets(
     return tuple(sorted(found, key=lambda own: own.name))
 
 
-def _end_chains(denied: tuple[nft.AddressSet, ...]) -> Iterator[nft.Chain]:
-    """What a packet meets before it is denied: exemptions, then the counter of its pod."""
-    invalid = nft.Rule((nft.ConnectionState((INVALID,)),), (nft.RETURN,), "no denial")
-    exempt = nft.Rule((), (nft.Verdict(nft.Action.JUMP, EXEMPT),), "never judged")
-    for direction in Direction:
-        counts = [
-            nft.Rule((nft.SetMatch(_FIELDS[direction], own.family, own.name, False),), (), "by pod")
-            for own in denied
-            if own.name == denied_set(direction, own.family)
-        ]
-        if counts:
-            yield nft.Chain(END[direction], (exempt, invalid, *counts))
-
-
-def _pair_sets(pairs: set[tuple[int, int]]) -> tuple[nft.PairSet, ...]:
-    """Every address of a pod with every other of its family: a pod always reaches itself."""
+def _pair_sets(pairs: set[tuple[int, int]], *, always: bool) -> tuple[nft.PairSet, ...]:
+    """Every address of a pod with every other of its family: a pod always reaches itself. If
+    `always`, a family without any has a set, too.
+    """
     found = []
     for version in Family:
         own = sorted(pair for pair in pairs if all(family(end) is version for end in pair))
-        if own:
+        if own or always:
             elements = tuple((format_address(a), format_address(b)) for a, b in own)
             found.append(nft.PairSet(self_set(version), version, elements))
     return tuple(found)
@@ -203,13 +248,10 @@ def _pair_sets(pairs: set[tuple[int, int]]) -> tuple[nft.PairSet, ...]:
 def _fixed_chains(
     maps: dict[str, nft.NamedMap], pairs: tuple[nft.PairSet, ...], options: Options
 ) -> tuple[nft.Chain, ...]:
-    """`exempt`, `ingress` and the base chain."""
-    if not pairs:
+    """`exempt`, `ingress` and the base chain; `pairs` are never judged."""
+    if not maps:
         return (nft.Chain(options.hook, (), nft.Hook(options.hook, options.base_priority)),)
-    exempt = [
-        nft.Rule((nft.PairMatch(pair.family, pair.name),), (nft.ACCEPT,), "a pod with itself")
-        for pair in pairs
-    ]
+    exempt = list(_itself(pairs, nft.ACCEPT))
     exempt.append(
         nft.Rule((nft.OnLink(), nft.NeighbourDiscovery()), (nft.ACCEPT,), "neighbour discovery")
     )

@@ -36,6 +36,9 @@ class Mirror:
             case nft.AddressMap(name, version, addresses):
                 twins = tuple((key, self._verdict(verdict)) for key, verdict in addresses)
                 return nft.AddressMap(twin(name), version, twins)
+            case nft.NetworkMap(name, version, blocks):
+                parts = tuple((span, self._verdict(verdict)) for span, verdict in blocks)
+                return nft.NetworkMap(twin(name), version, parts)
             case nft.PortMap(name, interval, ports):
                 spans = tuple((span, self._verdict(verdict)) for span, verdict in ports)
                 return nft.PortMap(twin(name), interval, spans)
@@ -50,6 +53,8 @@ class Mirror:
         match statement:
             case nft.AddressLookup(field, version, name):
                 return nft.AddressLookup(_SWAPPED[field], version, twin(name))
+            case nft.NetworkLookup(field, version, name):
+                return nft.NetworkLookup(_SWAPPED[field], version, twin(name))
             case nft.PortLookup(name, interval):
                 return nft.PortLookup(twin(name), interval, "sport")
             case nft.Verdict():

@@ -15,7 +15,7 @@ from functools import cached_property, lru_cache
 from netpolc.backends.nft import model as nft
 from netpolc.backends.nft.lower.questions import Questions
 from netpolc.backends.nft.names import digest
-from netpolc.core.ir import ANY
+from netpolc.core.ir import ANY, Tier
 from netpolc.core.labels import NONE, Members
 from netpolc.core.nets import IPV6, Family, Span, format_address
 from netpolc.core.program import Program
@@ -45,7 +45,9 @@ class Sets:
         return Counter(
             members
             for combination in self._program.combinations
-            for members in {rule.match.identities for rule in combination.tiers[0].rules}
+            for tier in combination.tiers
+            if tier.tier is Tier.NETWORK_POLICY
+            for members in {rule.match.identities for rule in tier.rules}
             if members is not ANY
         )
 

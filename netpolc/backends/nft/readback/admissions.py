@@ -128,6 +128,8 @@ class Admissions:
                     areas = (*areas, *inside)
                 elif verdict.action is Action.ACCEPT:
                     admitted += inside
+                elif verdict.action is Action.RETURN:
+                    ended += inside
                 elif verdict.action in (Action.GOTO, Action.JUMP):
                     more, rest = self._walk(verdict.chain, inside, version)
                     admitted += more

@@ -74,8 +74,9 @@ class Elements:
             for rest, line in self._groups.items()
             if any(first != last for first, last in rest)
         ]
-        if self._wide and any(verdict is not None for _, verdict in self.entries):
-            raise RulesetError(f"map {name}: only ports may be ranges")
+        several = len(self._groups) > 1
+        if self._wide and several and any(verdict is not None for _, verdict in self.entries):
+            raise RulesetError(f"map {name}: only its main field may have several ranges")
 
     @cached_property
     def content(self) -> frozenset[tuple[Box, Verdict | None]]:

@@ -71,8 +71,7 @@ def _set(entry: nft.NamedSet) -> Json:
             counter: Json = {"stmt": [{"counter": None}]} if entry.counted else {}
             return {**_members(address, False, list(entry.elements)), **counter}
         case nft.NetworkSet():
-            blocks = [{"concat": [_span(span), {"range": [0, 255]}]} for span in entry.spans]
-            return _members([address, "inet_proto"], True, blocks)
+            return _members([address, "inet_proto"], True, [_block(span) for span in entry.spans])
         case nft.PairSet():
             pairs = [{"concat": list(ends)} for ends in entry.elements]
             return _members([address, address], False, pairs)
@@ -85,6 +84,9 @@ def _map(entry: nft.NamedMap) -> Json:
         case nft.AddressMap():
             elements = [[address, _verdict(verdict)] for address, verdict in entry.elements]
             return _members(_ADDRESS_TYPE[entry.family], False, elements)
+        case nft.NetworkMap():
+            blocks = [[_block(span), _verdict(verdict)] for span, verdict in entry.elements]
+            return _members([_ADDRESS_TYPE[entry.family], "inet_proto"], True, blocks)
         case nft.PortMap():
             kind = ["inet_proto", "inet_service"]
             keys = [[_port_key(span, entry.interval), _verdict(v)] for span, v in entry.elements]
@@ -96,6 +98,10 @@ def _map(entry: nft.NamedMap) -> Json:
 def _members(kind: str | list[str], interval: bool, elements: Sequence[object]) -> Json:
     what: Json = {"flags": ["interval"]} if interval else {"size": nft.room(len(elements))}
     return {"type": kind, **what, "elem": elements}
+
+
+def _block(span: Span) -> Json:
+    return {"concat": [_span(span), {"range": [0, 255]}]}
 
 
 def _port_key(span: Span, interval: bool) -> Json:
@@ -175,6 +181,9 @@ def _statements(statements: Iterable[nft.Statement]) -> Iterator[Json]:
         match statement:
             case nft.AddressLookup(field, version, name):
                 yield {"vmap": {"key": _payload(IP[version], field), "data": f"@{name}"}}
+            case nft.NetworkLookup(field, version, name):
+                both = {"concat": [_payload(IP[version], field), _L4PROTO]}
+                yield {"vmap": {"key": both, "data": f"@{name}"}}
             case nft.PortLookup(name, interval, port_field):
                 port = _payload("th", port_field)
                 key = [port, _L4PROTO] if interval else [_L4PROTO, port]

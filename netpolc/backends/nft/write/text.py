@@ -23,7 +23,7 @@ _PROTOCOL = {protocol: protocol.name.lower() for protocol in Protocol}
 Entry = nft.Counter | nft.NamedSet | nft.NamedMap | nft.Chain
 _TEXT = frozenset({str})
 _OF_SETS = (nft.SetMatch, nft.PairMatch, nft.NamedLink)
-_OF_MAPS = (nft.AddressLookup, nft.PortLookup)
+_OF_MAPS = (nft.AddressLookup, nft.NetworkLookup, nft.PortLookup)
 
 
 def transaction(
@@ -96,6 +96,9 @@ def _map(entry: nft.NamedMap) -> Written:
         case nft.AddressMap():
             kind, interval = f"{IP[entry.family]} saddr", False
             keys = [address for address, _ in entry.elements]
+        case nft.NetworkMap():
+            kind, interval = f"{IP[entry.family]} saddr . meta l4proto", True
+            keys = [f"{format_span(span)} . 0-255" for span, _ in entry.elements]
         case nft.PortMap():
             interval = entry.interval
             kind = "th dport . meta l4proto" if interval else "meta l4proto . th dport"
@@ -237,6 +240,8 @@ def _statements(statements: Iterable[nft.Statement]) -> Iterator[str | nft.MarkF
                 yield _verdict(statement)
             case nft.AddressLookup(field, version, name):
                 yield f"{IP[version]} {field} vmap @{name}"
+            case nft.NetworkLookup(field, version, name):
+                yield f"{IP[version]} {field} . meta l4proto vmap @{name}"
             case nft.PortLookup(name, interval, port):
                 key = f"th {port} . meta l4proto" if interval else f"meta l4proto . th {port}"
                 yield f"{key} vmap @{name}"

@@ -15,7 +15,7 @@ from netpolc.backends.nft.readback.classes import Variant
 from netpolc.backends.nft.readback.proof.locality import Locality
 from netpolc.backends.nft.readback.proof.outcomes import PASSES, Outcome, Pair, Question
 from netpolc.backends.nft.readback.tracer import Link
-from netpolc.core.ir import ANY, Direction
+from netpolc.core.ir import ANY, Direction, Tier
 from netpolc.core.nets import GROUPS, LINK_LOCAL, Span, family, format_address
 from netpolc.core.program import Combination, Program
 from netpolc.core.semantics import Decision, Flow, decide_unknown, evaluate
@@ -31,7 +31,7 @@ class Decisions:
     def on(self, ends: Pair, protocol: int, port: int | None) -> Question:
         """What the policies say of a flow, by link."""
         flow = Flow(format_address(ends.source), format_address(ends.destination), protocol, port)
-        verdict = evaluate(self._program, flow)
+        verdict = evaluate(self._program, flow, hairpin=True)
         both = {
             link: (
                 self._decision(verdict.egress, flow, ends, link),
@@ -64,7 +64,7 @@ class Decisions:
     def denies(self, asked: Question) -> bool:
         """Whether a flow is denied, on some link or anywhere on its way."""
         passes = all(asked.outcome(own, False).passed for own in asked.decisions)
-        return not (passes and evaluate(self._program, asked.flow).allowed)
+        return not (passes and evaluate(self._program, asked.flow, hairpin=True).allowed)
 
     def judgements(self, asked: Question) -> dict[Link, Outcome]:
         """What the policies say of a flow, by link."""
@@ -99,19 +99,21 @@ class PortEdges:
 
     @cached_property
     def _open(self) -> frozenset[int]:
-        """The edges of ports on which some local pod admits anybody."""
+        """The edges of ports on which some local pod admits anybody, or a rule of an ordered tier
+        says something of it.
+        """
         keys = {
             (way, self._identity_of[own.key]) for way, own in product(Direction, self._here.pods)
         }
-        matches = (
-            rule.match
+        found = (
+            rule.match.ports
             for key in keys
             for own in self._combinations(*key)
             for tier in own.tiers
             for rule in tier.rules
+            if rule.match.identities is ANY or tier.tier is not Tier.NETWORK_POLICY
         )
-        found = (own.ports for own in matches if own.identities is ANY and own.ports is not ANY)
-        return frozenset(_ends(span for own in found for span in own))
+        return frozenset(_ends(span for own in found if own is not ANY for span in own))
 
     def _combinations(self, direction: Direction, identity: int) -> list[Combination]:
         """What judges an identity, and what only counts."""

@@ -7,14 +7,14 @@ or would deny; everything else it lets pass. It is told anew here, in another wa
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import IntEnum
 from functools import cached_property
 
 from netpolc.backends.nft.readback.proof.universes import Axes, Ends, Single
 from netpolc.backends.nft.readback.proof.walk import DESTINATION, SOURCE, Box
-from netpolc.core.ir import ANY, Action, Direction
+from netpolc.core.ir import ANY, Action, Direction, Tier
 from netpolc.core.nets import GROUPS, LINK_LOCAL, numbers
 from netpolc.core.program import Combination, Match, Program, Stage
 
@@ -143,8 +143,8 @@ class Meaning:
     ) -> None:
         self._program, self._axes, self._local = program, axes, local
         self._bridged, self._ports, self._of_node = bridged, between_ports, of_node
-        self._pods: dict[tuple[Direction, int], Parts] = {}
-        self._denied: dict[int, tuple[tuple[int, int], ...]] = {}
+        self._pods: dict[tuple[tuple[Direction, int], bool], Parts] = {}
+        self._denied: dict[tuple[int, bool], tuple[tuple[int, int], ...]] = {}
         self._peers: dict[tuple[int, int], int] = {}
         self._ports_of: dict[int, int] = {}
         self._identities = frozenset(identities)
@@ -172,8 +172,8 @@ class Meaning:
         return found
 
     def single(self, direction: Direction, pairs: Single) -> Regions:
-        """What is said of single pairs. Between addresses of one pod, and between a pod and its
-        node, nothing is denied.
+        """What is said of single pairs. Between a pod and its node nothing is denied, between
+        addresses of one pod nothing by NetworkPolicies.
         """
         found = Regions(SOURCE)
         for number in numbers(pairs.everything):
@@ -189,12 +189,12 @@ class Meaning:
             own, other, peer, address = other, own, ends.source, ends.destination
         pod = self._program.pods_by_address.get(address)
         if pod is not None and self._local >> own & 1:
-            same = pod is self._program.pods_by_address.get(peer)
-            if same or peer in self._program.cluster.node_addresses(pod):
+            itself = pod is self._program.pods_by_address.get(peer)
+            if peer in self._program.cluster.node_addresses(pod):
                 return None, ()
             key = direction, self._program.identity_of[pod.key]
-            parts = (own for own in self._of_pod(key) if own.other >> other & 1)
-            return (key, other), tuple(replace(own, other=-1) for own in parts)
+            parts = (own for own in self._of_pod(key, itself) if own.other >> other & 1)
+            return (key, itself, other), tuple(replace(own, other=-1) for own in parts)
         if self._of_node and ends.local:
             return None, ()
         sender = (self._local | self._link_local) >> ends.source_class & 1
@@ -206,19 +206,21 @@ class Meaning:
     def _is_near(self, number: int) -> bool:
         return bool(self._link_local >> number & 1)
 
-    def _of_pod(self, key: tuple[Direction, int]) -> Parts:
-        """What is denied to and from a pod by its policies, then by those that are only tried."""
-        if key not in self._pods:
+    def _of_pod(self, key: tuple[Direction, int], itself: bool = False) -> Parts:
+        """What is denied to and from a pod by its policies, then by those that are only tried;
+        `itself` if it comes from the pod itself.
+        """
+        if (key, itself) not in self._pods:
             found: list[Part] = []
             for judging, judgement in (
                 (self._program.combination_of, Judgement.DENY),
                 (self._program.tried_of, Judgement.WOULD_DENY),
             ):
                 if key in judging:
-                    denied = self._denied_by(judging[key])
+                    denied = self._denied_by(judging[key], itself)
                     found += [Part(kind, -1, peers, judgement) for kind, peers in denied]
-            self._pods[key] = tuple(found)
-        return self._pods[key]
+            self._pods[key, itself] = tuple(found)
+        return self._pods[key, itself]
 
     def _of_unknown(self, direction: Direction, near: bool, others: int, senders: int) -> Parts:
         """What is denied at an end that could be any pod of the node: a link-local address
@@ -243,37 +245,56 @@ class Meaning:
             (program.tried_of, Judgement.WOULD_DENY_UNKNOWN),
         ):
             isolating = {id(judging[key]): judging[key] for key in keys if key in judging}
-            admitted = [
-                [
-                    self._kinds(rule.match)
-                    for tier in combination.tiers
-                    for rule in tier.rules
-                    if rule.match.identities is ANY
-                ]
-                for combination in isolating.values()
-            ]
             everything = self._axes.kinds.everything
-            closed = [kinds for kinds in admitted if everything not in kinds]
-            if closed:
+            said = [self._of_anybody(own.tiers) for own in isolating.values()]
+            admitted = [kinds for kinds, whole in said if not whole]
+            if admitted:
                 denied = 0
-                for kinds in closed:
-                    denied |= everything & ~either(kinds)
+                for kinds in admitted:
+                    denied |= everything & ~kinds
                 return denied, judgement
         return 0, Judgement.PASS
 
-    def _denied_by(self, combination: Combination) -> tuple[tuple[int, int], ...]:
+    def _of_anybody(self, stages: Sequence[Stage]) -> tuple[int, bool]:
+        """The kinds that some stages accept whoever the peer is, and whether that is everything,
+        each rule seen by itself. What a rule says of some peers may be said of this one or not.
+        """
+        everything = self._axes.kinds.everything
+        kinds, whole = everything, True
+        for stage in reversed(stages):  # what the stages after it say is known
+            after, later = kinds, whole
+            open_ = stage.default is not Action.DENY
+            kinds, whole = (after, later) if open_ else (0, False)
+            for rule in reversed(stage.rules):  # and what is said where the rule does not match
+                own = self._kinds(rule.match)
+                said = {Action.ACCEPT: everything, Action.DENY: 0, Action.PASS: after}[rule.action]
+                is_open = {Action.ACCEPT: True, Action.DENY: False, Action.PASS: later}[rule.action]
+                if rule.match.identities is ANY:
+                    kinds = kinds & ~own | said & own
+                    if own == everything:
+                        whole = is_open
+                        continue
+                else:
+                    kinds &= said | ~own
+                whole &= is_open
+        return kinds, whole
+
+    def _denied_by(self, combination: Combination, itself: bool) -> tuple[tuple[int, int], ...]:
         """Disjoint kinds, each with the peers whose packets of it are denied."""
-        known = self._denied.get(id(combination))
+        known = self._denied.get((id(combination), itself))
         if known is None:
             parts = [(self._axes.kinds.everything, self._axes.addresses.everything, 0)]
             for stage in combination.tiers:
-                parts = self._stage(stage, parts)
+                if itself and stage.tier is Tier.NETWORK_POLICY:
+                    parts = [(kind, 0, denied) for kind, _, denied in parts]
+                else:
+                    parts = self._stage(stage, parts)
             by_peers: dict[int, int] = {}
             for kind, _, denied in parts:
                 if denied:
                     by_peers[denied] = by_peers.get(denied, 0) | kind
             known = tuple((kind, denied) for denied, kind in by_peers.items())
-            self._denied[id(combination)] = known
+            self._denied[id(combination), itself] = known
         return known
 
     def _stage(self, stage: Stage, parts: list[_Undecided]) -> list[_Undecided]:

@@ -73,10 +73,12 @@ class _Universe:
         return [found]
 
     def _ask_parts(self, test: Test) -> list[Asked]:
-        """A set of addresses, all beside the same values of other fields (see `AddressAxis`)."""
+        """A set or a map of addresses, all beside the same values of other fields (see
+        `AddressAxis`).
+        """
         elements = test.elements
         address = [at for at, own in enumerate(test.fields) if own in ADDRESSES]
-        if len(address) != 1 or any(verdict is not None for _, verdict in elements.entries):
+        if len(address) != 1:
             raise Fragmented(f"{elements.name} joins addresses with something else")
         found: list[Asked] = []
         for at, field in enumerate(test.fields):

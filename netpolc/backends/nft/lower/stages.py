@@ -1,0 +1,368 @@
+"""Builds the chains of ordered tiers: what the policies of one tier say, rule after rule.
+
+Comes in: a `Stage` of an ordered tier, and what becomes of packets that it accepts. Goes out:
+`Tier`, a chain to jump to and all it refers to. A packet that nothing decides, or that is passed
+on, returns to whoever jumped. Every rule that denies has a chain of its own, shared by all tiers of
+the table, which counts and logs for that rule. Refused (`InvariantError`): a name that would mean
+two things.
+
+A chain is named by its policies and not by what they say, in whatever order: an edited rule or
+another priority changes its rules, and nothing that leads there. Combinations of pods with the same
+policies share it. It is laid out in one of two ways, whichever costs a packet less:
+
+- linear: rule by rule, each port and peer compared;
+- merged: maps from pods and from blocks to what awaits them, at one lookup each whatever the
+  number of rules (`decisions.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from netpolc.backends.nft import model as nft
+from netpolc.backends.nft.lower import cost
+from netpolc.backends.nft.lower.comparisons import Comparisons
+from netpolc.backends.nft.lower.decisions import Decided, Decisions, Hits
+from netpolc.backends.nft.lower.denials import tail
+from netpolc.backends.nft.lower.peers import Peers
+from netpolc.backends.nft.lower.questions import Questions
+from netpolc.backends.nft.lower.sets import Sets
+from netpolc.backends.nft.names import RULE_END, counter_name, digest, naming, said
+from netpolc.backends.nft.options import Options
+from netpolc.core.ir import ANY, Action, Direction, Origin
+from netpolc.core.ir import Tier as Rank
+from netpolc.core.nets import Family, Span, family, format_address, split_ports
+from netpolc.core.program import InvariantError, Program, ResolvedRule, Stage
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """How a tier is asked: what it accepts goes to `accepted`; what it denies is, if `audited`,
+    only counted and goes to `admitted`.
+    """
+
+    direction: Direction
+    accepted: nft.Verdict
+    admitted: nft.Verdict
+    audited: bool
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Tier:
+    """The chain `name` of a tier with all it refers to."""
+
+    name: str
+    chains: tuple[nft.Chain, ...]
+    sets: tuple[nft.NamedSet, ...]
+    maps: tuple[nft.NamedMap, ...]
+    counters: tuple[nft.Counter, ...]
+
+
+class Tiers:
+    """The tiers of one Program, each built once."""
+
+    def __init__(
+        self, program: Program, options: Options, sets: Sets, questions: Questions
+    ) -> None:
+        self._program, self._options = program, options
+        self._sets, self._questions = sets, questions
+        self._several: dict[object, set[str]] | None = None
+        self._known: dict[tuple[int, Way], Tier] = {}
+        self._named: dict[str, tuple[str, Tier]] = {}
+
+    def tier(self, stage: Stage, way: Way) -> Tier:
+        """The chain of a stage."""
+        key = id(stage), way
+        known = self._known.get(key)
+        if known is None:
+            name, content = self._name(stage, way), self._content(stage)
+            same = self._named.get(name)
+            if same is None:
+                made = _Builder(self._program, self._options, self._sets, self._questions, way)
+                same = self._named[name] = content, made.tier(name, stage)
+            elif same[0] != content:
+                raise InvariantError(f"chain {name} is named once and means two things")
+            known = self._known[key] = same[1]
+        return known
+
+    def _name(self, stage: Stage, way: Way) -> str:
+        """From its policies, where these say one thing alone; they say several to pods with
+        different named ports.
+        """
+        mode = "audited" if way.audited else ""
+        words = [*_policies(stage), mode, way.accepted.chain]
+        if len(self._contents[_asked(way.direction, stage)]) > 1:
+            words.append(self._content(stage))
+        head = f"{way.direction.name[0]}_{stage.tier.name}".lower()
+        return f"{head}_{digest(words)}"
+
+    def _content(self, stage: Stage) -> str:
+        asked = self._questions.of_rule
+        return digest(
+            f"{rule.origin} {rule.action} {rule.match.ports} {rule.match.networks} {asked(rule)}"
+            for rule in stage.rules
+        )
+
+    @property
+    def _contents(self) -> dict[object, set[str]]:
+        """What the policies of each tier say."""
+        if self._several is None:
+            self._several = {}
+            known: set[int] = set()
+            for combination in (*self._program.combinations, *self._program.tried):
+                for stage in combination.tiers:
+                    if stage.tier is not Rank.NETWORK_POLICY and id(stage) not in known:
+                        known.add(id(stage))
+                        key = _asked(combination.direction, stage)
+                        self._several.setdefault(key, set()).add(self._content(stage))
+        return self._several
+
+
+def _policies(stage: Stage) -> list[str]:
+    return sorted({"/".join(own.key) for own in stage.policies})
+
+
+def _asked(direction: Direction, stage: Stage) -> object:
+    return direction, stage.tier, frozenset(_policies(stage))
+
+
+class _Builder:
+    """Builds one tier."""
+
+    def __init__(
+        self, program: Program, options: Options, sets: Sets, questions: Questions, way: Way
+    ) -> None:
+        self._program, self._options, self._way = program, options, way
+        self._sets, self._questions = sets, questions
+        self._rules: Sequence[ResolvedRule] = ()
+        self._verdicts: list[nft.Verdict] = []
+        self._chains: dict[str, nft.Chain] = {}
+        self._used: dict[str, nft.NamedSet] = {}
+        self._maps: list[nft.NamedMap] = []
+        self._counters: dict[str, nft.Counter] = {}
+        self._field: nft.Field = "saddr" if way.direction is Direction.INGRESS else "daddr"
+
+    def tier(self, name: str, stage: Stage) -> Tier:
+        """The tier with its chain called so."""
+        self._rules = stage.rules
+        self._verdicts = [self._verdict(rule) for rule in stage.rules]
+        rules = self._linear()
+        if rules is None:
+            rules = self._merged(name)
+        self._chains[name] = nft.Chain(name, rules)
+        own = (*self._chains.values(), *self._denials())
+        counters = tuple(self._counters.values())
+        return Tier(name, own, tuple(self._used.values()), tuple(self._maps), counters)
+
+    def _verdict(self, rule: ResolvedRule) -> nft.Verdict:
+        if rule.action is Action.ACCEPT:
+            return self._way.accepted
+        if rule.action is Action.PASS:
+            return nft.RETURN
+        return nft.Verdict(nft.Action.GOTO, _denying(rule.origin, self._way))
+
+    def _denials(self) -> Iterator[nft.Chain]:
+        """The chains that the tier's rules deny in, with a counter each."""
+        used = {own.chain for chain in self._chains.values() for own in _leads(chain.rules)}
+        used |= {v.chain for entry in self._maps for _, v in entry.elements}
+        for verdict, rule in zip(self._verdicts, self._rules, strict=True):
+            name = verdict.chain
+            if rule.action is not Action.DENY or name not in used:
+                continue
+            used.discard(name)
+            way, told = self._way, naming((rule.origin,))
+            self._counters[name] = nft.Counter(counter_name(name, way.audited), told)
+            end = tail(
+                self._options,
+                way.direction,
+                name,
+                told,
+                way.audited,
+                way.admitted,
+                end=RULE_END[way.direction],
+                told=said(rule.origin),
+            )
+            yield nft.Chain(name, end)
+
+    # Rule by rule
+
+    def _linear(self) -> tuple[nft.Rule, ...] | None:
+        """A row of comparisons, unless that costs a packet more than maps do."""
+        if sum(self._count(rule) for rule in self._rules) > cost.FEW_RULES:
+            return None
+        rules: list[nft.Rule] = []
+        used: dict[str, nft.NamedSet] = {}
+        for rule, verdict in zip(self._rules, self._verdicts, strict=True):
+            comparisons = Comparisons(self._sets, self._way.direction, verdict)
+            peers = Peers()
+            peers.add(rule)
+            if rule.match.ports is ANY:
+                rules += comparisons.rules(peers)
+            else:
+                rules += comparisons.on_ports(rule.match.ports, peers)
+            used |= comparisons.used
+        asked = max(sum(_cost(rule, version) for rule in rules) for version in Family)
+        if not cost.linear(asked, any(rule.match.networks for rule in self._rules)):
+            return None
+        self._used |= used
+        return tuple(rules)
+
+    def _count(self, rule: ResolvedRule) -> int:
+        """About how many comparisons a rule is."""
+        match = rule.match
+        spans = 1 if match.ports is ANY else len(match.ports.spans)
+        if match.identities is ANY or match.networks is ANY:
+            return spans
+        return spans * (bool(match.identities) + bool(match.networks))
+
+    # By maps
+
+    def _merged(self, name: str) -> tuple[nft.Rule, ...]:
+        """Lookups of the peer, then what everybody meets."""
+        alike = [None if own == nft.RETURN else own for own in self._verdicts]
+        decisions = Decisions(self._rules, alike)
+        pods = sorted(decisions.pods(self._program.identities))
+        blocks = list(decisions.blocks())
+        meets = _Meets(self, decisions, name, {hits for _, hits in (*pods, *blocks)})
+        rules: list[nft.Rule] = []
+        suffix = digest((name,))
+        for version in Family:
+            own = [(at, hits) for at, hits in pods if family(at) is version]
+            if own:
+                entries = tuple((format_address(at), meets.verdict(hits)) for at, hits in own)
+                pod_map = nft.AddressMap(f"m{version.value}_{suffix}", version, entries)
+                self._maps.append(pod_map)
+                lookup = nft.AddressLookup(self._field, version, pod_map.name)
+                rules.append(nft.Rule((), (lookup,), "by peer"))
+        for version in Family:
+            spans = [(span, hits) for span, hits in blocks if family(span[0]) is version]
+            if spans:
+                parts = tuple(_joined((span, meets.verdict(hits)) for span, hits in spans))
+                block_map = nft.NetworkMap(f"n{version.value}_{suffix}", version, parts)
+                self._maps.append(block_map)
+                by_block = nft.NetworkLookup(self._field, version, block_map.name)
+                rules.append(nft.Rule((), (by_block,), "by block"))
+        rules += self.on_ports(decisions.decided(decisions.everybody), name)
+        return tuple(rules)
+
+    def on_ports(self, decided: Decided, chain: str) -> list[nft.Rule]:
+        """The rules of a chain that does what is decided, and at its end returns."""
+        rules: list[nft.Rule] = []
+        singles = [own for own in decided.spans if own[0][0] == own[0][1]]
+        ranges = [own for own in decided.spans if own[0][0] != own[0][1]]
+        count = len(decided.spans)
+        if count and not cost.inline_ports(count, count):
+            layout = cost.port_layout(count, len(singles), len(ranges))
+            if layout is not cost.PortLayout.JUMPS:
+                whole = layout is cost.PortLayout.RANGE_MAP
+                found = decided.spans if whole else singles
+                entries = tuple((span, self._verdicts[place]) for span, place in found)
+                ports = nft.PortMap(f"v_{digest((chain,))}", whole and bool(ranges), entries)
+                self._maps.append(ports)
+                rules.append(nft.Rule((), (nft.PortLookup(ports.name, ports.interval),), "by port"))
+                singles, ranges = [], [] if whole else ranges
+        for span, place in sorted((*singles, *ranges)):
+            match = nft.PortMatch(*split_ports(span))
+            rules.append(nft.Rule((match,), (self._verdicts[place],), self.told(place)))
+        if decided.rest is not None and self._verdicts[decided.rest] != nft.RETURN:
+            rules.append(nft.Rule((), (self._verdicts[decided.rest],), self.told(decided.rest)))
+        return rules
+
+    def told(self, place: int) -> str:
+        """The comment of a rule."""
+        return naming((self._rules[place].origin,))
+
+    def at_once(self, decided: Decided) -> nft.Verdict | None:
+        """What is decided, if it is one thing for all ports."""
+        if decided.spans:
+            return None
+        return nft.RETURN if decided.rest is None else self._verdicts[decided.rest]
+
+    def put(self, chain: nft.Chain) -> None:
+        """Add a chain."""
+        self._chains[chain.name] = chain
+
+    def peers(self, hits: Hits) -> str:
+        """Words for the peers that some rules have in common."""
+        own = (rule for place, rule in enumerate(self._rules) if hits >> place & 1)
+        asked = self._questions.of_rule
+        return " & ".join(sorted({f"{asked(rule)} {rule.match.networks}" for rule in own}))
+
+
+class _Meets:
+    """What awaits the peers of a tier, by the rules that hit them.
+
+    A chain is named by the peers that meet it, not by its rules; of several peers that meet the
+    same the first in order of text names it.
+    """
+
+    def __init__(
+        self, builder: _Builder, decisions: Decisions, name: str, several: set[Hits]
+    ) -> None:
+        self._builder, self._decisions = builder, decisions
+        texts: dict[Decided, str] = {}
+        for hits in several:
+            decided = decisions.decided(hits)
+            if builder.at_once(decided) is None:
+                text = builder.peers(hits)
+                texts[decided] = min(text, texts.get(decided, text))
+        self._known: dict[Decided, nft.Verdict] = {}
+        for decided, text in sorted(texts.items(), key=lambda own: own[1]):
+            chain = f"k_{digest((name, text))}"
+            builder.put(nft.Chain(chain, tuple(builder.on_ports(decided, chain))))
+            self._known[decided] = nft.Verdict(nft.Action.GOTO, chain)
+
+    def verdict(self, hits: Hits) -> nft.Verdict:
+        """Where packets go whose peer these rules hit."""
+        decided = self._decisions.decided(hits)
+        return self._builder.at_once(decided) or self._known[decided]
+
+
+def _joined(
+    spans: Iterator[tuple[Span, nft.Verdict]],
+) -> Iterator[tuple[Span, nft.Verdict]]:
+    """Neighbouring blocks that lead to the same, as one."""
+    last: tuple[Span, nft.Verdict] | None = None
+    for span, verdict in spans:
+        if last is not None and last[0][1] + 1 == span[0] and last[1] == verdict:
+            last = (last[0][0], span[1]), verdict
+            continue
+        if last is not None:
+            yield last
+        last = span, verdict
+    if last is not None:
+        yield last
+
+
+def _denying(origin: Origin, way: Way) -> str:
+    """The chain that denies by a rule, named by the policy and the rule's place in it."""
+    mode = "audited" if way.audited else ""
+    return f"{way.direction.name[0].lower()}_rule_{digest((*origin.key, origin.rule, mode))}"
+
+
+def _leads(rules: Sequence[nft.Rule]) -> Iterator[nft.Verdict]:
+    for rule in rules:
+        for statement in rule.statements:
+            if isinstance(statement, nft.Verdict):
+                yield statement
+
+
+def _cost(rule: nft.Rule, version: Family) -> float:
+    """What a rule costs a packet of a family that it does not match."""
+    if not rule.matches:
+        return 0.0
+    of = rule.matches[-1]
+    if isinstance(of, nft.SetMatch) and of.family is not version:
+        return cost.COMPARISON
+    match rule.matches[0]:
+        case nft.PortMatch(_, first, last):
+            return cost.COMPARISON if first == last else cost.RANGE
+        case nft.SetMatch(interval=True):
+            return cost.NETWORK_SET
+        case nft.SetMatch():
+            return cost.ADDRESS_SET
+        case nft.SpanMatch(_, (low, high)):
+            single = low == high or family(low) is not version
+            return cost.COMPARISON if single else cost.BLOCK
+    raise InvariantError(f"no rule of a tier begins so: {rule.matches[0]}")
