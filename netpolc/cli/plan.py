@@ -11,8 +11,9 @@ from collections.abc import Iterable, Iterator
 from netpolc.analysis.connectivity.planned import Enforced, Isolation, Plan, Planned
 from netpolc.analysis.connectivity.ports import describe
 from netpolc.backends.nft import Ruleset
-from netpolc.backends.nft.names import AUDIT, DROP, POD_BRIDGES, UNKNOWN
+from netpolc.backends.nft.names import AUDIT, DROP, POD_BRIDGES, TIERS, UNKNOWN
 from netpolc.backends.nft.readback import parse_json, parse_text
+from netpolc.backends.nft.readback.listing import Listing, Verdict
 from netpolc.backends.nft.rollout.kernel import Kernel
 from netpolc.backends.nft.rollout.loaded import Foreign, loaded_in
 from netpolc.backends.nft.rollout.steps import Step
@@ -62,11 +63,28 @@ def _connections(tables: TableReader, program: Program, ruleset: Ruleset) -> Ite
     try:
         listing = parse_json.parse(text) if text is not None else None
         drops = loaded_in(table, text).drops if text is not None else ()
-        before = Enforced.by(listing, {own.chain: own.policies for own in drops})
-        after = Enforced.by(parse_text.parse(ruleset.text()), _policies(ruleset))
+        before = _enforced(listing, {own.chain: own.policies for own in drops})
+        after = _enforced(parse_text.parse(ruleset.text()), _policies(ruleset))
         yield from _lines(Plan(before, after, program))
     except (RulesetError, Foreign) as error:
         yield f"connections: unknown, for what is loaded is not netpolc's: {error}", "bold red"
+
+
+def _enforced(listing: Listing | None, denying: dict[str, str]) -> Enforced:
+    """What a table admits, and by chain its policies: those of ordered tiers stand in the comments
+    of the rules that jump to them.
+    """
+    found: dict[str, str] = {}
+    for name, rules in listing.chains.items() if listing is not None else ():
+        outcomes = ((rule, rule.outcome) for rule in rules if not rule.tests)
+        asked = [
+            rule.comment
+            for rule, own in outcomes
+            if isinstance(own, Verdict) and own.chain.startswith(TIERS)
+        ]
+        if asked:
+            found[name] = ", ".join((*asked, *filter(None, (denying.get(name),))))
+    return Enforced.by(listing, denying | found)
 
 
 def _policies(ruleset: Ruleset) -> dict[str, str]:

@@ -19,7 +19,6 @@ from netpolc.analysis.explain.model import Part
 from netpolc.analysis.findings import check
 from netpolc.backends.matcher import Matcher
 from netpolc.core.cluster import Snapshot
-from netpolc.core.errors import UnsupportedError
 from netpolc.core.ir import ANY, Action, Direction, Policy, Tier
 from netpolc.core.semantics import Flow, evaluate
 from netpolc.frontends.odd import isolating
@@ -273,13 +272,6 @@ def test_diff_names_what_decided_on_both_sides() -> None:
         f"ingress was {admits}",
     ]
     assert causes(pass_, deny) == []  # the NetworkPolicy denied it before
-
-
-def test_nftables_refuses_with_the_place() -> None:
-    for own, tier in (GUARD, "ADMIN"), (FLOOR, "BASELINE"):
-        told = f"{own.origin.name}.yaml:0:1: {KIND}/{own.origin.name}: .* no {tier} tier yet"
-        with pytest.raises(UnsupportedError, match=told):
-            netpolc.compile(snapshot(own)).ruleset("node-a")
 
 
 def test_what_is_odd_never_admits_more() -> None:

@@ -49,6 +49,8 @@ BRIDGED = {Direction.EGRESS: "bridged_from", Direction.INGRESS: "bridged_to"}
 """The chains of what leaves by a bridge, for each direction that is judged."""
 BRIDGE_PORT = {Direction.EGRESS: "port_from", Direction.INGRESS: "port_to"}
 """The chains of what leaves by a port of a bridge."""
+TIERS = tuple(f"{own}_{tier}_" for own in "ie" for tier in ("admin", "baseline"))
+"""How the names of chains begin that ask an ordered tier."""
 POD_BRIDGES = "pod_bridges"
 """The set of the names of pod bridges."""
 INVALID = "invalid"

@@ -14,6 +14,7 @@ from netpolc.backends.nft.signals.counters import (
 )
 from netpolc.core.nets import parse_address
 from tests.helpers.manifests import Manifest, namespace, pod, policy
+from tests.helpers.tiers import guarded
 
 NAMES = [f"policy-with-a-rather-long-name-{number:02}" for number in range(9)]
 
@@ -60,6 +61,33 @@ def test_what_is_loaded_is_believed_before_the_snapshot() -> None:
     now = program(web, policy("default/new", podSelector={}))
     (own,) = attribute("netpolc", drops, [address("10.9.0.1", 1, "i_old")], now).pods
     assert (own.pod, own.policies, own.audited) == ("default/web", ("default/old",), True)
+
+
+def test_a_rule_that_denies_is_counted_for_itself() -> None:
+    """Ordered tiers: api is isolated by no NetworkPolicy, so its chain has no counter, and what was
+    denied to it is counted by its address and by the rule.
+    """
+    own = netpolc.compile(guarded())
+    table = own.ruleset("node-a").table
+    (chain,) = {
+        verdict.chain
+        for entry in table.maps
+        for at, verdict in entry.elements
+        if entry.name == "in4" and at == "10.0.0.2"
+    }
+    assert not any(entry.name.endswith(chain) for entry in table.counters)
+    told = {entry.comment: entry.name for entry in table.counters}
+    rule = told["ClusterNetworkPolicy/guard ingress[2]"].removeprefix("drop_")
+    drops = [Drops(rule, 5, 300, "ClusterNetworkPolicy/guard ingress[2]")]
+    read = [address("10.0.0.2", 5, chain)]
+    found = attribute("netpolc", drops, read, own)
+    assert [(c.chain, c.direction, c.packets, c.policies) for c in found.chains] == [
+        (rule, "ingress", 5, ("ClusterNetworkPolicy/guard ingress[2]",))
+    ]
+    judging = ("ClusterNetworkPolicy/guard", "ClusterNetworkPolicy/floor")
+    assert found.pods == (PodCount("shop/api", "ingress", False, 5, 300, judging),)
+    (alone,) = attribute("netpolc", drops, read).pods
+    assert (alone.pod, alone.packets, alone.policies) == ("10.0.0.2", 5, ())
 
 
 def reading(**packets: int) -> Counters:

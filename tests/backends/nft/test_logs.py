@@ -71,6 +71,20 @@ def test_whatever_time_is_in_front(stamp: str, audited: bool) -> None:
 
 
 @pytest.mark.parametrize("audited", [False, True])
+def test_a_rule_of_an_ordered_tier_is_told_with_its_name(audited: bool) -> None:
+    chain = "i_rule_0123456789abcdef"
+    told = "ClusterNetworkPolicy/guard ingress[2] (deny_all)"
+    prefix = log_prefix(Direction.INGRESS, chain, audited, told)
+    audit = "audit " if audited else ""
+    assert prefix == f"netpolc {audit}ingress {chain} {told}: "
+    wanted = LoggedFlow(1, Flow(A, B, "TCP", 80), Direction.INGRESS, chain, audited)
+    assert one(f"{prefix}{V4} {TCP}") == wanted
+    long = log_prefix(Direction.INGRESS, chain, audited, "x" * 300)
+    assert len(reply_prefix(long)) <= 127  # NF_LOG_PREFIXLEN
+    assert one(f"{long}{V4} {TCP}") == wanted
+
+
+@pytest.mark.parametrize("audited", [False, True])
 def test_a_reply_is_told_as_the_flow_it_answers(audited: bool) -> None:
     prefix = reply_prefix(log_prefix(Direction.INGRESS, CHAIN, audited))
     assert prefix == f"netpolc reply {'audit ' if audited else ''}ingress {CHAIN}: "

@@ -2,7 +2,7 @@
 
 Comes in: a `Combination`, and another that is only tried. Goes out: a `Judge`, or None when
 everything is admitted. Refused (`InvariantError`): a stage whose default is not that of its tier.
-`layout.py` lays out what NetworkPolicies admit, `stages.py` what ordered tiers say, `denials.py` is
+`layout.py` lays out what NetworkPolicies admit, `tiers/` what ordered tiers say, `denials.py` is
 the end of the chain.
 """
 
@@ -12,12 +12,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from netpolc.backends.nft import model as nft
-from netpolc.backends.nft.lower.decisions import admitted_from_anybody, is_open
 from netpolc.backends.nft.lower.denials import tail
 from netpolc.backends.nft.lower.layout import Laid, Layout
 from netpolc.backends.nft.lower.questions import Questions
 from netpolc.backends.nft.lower.sets import Sets
-from netpolc.backends.nft.lower.stages import Tier, Tiers, Way
+from netpolc.backends.nft.lower.tiers.build import Tier, Way
+from netpolc.backends.nft.lower.tiers.chains import Tiers
+from netpolc.backends.nft.lower.tiers.decisions import admitted_from_anybody, is_open
 from netpolc.backends.nft.names import counter_name, digest, naming, self_set
 from netpolc.backends.nft.options import Options
 from netpolc.core.ir import Action, Direction
@@ -165,7 +166,8 @@ def _checked(stage: Stage) -> Stage:
 
 
 def _jump(stage: Stage, tier: Tier) -> nft.Rule:
-    return nft.Rule((), (nft.Verdict(nft.Action.JUMP, tier.name),), naming(stage.policies))
+    policies = sorted(stage.policies, key=lambda own: own.key)  # another priority changes nothing
+    return nft.Rule((), (nft.Verdict(nft.Action.JUMP, tier.name),), naming(policies))
 
 
 def _itself(accepted: nft.Verdict) -> Iterator[nft.Rule]:

@@ -24,7 +24,7 @@ from netpolc.backends.nft import model as nft
 from netpolc.backends.nft.lower.bridges import bridged, enter
 from netpolc.backends.nft.lower.judge import Judge, JudgeBuilder
 from netpolc.backends.nft.lower.replies import Mirror
-from netpolc.backends.nft.lower.stages import Tier
+from netpolc.backends.nft.lower.tiers.build import Tier
 from netpolc.backends.nft.names import (
     END,
     EXEMPT,

@@ -3,17 +3,19 @@
 Comes in: counters of chains and of local addresses as `rollout` reads them, and a Program where
 there is one. Goes out: `ChainCount` and `PodCount` values, and the same as Prometheus' text format.
 
-A chain stands for a combination of policies, so its counter tells which policies denied; the
-counter of an address tells whose packets they were. Both count only on the way to a denial.
+A chain stands for a combination of policies, or for one rule of an ordered tier, so its counter
+tells which policies denied; the counter of an address tells whose packets they were. Both count
+only on the way to a denial. A chain that only asks ordered tiers has no counter, as its rules do.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from netpolc.backends.nft.names import UNKNOWN, naming
 from netpolc.core.foreign import prometheus_label
+from netpolc.core.ir import Direction, Tier
 from netpolc.core.nets import format_address
 from netpolc.core.program import Program
 
@@ -105,6 +107,7 @@ def attribute(
     """
     pods = program.pods_by_address if program is not None else {}
     cut = _all_policies(program) if program is not None else {}
+    drops = tuple(drops)
     judged: dict[str, dict[str, list[AddressCounter]]] = {}
     for own in addresses:
         pod = pods.get(own.address)
@@ -120,19 +123,50 @@ def attribute(
         if drop.chain in UNKNOWN.values():
             count = PodCount(UNKNOWN_POD, *head, drop.packets, drop.bytes, policies)
             by_pod.append(count)
-        for name, own_counters in subjects.items():
-            packets = sum(own.packets for own in own_counters)
-            size = sum(own.bytes for own in own_counters)
-            by_pod.append(PodCount(name, *head, packets, size, policies))
+        by_pod += _pod_counts(subjects, *head, policies)
+    whole = bool(drops) and all(drop.audited for drop in drops)
+    for chain in sorted(judged.keys() - {drop.chain for drop in drops}):
+        direction = "ingress" if chain.startswith("i") else "egress"
+        for name, own_counters in judged[chain].items():
+            asking, tried = _asking(program, direction, own_counters[0].address)
+            by_pod += _pod_counts({name: own_counters}, direction, whole or tried, asking)
     by_pod.sort(key=lambda own: (own.pod, own.direction))
     return Counters(table, tuple(by_chain), tuple(by_pod), odd, invalid)
+
+
+def _pod_counts(
+    subjects: Mapping[str, list[AddressCounter]],
+    direction: str,
+    audited: bool,
+    policies: tuple[str, ...],
+) -> Iterator[PodCount]:
+    for name, counters in subjects.items():
+        packets = sum(own.packets for own in counters)
+        size = sum(own.bytes for own in counters)
+        yield PodCount(name, direction, audited, packets, size, policies)
+
+
+def _asking(program: Program | None, direction: str, address: int) -> tuple[tuple[str, ...], bool]:
+    """The policies that judge an address, and whether all of them only count; none where no pod is
+    known to have it.
+    """
+    pod = program.pods_by_address.get(address) if program is not None else None
+    if program is None or pod is None:
+        return (), False
+    key = Direction[direction.upper()], program.identity_of[pod.key]
+    judging = program.combination_of.get(key) or program.tried_of.get(key)
+    tiers = judging.tiers if judging is not None else ()
+    return tuple(str(own) for tier in tiers for own in tier.policies), (
+        key not in program.combination_of
+    )
 
 
 def _all_policies(program: Program) -> dict[str, tuple[str, ...]]:
     """The policies behind each comment; None of those behind two that were cut alike."""
     found: dict[str, tuple[str, ...]] = {}
     for combination in (*program.combinations, *program.tried):
-        origins = [own for tier in combination.tiers for own in tier.policies]
+        isolating = (tier for tier in combination.tiers if tier.tier is Tier.NETWORK_POLICY)
+        origins = [own for tier in isolating for own in tier.policies]
         names = tuple(map(str, origins))
         if found.setdefault(naming(origins), names) != names:
             found[naming(origins)] = ()

@@ -20,9 +20,10 @@ from netpolc.core.semantics import Flow
 
 _LINE = re.compile(
     r"(?:^|\s)netpolc (?P<reply>reply )?(?P<audit>audit )?(?P<direction>ingress|egress) "
-    r"(?P<chain>[ie]_(?:[0-9a-f]{16}|unknown)): (?P<packet>.*)",
+    r"(?P<chain>[ie]_(?:(?:rule_)?[0-9a-f]{16}|unknown))(?: [^:]*)?: (?P<packet>.*)",
     re.ASCII,
 )
+"""Of a rule's chain its name follows, in which there is no colon."""
 _FIELD = re.compile(r"(?:^|\s)(SRC|DST|PROTO|[SD]PT(?=\S* ))=(\S*)", re.ASCII)
 """Something always follows a port: where nothing does, the line may have been cut inside it."""
 _PROTOCOLS = {

@@ -34,8 +34,8 @@ class Decided:
 
 
 class Decisions:
-    """The decisions of one stage; `alike` has for each rule's place what it comes to, so that rules
-    which come to the same are told apart no further.
+    """The decisions of one stage; `alike` has for each rule's place what it comes to (None: the
+    same as if no rule matched), so that rules which come to the same are told apart no further.
     """
 
     def __init__(self, rules: Sequence[ResolvedRule], alike: Sequence[object]) -> None:
@@ -109,7 +109,7 @@ class Decisions:
         for place in numbers(hits):
             ports = self._rules[place].match.ports
             if ports is ANY:
-                rest = place
+                rest = None if self._alike[place] is None else place
                 break
             spans += [(span, place) for span in ports - covered]
             covered |= ports

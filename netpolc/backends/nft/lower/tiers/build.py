@@ -1,14 +1,7 @@
-"""Builds the chains of ordered tiers: what the policies of one tier say, rule after rule.
+"""Builds the chain of one ordered tier, in one of its two layouts.
 
-Comes in: a `Stage` of an ordered tier, and what becomes of packets that it accepts. Goes out:
-`Tier`, a chain to jump to and all it refers to. A packet that nothing decides, or that is passed
-on, returns to whoever jumped. Every rule that denies has a chain of its own, shared by all tiers of
-the table, which counts and logs for that rule. Refused (`InvariantError`): a name that would mean
-two things.
-
-A chain is named by its policies and not by what they say, in whatever order: an edited rule or
-another priority changes its rules, and nothing that leads there. Combinations of pods with the same
-policies share it. It is laid out in one of two ways, whichever costs a packet less:
+Comes in: a `Stage`, and a `Way`: what becomes of packets that it accepts or denies. Goes out: a
+`Tier`, the chain and all it refers to. Nothing is refused.
 
 - linear: rule by rule, each port and peer compared;
 - merged: maps from pods and from blocks to what awaits them, at one lookup each whatever the
@@ -17,21 +10,20 @@ policies share it. It is laid out in one of two ways, whichever costs a packet l
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from netpolc.backends.nft import model as nft
 from netpolc.backends.nft.lower import cost
 from netpolc.backends.nft.lower.comparisons import Comparisons
-from netpolc.backends.nft.lower.decisions import Decided, Decisions, Hits
 from netpolc.backends.nft.lower.denials import tail
 from netpolc.backends.nft.lower.peers import Peers
 from netpolc.backends.nft.lower.questions import Questions
 from netpolc.backends.nft.lower.sets import Sets
+from netpolc.backends.nft.lower.tiers.decisions import Decided, Decisions, Hits
 from netpolc.backends.nft.names import RULE_END, counter_name, digest, naming, said
 from netpolc.backends.nft.options import Options
 from netpolc.core.ir import ANY, Action, Direction, Origin
-from netpolc.core.ir import Tier as Rank
 from netpolc.core.nets import Family, Span, family, format_address, split_ports
 from netpolc.core.program import InvariantError, Program, ResolvedRule, Stage
 
@@ -59,75 +51,7 @@ class Tier:
     counters: tuple[nft.Counter, ...]
 
 
-class Tiers:
-    """The tiers of one Program, each built once."""
-
-    def __init__(
-        self, program: Program, options: Options, sets: Sets, questions: Questions
-    ) -> None:
-        self._program, self._options = program, options
-        self._sets, self._questions = sets, questions
-        self._several: dict[object, set[str]] | None = None
-        self._known: dict[tuple[int, Way], Tier] = {}
-        self._named: dict[str, tuple[str, Tier]] = {}
-
-    def tier(self, stage: Stage, way: Way) -> Tier:
-        """The chain of a stage."""
-        key = id(stage), way
-        known = self._known.get(key)
-        if known is None:
-            name, content = self._name(stage, way), self._content(stage)
-            same = self._named.get(name)
-            if same is None:
-                made = _Builder(self._program, self._options, self._sets, self._questions, way)
-                same = self._named[name] = content, made.tier(name, stage)
-            elif same[0] != content:
-                raise InvariantError(f"chain {name} is named once and means two things")
-            known = self._known[key] = same[1]
-        return known
-
-    def _name(self, stage: Stage, way: Way) -> str:
-        """From its policies, where these say one thing alone; they say several to pods with
-        different named ports.
-        """
-        mode = "audited" if way.audited else ""
-        words = [*_policies(stage), mode, way.accepted.chain]
-        if len(self._contents[_asked(way.direction, stage)]) > 1:
-            words.append(self._content(stage))
-        head = f"{way.direction.name[0]}_{stage.tier.name}".lower()
-        return f"{head}_{digest(words)}"
-
-    def _content(self, stage: Stage) -> str:
-        asked = self._questions.of_rule
-        return digest(
-            f"{rule.origin} {rule.action} {rule.match.ports} {rule.match.networks} {asked(rule)}"
-            for rule in stage.rules
-        )
-
-    @property
-    def _contents(self) -> dict[object, set[str]]:
-        """What the policies of each tier say."""
-        if self._several is None:
-            self._several = {}
-            known: set[int] = set()
-            for combination in (*self._program.combinations, *self._program.tried):
-                for stage in combination.tiers:
-                    if stage.tier is not Rank.NETWORK_POLICY and id(stage) not in known:
-                        known.add(id(stage))
-                        key = _asked(combination.direction, stage)
-                        self._several.setdefault(key, set()).add(self._content(stage))
-        return self._several
-
-
-def _policies(stage: Stage) -> list[str]:
-    return sorted({"/".join(own.key) for own in stage.policies})
-
-
-def _asked(direction: Direction, stage: Stage) -> object:
-    return direction, stage.tier, frozenset(_policies(stage))
-
-
-class _Builder:
+class Builder:
     """Builds one tier."""
 
     def __init__(
@@ -298,7 +222,7 @@ class _Meets:
     """
 
     def __init__(
-        self, builder: _Builder, decisions: Decisions, name: str, several: set[Hits]
+        self, builder: Builder, decisions: Decisions, name: str, several: set[Hits]
     ) -> None:
         self._builder, self._decisions = builder, decisions
         texts: dict[Decided, str] = {}
@@ -320,7 +244,7 @@ class _Meets:
 
 
 def _joined(
-    spans: Iterator[tuple[Span, nft.Verdict]],
+    spans: Iterable[tuple[Span, nft.Verdict]],
 ) -> Iterator[tuple[Span, nft.Verdict]]:
     """Neighbouring blocks that lead to the same, as one."""
     last: tuple[Span, nft.Verdict] | None = None

@@ -1,0 +1,68 @@
+"""Ordered tiers in the kernel, packet by packet against the slow semantics.
+
+In: clusters of `tests.helpers.ordered`, in both hooks and in either layout of a tier. Out: the
+verdicts of the semantics; a packet of a pod to itself is one that comes back from a Service.
+"""
+
+from __future__ import annotations
+
+from random import Random
+
+import pytest
+
+import netpolc
+from netpolc.core.nets import format_address
+from tests.helpers import ordered
+from tests.helpers.lab import Injector
+from tests.property.test_ordered import force
+
+pytestmark = pytest.mark.kernel
+CLUSTERS, FLOWS = 60, 800
+ENOUGH = 40_000
+"""Packets a hook."""
+
+
+@pytest.mark.parametrize("hook", ["forward", "postrouting"])
+def test_the_kernel_judges_as_the_policies_say(
+    hook: str, injector: Injector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    packets = denied = 0
+    for seed in range(CLUSTERS):
+        force(monkeypatch, linear=bool(seed % 2))
+        draw = Random(f"{hook} {seed}")
+        program = netpolc.compile(ordered.snapshot(draw))
+        established = ("keep", "recheck")[seed % 3 == 2]
+        options = netpolc.Options(hook=hook, established=established)
+        text = program.ruleset(None, options).text()
+        injector.flush()
+        injector.load(text)
+        flows = ordered.flows(program, draw, FLOWS)
+        sent = [
+            (format_address(own.source), format_address(own.destination), own.protocol, own.port)
+            for own in flows
+        ]
+        wanted = [netpolc.evaluate(program, own, hairpin=True).allowed for own in flows]
+        found = injector.judge(sent)
+        wrong = [str(own) for own, a, b in zip(flows, wanted, found, strict=True) if a is not b]
+        assert wrong == [], (seed, text)
+        packets += len(sent)
+        denied += wanted.count(False)
+    assert packets >= ENOUGH
+    assert ENOUGH // 5 < denied < packets - ENOUGH // 5
+
+
+@pytest.mark.parametrize("linear", [True, False])
+def test_a_hairpin_is_denied_by_ordered_tiers_alone(
+    linear: bool, injector: Injector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By hand: the NetworkPolicies isolate every pod and admit nothing; one pod is denied to itself
+    by a cluster-scoped policy.
+    """
+    force(monkeypatch, linear)
+    program = netpolc.compile(ordered.hairpin())
+    injector.flush()
+    injector.load(program.ruleset().text())
+    pods = ["10.0.0.1", "10.0.0.2", "fd00::1", "fd00::2"]
+    assert injector.judge([(at, at, 6, 80) for at in pods]) == [False, True, False, True]
+    assert injector.judge([(at, at, 6, 81) for at in pods]) == [True, True, True, True]
+    assert injector.judge([("10.0.0.1", "10.0.0.2", 6, 80)]) == [False]
