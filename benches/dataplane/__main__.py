@@ -16,7 +16,7 @@ from statistics import median, quantiles
 
 import click
 
-from benches.dataplane import parts, rulesets
+from benches.dataplane import parts, rulesets, tiers
 from benches.dataplane.clusters import Scenario, mixed, overlapping, stacked
 from benches.dataplane.frames import Connection
 from benches.dataplane.lanes import Lanes, Times
@@ -122,6 +122,30 @@ def print_bridges(rounds: int, connections: int, largest: int) -> None:
             print(f"| {_label(scenario)} | {leaves} | {cells} |", flush=True)
 
 
+def print_tiers(rounds: int, connections: int) -> None:
+    """The table of what an ordered tier costs beside NetworkPolicies alone."""
+    for version in Family:
+        scenario = mixed(MIXED[0], version, connections)
+        say(_label(scenario))
+        texts = tiers.texts(scenario)
+        loaded = {name: rulesets.text_load(text) for name, text in texts.items()}
+        with Lanes(loaded, (rulesets.EMPTY,)) as lanes:
+            opening = lanes.opening(scenario.allowed, rounds, allowed=True)
+            denied = lanes.opening(scenario.denied, rounds, allowed=False)
+            known = lanes.established(scenario.allowed, rounds)
+        loads = tiers.loads(texts, max(4, rounds // 4))
+        base = rulesets.NETPOLC
+        print(f"{_label(scenario)}: load {loads[base] * 1000:.0f} ms\n")
+        print(f"| Admin list | {OPENING} | {DENIED} | {KNOWN} / no rules | load | elements |")
+        print("|---|---|---|---|---|---|")
+        for name, text in texts.items():
+            if name != rulesets.EMPTY:
+                cells = f"{cell(opening, name, base)} | {cell(denied, name, base)}"
+                cells += f" | {cell(known, name)} | {loads[name] / loads[base]:.2f}"
+                print(f"| {name} | {cells} | {tiers.elements(text):,} |", flush=True)
+        print()
+
+
 def _single(connections: Sequence[Connection]) -> list[Connection]:
     """Those to no group and no link-local address, which are judged otherwise on a bridge."""
     return [
@@ -141,7 +165,15 @@ def _label(scenario: Scenario) -> str:
 @click.option("--largest", default=1_000, show_default=True, help="Policies, at most.")
 @click.option("--parts", "only_parts", is_flag=True, help="Time single rules, not rulesets.")
 @click.option("--bridges", "only_bridges", is_flag=True, help="Time netpolc's rules for bridges.")
-def main(rounds: int, connections: int, largest: int, only_parts: bool, only_bridges: bool) -> None:
+@click.option("--tiers", "only_tiers", is_flag=True, help="Time an ordered tier before policies.")
+def main(
+    rounds: int,
+    connections: int,
+    largest: int,
+    only_parts: bool,
+    only_bridges: bool,
+    only_tiers: bool,
+) -> None:
     """Print what rulesets cost a forwarded packet, as Markdown tables."""
     reason = unavailable()
     if reason is not None:
@@ -152,12 +184,14 @@ def main(rounds: int, connections: int, largest: int, only_parts: bool, only_bri
         print_parts(rounds)
     elif only_bridges:
         print_bridges(rounds, connections, largest)
+    elif only_tiers:
+        print_tiers(rounds, connections)
     else:
         print(f"| cluster | ruleset | {OPENING} | {DENIED} | {KNOWN} |\n|---|---|---|---|---|")
         for scenario in scenarios(connections, largest):
             for row in rows(scenario, rounds):
                 print(row, flush=True)
-    if rulesets.missing() is not None and not (only_parts or only_bridges):
+    if rulesets.missing() is not None and not (only_parts or only_bridges or only_tiers):
         print(f"\n{rulesets.IPTABLES}: not measured, {rulesets.missing()} is not installed")
     print(f"\nksoftirqd used {softirq.share():.1%} of the CPU time of the measuring process.")
 

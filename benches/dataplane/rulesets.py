@@ -21,7 +21,7 @@ NETPOLC, UNBRIDGED = "netpolc", "netpolc, without its rules for bridges"
 LINEAR = "linear chain per pod"
 IPTABLES = "iptables-legacy + ipset, kube-router's shape"
 # A chain without a hook that nobody jumps to: the kernel tracks connections once a rule asks.
-_TRACKED = "table inet tracked {\n  chain nowhere {\n    ct state new\n  }\n}\n"
+TRACKED = "table inet tracked {\n  chain nowhere {\n    ct state new\n  }\n}\n"
 _ACCEPT = """table inet accepting {
   chain forward {
     type filter hook forward priority filter - 5; policy accept;
@@ -34,9 +34,9 @@ _ACCEPT = """table inet accepting {
 def loads(scenario: Scenario) -> dict[str, Load]:
     """What loads each lane."""
     found = {
-        EMPTY: text_load(_TRACKED),
-        AGAIN: text_load(_TRACKED),
-        ACCEPT: text_load(_TRACKED + _ACCEPT),
+        EMPTY: text_load(TRACKED),
+        AGAIN: text_load(TRACKED),
+        ACCEPT: text_load(TRACKED + _ACCEPT),
         NETPOLC: text_load(scenario.program.ruleset(node=LOCAL_NODE).text()),
         LINEAR: text_load(linear_chain_per_pod(scenario.snapshot, LOCAL_NODE)),
     }

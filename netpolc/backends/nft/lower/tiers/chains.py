@@ -73,11 +73,12 @@ class Tiers:
         """What the policies of each tier say."""
         if self._several is None:
             self._several = {}
-            known: set[int] = set()
+            known: set[tuple[Direction, int]] = set()
             for combination in (*self._program.combinations, *self._program.tried):
                 for stage in combination.tiers:
-                    if stage.tier is not Rank.NETWORK_POLICY and id(stage) not in known:
-                        known.add(id(stage))
+                    seen = combination.direction, id(stage)
+                    if stage.tier is not Rank.NETWORK_POLICY and seen not in known:
+                        known.add(seen)
                         key = _asked(combination.direction, stage)
                         self._several.setdefault(key, set()).add(self._content(stage))
         return self._several
