@@ -65,7 +65,8 @@ def explain_(
     was logged many times is explained once.
 
     With PATH#NAMESPACE/NAME: that policy in plain sentences; other PATHs are context, such as the
-    pods it selects. PATH#NAMESPACE is the namespace's annotation (--semantics v1.6).
+    pods it selects. PATH#KIND/NAME is a cluster-scoped policy, PATH#NAMESPACE the namespace's
+    annotation (--semantics v1.6).
 
     \b
     Examples:
@@ -74,6 +75,7 @@ def explain_(
       journalctl -k | netpolc explain cluster/ --log-line -
       netpolc explain policies/web.yaml#shop/web
       netpolc explain policies/web.yaml#shop/web pods.json
+      netpolc explain cluster/#ClusterNetworkPolicy/guard
     """
     files, names = _split(paths)
     if [asked is not None, log_line is not None, bool(names)].count(True) != 1:

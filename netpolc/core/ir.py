@@ -119,6 +119,19 @@ class Origin(Struct, frozen=True, eq=False, gc=False):
             text += f"[{element}]" if isinstance(element, int) else f".{element}"
         return text.removeprefix(".")
 
+    @property
+    def name_said(self) -> str:
+        """The name that its author gave a rule, as it follows the rule in a text for people.
+
+        It may hold any character: whoever writes it out escapes it (`foreign`).
+        """
+        return f' "{self.called}"' if self.called else ""
+
+    @property
+    def title(self) -> str:
+        """The rule with its name, for people: `Kind/name ingress[0] "web"`."""
+        return f"{self}{self.name_said}"
+
     def place(self) -> str:
         """`file:line:column` of the rule."""
         return self.source.place(self.field)

@@ -113,6 +113,7 @@ def test_explain_a_denial_by_a_rule() -> None:
         "    ingress[3] does not match: peer no, port no, at guard.yaml:4:1",
         f"  {KIND}/floor judges it in the Baseline tier, at floor.yaml:0:1",
         "    ingress[0] does not match: peer no, port yes, at floor.yaml:1:1",
+        "  without that rule: allowed, every tier passed",
         "  what came close:",
         f"    {KIND}/guard ingress[0].from[0] at guard.yaml:1:1",
         "      + the pod matches",
@@ -139,18 +140,20 @@ def test_explain_a_rule_that_passes() -> None:
         f"    ingress[0] accepts through from[0], which decides, at {place.origin.place()}",
         f"  {KIND}/floor judges it in the Baseline tier, at floor.yaml:0:1",
         "    ingress[0] does not match: peer no, port yes, at floor.yaml:1:1",
+        f"  without that rule: denied, isolated, and no rule accepts (shop/web at {web.place()})",
     ]
 
 
 def test_explain_what_is_not_asked_any_more() -> None:
     text = explained(("shop/db", "shop/api", 80))
     assert text[0] == f"ingress of shop/api: allowed by {KIND}/guard ingress[3]"
-    assert text[-1] == (
-        "    ingress[0] denies through from[0], but is not asked any more, at floor.yaml:1:1"
-    )
+    later = "    ingress[0] denies through from[0], but is not asked any more, at floor.yaml:1:1"
+    floor = f"denied, {KIND}/floor ingress[0] at floor.yaml:1:1"
+    assert text[-2:] == [later, f"  without that rule: {floor}"]
     closed = explained(("shop/db", "shop/web", 443))
     assert closed[0] == "ingress of shop/web: denied, isolated, and no rule accepts"
-    assert text[-1] in closed  # the NetworkPolicy ended it
+    assert later in closed  # the NetworkPolicy ended it
+    assert f"  without what isolates: {floor}" in closed
     assert not any("floor" in line for line in closed[closed.index("  what came close:") :])
 
 

@@ -149,6 +149,7 @@ def _example(example: Example, version: Family) -> dict[str, object]:
                 "effect": cause.effect,
                 "policy": cause.origin.policy,
                 "rule": cause.origin.rule,
+                **({"name": cause.origin.called} if cause.origin.called else {}),
                 "place": cause.origin.place(),
             }
             for cause in example.causes

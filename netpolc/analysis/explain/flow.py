@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from operator import attrgetter
 
+from netpolc.analysis.explain.following import following
 from netpolc.analysis.explain.misses import is_selected, misses
 from netpolc.analysis.explain.model import Answer, Consulted, End, Explanation, Part, Side
 from netpolc.core.cluster import Pod, Snapshot
@@ -55,10 +56,21 @@ class _Explainer:
 
     def _side(self, decision: Decision, subject: End, peer: End, flow: Flow) -> Side:
         consulted: tuple[Consulted, ...] = ()
+        next_: Decision | None = None
         pod = subject.pod
         if pod is not None and decision.reason not in (Reason.SELF, Reason.NODE):
             consulted = tuple(self._consulted(decision.direction, pod, subject, peer, flow))
-        return Side(subject, peer, decision, consulted)
+            next_ = self._following(decision, pod, peer, flow)
+        return Side(subject, peer, decision, consulted, next_)
+
+    def _following(self, decision: Decision, pod: Pod, peer: End, flow: Flow) -> Decision | None:
+        """What would decide without what did, where an ordered tier judges."""
+        key = decision.direction, self._program.identity_of[pod.key]
+        judge = self._program.combination_of.get(key)
+        if judge is None or decision.reason is Reason.CLOSED:
+            return None
+        identity = self._program.identity_of[peer.pod.key] if peer.pod is not None else None
+        return following(judge, decision, identity, peer.address, flow)
 
     def _consulted(
         self, direction: Direction, pod: Pod, subject: End, peer: End, flow: Flow

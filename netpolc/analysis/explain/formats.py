@@ -16,6 +16,7 @@ from netpolc.analysis.explain.model import Answer, Consulted, End, Explanation, 
 from netpolc.core.errors import printable
 from netpolc.core.ir import Action, Origin, Rule, Tier
 from netpolc.core.nets import format_address
+from netpolc.core.program import ResolvedRule
 from netpolc.core.semantics import Decision, Reason
 
 Style = Literal["", "green", "red", "dim"]
@@ -63,7 +64,7 @@ def _reason(decision: Decision) -> str:
 
 
 def _cited(origin: Origin) -> str:
-    return f"{origin} at {origin.place()}"
+    return f"{origin.title} at {origin.place()}"
 
 
 def text(explanations: Iterable[Explanation], most: int | None = CLOSEST) -> Iterator[Line]:
@@ -86,14 +87,23 @@ def _body(explanation: Explanation, most: int | None) -> Iterator[Line]:
         decision = side.decision
         yield Line("")
         rule = decision.rule
-        why = f", {decision.reason}" if rule is None else f" by {rule.origin}"
+        why = f", {decision.reason}" if rule is None else f" by {rule.origin.title}"
         heading = f"{side.direction} of {_named(side.subject)}: {_state(decision)}{why}"
         yield Line(heading, "green" if decision.allowed else "red")
         for consulted in side.consulted:
             yield from _consulted(side, consulted)
+        if side.next is not None:
+            yield Line(f"  {_without(decision)}: {_state(side.next)}, {_reason(side.next)}")
         if decision.would_deny:
             yield Line("  enforced, what is tried would deny it", "red")
         yield from _misses(side.misses, most)
+
+
+def _without(decision: Decision) -> str:
+    """What `Side.next` leaves out."""
+    if decision.rule is not None:
+        return "without that rule"
+    return "without what isolates" if decision.reason is Reason.NO_RULE else "without any rule"
 
 
 def _named(end: End) -> str:
@@ -116,7 +126,7 @@ def _consulted(side: Side, consulted: Consulted) -> Iterator[Line]:
         yield Line("    no rule")
     for answer in consulted.answers:
         own = answer.rule.origin
-        yield Line(f"    {own.rule} {_outcome(answer)}, at {own.place()}")
+        yield Line(f"    {own.rule}{own.name_said} {_outcome(answer)}, at {own.place()}")
         if answer.part is Part.DECIDES:
             whole = len(own.source.excerpt(own.field)) <= MOST_LINES
             yield from _excerpt(own, own.field if whole else answer.through[0])
@@ -198,6 +208,8 @@ def _side(side: Side, most: int | None) -> dict[str, Any]:
         "allowed": side.decision.allowed,
         "reason": str(side.decision.reason),
         "rule": str(rule.origin) if rule is not None else None,
+        **_named_rule(rule),
+        **({"next": _next(side.next)} if side.next is not None else {}),
         "policies": [
             {
                 "policy": str(found.policy.origin),
@@ -214,11 +226,28 @@ def _side(side: Side, most: int | None) -> dict[str, Any]:
     }
 
 
+def _named_rule(rule: ResolvedRule | None) -> dict[str, str]:
+    """The name of a rule, where it has one."""
+    return {"name": rule.origin.called} if rule is not None and rule.origin.called else {}
+
+
+def _next(decision: Decision) -> dict[str, Any]:
+    rule = decision.rule
+    return {
+        "allowed": decision.allowed,
+        "reason": str(decision.reason),
+        "rule": str(rule.origin) if rule is not None else None,
+        **_named_rule(rule),
+    }
+
+
 def _answer(answer: Answer, is_ordered: bool) -> dict[str, Any]:
     origin = answer.rule.origin
     lines = origin.source.excerpt(origin.field) if answer.matched else ()
     # In the tier of NetworkPolicies every rule accepts, and every rule is asked.
     ordered = {"action": str(answer.rule.action), "part": answer.part.value}
+    if origin.called:
+        ordered = {"name": origin.called, **ordered}
     return {
         "rule": str(origin),
         "place": origin.place(),

@@ -145,12 +145,17 @@ class Consulted:
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """One direction of a flow: the subject is the end whose policies are asked."""
+    """One direction of a flow: the subject is the end whose policies are asked.
+
+    `next` is the decision there would be without what decided, where an ordered tier judges: then
+    the order tells.
+    """
 
     subject: End
     peer: End
     decision: Decision
     consulted: tuple[Consulted, ...]
+    next: Decision | None = None
 
     @property
     def direction(self) -> Direction:

@@ -61,12 +61,14 @@ class Description:
 
 
 def find(snapshot: Snapshot, name: str) -> Policy:
-    """The policy `namespace/name`, or that of the annotation of a namespace; else `UsageError`."""
+    """The policy `namespace/name` or, of a cluster-scoped one, `kind/name`, or that of the
+    annotation of a namespace; else `UsageError`.
+    """
     for policy in snapshot.policies:
         if policy.origin.policy == name:
             return policy
     there = listing(policy.origin.policy for policy in snapshot.policies) or "none"
-    raise UsageError(f"no policy {name!r} (NAMESPACE/NAME): there is {there}")
+    raise UsageError(f"no policy {name!r} (NAMESPACE/NAME, or KIND/NAME): there is {there}")
 
 
 def describe(snapshot: Snapshot, policy: Policy) -> Description:
@@ -166,7 +168,7 @@ def _ordered(policy: Policy) -> str:
     else:
         asked = "where no NetworkPolicy isolates"
     return (
-        f"It isolates nothing. It is asked {asked}, with priority {policy.priority} in the "
+        f"It is asked {asked}, with priority {policy.priority} in the "
         f"{words.TIERS[policy.tier]} tier: the first rule of the tier that matches decides."
     )
 
@@ -232,7 +234,8 @@ def text(description: Description) -> Iterator[str]:
     if description.admits:
         yield ""
     for admission in description.admits:
-        opening = f"{admission.rule.origin.rule} {admission.opening}"
+        origin = admission.rule.origin
+        opening = f"{origin.rule}{origin.name_said} {admission.opening}"
         if len(admission.peers) > 1:
             yield from _wrapped(f"{opening} any of", "- ")
             *others, last = admission.peers
@@ -269,6 +272,7 @@ def document(description: Description) -> dict[str, Any]:
         "rules": [
             {
                 "rule": str(admission.rule.origin),
+                **({"name": own} if (own := admission.rule.origin.called) else {}),
                 "place": admission.rule.origin.place(),
                 "admits": " ".join((admission.opening, "; ".join(admission.peers))).rstrip(),
             }

@@ -61,7 +61,7 @@ class Cause:
     origin: Origin
 
     def __str__(self) -> str:
-        return f"{self.direction} {self.effect} {self.origin} ({self.origin.place()})"
+        return f"{self.direction} {self.effect} {self.origin.title} ({self.origin.place()})"
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,7 +48,7 @@ class Reasons:
         ruling = admission.ruling(number)
         if ruling.rules and admits is (ruling.action is Action.ACCEPT):
             origin = ruling.rules[0].origin
-            return f"{'admitted' if admits else 'denied'} by {origin} ({origin.place()})"
+            return f"{'admitted' if admits else 'denied'} by {origin.title} ({origin.place()})"
         if admits:
             return "not judged"
         closing = (stage for stage in judge.tiers if stage.default is Action.DENY)

@@ -1,0 +1,133 @@
+"""Names of rules, which may hold any character, and what would decide next, in every form.
+
+In: a cluster of manifests with two tiers. Out: what `explain`, `eval`, `diff` and `test` print, by
+hand.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.cli.invocation import invoke
+
+HOSTILE = "a\\n::error::b"
+CLUSTER = f"""
+apiVersion: v1
+kind: Pod
+metadata: {{name: web, namespace: shop, labels: {{app: web}}}}
+spec: {{containers: [{{name: c}}]}}
+status: {{podIPs: [{{ip: 10.0.0.1}}]}}
+---
+apiVersion: v1
+kind: Pod
+metadata: {{name: probe, namespace: lab}}
+spec: {{containers: [{{name: c}}]}}
+status: {{podIPs: [{{ip: 10.0.1.1}}]}}
+---
+apiVersion: policy.networking.k8s.io/v1alpha2
+kind: ClusterNetworkPolicy
+metadata: {{name: guard}}
+spec:
+  tier: Admin
+  priority: 10
+  subject: {{namespaces: {{}}}}
+  ingress:
+  - {{name: "{HOSTILE}", action: Deny, from: [{{namespaces: {{}}}}]}}
+---
+apiVersion: policy.networking.k8s.io/v1alpha1
+kind: BaselineAdminNetworkPolicy
+metadata: {{name: default}}
+spec:
+  subject: {{namespaces: {{}}}}
+  ingress:
+  - {{name: let all in, action: Allow, from: [{{namespaces: {{}}}}]}}
+"""
+SHOWN = '"a\\n::error::b"'
+FLOW = ("--src", "lab/probe", "--dst", "shop/web", "--port", "80")
+
+
+@pytest.fixture
+def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("now.yaml").write_text(CLUSTER)
+    Path("then.yaml").write_text(CLUSTER.replace("action: Deny", "action: Pass"))
+
+
+@pytest.mark.usefixtures("files")
+def test_explain_names_the_rule_and_what_would_decide_next() -> None:
+    lines = invoke("explain", "now.yaml", *FLOW).stdout.splitlines()
+    start = lines.index(
+        f"ingress of shop/web: denied by ClusterNetworkPolicy/guard ingress[0] {SHOWN}"
+    )
+    assert [line for line in lines[start + 1 :] if " | " not in line] == [
+        "  ClusterNetworkPolicy/guard judges it in the Admin tier, at now.yaml:14:1",
+        f"    ingress[0] {SHOWN} denies through from[0], which decides, at now.yaml:22:5",
+        "  BaselineAdminNetworkPolicy/default judges it in the Baseline tier, at now.yaml:24:1",
+        '    ingress[0] "let all in" accepts through from[0], but is not asked any more, '
+        "at now.yaml:30:5",
+        "  without that rule: allowed, BaselineAdminNetworkPolicy/default ingress[0] "
+        '"let all in" at now.yaml:30:5',
+    ]
+
+
+@pytest.mark.usefixtures("files")
+def test_explain_for_programs() -> None:
+    found = json.loads(invoke("explain", "now.yaml", *FLOW, "-o", "json").stdout)
+    side = found["flows"][0]["ingress"]
+    assert (side["rule"], side["name"]) == (
+        "ClusterNetworkPolicy/guard ingress[0]",
+        "a\n::error::b",
+    )
+    assert side["next"] == {
+        "allowed": True,
+        "reason": "decided by a rule",
+        "rule": "BaselineAdminNetworkPolicy/default ingress[0]",
+        "name": "let all in",
+    }
+    assert [own["name"] for p in side["policies"] for own in p["rules"]] == [
+        "a\n::error::b",
+        "let all in",
+    ]
+    assert "next" not in found["flows"][0]["egress"]  # nothing judges it
+
+
+@pytest.mark.usefixtures("files")
+def test_a_policy_in_sentences() -> None:
+    text = invoke("explain", "now.yaml#BaselineAdminNetworkPolicy/default").stdout
+    assert '- ingress[0] "let all in" admits every port and protocol from every pod' in text
+    assert "isolates nothing" not in text
+
+
+@pytest.mark.usefixtures("files")
+def test_diff_in_every_form() -> None:
+    denied = f"ingress denied by ClusterNetworkPolicy/guard ingress[0] {SHOWN} (now.yaml:22:5)"
+    allowed = (
+        'ingress was admitted by BaselineAdminNetworkPolicy/default ingress[0] "let all in" '
+        "(then.yaml:30:5)"
+    )
+    table = invoke("diff", "then.yaml", "now.yaml").stdout.splitlines()
+    assert [line.strip() for line in table[2:4]] == [denied, allowed]
+    cell = f"{denied}; {allowed}".replace('"', '""')
+    assert f'"{cell}"' in invoke("diff", "then.yaml", "now.yaml", "-o", "csv").stdout
+    markdown = invoke("diff", "then.yaml", "now.yaml", "-o", "md").stdout
+    assert '"a ::error::b"' in markdown  # one line, which does not begin with a command
+    found = json.loads(invoke("diff", "then.yaml", "now.yaml", "-o", "json").stdout)
+    causes = [cause for own in found["changes"] for cause in own["examples"][0]["causes"]]
+    assert {(own["effect"], own["policy"], own["name"]) for own in causes} == {
+        ("denied by", "ClusterNetworkPolicy/guard", "a\n::error::b"),
+        ("was admitted by", "BaselineAdminNetworkPolicy/default", "let all in"),
+    }
+
+
+@pytest.mark.usefixtures("files")
+def test_expectations_say_which_rule_decides() -> None:
+    Path("expect.yaml").write_text(
+        "apiVersion: netpolc.dev/v1\nkind: Expectations\nmetadata: {name: own}\n"
+        "expectations: [{from: lab/probe, to: shop/web, port: 80, expect: allow}]\n"
+    )
+    outcome = invoke("test", "now.yaml", "expect.yaml")
+    assert outcome.code == 1
+    assert f"ClusterNetworkPolicy/guard ingress[0] {SHOWN} at now.yaml:22:5" in outcome.stdout
