@@ -103,7 +103,7 @@ class Run:
         return found.lines if found is not None else 0
 
     def matcher(self) -> int:
-        found = tables.build(self.program)
+        found = tables.build_tables(self.program)
         blocks = found.egress_blocks.nbytes + found.ingress_blocks.nbytes
         return found.pairs.nbytes + blocks + found.bits.nbytes
 

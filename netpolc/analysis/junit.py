@@ -14,7 +14,7 @@ from xml.etree import ElementTree
 from netpolc.core.foreign import inert
 
 
-class Outcome(StrEnum):
+class CaseResult(StrEnum):
     """What became of a case; the value is the element's name."""
 
     PASSED = ""
@@ -28,7 +28,7 @@ class Case:
 
     classname: str
     name: str
-    outcome: Outcome = Outcome.PASSED
+    outcome: CaseResult = CaseResult.PASSED
     message: str = ""
     details: tuple[str, ...] = ()
 
@@ -38,15 +38,15 @@ def suite(name: str, cases: Sequence[Case]) -> str:
     counts = {
         "name": name,
         "tests": str(len(cases)),
-        "failures": str(sum(case.outcome is Outcome.FAILED for case in cases)),
-        "skipped": str(sum(case.outcome is Outcome.SKIPPED for case in cases)),
+        "failures": str(sum(case.outcome is CaseResult.FAILED for case in cases)),
+        "skipped": str(sum(case.outcome is CaseResult.SKIPPED for case in cases)),
     }
     root = ElementTree.Element("testsuites")
     found = ElementTree.SubElement(root, "testsuite", counts)
     for case in cases:
         own = {"classname": inert(case.classname), "name": inert(case.name)}
         element = ElementTree.SubElement(found, "testcase", own)
-        if case.outcome is not Outcome.PASSED:
+        if case.outcome is not CaseResult.PASSED:
             why = ElementTree.SubElement(element, case.outcome, {"message": inert(case.message)})
             why.text = "\n".join(map(inert, case.details)) or None
     ElementTree.indent(root)

@@ -14,7 +14,7 @@ import click
 
 from netpolc._version import __version__
 from netpolc.cli import interruption
-from netpolc.cli.refusals import notes, tell
+from netpolc.cli.refusals import print_notes, tell
 from netpolc.cli.terminal import warn
 from netpolc.core.errors import NetpolcError, SystemRefusal
 from netpolc.core.foreign import inert
@@ -58,14 +58,14 @@ class _Group(click.Group):
             tell(error)
             ctx.exit(error.exit_code)
         except KeyboardInterrupt as error:
-            interruption.tell(error)
-            notes(error)
+            interruption.tell_interrupted(error)
+            print_notes(error)
             ctx.exit(interruption.exit_code(error))
         except OSError as error:
             if error.errno == EPIPE:
                 raise  # the reader left: click ends quietly
             warn(f"netpolc: {error.strerror or error}")
-            notes(error)
+            print_notes(error)
             _give_up_what_cannot_be_printed()
             ctx.exit(SystemRefusal.exit_code)
 

@@ -28,7 +28,7 @@ POLL = 2.0
 _SYSCTLS = {EMFILE: "fs.inotify.max_user_instances", ENOSPC: "fs.inotify.max_user_watches"}
 
 
-class Changes:
+class FolderWatch:
     """Changes below some folders."""
 
     def __init__(self, folders: tuple[str, ...]) -> None:

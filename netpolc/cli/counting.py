@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 
 from netpolc.backends.nft.rollout.channel import Channel
 from netpolc.backends.nft.rollout.facts import Facts, PodCounts
-from netpolc.backends.nft.signals.counters import Counters, attribute, prometheus
+from netpolc.backends.nft.signals.counters import Counters, attribute_counters, prometheus
 from netpolc.cli.terminal import Justify, aligned
 from netpolc.compiler import Program
 from netpolc.core.foreign import to_json
@@ -24,7 +24,7 @@ def read_counters(channel: Channel, table: str, program: Program | None) -> Coun
     )
     if loaded is None:
         return None
-    return attribute(table, loaded.drops, addresses, program, loaded.odd, loaded.invalid)
+    return attribute_counters(table, loaded.drops, addresses, program, loaded.odd, loaded.invalid)
 
 
 def _text(table: str, found: Counters | None) -> str:

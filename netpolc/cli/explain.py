@@ -84,7 +84,7 @@ def explain_(
         raise UsageError("standard input is the log or the manifests, not both")
     snapshot = reading.snapshot(files, quiet=(_EMPTY,) if names else ())
     if names:
-        found = [policy.describe(snapshot, policy.find(snapshot, name)) for name in names]
+        found = [policy.describe(snapshot, policy.find_policy(snapshot, name)) for name in names]
         _show_policies(found, form)
         return
     here = on_this_host(snapshot)
@@ -93,7 +93,7 @@ def explain_(
     explanations = explain_all(program, here, flows)
     remarks = partial(say_remarks, listed=snapshot.cluster, program=program)
     most = None if every else formats.CLOSEST
-    allowed = show(explanations, form, most, log_line == "-", remarks)
+    allowed = show_explanations(explanations, form, most, log_line == "-", remarks)
     ctx.exit(0 if allowed else 1)
 
 
@@ -125,7 +125,7 @@ def _split(paths: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[str, ...]]:
     return tuple(files), tuple(names)
 
 
-def show(
+def show_explanations(
     explanations: Iterable[Explanation],
     form: str,
     most: int | None,
@@ -137,7 +137,9 @@ def show(
     `remarks` says what manifests may not tell of them.
     """
     if live and form == "text":
-        verdicts = [show([found], form, most, remarks=remarks) for found in explanations]
+        verdicts = [
+            show_explanations([found], form, most, remarks=remarks) for found in explanations
+        ]
         return all(verdicts)
     found = list(explanations)
     if form in FLOWS:

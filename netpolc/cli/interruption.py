@@ -33,7 +33,7 @@ def exit_code(error: KeyboardInterrupt) -> int:
     return 128 + (signal.SIGTERM if isinstance(error, Terminated) else signal.SIGINT)
 
 
-def tell(error: KeyboardInterrupt) -> None:
+def tell_interrupted(error: KeyboardInterrupt) -> None:
     """Print that it was interrupted."""
     word = "terminated" if isinstance(error, Terminated) else "interrupted"
     click.echo(f"netpolc: {word}", err=True)

@@ -9,23 +9,23 @@ import click
 from netpolc.analysis.connectivity import Connection, Grouping, Party, Table
 from netpolc.analysis.connectivity.exposure import expose
 from netpolc.analysis.connectivity.forms import LISTINGS
-from netpolc.analysis.connectivity.listing import Listing, as_dot, readable
+from netpolc.analysis.connectivity.listing import Connections, as_dot, readable
 from netpolc.analysis.connectivity.newcomers import with_newcomers
 from netpolc.analysis.connectivity.selection import parse_port, parties_of, select
 from netpolc.analysis.report import report
 from netpolc.cli import options
 from netpolc.cli.graphviz import svg
 from netpolc.cli.output import write
-from netpolc.cli.terminal import plain, progress, table, warn
+from netpolc.cli.terminal import plain_table, progress, table, warn
 from netpolc.compiler import compile
 from netpolc.core.errors import UsageError
 from netpolc.core.ir import Direction
 
 
-def _written(listing: Listing, form: str) -> str:
+def _written(listing: Connections, form: str) -> str:
     """What is printed, or written to a file."""
     if form == "table":
-        return plain(*readable(listing))
+        return plain_table(*readable(listing))
     return svg(as_dot(listing)) if form == "svg" else LISTINGS[form](listing)
 
 
@@ -122,7 +122,7 @@ def list_(
         _say_closed(set(sides) & set(exposed.newcomers), connections)
     listed = list(select(connections, sides, wanted_way, wanted_port))
     shown = {*sides, *_ends(listed)}
-    listing = Listing([party for party in parties if party in shown], listed)
+    listing = Connections([party for party in parties if party in shown], listed)
     if form == "table" and file is None:
         table(*readable(listing))
     else:

@@ -56,7 +56,7 @@ class Registered(_OfText):
         """`click.Choice` sets what it is made with: nothing."""
 
 
-class NodeAddress(_OfAddress):
+class NodeAddressType(_OfAddress):
     """A node and one of its addresses, `node-a=10.64.0.1`."""
 
     name = "node address"
@@ -232,7 +232,7 @@ def reading(function: Command) -> Command:
         ),
         click.option(
             "--node-address",
-            type=NodeAddress(),
+            type=NodeAddressType(),
             multiple=True,
             metavar="NODE=ADDRESS",
             help="An address of a node that its Node object does not list; again for more.",

@@ -8,15 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from netpolc.analysis.connectivity.planned import Enforced, Isolation, Plan, Planned
-from netpolc.analysis.connectivity.ports import describe
+from netpolc.analysis.connectivity.planned import Enforced, Isolation, Planned, PlannedChanges
+from netpolc.analysis.connectivity.ports import describe_ports
 from netpolc.backends.nft import Ruleset
 from netpolc.backends.nft.names import AUDIT, DROP, POD_BRIDGES, TIERS, UNKNOWN
 from netpolc.backends.nft.readback import parse_json, parse_text
 from netpolc.backends.nft.readback.listing import Listing, Verdict
 from netpolc.backends.nft.rollout.kernel import Kernel
 from netpolc.backends.nft.rollout.loaded import Foreign, loaded_in
-from netpolc.backends.nft.rollout.steps import Step
+from netpolc.backends.nft.rollout.steps import UpdateStep
 from netpolc.backends.nft.rollout.table import TableReader
 from netpolc.backends.nft.write.delta import Fate
 from netpolc.cli.terminal import say
@@ -65,7 +65,7 @@ def _connections(tables: TableReader, program: Program, ruleset: Ruleset) -> Ite
         drops = loaded_in(table, text).drops if text is not None else ()
         before = _enforced(listing, {own.chain: own.policies for own in drops})
         after = _enforced(parse_text.parse(ruleset.text()), _policies(ruleset))
-        yield from _lines(Plan(before, after, program))
+        yield from _lines(PlannedChanges(before, after, program))
     except (RulesetError, Foreign) as error:
         yield f"connections: unknown, for what is loaded is not netpolc's: {error}", "bold red"
 
@@ -97,7 +97,7 @@ def _policies(ruleset: Ruleset) -> dict[str, str]:
     }
 
 
-def _lines(plan: Plan) -> Iterator[Line]:
+def _lines(plan: PlannedChanges) -> Iterator[Line]:
     """Isolation that begins or ends, then connections that open, close or change."""
     isolations, changes = plan.isolations(), plan.connections()
     for isolation in isolations:
@@ -125,7 +125,7 @@ def _isolation(own: Isolation) -> Iterator[Line]:
     yield f"- {own.direction} of {pods}: all => what its policies admit", "red"
     yield f"      isolated by {own.policies}", ""
     for ports, peers in own.admitted:
-        yield f"      admits {describe(ports)} {_TOWARDS[own.direction]} {_few(peers)}", ""
+        yield f"      admits {describe_ports(ports)} {_TOWARDS[own.direction]} {_few(peers)}", ""
 
 
 def _grouped(changes: Iterable[Planned]) -> Iterator[tuple[str, str, Planned]]:
@@ -152,14 +152,14 @@ def _grouped(changes: Iterable[Planned]) -> Iterator[tuple[str, str, Planned]]:
 def _change(source: str, destination: str, own: Planned) -> Iterator[Line]:
     sign, colour = ("~", "yellow") if own.old and own.new else ("+", "green")
     sign, colour = (sign, colour) if own.new else ("-", "red")
-    ports = " => ".join(describe(ports) for ports in (own.old, own.new) if ports)
+    ports = " => ".join(describe_ports(ports) for ports in (own.old, own.new) if ports)
     only = f" (IPv{own.only})" if own.only is not None else ""
     yield f"{sign} {source} -> {destination}: {ports}{only}", colour
     for why in own.why:
         yield f"      {why}", ""
 
 
-def _bridges(step: Step) -> Iterator[Line]:
+def _bridges(step: UpdateStep) -> Iterator[Line]:
     """What becomes of pods by addresses that no snapshot has; of a replacement it is not told."""
     touched = step.delta.touched if step.delta is not None else ()
     chains = {own.name: own.fate for own in touched if own.kind == "chain"}
@@ -171,7 +171,7 @@ def _bridges(step: Step) -> Iterator[Line]:
         yield "~ bridges of pods (--pod-bridges): others", "yellow"
 
 
-def _notes(step: Step) -> Iterator[Line]:
+def _notes(step: UpdateStep) -> Iterator[Line]:
     """What becomes of addresses that have other pods than the table notes, or none."""
     moved = step.ruleset.owners.moved(step.before or {})
     if moved:
@@ -183,7 +183,7 @@ def _notes(step: Step) -> Iterator[Line]:
         yield "notes: which pods have which addresses", ""
 
 
-def _transaction(step: Step) -> Iterator[Line]:
+def _transaction(step: UpdateStep) -> Iterator[Line]:
     """The objects that are touched; of a replacement why it is one."""
     if step.delta is None:
         yield f"transaction: {step.why}, in {counted(step.ruleset.lines, 'line')}", "bold"

@@ -7,7 +7,7 @@ from netpolc.core.errors import InputError, NetpolcError, Severity
 from netpolc.core.foreign import inert
 
 
-def notes(error: BaseException) -> None:
+def print_notes(error: BaseException) -> None:
     """Print what was noted of an error on its way: what is in force, for example."""
     for note in getattr(error, "__notes__", ()):
         warn(f"netpolc: {note}")
@@ -25,5 +25,5 @@ def tell(error: NetpolcError) -> str:
         summary = f"netpolc: {error}"
         for line in summary.split("\n"):  # several, where libnftables says more
             warn(line)
-    notes(error)
+    print_notes(error)
     return inert(summary.removeprefix("netpolc: "))

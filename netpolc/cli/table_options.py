@@ -32,7 +32,7 @@ class Number(_OfNumber):
             self.fail(f"{value!r} is not a number such as 0xfff00000", param, ctx)
 
 
-class Names(_OfNames):
+class NamesType(_OfNames):
     """Names between commas."""
 
     name = "names"
@@ -49,7 +49,7 @@ table = click.option(
 )
 pod_bridges = click.option(
     "--pod-bridges",
-    type=Names(),
+    type=NamesType(),
     default=",".join(POD_BRIDGES),
     show_default=True,
     metavar="NAMES",

@@ -79,10 +79,12 @@ def table(headers: Sequence[str], rows: Iterable[Sequence[str]], right: Sequence
     if is_terminal() and len(rows) <= _DRAWN:
         console().print(_drawn(headers, rows, _sides(headers, right)))
         return
-    click.echo(plain(headers, rows, right), nl=False)
+    click.echo(plain_table(headers, rows, right), nl=False)
 
 
-def plain(headers: Sequence[str], rows: Iterable[Sequence[str]], right: Sequence[str] = ()) -> str:
+def plain_table(
+    headers: Sequence[str], rows: Iterable[Sequence[str]], right: Sequence[str] = ()
+) -> str:
     """The same table as aligned columns of text."""
     lines = aligned([headers, *rows], _sides(headers, right))
     return "".join(f"{line}\n" for line in lines)

@@ -15,7 +15,7 @@ import click
 
 from netpolc.backends.nft.readback import parse_json, parse_text
 from netpolc.backends.nft.readback.listing import Listing
-from netpolc.backends.nft.readback.proof import SHOWN, Difference, Proof
+from netpolc.backends.nft.readback.proof import SHOWN, Counterexample, Proof
 from netpolc.backends.nft.rollout.channel import Channel
 from netpolc.backends.nft.rollout.rollout import Expected, Watch
 from netpolc.backends.nft.rollout.table import TableReader
@@ -118,7 +118,7 @@ def _watch(
 
 
 def _report(
-    proof: Proof, shown: Sequence[Difference], listing: Listing, node: str | None, audit: bool
+    proof: Proof, shown: Sequence[Counterexample], listing: Listing, node: str | None, audit: bool
 ) -> int:
     for difference in shown:
         say_lines(str(difference).split("\n"))

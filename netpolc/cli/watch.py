@@ -21,7 +21,7 @@ from select import POLLIN, poll
 
 from netpolc.backends.nft.rollout.loaded import Owned
 from netpolc.backends.nft.rollout.monitor import Monitor
-from netpolc.cli.changes import Changes
+from netpolc.cli.changes import FolderWatch
 from netpolc.cli.refusals import tell
 from netpolc.cli.service import reloading, tell_systemd
 from netpolc.cli.terminal import warn
@@ -52,7 +52,7 @@ def keep_applied(
             raise UsageError(f"--watch needs folders, and {folder} is none")
     gc.enable()  # this process lives long
     with ExitStack() as stack:
-        changes = stack.enter_context(closing(Changes(folders)))
+        changes = stack.enter_context(closing(FolderWatch(folders)))
         monitor = stack.enter_context(closing(Monitor(table))) if table is not None else None
         stopped = stack.enter_context(_stop_signals())
         watch = _Watch(changes, monitor, stopped, apply_once, restore)
@@ -87,7 +87,7 @@ class _Watch:
 
     def __init__(
         self,
-        changes: Changes,
+        changes: FolderWatch,
         monitor: Monitor | None,
         stopped: socket.socket,
         apply_once: Callable[[], str],

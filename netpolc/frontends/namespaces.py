@@ -13,7 +13,7 @@ from netpolc.core.errors import ObjectProblems
 from netpolc.core.ir import WAIVER, Origin
 from netpolc.frontends.fields import dns_label_problems, waived
 from netpolc.frontends.frontend import PASSED_OVER, Frontend, Name, Reader, check_fields
-from netpolc.frontends.naming import LABELS, NAME, report
+from netpolc.frontends.naming import LABELS, NAME, reported
 from netpolc.frontends.objects import NamespaceObject, decode
 from netpolc.manifests import Document
 
@@ -30,7 +30,7 @@ class Namespaces(Reader):
         if found is None:
             return None
         name = (found.metadata.name if found.metadata else None) or ""
-        report(dns_label_problems(name), name, NAME, problems)
+        reported(dns_label_problems(name), name, NAME, problems)
         if not name:
             return None
         own = found.metadata.labels if found.metadata else None

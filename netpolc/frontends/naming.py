@@ -40,7 +40,7 @@ class Names:
         namespace = (metadata.namespace if metadata else None) or "default"
         if namespace not in self._namespaces:
             details = dns_label_problems(namespace)
-            if report(details, namespace, _NAMESPACE, problems):
+            if reported(details, namespace, _NAMESPACE, problems):
                 self._namespaces.add(namespace)
         return namespace, name
 
@@ -50,14 +50,14 @@ class Names:
         if not name:
             problems.error(NAME, NO_NAME)
         elif not is_subdomain(name):
-            report(subdomain_problems(name), name, NAME, problems)
+            reported(subdomain_problems(name), name, NAME, problems)
         return name
 
     def node(self, name: str, problems: ObjectProblems) -> str:
         """`spec.nodeName`."""
         if name and name not in self._nodes:
             path = ROOT / "spec" / "nodeName"
-            if report(subdomain_problems(name), name, path, problems):
+            if reported(subdomain_problems(name), name, path, problems):
                 self._nodes.add(name)
         return name
 
@@ -73,16 +73,16 @@ class Names:
         for pair in pairs:
             if pair in known:
                 continue
-            good = report(label_key_problems(pair[0]), pair[0], path, problems)
+            good = reported(label_key_problems(pair[0]), pair[0], path, problems)
             at = path.key(pair[0])
-            if report(label_value_problems(pair[1]), pair[1], at, problems) and good:
+            if reported(label_value_problems(pair[1]), pair[1], at, problems) and good:
                 known[pair] = pair
         if problems.failed:
             return {}
         return self._all.setdefault(pairs, dict(map(known.__getitem__, pairs)))
 
 
-def report(details: Iterable[str], value: str, path: Path, problems: ObjectProblems) -> bool:
+def reported(details: Iterable[str], value: str, path: Path, problems: ObjectProblems) -> bool:
     """Record what is wrong with a value; whether nothing is."""
     good = True
     for detail in details:

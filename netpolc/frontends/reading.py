@@ -60,7 +60,7 @@ class _Reading:
             name = reader.read(document, report)
         else:
             self._ignored[f"{document.api_version} {kind}"] += 1
-            kind = unread.check(document, report, kinds.KINDS) or kind
+            kind = unread.passed_over(document, report, kinds.KINDS) or kind
         if report.failed and self._odd.isolates:
             _, reader = self._readers.get(kind, (None, None))
             if reader is not None:

@@ -14,7 +14,9 @@ from netpolc.frontends.frontend import Frontend
 from netpolc.manifests import Document
 
 
-def check(document: Document, problems: ObjectProblems, kinds: tuple[Frontend, ...]) -> str | None:
+def passed_over(
+    document: Document, problems: ObjectProblems, kinds: tuple[Frontend, ...]
+) -> str | None:
     """Report a document that is passed over, if its author would want to know; the kind that was
     meant, where it may have been one that is read.
     """

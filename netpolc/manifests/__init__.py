@@ -16,7 +16,7 @@ import msgspec
 from netpolc.core.errors import Problems
 from netpolc.manifests.documents import Document, Likely, ManifestSource
 from netpolc.manifests.files import SUFFIXES, File, Given, find, is_manifest, lasting, states
-from netpolc.manifests.given import plain
+from netpolc.manifests.given import plain_objects
 from netpolc.manifests.splitting import Content, Head, content_of, documents_of
 
 __all__ = [
@@ -95,6 +95,6 @@ def _all_documents(
 
 def read_objects(objects: Iterable[object], problems: Problems) -> list[Document]:
     """The same for manifests that are already parsed (`given.py`), read as one JSON list."""
-    content = {"apiVersion": "v1", "kind": "List", "items": plain(objects, problems)}
+    content = {"apiVersion": "v1", "kind": "List", "items": plain_objects(objects, problems)}
     file = File("<objects>", msgspec.json.encode(content))
     return list(documents_of(file, content_of(file), problems))

@@ -33,7 +33,7 @@ class _Unreadable(Exception):
         self.path, self.reason = path, reason
 
 
-def plain(objects: object, problems: Problems) -> list[Any]:
+def plain_objects(objects: object, problems: Problems) -> list[Any]:
     """The objects in plain values; what cannot be read is in `problems`, and not among them."""
     if isinstance(objects, str | bytes | bytearray | Mapping) or not isinstance(objects, Iterable):
         what = "one object" if isinstance(objects, Mapping) else _kind(objects)

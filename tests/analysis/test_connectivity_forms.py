@@ -10,7 +10,7 @@ import subprocess
 import pytest
 
 from netpolc.analysis.connectivity import formats
-from netpolc.analysis.connectivity.graph import Edge, Node, dot
+from netpolc.analysis.connectivity.graph import Edge, Vertex, dot
 
 HOSTILE = ['a"b', "a,b", "line\nbreak", "back\\slash", "<b>|x|</b>", "\\N", "-> x", "\x1b[31m", ""]
 
@@ -35,7 +35,7 @@ def test_markdown_shows_cells_as_they_are() -> None:
 
 
 def test_a_graph_has_a_box_a_namespace_and_an_arrow_a_pair() -> None:
-    nodes = [Node("shop/web", "shop"), Node("0.0.0.0/0"), Node("shop/db", "shop")]
+    nodes = [Vertex("shop/web", "shop"), Vertex("0.0.0.0/0"), Vertex("shop/db", "shop")]
     edges = [
         Edge("shop/web", "shop/db", "TCP 80 (IPv4)"),
         Edge("shop/web", "shop/db", "TCP 81 (IPv6)"),
@@ -58,7 +58,7 @@ def test_a_graph_has_a_box_a_namespace_and_an_arrow_a_pair() -> None:
 @pytest.mark.skipif(shutil.which("dot") is None, reason="needs Graphviz")
 def test_hostile_names_stay_names() -> None:
     """Graphviz finds as many nodes and edges as there are, and no attribute more."""
-    nodes = [Node(f"{number}{own}", own) for number, own in enumerate(HOSTILE)]
+    nodes = [Vertex(f"{number}{own}", own) for number, own in enumerate(HOSTILE)]
     edges = [Edge(nodes[0].name, own.name, own.name) for own in nodes]
     graph = dot(nodes, edges)
     done = subprocess.run(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import netpolc
-from netpolc.analysis.connectivity import Grouping, describe
+from netpolc.analysis.connectivity import Grouping, describe_ports
 from netpolc.analysis.connectivity.exposure import Exposure, expose
 from netpolc.analysis.connectivity.newcomers import with_newcomers
 from tests.helpers.manifests import Manifest, namespace, pod, policy
@@ -21,7 +21,7 @@ def exposed(*objects: Manifest, grouping: Grouping = Grouping.WORKLOAD) -> Expos
 def into(name: str, exposure: Exposure) -> dict[str, str]:
     """Which newcomers reach an existing party, and how."""
     found = [c for c in exposure.connections if c.destination.name == name]
-    return {c.source.name: describe(c.ports) for c in found}
+    return {c.source.name: describe_ports(c.ports) for c in found}
 
 
 def admitting(*peers: Manifest, subject: str = "db") -> Manifest:
@@ -42,7 +42,7 @@ def names(exposure: Exposure) -> list[str]:
 def test_without_policies_any_pod_is_all_there_is_to_say() -> None:
     exposure = exposed(namespace("shop"), DB)
     assert [
-        (c.source.name, c.destination.name, describe(c.ports)) for c in exposure.connections
+        (c.source.name, c.destination.name, describe_ports(c.ports)) for c in exposure.connections
     ] == [
         ("[any new namespace]/[any pod]", "shop/db[Pod]", "all"),
         ("[any new namespace]/[any pod]", "0.0.0.0/0", "all"),
@@ -144,7 +144,7 @@ def test_identities_of_what_exists_are_not_mixed_with_newcomers() -> None:
 def test_policies_alone_are_enough() -> None:
     exposure = exposed(admitting({"podSelector": {}}))
     assert {
-        (c.source.name, describe(c.ports))
+        (c.source.name, describe_ports(c.ports))
         for c in exposure.connections
         if c.destination.name == "shop/[any pod]"
     } == {("0.0.0.0/0; ::/0", "all")}

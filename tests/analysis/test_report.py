@@ -19,11 +19,11 @@ from netpolc.analysis.connectivity.difference import Difference
 from netpolc.analysis.report import comparison, report
 from netpolc.analysis.report.document import (
     NO_FAMILY,
-    Document,
+    Admitted,
     Matrix,
-    Outcome,
-    Side,
-    document,
+    ReportDocument,
+    State,
+    report_document,
 )
 from netpolc.core.nets import Protocol
 from tests.helpers.manifests import Manifest, namespace, node, pod, policy
@@ -55,24 +55,26 @@ def table(objects: list[Manifest]) -> Table:
     return Table(netpolc.compile(netpolc.load_objects(objects)))
 
 
-def of(objects: list[Manifest]) -> Document:
+def of(objects: list[Manifest]) -> ReportDocument:
     made = table(objects)
-    return document("title", Side(made.reach, made.parties))
+    return report_document("title", State(made.reach, made.parties))
 
 
-def classes(made: Document, *names: str) -> list[int]:
+def classes(made: ReportDocument, *names: str) -> list[int]:
     found = {member.name: member.after for member in made.parties}
     numbers = [found[f"shop/{name}[Pod]" if name.isalpha() else name] for name in names]
     assert None not in numbers
     return [number for number in numbers if number is not None]
 
 
-def outcome(made: Document, source: str, destination: str) -> str:
+def outcome(made: ReportDocument, source: str, destination: str) -> str:
     here, there = classes(made, source, destination)
     return made.outcomes[made.rows[made.after.outcomes[here]][there]].text
 
 
-def why(made: Document, matrix: Matrix, way: str, version: int, subject: str, peer: str) -> Any:
+def why(
+    made: ReportDocument, matrix: Matrix, way: str, version: int, subject: str, peer: str
+) -> Any:
     """Ports, isolating policies, rules with what they admit; None where there is no address."""
     here, there = classes(made, subject, peer)
     number = made.rows[getattr(matrix, way)[version][here]][there]
@@ -162,16 +164,16 @@ def compared(old: list[Manifest], new: list[Manifest]) -> Difference:
     return Difference(*(netpolc.compile(netpolc.load_objects(own)) for own in (old, new)))
 
 
-def sides(difference: Difference) -> Document:
-    after = Side(difference.new, [pair.new for pair in difference.pairs])
-    before = Side(difference.old, [pair.old for pair in difference.pairs])
-    return document("change", after, before)
+def sides(difference: Difference) -> ReportDocument:
+    after = State(difference.new, [pair.new for pair in difference.pairs])
+    before = State(difference.old, [pair.old for pair in difference.pairs])
+    return report_document("change", after, before)
 
 
-def of_side(made: Document, side: str, source: str, destination: str) -> Outcome:
+def of_side(made: ReportDocument, side: str, source: str, destination: str) -> Admitted:
     matrix, members = getattr(made, side), {member.name: member for member in made.parties}
     here, there = (getattr(members[f"shop/{name}[Pod]"], side) for name in (source, destination))
-    found: Outcome = made.outcomes[made.rows[matrix.outcomes[here]][there]]
+    found: Admitted = made.outcomes[made.rows[matrix.outcomes[here]][there]]
     return found
 
 

@@ -11,11 +11,11 @@ import pytest
 import netpolc
 from netpolc.analysis.connectivity.changes import Changes, lines
 from netpolc.analysis.connectivity.difference import Difference
-from netpolc.analysis.connectivity.ports import describe
+from netpolc.analysis.connectivity.ports import describe_ports
 from netpolc.analysis.connectivity.table import Table
 from netpolc.analysis.explain import explain, formats
 from netpolc.analysis.explain import policy as policies
-from netpolc.analysis.explain.model import Part
+from netpolc.analysis.explain.model import RulePart
 from netpolc.analysis.findings import check
 from netpolc.backends.matcher import Matcher
 from netpolc.core.cluster import Snapshot
@@ -67,7 +67,7 @@ def test_matcher() -> None:
 def test_list() -> None:
     """By hand: Admin cuts lab off but for 9090, db comes to web and api by 80 alone."""
     found = {
-        (own.source.name, own.destination.name): describe(own.ports)
+        (own.source.name, own.destination.name): describe_ports(own.ports)
         for own in Table(netpolc.compile(guarded())).connections()
         if own.source.namespace and own.destination.namespace
     }
@@ -196,7 +196,7 @@ def test_explain_a_policy() -> None:
     assert "ingress[2] denies every port and protocol from" in said
     floor = " ".join(policies.text(policies.describe(guarded(), FLOOR)))
     assert "asked where no NetworkPolicy isolates" in floor
-    assert policies.find(guarded(), f"{KIND}/floor") is not None
+    assert policies.find_policy(guarded(), f"{KIND}/floor") is not None
 
 
 def test_check_raises_nothing_false() -> None:
@@ -288,11 +288,11 @@ def test_part_of_each_answer() -> None:
     own = guarded()
     found = explain(netpolc.compile(own), own, flow("lab/probe", "shop/web", 9090)).ingress
     assert [(a.rule.origin.rule, a.part) for c in found.consulted for a in c.answers] == [
-        ("ingress[0]", Part.DECIDES),
-        ("ingress[1]", Part.NOT_ASKED),
-        ("ingress[2]", Part.NOT_ASKED),
-        ("ingress[3]", Part.NOT_ASKED),
-        ("ingress[0]", Part.NOT_ASKED),
-        ("ingress[0]", Part.NOT_ASKED),
+        ("ingress[0]", RulePart.DECIDES),
+        ("ingress[1]", RulePart.NOT_ASKED),
+        ("ingress[2]", RulePart.NOT_ASKED),
+        ("ingress[3]", RulePart.NOT_ASKED),
+        ("ingress[0]", RulePart.NOT_ASKED),
+        ("ingress[0]", RulePart.NOT_ASKED),
     ]
     assert [rule.origin.rule for rule in found.accepting] == ["ingress[0]"]

@@ -20,7 +20,7 @@ from click.testing import CliRunner, Result
 from netpolc.analysis import findings
 from netpolc.analysis.connectivity import forms as connections
 from netpolc.analysis.connectivity.changes import Changes
-from netpolc.analysis.connectivity.listing import Listing
+from netpolc.analysis.connectivity.listing import Connections
 from netpolc.analysis.explain import forms as explanations
 from netpolc.analysis.explain.model import Explanation
 from netpolc.analysis.findings import formats
@@ -163,7 +163,7 @@ def test_a_check(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 # Forms: a function, and a line where the forms of the command are.
-def count_connections(listing: Listing) -> str:
+def count_connections(listing: Connections) -> str:
     return f"{len(listing.connections)} connections\n"
 
 

@@ -139,8 +139,8 @@ def test_explain_names_the_kind() -> None:
     assert "ingress of shop/web: allowed by ToyPolicy/shop/web ingress[0]" in lines
     assert any(line.startswith("  shop/web isolates, at ") for line in lines)
     assert any(line.startswith("  ToyPolicy/shop/web isolates, at ") for line in lines)
-    assert policy.find(snapshot, "shop/web").origin.kind == "NetworkPolicy"
-    toy = policy.find(snapshot, "ToyPolicy/shop/web")
+    assert policy.find_policy(snapshot, "shop/web").origin.kind == "NetworkPolicy"
+    toy = policy.find_policy(snapshot, "ToyPolicy/shop/web")
     assert next(policy.text(policy.describe(snapshot, toy))).startswith("ToyPolicy shop/web, at ")
 
 

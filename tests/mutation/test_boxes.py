@@ -24,7 +24,7 @@ from netpolc.backends.nft.readback.proof.axes import KindAxis
 from netpolc.backends.nft.readback.proof.comparison import Comparison
 from netpolc.backends.nft.readback.proof.pairs import PairProof
 from netpolc.backends.nft.readback.proof.sender import SCOPES
-from netpolc.backends.nft.readback.proof.walk import Box, End, Walk
+from netpolc.backends.nft.readback.proof.walk import Box, Exit, Walk
 from netpolc.backends.nft.readback.tracer import Packet, Tracer, packet
 from netpolc.core.errors import RulesetError
 from netpolc.core.nets import Family, numbers
@@ -227,7 +227,7 @@ def test_a_difference_that_is_not_confirmed_is_a_bug(monkeypatch: pytest.MonkeyP
     proof = Proof(program, parse_text.parse(program.ruleset().text()))
     whole = Walk.ends
 
-    def turned(walk: Walk, boxes: list[Box]) -> list[End]:
+    def turned(walk: Walk, boxes: list[Box]) -> list[Exit]:
         return [replace(own, passed=not own.passed) for own in whole(walk, boxes)]
 
     monkeypatch.setattr(Walk, "ends", turned)

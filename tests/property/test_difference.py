@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import netpolc
-from netpolc.analysis.connectivity.difference import Change, Difference, Kind
-from netpolc.analysis.connectivity.difference.pairing import Pair
+from netpolc.analysis.connectivity.difference import Change, ChangeKind, Difference
+from netpolc.analysis.connectivity.difference.pairing import Counterparts
 from netpolc.core.nets import family
 from netpolc.core.semantics import Reason
 from tests.helpers.cluster_strategies import KEYS
@@ -43,7 +43,7 @@ def end_at(program: netpolc.Program, address: int) -> str:
     return pod.key if pod is not None else "outside"
 
 
-def has(pair: Pair, address: int) -> bool:
+def has(pair: Counterparts, address: int) -> bool:
     pods = (*pair.old.pods, *pair.new.pods)
     if not pair.new.is_outside:
         return any(address in pod.addresses for pod in pods)
@@ -93,7 +93,11 @@ def test_applied_to_the_old_flows(case: tuple[list[Manifest], list[Manifest]]) -
 @given(edited())
 def test_there_and_back_again(case: tuple[list[Manifest], list[Manifest]]) -> None:
     old, new = (netpolc.compile(netpolc.load_objects(objects)) for objects in case)
-    mirrored = {Kind.ADDED: Kind.REMOVED, Kind.REMOVED: Kind.ADDED, Kind.CHANGED: Kind.CHANGED}
+    mirrored = {
+        ChangeKind.ADDED: ChangeKind.REMOVED,
+        ChangeKind.REMOVED: ChangeKind.ADDED,
+        ChangeKind.CHANGED: ChangeKind.CHANGED,
+    }
     there, back = Difference(old, new).changes(), Difference(new, old).changes()
     assert [(c.source.name, c.destination.name, c.kind, c.old, c.new) for c in there] == [
         (c.source.name, c.destination.name, mirrored[c.kind], c.new, c.old) for c in back

@@ -17,7 +17,7 @@ from netpolc.backends.nft import KEEP, RECHECK
 from netpolc.backends.nft.readback import parse_json
 from netpolc.backends.nft.readback.parse_listing import parse_listing
 from netpolc.backends.nft.rollout.generation import Generation
-from netpolc.backends.nft.rollout.session import Answer, Session
+from netpolc.backends.nft.rollout.session import Reply, Session
 from tests.helpers.fake_nftables import FakeNftables, Unmodelled
 from tests.helpers.fake_nftables.stand_in import FakeSession
 from tests.helpers.lab import Router
@@ -84,7 +84,7 @@ class Pair:
         )
 
 
-def refusal(answer: Answer) -> str:
+def refusal(answer: Reply) -> str:
     """The error that is told first, by the name of its number; where nft has only words, EINVAL."""
     if answer.code == 0:
         return "done"

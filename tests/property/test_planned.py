@@ -10,7 +10,7 @@ from typing import Any
 from hypothesis import given
 
 import netpolc
-from netpolc.analysis.connectivity.planned import Enforced, Plan
+from netpolc.analysis.connectivity.planned import Enforced, PlannedChanges
 from netpolc.backends.nft.readback import parse_text
 from netpolc.core.nets import Protocol, family
 from netpolc.core.program import Program
@@ -55,7 +55,7 @@ def test_what_changes_is_planned_and_nothing_else(
     case: tuple[list[Manifest], list[Manifest]],
 ) -> None:
     old, new = (netpolc.compile(netpolc.load_objects(objects)) for objects in case)
-    plan = Plan(enforced(old), enforced(new), new)
+    plan = PlannedChanges(enforced(old), enforced(new), new)
     planned, isolations = plan.connections(), plan.isolations()
     names = {own for connection in planned for own in (connection.source, connection.destination)}
     names |= {pod for isolation in isolations for pod in isolation.pods}
@@ -76,7 +76,7 @@ def test_what_changes_is_planned_and_nothing_else(
 @given(edited())
 def test_the_same_snapshot_plans_nothing(case: tuple[list[Manifest], list[Manifest]]) -> None:
     program = netpolc.compile(netpolc.load_objects(case[0]))
-    plan = Plan(enforced(program), enforced(program), program)
+    plan = PlannedChanges(enforced(program), enforced(program), program)
     assert plan.connections() == []
     assert plan.isolations() == []
 

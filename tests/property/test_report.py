@@ -7,9 +7,15 @@ from typing import Any
 from hypothesis import given
 
 import netpolc
-from netpolc.analysis.connectivity import Party, Table, describe
+from netpolc.analysis.connectivity import Party, Table, describe_ports
 from netpolc.analysis.connectivity.difference import Difference
-from netpolc.analysis.report.document import NO_FAMILY, Document, Matrix, Side, document
+from netpolc.analysis.report.document import (
+    NO_FAMILY,
+    Matrix,
+    ReportDocument,
+    State,
+    report_document,
+)
 from netpolc.core.ir import Direction
 from netpolc.core.nets import Family
 from tests.helpers.strategies import patient, snapshots
@@ -19,7 +25,7 @@ Manifest = dict[str, Any]
 PATIENT = patient(40)
 
 
-def admits(made: Document, side: str, source: int, destination: int) -> str:
+def admits(made: ReportDocument, side: str, source: int, destination: int) -> str:
     """By family, as the page reads it; nothing for a pair that it does not look up."""
     here, there = made.parties[source], made.parties[destination]
     if here.is_outside and there.is_outside:
@@ -36,14 +42,14 @@ def admits(made: Document, side: str, source: int, destination: int) -> str:
 
 def listed(table: Table, source: Party, destination: Party) -> str:
     ports = {
-        version: describe(found.ports)
+        version: describe_ports(found.ports)
         for found in table.between(source, destination)
         for version in found.families
     }
     return "; ".join(f"{text} (IPv{version})" for version, text in sorted(ports.items()))
 
 
-def reason(made: Document, rows: tuple[int, ...], subject: int, peer: int) -> str | None:
+def reason(made: ReportDocument, rows: tuple[int, ...], subject: int, peer: int) -> str | None:
     own, other = made.parties[subject].after, made.parties[peer].after
     assert own is not None
     assert other is not None
@@ -55,7 +61,7 @@ def reason(made: Document, rows: tuple[int, ...], subject: int, peer: int) -> st
 @given(snapshots())
 def test_every_pair_is_what_the_table_says(objects: list[Manifest]) -> None:
     table = Table(netpolc.compile(netpolc.load_objects(objects)))
-    made = document("title", Side(table.reach, table.parties))
+    made = report_document("title", State(table.reach, table.parties))
     for source, here in enumerate(table.parties):
         for destination, there in enumerate(table.parties):
             found = admits(made, "after", source, destination)
@@ -67,7 +73,10 @@ def test_every_pair_is_what_the_table_says(objects: list[Manifest]) -> None:
                     places = here.places[version], there.places[version]
                     out = table.reach.admission(Direction.EGRESS, *places)
                     into = table.reach.admission(Direction.INGRESS, *reversed(places))
-                    assert (egress, ingress) == (describe(out.ports), describe(into.ports))
+                    assert (egress, ingress) == (
+                        describe_ports(out.ports),
+                        describe_ports(into.ports),
+                    )
                 else:
                     assert egress is ingress is None
 
@@ -78,8 +87,8 @@ def test_what_changed_is_what_the_difference_says(
     objects: tuple[list[Manifest], list[Manifest]],
 ) -> None:
     found = Difference(*(netpolc.compile(netpolc.load_objects(own)) for own in objects))
-    before = Side(found.old, [pair.old for pair in found.pairs])
-    made = document("title", Side(found.new, [pair.new for pair in found.pairs]), before)
+    before = State(found.old, [pair.old for pair in found.pairs])
+    made = report_document("title", State(found.new, [pair.new for pair in found.pairs]), before)
     for source, here in enumerate(found.pairs):
         for destination, there in enumerate(found.pairs):
             both = (admits(made, side, source, destination) for side in ("before", "after"))

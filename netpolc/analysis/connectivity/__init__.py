@@ -6,7 +6,7 @@ selection.py leaves out, listing.py gives it a form; difference and planned comp
 from __future__ import annotations
 
 from netpolc.analysis.connectivity.parties import Grouping, Party
-from netpolc.analysis.connectivity.ports import describe
+from netpolc.analysis.connectivity.ports import describe_ports
 from netpolc.analysis.connectivity.table import Connection, Table
 
-__all__ = ["Connection", "Grouping", "Party", "Table", "describe"]
+__all__ = ["Connection", "Grouping", "Party", "Table", "describe_ports"]

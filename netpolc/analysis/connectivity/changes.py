@@ -9,16 +9,16 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from netpolc.analysis.connectivity import formats, graph
-from netpolc.analysis.connectivity.difference import Change, Example, Kind
-from netpolc.analysis.connectivity.ports import describe
+from netpolc.analysis.connectivity.difference import Change, ChangeKind, Example
+from netpolc.analysis.connectivity.ports import describe_ports
 from netpolc.core.foreign import to_json
 from netpolc.core.nets import Family
 
 VERSION = 1
 """Of the JSON document; it changes when a field changes its meaning."""
 COLUMNS = ("change", "source", "destination", "families", "was", "is", "examples", "because of")
-SIGNS = {Kind.ADDED: "+", Kind.REMOVED: "-", Kind.CHANGED: "~"}
-COLOURS = {Kind.ADDED: "green", Kind.REMOVED: "red", Kind.CHANGED: "yellow"}
+SIGNS = {ChangeKind.ADDED: "+", ChangeKind.REMOVED: "-", ChangeKind.CHANGED: "~"}
+COLOURS = {ChangeKind.ADDED: "green", ChangeKind.REMOVED: "red", ChangeKind.CHANGED: "yellow"}
 _NONE = "no difference"
 
 
@@ -40,13 +40,13 @@ def lines(found: Changes) -> Iterator[tuple[str, str]]:
         yield _NONE, ""
         return
     for sign, names, kind in (
-        ("+", found.new_workloads, Kind.ADDED),
-        ("-", found.lost_workloads, Kind.REMOVED),
+        ("+", found.new_workloads, ChangeKind.ADDED),
+        ("-", found.lost_workloads, ChangeKind.REMOVED),
     ):
         for name in names:
             yield f"{sign} workload {name}", COLOURS[kind]
     for change in found.changes:
-        ports = " => ".join(describe(own) for own in (change.old, change.new) if own)
+        ports = " => ".join(describe_ports(own) for own in (change.old, change.new) if own)
         ends = f"{change.source.name} -> {change.destination.name}"
         yield f"{SIGNS[change.kind]} {ends}: {ports}{_only(change)}", COLOURS[change.kind]
         for example in change.examples:
@@ -58,8 +58,8 @@ def lines(found: Changes) -> Iterator[tuple[str, str]]:
 
 def summary(found: Changes) -> str:
     """How much of what."""
-    counts = [sum(change.kind is kind for change in found.changes) for kind in Kind]
-    parts = [f"{count} {kind}" for count, kind in zip(counts, Kind, strict=True)]
+    counts = [sum(change.kind is kind for change in found.changes) for kind in ChangeKind]
+    parts = [f"{count} {kind}" for count, kind in zip(counts, ChangeKind, strict=True)]
     workloads = f"{len(found.new_workloads)} new, {len(found.lost_workloads)} lost"
     return f"connections: {', '.join(parts)}; workloads: {workloads}"
 
@@ -88,8 +88,8 @@ def _rows(found: Changes) -> Iterator[tuple[str, ...]]:
             change.source.name,
             change.destination.name,
             _families(change),
-            describe(change.old),
-            describe(change.new),
+            describe_ports(change.old),
+            describe_ports(change.new),
             "; ".join(map(str, change.examples)),
             "; ".join(str(cause) for example in change.examples for cause in example.causes),
         )
@@ -129,8 +129,8 @@ def _change(change: Change) -> dict[str, object]:
         "source": change.source.name,
         "destination": change.destination.name,
         "families": [f"IPv{version}" for version in change.families],
-        "was": describe(change.old),
-        "is": describe(change.new),
+        "was": describe_ports(change.old),
+        "is": describe_ports(change.new),
         "examples": [_example(example, change.families[0]) for example in change.examples],
     }
 
@@ -159,17 +159,17 @@ def _example(example: Example, version: Family) -> dict[str, object]:
 
 def as_dot(found: Changes) -> str:
     """A graph of what changed: green is new, red is gone (dashed), orange is not what it was."""
-    nodes: dict[str, graph.Node] = {}
+    nodes: dict[str, graph.Vertex] = {}
     edges = []
     styles = {
-        Kind.ADDED: {"color": "darkgreen"},
-        Kind.REMOVED: {"color": "red", "style": "dashed"},
-        Kind.CHANGED: {"color": "orange"},
+        ChangeKind.ADDED: {"color": "darkgreen"},
+        ChangeKind.REMOVED: {"color": "red", "style": "dashed"},
+        ChangeKind.CHANGED: {"color": "orange"},
     }
     for change in found.changes:
         for pair in (change.source, change.destination):
-            nodes.setdefault(pair.name, graph.Node(pair.name, pair.new.namespace))
-        label = " => ".join(describe(own) for own in (change.old, change.new) if own)
+            nodes.setdefault(pair.name, graph.Vertex(pair.name, pair.new.namespace))
+        label = " => ".join(describe_ports(own) for own in (change.old, change.new) if own)
         style = styles[change.kind]
         edges.append(
             graph.Edge(change.source.name, change.destination.name, label + _only(change), style)

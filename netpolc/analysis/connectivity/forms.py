@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from netpolc.analysis.connectivity import changes, listing
 
-LISTINGS: dict[str, Callable[[listing.Listing], str]] = {
+LISTINGS: dict[str, Callable[[listing.Connections], str]] = {
     "json": listing.as_json,
     "csv": listing.as_csv,
     "md": listing.as_markdown,

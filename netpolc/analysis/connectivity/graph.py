@@ -13,7 +13,7 @@ from netpolc.core.foreign import dot_string
 
 
 @dataclass(frozen=True, slots=True)
-class Node:
+class Vertex:
     """An end of edges; nodes of one `cluster` are drawn in one box, those of "" in none."""
 
     name: str
@@ -30,9 +30,9 @@ class Edge:
     style: Mapping[str, str] = field(default_factory=dict)
 
 
-def dot(nodes: Iterable[Node], edges: Iterable[Edge]) -> str:
+def dot(nodes: Iterable[Vertex], edges: Iterable[Edge]) -> str:
     """A directed graph; labels of edges between the same nodes with the same style are one edge."""
-    clusters: dict[str, list[Node]] = {}
+    clusters: dict[str, list[Vertex]] = {}
     for node in nodes:
         clusters.setdefault(node.cluster, []).append(node)
     lines = [

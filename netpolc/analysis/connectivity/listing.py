@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from netpolc.analysis.connectivity import formats, graph
 from netpolc.analysis.connectivity.parties import Party
-from netpolc.analysis.connectivity.ports import NAMED, describe, spans
+from netpolc.analysis.connectivity.ports import NAMED, describe_ports, spans
 from netpolc.analysis.connectivity.table import Connection
 from netpolc.core.foreign import to_json
 from netpolc.core.nets import Family, format_address, format_ports, format_span
@@ -21,25 +21,25 @@ VERSION = 1
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Listing:
+class Connections:
     """What is shown: parties, also those without a connection, and connections between them."""
 
     parties: Sequence[Party]
     connections: Sequence[Connection]
 
 
-def rows(listing: Listing) -> Iterator[tuple[str, str, str, str]]:
+def rows(listing: Connections) -> Iterator[tuple[str, str, str, str]]:
     """Source, destination, families and ports of each connection."""
     for found in listing.connections:
         families = "+".join(map(_family, found.families))
-        yield found.source.name, found.destination.name, families, describe(found.ports)
+        yield found.source.name, found.destination.name, families, describe_ports(found.ports)
 
 
 COLUMNS = ("source", "destination", "families", "connection")
 """What `rows` gives."""
 
 
-def readable(listing: Listing) -> tuple[Sequence[str], list[Sequence[str]]]:
+def readable(listing: Connections) -> tuple[Sequence[str], list[Sequence[str]]]:
     """Columns and rows for people: families only where there is a difference."""
     found: list[Sequence[str]] = list(rows(listing))
     if len({row[2] for row in found}) > 1:
@@ -47,17 +47,17 @@ def readable(listing: Listing) -> tuple[Sequence[str], list[Sequence[str]]]:
     return (*COLUMNS[:2], COLUMNS[3]), [(row[0], row[1], row[3]) for row in found]
 
 
-def as_csv(listing: Listing) -> str:
+def as_csv(listing: Connections) -> str:
     """CSV, always with the same columns."""
     return formats.csv(COLUMNS, rows(listing))
 
 
-def as_markdown(listing: Listing) -> str:
+def as_markdown(listing: Connections) -> str:
     """A Markdown table."""
     return formats.markdown(*readable(listing))
 
 
-def as_json(listing: Listing) -> str:
+def as_json(listing: Connections) -> str:
     """The document of docs/list.md, a party and a connection a line."""
     parties = ",".join(f"\n    {to_json(_party(party))}" for party in listing.parties)
     found = ",".join(f"\n    {to_json(_connection(own))}" for own in listing.connections)
@@ -81,20 +81,20 @@ def _connection(found: Connection) -> dict[str, object]:
         "source": found.source.name,
         "destination": found.destination.name,
         "families": [_family(version) for version in found.families],
-        "connection": describe(found.ports),
+        "connection": describe_ports(found.ports),
         "ports": [format_ports(span) for span in spans(found.ports)],
         "others": bool(found.ports - NAMED),
     }
 
 
-def as_dot(listing: Listing) -> str:
+def as_dot(listing: Connections) -> str:
     """A graph: a box a namespace, an arrow a pair; families are named where they differ."""
-    nodes = [graph.Node(party.name, _namespace(party)) for party in listing.parties]
+    nodes = [graph.Vertex(party.name, _namespace(party)) for party in listing.parties]
     return graph.dot(nodes, map(_edge, listing.connections))
 
 
 def _edge(found: Connection) -> graph.Edge:
-    label = describe(found.ports)
+    label = describe_ports(found.ports)
     shared = found.source.places.keys() & found.destination.places.keys()
     if shared != set(found.families):
         label += f" ({'+'.join(map(_family, found.families))})"

@@ -8,7 +8,7 @@ NAMED = Ranges.of(ports(protocol) for protocol in Protocol)
 """What a policy can name; every other protocol is admitted as a whole or not at all."""
 
 
-def describe(found: Ranges) -> str:
+def describe_ports(found: Ranges) -> str:
     """A set of the port line, as text.
 
     `all` has every protocol, ICMP included; a protocol alone is all of its ports. What is denied is

@@ -1,7 +1,7 @@
 """The flows of an expectation: one for each kind of ends and ports that no policy tells apart.
 
-Comes in: a `Table` of a program in which every pod has an address. Goes out: rows for the matcher.
-Refused: ends that match nothing (`UsageError`), because such an expectation tests nothing.
+Comes in: the `Table` of a program in which every pod has an address. Goes out: rows for the
+matcher. Refused: ends that match nothing (`UsageError`), because such an expectation tests nothing.
 
 A pod that has no address, of a workload's template for example, gets one here: in no block that a
 policy names, except in those of a whole family.

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 
 from netpolc.analysis.expectations.judge import Result
-from netpolc.analysis.junit import Case, Outcome, suite
+from netpolc.analysis.junit import Case, CaseResult, suite
 from netpolc.core.foreign import to_json
 
 VERSION = 1
@@ -74,7 +74,7 @@ def _case(result: Result) -> Case:
     group, title = _group(result), result.expectation.title
     if result.passed:
         return Case(group, title)
-    return Case(group, title, Outcome.FAILED, result.failures[0].flow, tuple(why(result)))
+    return Case(group, title, CaseResult.FAILED, result.failures[0].flow, tuple(why(result)))
 
 
 FORMS: dict[str, Callable[[Sequence[Result]], str]] = {"json": as_json, "junit": as_junit}

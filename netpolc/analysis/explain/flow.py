@@ -12,7 +12,7 @@ from operator import attrgetter
 
 from netpolc.analysis.explain.following import following
 from netpolc.analysis.explain.misses import is_selected, misses
-from netpolc.analysis.explain.model import Answer, Consulted, End, Explanation, Part, Side
+from netpolc.analysis.explain.model import Answer, Consulted, End, Explanation, RulePart, Side
 from netpolc.core.cluster import Pod, Snapshot
 from netpolc.core.ir import Action, Direction, Origin, Policy, Rule, Selector, Tier
 from netpolc.core.program import Combination, Match, Program, Run, Stage
@@ -147,7 +147,7 @@ class _Resolved:
     matches: list[Match]
 
 
-_PART_OF_AUDITED = {True: Part.AGREES, False: Part.NONE}
+_PART_OF_AUDITED = {True: RulePart.AGREES, False: RulePart.NONE}
 
 
 class _Course:
@@ -173,15 +173,17 @@ class _Course:
         self._stage = stage
         return self._judge
 
-    def meet(self, run: Run) -> Part:
+    def meet(self, run: Run) -> RulePart:
         """Match a rule of a run."""
         if self._is_over or self._met not in (None, run):
-            return Part.NOT_ASKED
+            return RulePart.NOT_ASKED
         if self._met is run:
-            return Part.AGREES
+            return RulePart.AGREES
         self._met = run
-        return Part.PASSES if run.action is Action.PASS else Part.DECIDES
+        return RulePart.PASSES if run.action is Action.PASS else RulePart.DECIDES
 
-    def miss(self, run: Run | None) -> Part:
+    def miss(self, run: Run | None) -> RulePart:
         """Match no rule of a run (None: a rule that nothing matches)."""
-        return Part.NOT_ASKED if self._is_over or self._met not in (None, run) else Part.NONE
+        return (
+            RulePart.NOT_ASKED if self._is_over or self._met not in (None, run) else RulePart.NONE
+        )

@@ -12,7 +12,7 @@ from itertools import groupby
 from typing import Any, Literal
 
 from netpolc.analysis.explain import words
-from netpolc.analysis.explain.model import Answer, Consulted, End, Explanation, Miss, Part, Side
+from netpolc.analysis.explain.model import Answer, Consulted, End, Explanation, Miss, RulePart, Side
 from netpolc.core.errors import printable
 from netpolc.core.ir import Action, Origin, Rule, Tier
 from netpolc.core.nets import format_address
@@ -127,7 +127,7 @@ def _consulted(side: Side, consulted: Consulted) -> Iterator[Line]:
     for answer in consulted.answers:
         own = answer.rule.origin
         yield Line(f"    {own.rule}{own.name_said} {_outcome(answer)}, at {own.place()}")
-        if answer.part is Part.DECIDES:
+        if answer.part is RulePart.DECIDES:
             whole = len(own.source.excerpt(own.field)) <= MOST_LINES
             yield from _excerpt(own, own.field if whole else answer.through[0])
 
@@ -141,11 +141,11 @@ def _outcome(answer: Answer) -> str:
         if how := words.joined([_inside(field, answer.rule) for field in answer.through]):
             does += f" through {how}"
         match answer.part:
-            case Part.DECIDES:
+            case RulePart.DECIDES:
                 return f"{does}, which decides"
-            case Part.PASSES:
+            case RulePart.PASSES:
                 return f"{does} to the next tier"
-            case Part.AGREES:
+            case RulePart.AGREES:
                 return f"{does} too"
         return f"{does}, but is not asked any more"
     peer, port = ("yes" if part else "no" for part in (answer.peer_matched, answer.port_matched))

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from typing import assert_never
 
 from netpolc.analysis.explain import words
-from netpolc.analysis.explain.model import End, Gap, Kind, Miss
+from netpolc.analysis.explain.model import End, Gap, GapKind, Miss
 from netpolc.core.cluster import NAME_LABEL, Cluster, Pod
 from netpolc.core.errors import listing
 from netpolc.core.ir import (
@@ -47,7 +47,7 @@ def misses(rule: Rule, peer: End, destination: End, flow: Flow, cluster: Cluster
         return
     field = (*field, _PEER_FIELD[rule.direction])
     if not rule.peers:
-        empty = Gap(Kind.NO_PEER, "its list of peers is empty, which is nobody")
+        empty = Gap(GapKind.NO_PEER, "its list of peers is empty, which is nobody")
         yield Miss(rule, field, port_met, (empty, *ports))
     for number, entry in enumerate(rule.peers):
         at = (*field, number)
@@ -64,7 +64,9 @@ def misses(rule: Rule, peer: End, destination: End, flow: Flow, cluster: Cluster
                 met = () if other else (f"{format_address(peer.address)} is the node's",)
                 yield Miss(rule, at, (*met, *port_met), (*other, *ports))
             case NamePeer():
-                unknown = Gap(Kind.NO_PEER, "names of domains are not looked up: nobody is meant")
+                unknown = Gap(
+                    GapKind.NO_PEER, "names of domains are not looked up: nobody is meant"
+                )
                 yield Miss(rule, at, port_met, (unknown, *ports))
             case _:
                 assert_never(entry)
@@ -89,13 +91,13 @@ def _pod_gaps(
         other = f"node {end.node}, as are hostNetwork pods there"
         what = other if end.node else "no pod's own address"
         text = f"selectors match pods only, {end} is {what}"
-        return (), (Gap(Kind.NOT_A_POD, text),)
+        return (), (Gap(GapKind.NOT_A_POD, text),)
     pod = end.pod
     if pod.closed:
-        return (), (Gap(Kind.NOT_A_POD, f"{pod.key} is closed: no selector matches it"),)
+        return (), (Gap(GapKind.NOT_A_POD, f"{pod.key} is closed: no selector matches it"),)
     outside = tuple(_namespace_gaps(wanted.namespaces, pod.namespace, cluster))
     unlike = tuple(
-        Gap(Kind.LABEL, f"{_needed('label', need)}, {pod.key} has {_carried(need, pod.labels)}")
+        Gap(GapKind.LABEL, f"{_needed('label', need)}, {pod.key} has {_carried(need, pod.labels)}")
         for need in _unmet(wanted.pods, pod.labels)
     )
     if not outside and not unlike:
@@ -108,17 +110,17 @@ def _namespace_gaps(wanted: str | Selector, name: str, cluster: Cluster) -> Iter
     if isinstance(wanted, str):
         if wanted != name:
             text = f"a podSelector alone means pods of namespace {wanted}, this one is of {name}"
-            yield Gap(Kind.NAMESPACE, text)
+            yield Gap(GapKind.NAMESPACE, text)
         return
     space = cluster.namespaces[name]
     own = space.labels
     for need in _unmet(wanted, own, space.unsure):
         if need.key == NAME_LABEL and need.operator is Operator.IN:
             meant = words.namespaces(Selector(frozenset((need,))))
-            yield Gap(Kind.NAMESPACE, f"pods of {meant} are meant, this one is of {name}")
+            yield Gap(GapKind.NAMESPACE, f"pods of {meant} are meant, this one is of {name}")
             continue
         text = f"{_needed('namespace label', need)}, namespace {name} has {_carried(need, own)}"
-        yield Gap(Kind.NAMESPACE, text)
+        yield Gap(GapKind.NAMESPACE, text)
 
 
 def _unmet(
@@ -146,14 +148,14 @@ def _network_gaps(wanted: NetworkPeer, end: End) -> Iterator[Gap]:
     first, last = wanted.cidr
     address, cidr = format_address(end.address), words.block(wanted.cidr)
     if family(first) is not family(end.address):
-        yield Gap(Kind.ADDRESS, f"ipBlock {cidr} is of the other address family than {address}")
+        yield Gap(GapKind.ADDRESS, f"ipBlock {cidr} is of the other address family than {address}")
     elif not first <= end.address <= last:
-        yield Gap(Kind.ADDRESS, f"{address} is outside of ipBlock {cidr}")
+        yield Gap(GapKind.ADDRESS, f"{address} is outside of ipBlock {cidr}")
     else:
         holes = [hole for hole in wanted.excepts if hole[0] <= end.address <= hole[1]]
         if holes:
             text = f"{address} is in ipBlock {cidr} but in its except {words.block(holes[0])}"
-            yield Gap(Kind.EXCEPT, text)
+            yield Gap(GapKind.EXCEPT, text)
 
 
 def _node_gaps(wanted: NodePeer, rule: Rule, end: End, cluster: Cluster) -> Iterator[Gap]:
@@ -161,7 +163,7 @@ def _node_gaps(wanted: NodePeer, rule: Rule, end: End, cluster: Cluster) -> Iter
     address = format_address(end.address)
     holders = [node for node in cluster.nodes.values() if end.address in node.addresses]
     if not holders:
-        yield Gap(Kind.NOT_A_NODE, f"nodes are meant, {address} is not known to be one's")
+        yield Gap(GapKind.NOT_A_NODE, f"nodes are meant, {address} is not known to be one's")
         return
     denies = rule.action is Action.DENY
     if any(
@@ -173,7 +175,7 @@ def _node_gaps(wanted: NodePeer, rule: Rule, end: End, cluster: Cluster) -> Iter
     node = holders[0]
     for need in _unmet(wanted.nodes, node.labels, node.unsure):
         has = "labels that nobody knows" if node.unsure else _carried(need, node.labels)
-        yield Gap(Kind.LABEL, f"{_needed('label', need)}, node {node.name} has {has}")
+        yield Gap(GapKind.LABEL, f"{_needed('label', need)}, node {node.name} has {has}")
 
 
 def _port_gaps(rule: Rule, destination: End, flow: Flow) -> Iterator[Gap]:
@@ -182,7 +184,7 @@ def _port_gaps(rule: Rule, destination: End, flow: Flow) -> Iterator[Gap]:
         return
     asked, does = words.service(flow.protocol, flow.port), words.ADMITS[rule.action]
     if flow.port is None:
-        yield Gap(Kind.PROTOCOL, f"{asked} has no ports: only a rule without ports {does} it")
+        yield Gap(GapKind.PROTOCOL, f"{asked} has no ports: only a rule without ports {does} it")
         return
     numbers = [(port, _numbers(port, destination)) for port in rule.ports]
     admitted = [(port, span) for port, spans in numbers for span in spans]
@@ -191,13 +193,13 @@ def _port_gaps(rule: Rule, destination: End, flow: Flow) -> Iterator[Gap]:
         return
     if fitting:
         text = words.joined([port.protocol.name for port in fitting], "or")
-        yield Gap(Kind.PROTOCOL, f"asked for {asked}, which the rule {does} over {text}")
+        yield Gap(GapKind.PROTOCOL, f"asked for {asked}, which the rule {does} over {text}")
     elif rule.ports:
         wanted = [_wanted(port, destination) for port in rule.ports]
         few = "; ".join(wanted[:4]) + (f"; and {len(wanted) - 4} more" if wanted[4:] else "")
-        yield Gap(Kind.PORT, f"asked for {asked}, the rule {does} {few}")
+        yield Gap(GapKind.PORT, f"asked for {asked}, the rule {does} {few}")
     else:
-        yield Gap(Kind.NO_PORT, "its list of ports is empty, which is none")
+        yield Gap(GapKind.NO_PORT, "its list of ports is empty, which is none")
 
 
 def _numbers(port: Port, destination: End) -> list[tuple[int, int]]:

@@ -38,7 +38,7 @@ class End:
         return found
 
 
-class Kind(StrEnum):
+class GapKind(StrEnum):
     """What stands between a flow and a rule."""
 
     PORT = "port"
@@ -53,13 +53,13 @@ class Kind(StrEnum):
     NO_PEER = "no peer"
 
 
-_OF_PORTS = {Kind.PORT, Kind.PROTOCOL, Kind.NO_PORT}
+_OF_PORTS = {GapKind.PORT, GapKind.PROTOCOL, GapKind.NO_PORT}
 _FAR = {
-    Kind.ADDRESS: 3,
-    Kind.NOT_A_POD: 4,
-    Kind.NOT_A_NODE: 4,
-    Kind.NO_PEER: 4,
-    Kind.NO_PORT: 4,
+    GapKind.ADDRESS: 3,
+    GapKind.NOT_A_POD: 4,
+    GapKind.NOT_A_NODE: 4,
+    GapKind.NO_PEER: 4,
+    GapKind.NO_PORT: 4,
 }
 """Differences that no change of a label, a port or an exception would mend count for more."""
 
@@ -68,7 +68,7 @@ _FAR = {
 class Gap:
     """One difference, in words."""
 
-    kind: Kind
+    kind: GapKind
     message: str
 
     @property
@@ -94,7 +94,7 @@ class Miss:
         return sum(_FAR.get(gap.kind, 1) for gap in self.gaps)
 
 
-class Part(Enum):
+class RulePart(Enum):
     """What a rule has to do with the verdict.
 
     The first that matches in a tier DECIDES, or hands on to the next tier (PASSES). Others of its
@@ -118,7 +118,7 @@ class Answer:
     matched: bool
     through: tuple[tuple[str | int, ...], ...]
     misses: tuple[Miss, ...]
-    part: Part
+    part: RulePart
 
     @property
     def peer_matched(self) -> bool:
@@ -170,7 +170,8 @@ class Side:
         return tuple(
             answer.rule
             for answer in answers
-            if answer.rule.action is Action.ACCEPT and answer.part in (Part.DECIDES, Part.AGREES)
+            if answer.rule.action is Action.ACCEPT
+            and answer.part in (RulePart.DECIDES, RulePart.AGREES)
         )
 
     @property
@@ -187,7 +188,7 @@ class Side:
             miss
             for consulted in self.consulted
             for answer in consulted.answers
-            if answer.part is Part.NONE and self._might_open(consulted.policy, answer.rule)
+            if answer.part is RulePart.NONE and self._might_open(consulted.policy, answer.rule)
             for miss in answer.misses
         )
         return tuple(sorted(found, key=lambda miss: miss.distance))

@@ -33,7 +33,7 @@ _IN, _OUT = Direction.INGRESS, Direction.EGRESS
 _DNS = 53
 
 
-def notes(policy: Policy, cluster: Cluster) -> Iterator[str]:
+def policy_notes(policy: Policy, cluster: Cluster) -> Iterator[str]:
     """Sentences about the whole policy, then about each rule."""
     if policy.audited:
         yield f"it is tried ({AUDIT}): what it would deny is let through, counted and logged."

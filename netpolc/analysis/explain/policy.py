@@ -15,7 +15,7 @@ from functools import cached_property
 from typing import Any
 
 from netpolc.analysis.explain import words
-from netpolc.analysis.explain.notes import notes
+from netpolc.analysis.explain.notes import policy_notes
 from netpolc.core.cluster import Cluster, Snapshot
 from netpolc.core.errors import UsageError, listing
 from netpolc.core.ir import (
@@ -41,7 +41,7 @@ _WAY = {_IN: "in", _OUT: "out"}
 
 
 @dataclass(frozen=True, slots=True)
-class Admission:
+class Sentence:
     """What one rule admits: a sentence that ends with any of the peers, or whole without any."""
 
     rule: Rule
@@ -56,11 +56,11 @@ class Description:
     policy: Policy
     selects: str
     isolates: str
-    admits: tuple[Admission, ...]
+    admits: tuple[Sentence, ...]
     notes: tuple[str, ...]
 
 
-def find(snapshot: Snapshot, name: str) -> Policy:
+def find_policy(snapshot: Snapshot, name: str) -> Policy:
     """The policy `namespace/name` or, of a cluster-scoped one, `kind/name`, or that of the
     annotation of a namespace; else `UsageError`.
     """
@@ -79,7 +79,7 @@ def describe(snapshot: Snapshot, policy: Policy) -> Description:
         f"It selects {words.pods(policy.subject)}{_count(policy.subject, here)}.",
         _isolation(snapshot, policy),
         tuple(_admission(rule, policy, here) for rule in policy.rules),
-        tuple(notes(policy, snapshot.cluster)),
+        tuple(policy_notes(policy, snapshot.cluster)),
     )
 
 
@@ -173,20 +173,20 @@ def _ordered(policy: Policy) -> str:
     )
 
 
-def _admission(rule: Rule, policy: Policy, here: _Here) -> Admission:
+def _admission(rule: Rule, policy: Policy, here: _Here) -> Sentence:
     does = words.ADMITS[rule.action]
     preposition = "from" if rule.direction is _IN else "to"
     if rule.peers == () or rule.ports == ():
         empty = "peers" if rule.peers == () else "ports"
-        return Admission(rule, f"{does} nothing: its list of {empty} is empty", ())
+        return Sentence(rule, f"{does} nothing: its list of {empty} is empty", ())
     if rule.ports is ANY:
         service = "every port and protocol"
     else:
         service = words.joined([_port(port, rule, policy, here) for port in rule.ports])
     if rule.peers is ANY:
         everybody = "anywhere: every pod, node and address outside"
-        return Admission(rule, f"{does} {service} {preposition}", (everybody,))
-    return Admission(
+        return Sentence(rule, f"{does} {service} {preposition}", (everybody,))
+    return Sentence(
         rule,
         f"{does} {service} {preposition}",
         tuple(_peer(entry, here) for entry in rule.peers),

@@ -15,7 +15,7 @@ from urllib.parse import quote
 
 from netpolc._version import __version__
 from netpolc.analysis.findings import CATALOGUE, Code, Finding, Level
-from netpolc.analysis.junit import Case, Outcome, suite
+from netpolc.analysis.junit import Case, CaseResult, suite
 from netpolc.core.foreign import github_property, github_value, inert, to_json
 
 Json = dict[str, Any]
@@ -151,7 +151,7 @@ def junit(findings: Sequence[Finding], fail_on: Level) -> str:
         Case(
             found.code,
             f"{found.place} {found.object}".strip(),
-            Outcome.FAILED if found.level >= fail_on else Outcome.SKIPPED,
+            CaseResult.FAILED if found.level >= fail_on else CaseResult.SKIPPED,
             _sentence(found),
         )
         for found in findings

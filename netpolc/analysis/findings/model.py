@@ -46,7 +46,7 @@ class Code:
 
 
 @dataclass(frozen=True, slots=True)
-class Reference:
+class Related:
     """Another object that a finding speaks of, and where it is."""
 
     name: str
@@ -63,7 +63,7 @@ class Finding:
     object: str
     field: str
     message: str
-    references: tuple[Reference, ...] = ()
+    references: tuple[Related, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ class Remark:
 
     def finding(self, level: Level) -> Finding:
         """The finding, with its lines looked up."""
-        references = tuple(Reference(str(other), other.place()) for other in self.others)
+        references = tuple(Related(str(other), other.place()) for other in self.others)
         name = f"{self.origin.kind} {self.origin.path}"
         place = self.origin.place()
         return Finding(self.code, level, place, name, self._field, self.message, references)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from netpolc.analysis.findings.model import Code, Level, Remark, inside
-from netpolc.analysis.findings.view import View, pod_peers
+from netpolc.analysis.findings.view import View, numbered_peers
 from netpolc.core.ir import ANY, Direction, NamedPort, NetworkPeer, Policy, Rule, Tier
 from netpolc.core.labels import NONE, Members
 
@@ -56,7 +56,7 @@ def _destinations(view: View, policy: Policy, rule: Rule) -> Members | None:
         return view.selected.members(policy.subject) or None
     if rule.peers is ANY:
         return frozenset(range(len(view.program.identities)))
-    peers = [view.selected.members(peer) for _, peer in pod_peers(rule)]
+    peers = [view.selected.members(peer) for _, peer in numbered_peers(rule)]
     blocks = (peer for peer in rule.peers if isinstance(peer, NetworkPeer))
     found = NONE.union(*peers, *(view.inside(peer) for peer in blocks))
     return None if peers and not found else found

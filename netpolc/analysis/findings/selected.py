@@ -17,7 +17,7 @@ from netpolc.core.program import Identity
 from netpolc.passes.answers import Answers
 
 
-class Selected:
+class SelectorAnswers:
     """The answers to selectors, each found once."""
 
     def __init__(self, cluster: Cluster, identities: Sequence[Identity]) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from netpolc.analysis.findings.model import Code, Level, Remark, peer_origin, subject_origin
-from netpolc.analysis.findings.view import View, pod_peers
+from netpolc.analysis.findings.view import View, numbered_peers
 from netpolc.core.cluster import Pod
 from netpolc.core.errors import listing
 from netpolc.core.ir import ANY, SELECT_ALL, Action, Peer, PodPeer, Policy, Rule, Selector
@@ -103,7 +103,7 @@ def _names(pods: list[Pod]) -> str:
 
 def _peers(view: View, policy: Policy, rule: Rule) -> Iterator[Remark]:
     does = "admits" if rule.action is Action.ACCEPT else "means"
-    for number, peer in pod_peers(rule):
+    for number, peer in numbered_peers(rule):
         if view.selected.members(peer):
             continue
         origin = peer_origin(policy, rule, number)

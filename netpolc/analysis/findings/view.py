@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
-from netpolc.analysis.findings.selected import Selected
+from netpolc.analysis.findings.selected import SelectorAnswers
 from netpolc.core.cluster import Pod, Snapshot
 from netpolc.core.ir import (
     ANY,
@@ -64,9 +64,9 @@ class View:
         return not self.snapshot.cluster.pods
 
     @cached_property
-    def selected(self) -> Selected:
+    def selected(self) -> SelectorAnswers:
         """What selectors select."""
-        return Selected(self.snapshot.cluster, self.program.identities)
+        return SelectorAnswers(self.snapshot.cluster, self.program.identities)
 
     def inside(self, block: NetworkPeer) -> Members:
         """The identities of the pods that have an address in a block."""
@@ -94,18 +94,20 @@ class View:
         return PortNumbers(own.ports for own in self.program.identities)
 
     @cached_property
-    def pod_addresses(self) -> Owners:
+    def pod_addresses(self) -> AddressIndex:
         """Addresses of pods, hostNetwork pods left out, with the pods' names."""
-        return Owners({address: pod.key for address, pod in self.program.pods_by_address.items()})
+        return AddressIndex(
+            {address: pod.key for address, pod in self.program.pods_by_address.items()}
+        )
 
     @cached_property
-    def node_addresses(self) -> Owners:
+    def node_addresses(self) -> AddressIndex:
         """Addresses of nodes, with the nodes' names."""
         nodes = self.snapshot.cluster.nodes.values()
-        return Owners({address: node.name for node in nodes for address in node.addresses})
+        return AddressIndex({address: node.name for node in nodes for address in node.addresses})
 
 
-class Owners:
+class AddressIndex:
     """Addresses and whose they are, in order."""
 
     def __init__(self, names: dict[int, str]) -> None:
@@ -118,7 +120,7 @@ class Owners:
         return list(dict.fromkeys(self._names[address] for address in self._order[first:last]))
 
 
-def pod_peers(rule: Rule) -> Iterator[tuple[int, PodPeer]]:
+def numbered_peers(rule: Rule) -> Iterator[tuple[int, PodPeer]]:
     """The peers of a rule that select pods, with their number in the list."""
     if rule.peers is not ANY:
         for number, peer in enumerate(rule.peers):

@@ -1,9 +1,9 @@
 """What the HTML report shows, as data: who there is, what each pair has, and which rules say so.
 
-Comes in: the parties of a snapshot, or of two, before and after a change. Goes out: a `Document`
-of numbers into shared lists. Parties that rules do not tell apart are one *class*, and the rows of
-the matrices are shared, so the size follows the different ends and not the pairs. Texts are
-printable: files may be called anything, names in Kubernetes may not.
+Comes in: the parties of a snapshot, or of two, before and after a change. Goes out: a
+`ReportDocument` of numbers into shared lists. Parties that rules do not tell apart are one *class*,
+and the rows of the matrices are shared, so the size follows the different ends and not the pairs.
+Texts are printable: files may be called anything, names in Kubernetes may not.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from netpolc.analysis.connectivity.parties import Party
-from netpolc.analysis.connectivity.ports import describe
+from netpolc.analysis.connectivity.ports import describe_ports
 from netpolc.analysis.connectivity.reach import Admission, Place, Reach
 from netpolc.core.foreign import inert
 from netpolc.core.ir import ANY, Action, Direction, Origin
@@ -30,7 +30,7 @@ NO_FAMILY = -1
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Side:
+class State:
     """A snapshot; one that is not there has no places. Both sides of a change list the same."""
 
     reach: Reach
@@ -53,7 +53,7 @@ class Member:
 
 
 @dataclass(frozen=True, slots=True)
-class Cause:
+class Citation:
     """A policy or, with `rule`, a rule in it: what it does with which ports, and where it is."""
 
     policy: str
@@ -64,7 +64,7 @@ class Cause:
 
 
 @dataclass(frozen=True, slots=True)
-class Reason:
+class Basis:
     """What one direction admits: the causes that isolate (if none, all is open) and the rules."""
 
     ports: str
@@ -73,7 +73,7 @@ class Reason:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class Admitted:
     """What both directions admit.
 
     `text` names families where they differ, `admits` always: what two sides have is the same where
@@ -98,25 +98,25 @@ class Matrix:
 
 
 @dataclass(frozen=True, slots=True)
-class Document:
+class ReportDocument:
     """Everything the page knows; without `before` it is one snapshot and no comparison."""
 
     title: str
     parties: tuple[Member, ...]
-    causes: tuple[Cause, ...]
-    reasons: tuple[Reason, ...]
-    outcomes: tuple[Outcome, ...]
+    causes: tuple[Citation, ...]
+    reasons: tuple[Basis, ...]
+    outcomes: tuple[Admitted, ...]
     rows: tuple[tuple[int, ...], ...]
     after: Matrix
     before: Matrix | None
 
 
-def document(
+def report_document(
     title: str,
-    after: Side,
-    before: Side | None = None,
+    after: State,
+    before: State | None = None,
     progress: Progress = lambda done, total: None,
-) -> Document:
+) -> ReportDocument:
     """The document of one snapshot or, with `before`, of a change; `progress` counts rows."""
     sides = [side for side in (before, after) if side is not None]
     classes = [_classes(side.parties) for side in sides]
@@ -128,7 +128,7 @@ def document(
     absent = [None] * len(after.parties)
     old_classes = classes[0][0] if before is not None else absent
     members = map(_member, after.parties, (before or after).parties, old_classes, classes[-1][0])
-    return Document(
+    return ReportDocument(
         inert(title),
         tuple(members),
         builder.causes.values(),
@@ -186,9 +186,9 @@ class _Builder:
     """Fills the shared lists, one side after the other."""
 
     def __init__(self, progress: Progress, rows: int) -> None:
-        self.causes: _Numbers[Cause] = _Numbers()
-        self.reasons: _Numbers[Reason] = _Numbers()
-        self.outcomes: _Numbers[Outcome] = _Numbers()
+        self.causes: _Numbers[Citation] = _Numbers()
+        self.reasons: _Numbers[Basis] = _Numbers()
+        self.outcomes: _Numbers[Admitted] = _Numbers()
         self.rows: _Numbers[tuple[int, ...]] = _Numbers()
         self.outcomes.of(_outcome({}))  # the page knows it as number 0
         self._progress = progress
@@ -269,7 +269,7 @@ class _Builder:
             known = self._joined[judged] = self.outcomes.of(_outcome(found))
         return known
 
-    def _explained(self, admission: Admission) -> Reason:
+    def _explained(self, admission: Admission) -> Basis:
         tiers = admission.judge.tiers if admission.judge is not None else ()
         isolating = [o for tier in tiers if tier.default is Action.DENY for o in tier.policies]
         ports: dict[tuple[Origin, Action], Ranges] = {}
@@ -277,27 +277,27 @@ class _Builder:
             key = rule.origin, rule.action
             own = EVERY_PORT if rule.match.ports is ANY else rule.match.ports
             ports[key] = ports.get(key, NOTHING) | own
-        return Reason(
-            describe(admission.ports),
+        return Basis(
+            describe_ports(admission.ports),
             tuple(self.causes.of(self._cause(origin)) for origin in isolating),
             tuple(
-                self.causes.of(self._cause(origin, action.name.lower(), describe(own)))
+                self.causes.of(self._cause(origin, action.name.lower(), describe_ports(own)))
                 for (origin, action), own in ports.items()
             ),
         )
 
-    def _cause(self, origin: Origin, action: str = "", ports: str = "") -> Cause:
+    def _cause(self, origin: Origin, action: str = "", ports: str = "") -> Citation:
         known = self._origins.get(origin)
         if known is None:
             known = inert(origin.policy), inert(origin.place()), inert(origin.rule)
             self._origins[origin] = known
-        return Cause(*known, action, ports)
+        return Citation(*known, action, ports)
 
 
-def _outcome(found: Mapping[Family, Ranges]) -> Outcome:
+def _outcome(found: Mapping[Family, Ranges]) -> Admitted:
     """The outcome for the ports of each family that both ends have."""
-    admits = "; ".join(f"{describe(ports)} (IPv{v})" for v, ports in found.items() if ports)
+    admits = "; ".join(f"{describe_ports(ports)} (IPv{v})" for v, ports in found.items() if ports)
     is_plain = len(set(found.values())) == 1 or not admits
-    text = describe(next(iter(found.values()), NOTHING)) if is_plain else admits
+    text = describe_ports(next(iter(found.values()), NOTHING)) if is_plain else admits
     spans = Ranges.of(span for ports in found.values() for span in ports).spans
-    return Outcome(text, admits, spans)
+    return Admitted(text, admits, spans)

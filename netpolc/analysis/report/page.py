@@ -1,9 +1,9 @@
 """The HTML report: one file that asks nothing of anybody.
 
 Comes in: a `Table` or a `Difference`. Goes out: a page with its style, its script and a
-`Document` as JSON inside. The content security policy admits that style and that script by their
-digests and nothing else, no address to load from at all; what manifests say is data, which the
-script only ever writes as text. No time is in it: the same tables give the same bytes.
+`ReportDocument` as JSON inside. The content security policy admits that style and that script by
+their digests and nothing else, no address to load from at all; what manifests say is data, which
+the script only ever writes as text. No time is in it: the same tables give the same bytes.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import msgspec
 
 from netpolc.analysis.connectivity.difference import Difference
 from netpolc.analysis.connectivity.table import Table
-from netpolc.analysis.report.document import Document, Progress, Side, document
+from netpolc.analysis.report.document import Progress, ReportDocument, State, report_document
 from netpolc.core.foreign import inert, inert_json
 
 _SCRIPTS = ("model", "panel", "matrix", "list", "graph", "page")
@@ -29,19 +29,19 @@ _ESCAPES = str.maketrans({"<": "\\u003c", ">": "\\u003e", "&": "\\u0026"})
 
 def report(table: Table, title: str, progress: Progress = lambda done, total: None) -> str:
     """A page of who can reach whom; the title says of what, and `progress` counts rows."""
-    return page(document(title, Side(table.reach, table.parties), progress=progress))
+    return page(report_document(title, State(table.reach, table.parties), progress=progress))
 
 
 def comparison(
     difference: Difference, title: str, progress: Progress = lambda done, total: None
 ) -> str:
     """A page of what a change opens and closes, with the reasons before and after."""
-    before = Side(difference.old, [pair.old for pair in difference.pairs])
-    after = Side(difference.new, [pair.new for pair in difference.pairs])
-    return page(document(title, after, before, progress))
+    before = State(difference.old, [pair.old for pair in difference.pairs])
+    after = State(difference.new, [pair.new for pair in difference.pairs])
+    return page(report_document(title, after, before, progress))
 
 
-def page(content: Document) -> str:
+def page(content: ReportDocument) -> str:
     """The page of a document."""
     data = inert_json(msgspec.json.encode(content).decode())
     style = _source("page.css")

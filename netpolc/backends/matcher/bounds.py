@@ -43,7 +43,7 @@ _TYPES: dict[str, np.dtype[Any]] = {
 Cells = NDArray[np.uint32]
 
 
-def check(numbers: Mapping[str, object], buffers: Mapping[str, Any]) -> None:
+def check_bounds(numbers: Mapping[str, object], buffers: Mapping[str, Any]) -> None:
     """`ValueError` for tables that would be read outside of themselves."""
     for name, number in numbers.items():
         _require(type(number) is int and 0 <= number < 1 << 32, name)

@@ -1,6 +1,6 @@
 """One direction's judgement as a table: which ports each subject opens to each viewpoint.
 
-In: the combinations of one direction, the endpoints, the port atoms. Out: a `Direction_` whose
+In: the combinations of one direction, the endpoints, the port atoms. Out: a `DirectionTable` whose
 sparse rows hold, for each distinct subject, a default port set and the columns that differ from it.
 Equal rows and equal columns are merged. Refused: nothing.
 
@@ -65,7 +65,7 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Judgement:
+class DirectionTable:
     """A direction: its distinct rows over its distinct columns."""
 
     rows: list[Row]
@@ -86,7 +86,7 @@ class Judgement:
 
 def judge(
     program: Program, direction: Direction, endpoints: Endpoints, atoms: PortAtoms, sets: PortSets
-) -> Judgement:
+) -> DirectionTable:
     """The table of a direction."""
     peers = _Peers(endpoints)
     builder = _RowBuilder(peers, atoms, sets)
@@ -323,7 +323,7 @@ def _split(pattern_of: NDArray[np.int32], views: Indices, patterns: list[int], b
     pattern_of[views] = moved[before]
 
 
-def _merge_columns(rows: list[Row], row_of: Indices) -> Judgement:
+def _merge_columns(rows: list[Row], row_of: Indices) -> DirectionTable:
     """Viewpoints that every row treats alike become one column."""
     count = len(row_of)
     columns = np.concatenate([row.columns for row in rows])
@@ -356,4 +356,4 @@ def _merge_columns(rows: list[Row], row_of: Indices) -> Judgement:
         Row(row.default, columns[start:end], sets[start:end])
         for row, start, end in zip(rows, [0, *ends], ends, strict=False)
     ]
-    return Judgement(merged, row_of, column_of, len(kept))
+    return DirectionTable(merged, row_of, column_of, len(kept))

@@ -184,7 +184,7 @@ class Matcher(MatcherCore):
         """The class of an address, and the pod behind it."""
         family, class_, _ = self.resolve(address)
         if self._pods is None:
-            self._pods = store.pods(self._buffers)
+            self._pods = store.pods_by_address(self._buffers)
         return Endpoint(family, class_, self._pods.get(self.parse(address)))
 
     def save(self, path: str | os.PathLike[str]) -> None:
@@ -200,7 +200,7 @@ class Matcher(MatcherCore):
         out the checksum of the contents and these bounds, for workers that open what their parent
         has verified.
         """
-        return _restored(cls, *store.load(path, verify))
+        return _restored(cls, *store.map_file(path, verify))
 
     def __reduce_ex__(self, protocol: SupportsIndex) -> tuple[Any, ...]:
         """The tables, out of band from protocol 5 on; policies (for `explain`) stay behind."""
@@ -226,7 +226,7 @@ def _unpickle(
 
 def _flatten(program: Program) -> tuple[dict[str, int], dict[str, Any]]:
     """Numbers and buffers, the form in which a matcher is kept."""
-    built = tables.build(program)
+    built = tables.build_tables(program)
     radix = build_radix(built.starts, built.start_leaves, built.hosts, built.host_leaves)
     numbers = {
         "class_bits": built.class_bits,

@@ -75,7 +75,7 @@ def _aligned(size: int) -> int:
     return -(-size // _ALIGNMENT) * _ALIGNMENT
 
 
-def load(path: str | os.PathLike[str], verify: bool) -> tuple[dict[str, int], dict[str, Any]]:
+def map_file(path: str | os.PathLike[str], verify: bool) -> tuple[dict[str, int], dict[str, Any]]:
     """Map a file; `verify` reads all of it, and follows no number that leads outside."""
     with open(path, "rb") as file:
         size = os.fstat(file.fileno()).st_size
@@ -94,7 +94,7 @@ def load(path: str | os.PathLike[str], verify: bool) -> tuple[dict[str, int], di
     buffers = {name: _piece(path, body, name, place) for name, place in places.items()}
     if verify:
         try:
-            bounds.check(numbers, buffers)
+            bounds.check_bounds(numbers, buffers)
         except ValueError as error:
             raise FileError(f"{path}: {error}") from None
     return numbers, buffers
@@ -132,7 +132,7 @@ def _header(path: str | os.PathLike[str], view: memoryview) -> tuple[int, dict[s
     return start, document
 
 
-def pods(buffers: Mapping[str, Any]) -> dict[tuple[int, int], str]:
+def pods_by_address(buffers: Mapping[str, Any]) -> dict[tuple[int, int], str]:
     """The pod behind each address, by (family, address)."""
     found = {}
     try:

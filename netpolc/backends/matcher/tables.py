@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from netpolc.backends.matcher.atoms import PortAtoms
-from netpolc.backends.matcher.directions import Indices, Judgement, PortSets, Row, judge
+from netpolc.backends.matcher.directions import DirectionTable, Indices, PortSets, Row, judge
 from netpolc.backends.matcher.endpoints import Endpoints, endpoints_of
 from netpolc.core.errors import UnsupportedError
 from netpolc.core.ir import Direction
@@ -89,7 +89,7 @@ class _Classes:
     roles: NDArray[np.uint32]
 
 
-def build(program: Program, pair_bytes: int = PAIR_BYTES) -> Tables:
+def build_tables(program: Program, pair_bytes: int = PAIR_BYTES) -> Tables:
     """The tables of a program; with `pair_bytes=0` always in the factored form."""
     endpoints = endpoints_of(program)
     atoms = PortAtoms(match.ports for match in program.matches)
@@ -119,7 +119,7 @@ def build(program: Program, pair_bytes: int = PAIR_BYTES) -> Tables:
     )
 
 
-def _quadruples(egress: Judgement, ingress: Judgement) -> Indices:
+def _quadruples(egress: DirectionTable, ingress: DirectionTable) -> Indices:
     """What a viewpoint is to both directions, as source and as destination."""
     return np.stack((egress.row_of, egress.column_of, ingress.row_of, ingress.column_of), axis=1)
 
@@ -137,7 +137,7 @@ def _representatives(class_of: Indices) -> Indices:
     return np.unique(class_of, return_index=True)[1]
 
 
-def _factored_form(egress: Judgement, ingress: Judgement, sets: PortSets) -> _Classes:
+def _factored_form(egress: DirectionTable, ingress: DirectionTable, sets: PortSets) -> _Classes:
     quadruples = _quadruples(egress, ingress)
     class_of = _first_seen(np.unique(quadruples, axis=0, return_inverse=True)[1].reshape(-1))
     chosen = quadruples[_representatives(class_of)]
@@ -151,11 +151,11 @@ def _factored_form(egress: Judgement, ingress: Judgement, sets: PortSets) -> _Cl
     return _Classes(class_of + 1, (len(chosen), len(chosen)), sets.masks, _EMPTY16, roles)
 
 
-def _width(judgement: Judgement) -> int:
+def _width(judgement: DirectionTable) -> int:
     return -(-judgement.columns // BLOCK)
 
 
-def _blocks(judgement: Judgement) -> tuple[NDArray[np.uint32], NDArray[np.uint16]]:
+def _blocks(judgement: DirectionTable) -> tuple[NDArray[np.uint32], NDArray[np.uint16]]:
     """Rows cut into blocks of columns; equal blocks are stored once."""
     numbers: dict[bytes, int] = {}
     index = np.empty((len(judgement.rows), _width(judgement)), dtype=np.uint32)
@@ -194,7 +194,11 @@ def _cut(rows: list[Row], index: NDArray[np.uint32], numbers: dict[bytes, int]) 
 
 
 def _pair_form(
-    endpoints: Endpoints, egress: Judgement, ingress: Judgement, sets: PortSets, pair_bytes: int
+    endpoints: Endpoints,
+    egress: DirectionTable,
+    ingress: DirectionTable,
+    sets: PortSets,
+    pair_bytes: int,
 ) -> _Classes | None:
     """The squares of both families, or None when they would be too large."""
     quadruples = _quadruples(egress, ingress)

@@ -41,7 +41,7 @@ def levels() -> list[str]:
 
 def factored(program: netpolc.Program) -> Matcher:
     """A matcher in the factored form, however small."""
-    with mock.patch.object(tables.build, "__defaults__", (0,)):
+    with mock.patch.object(tables.build_tables, "__defaults__", (0,)):
         return Matcher(program)
 
 

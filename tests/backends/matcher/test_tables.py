@@ -221,8 +221,8 @@ def test_the_form_follows_the_size(many: Callable[[int], netpolc.Program]) -> No
     program = many(200)
     assert not Matcher(program).factored
     assert factored(program).factored
-    assert tables.build(program, 2 * 200 * 200).factored
-    assert not tables.build(program, 2 * (201 * 201 + 1)).factored
+    assert tables.build_tables(program, 2 * 200 * 200).factored
+    assert not tables.build_tables(program, 2 * (201 * 201 + 1)).factored
 
 
 def test_too_many_hosts_for_a_leaf(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -257,7 +257,7 @@ def test_a_rule_of_another_origin_changes_nothing() -> None:
     first = rule(Action.ACCEPT, [1], port=80)
     second = replace(first, origin=Origin("Test", "x", "y", (), Nowhere()))
     built = [
-        tables.build(program_of(pods, [closed(Direction.INGRESS, {0}, own)]))
+        tables.build_tables(program_of(pods, [closed(Direction.INGRESS, {0}, own)]))
         for own in (first, second)
     ]
     assert built[0].pairs.tobytes() == built[1].pairs.tobytes()

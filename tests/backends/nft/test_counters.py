@@ -8,7 +8,7 @@ from netpolc.backends.nft.signals.counters import (
     Counters,
     Drops,
     PodCount,
-    attribute,
+    attribute_counters,
     prometheus,
     rates,
 )
@@ -29,7 +29,7 @@ def address(text: str, packets: int, chain: str = "i_1") -> AddressCounter:
 
 def test_addresses_of_one_pod_are_counted_together() -> None:
     web = pod("default/web", "10.9.0.1", "fd00:9::1")
-    found = attribute(
+    found = attribute_counters(
         "netpolc",
         [Drops("i_1", 7, 420, "default/closed")],
         [address("10.9.0.1", 3), address("fd00:9::1", 4), address("10.9.0.99", 0)],
@@ -47,9 +47,9 @@ def test_a_snapshot_completes_the_policies_that_a_comment_cut() -> None:
     comment = program(*objects).ruleset().table.counters[0].comment
     assert "more" in comment
     drops = [Drops("i_1", 1, 60, comment)]
-    (chain,) = attribute("netpolc", drops, [], program(*objects)).chains
+    (chain,) = attribute_counters("netpolc", drops, [], program(*objects)).chains
     assert chain.policies == tuple(f"default/{name}" for name in NAMES)
-    (alone,) = attribute("netpolc", drops, []).chains
+    (alone,) = attribute_counters("netpolc", drops, []).chains
     assert len(alone.policies) < len(NAMES)
     assert alone.policies[-1].endswith("more")
 
@@ -59,7 +59,7 @@ def test_what_is_loaded_is_believed_before_the_snapshot() -> None:
     web = pod("default/web", "10.9.0.1")
     drops = [Drops("i_old", 1, 60, "default/old", audited=True)]
     now = program(web, policy("default/new", podSelector={}))
-    (own,) = attribute("netpolc", drops, [address("10.9.0.1", 1, "i_old")], now).pods
+    (own,) = attribute_counters("netpolc", drops, [address("10.9.0.1", 1, "i_old")], now).pods
     assert (own.pod, own.policies, own.audited) == ("default/web", ("default/old",), True)
 
 
@@ -111,7 +111,7 @@ def test_a_table_that_was_loaded_anew_counts_from_nothing() -> None:
 
 
 def test_prometheus_by_the_letter() -> None:
-    found = attribute(
+    found = attribute_counters(
         "netpolc_lab",
         [Drops("e_2", 5, 300, "x/a"), Drops("i_1", 2, 120, "x/b, x/c", audited=True)],
         [AddressCounter("egress", parse_address("fd00::1"), "e_2", 5, 300)],

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 import netpolc
 from netpolc.backends.nft import model as nft
 from netpolc.backends.nft.wording import plain
-from netpolc.backends.nft.write.text import rule
+from netpolc.backends.nft.write.text import rule_line
 from netpolc.core.ir import Origin
 from netpolc.core.nets import Family, Protocol, parse_cidr
 
@@ -182,7 +182,7 @@ def test_unsafe_text_is_refused(text: str) -> None:
         plain(text)
     entry = nft.Rule((), (nft.ACCEPT,), text)
     with pytest.raises(netpolc.UnsupportedError):
-        rule(entry)
+        rule_line(entry)
 
 
 @given(st.text(max_size=140))
@@ -236,7 +236,7 @@ def test_what_an_origin_can_be_is_plain() -> None:
     ],
 )
 def test_matches_in_words(match: nft.Match, text: str) -> None:
-    assert rule(nft.Rule((match,), (nft.DROP,), "why")) == f'{text} drop comment "why"'
+    assert rule_line(nft.Rule((match,), (nft.DROP,), "why")) == f'{text} drop comment "why"'
 
 
 def test_generations_are_all_values_of_the_mark_but_none() -> None:

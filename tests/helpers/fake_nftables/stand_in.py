@@ -13,7 +13,7 @@ from typing import cast
 from netpolc.backends.nft.rollout.channel import Channel
 from netpolc.backends.nft.rollout.generation import Generation
 from netpolc.backends.nft.rollout.kernel import Kernel
-from netpolc.backends.nft.rollout.session import Answer, Session
+from netpolc.backends.nft.rollout.session import Reply, Session
 from tests.helpers.fake_nftables import listing
 from tests.helpers.fake_nftables.refusal import Refusal, Unmodelled, missing
 from tests.helpers.fake_nftables.tables import Table
@@ -37,15 +37,15 @@ class FakeSession:
         stateless: bool = False,
         numeric: bool = False,
         dry: bool = False,
-    ) -> Answer:
+    ) -> Reply:
         """Run or list; the switches are those of `session.Session.ask`."""
         try:
             if text.startswith("list "):
-                return Answer(0, self._list(text, json), "")
+                return Reply(0, self._list(text, json), "")
             self._nftables.run(text, dry=dry)
         except Refusal as refusal:
-            return Answer(-1, "", str(refusal))
-        return Answer(0, "", "")
+            return Reply(-1, "", str(refusal))
+        return Reply(0, "", "")
 
     def _list(self, text: str, json: bool) -> str:
         found = _LIST.fullmatch(text)

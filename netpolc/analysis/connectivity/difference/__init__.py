@@ -13,7 +13,7 @@ from enum import StrEnum
 from functools import cached_property
 
 from netpolc.analysis.connectivity.candidates import Candidates
-from netpolc.analysis.connectivity.difference.pairing import Pair, pairs, union
+from netpolc.analysis.connectivity.difference.pairing import Counterparts, pairs, union
 from netpolc.analysis.connectivity.parties import Party, stranger
 from netpolc.analysis.connectivity.reach import Admission, Reach
 from netpolc.core.ir import Direction, Origin
@@ -31,7 +31,7 @@ from netpolc.core.nets import ports as port_span
 from netpolc.core.program import Program
 
 
-class Kind(StrEnum):
+class ChangeKind(StrEnum):
     """What became of a connection."""
 
     ADDED = "added"
@@ -85,19 +85,19 @@ class Example:
 class Change:
     """A connection that is not what it was, over the families named."""
 
-    source: Pair
-    destination: Pair
+    source: Counterparts
+    destination: Counterparts
     families: tuple[Family, ...]
     old: Ranges
     new: Ranges
     examples: tuple[Example, ...]
 
     @property
-    def kind(self) -> Kind:
+    def kind(self) -> ChangeKind:
         """Added or removed as a whole, or changed."""
         if not self.old:
-            return Kind.ADDED
-        return Kind.CHANGED if self.new else Kind.REMOVED
+            return ChangeKind.ADDED
+        return ChangeKind.CHANGED if self.new else ChangeKind.REMOVED
 
 
 class Difference:
@@ -134,7 +134,7 @@ class Difference:
                 found.extend(self.between(source, self.pairs[other]))
         return _merged(found)
 
-    def between(self, source: Pair, destination: Pair) -> Iterator[Change]:
+    def between(self, source: Counterparts, destination: Counterparts) -> Iterator[Change]:
         """The changes of one connection, the families apart where they differ."""
         if source is destination and source.is_single:
             return
@@ -157,7 +157,12 @@ class Difference:
             yield Change(source, destination, tuple(families), before, after, tuple(examples))
 
     def _example(
-        self, source: Pair, destination: Pair, version: Family, ports: Ranges, allowed: bool
+        self,
+        source: Counterparts,
+        destination: Counterparts,
+        version: Family,
+        ports: Ranges,
+        allowed: bool,
     ) -> Example:
         number = _typical(ports)
         here = source.new if allowed else source.old
@@ -179,7 +184,7 @@ class Difference:
         return set[int]().union(*(side.cluster.owned_addresses() for side in sides))
 
     def _causes(
-        self, source: Pair, destination: Pair, version: Family, number: int
+        self, source: Counterparts, destination: Counterparts, version: Family, number: int
     ) -> Iterator[Cause]:
         """Of each direction that judges a port otherwise, what does so now or did before."""
         for direction, subject, peer in (

@@ -25,7 +25,7 @@ from netpolc.core.nets import Family, Ranges, family
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Pair:
+class Counterparts:
     """A party before and after; one that is not there has no places."""
 
     old: Party
@@ -43,7 +43,7 @@ class Pair:
         return bool(sides) and all(party.is_single for party in sides)
 
 
-def pairs(old: Reach, new: Reach) -> list[Pair]:
+def pairs(old: Reach, new: Reach) -> list[Counterparts]:
     """Workloads, then ranges of addresses of the families that a workload has."""
     found = _workloads(old, new)
     families = {v for pair in found for side in (pair.old, pair.new) for v in side.places}
@@ -60,16 +60,16 @@ def _by_workload(reach: Reach, families: Collection[Family]) -> dict[str, _Pods]
     return found
 
 
-def _workloads(old: Reach, new: Reach) -> list[Pair]:
+def _workloads(old: Reach, new: Reach) -> list[Counterparts]:
     families = families_of(old.program, new.program)
     before, after = _by_workload(old, families), _by_workload(new, families)
-    found: list[Pair] = []
+    found: list[Counterparts] = []
     for name in before.keys() | after.keys():
         found.extend(_parts(name, before.get(name, {}), after.get(name, {})))
     return sorted(found, key=lambda pair: (pair.new.namespace, pair.name))
 
 
-def _parts(name: str, old: _Pods, new: _Pods) -> Iterator[Pair]:
+def _parts(name: str, old: _Pods, new: _Pods) -> Iterator[Counterparts]:
     """The pods of a workload, together as long as both snapshots treat them alike."""
     usual = _uniform(old), _uniform(new)
     groups: dict[tuple[FamilyPlaces, FamilyPlaces], tuple[list[Pod], list[Pod]]] = {}
@@ -86,7 +86,7 @@ def _parts(name: str, old: _Pods, new: _Pods) -> Iterator[Pair]:
         pods = later or earlier
         text = name if len(groups) == 1 else name + some_of(pods, True)
         space = pods[0].namespace
-        yield Pair(
+        yield Counterparts(
             Party(text, space, tuple(earlier), dict(before)),
             Party(text, space, tuple(later), dict(after)),
         )
@@ -98,7 +98,7 @@ def _uniform(pods: _Pods) -> FamilyPlaces:
     return next(iter(distinct)) if len(distinct) == 1 else ()
 
 
-def _ranges(old: Reach, new: Reach, families: set[Family]) -> list[Pair]:
+def _ranges(old: Reach, new: Reach, families: set[Family]) -> list[Counterparts]:
     blocks = Blocks([*old.places.networks, *new.places.networks])
     found: dict[tuple[Place, Place], list[Ranges]] = {}
     for _, addresses in blocks.classes():
@@ -119,7 +119,7 @@ def _has_others(addresses: Ranges, *sides: Reach) -> bool:
     return size > len(pods) or size > sum(address in addresses for address in pods)
 
 
-def union(ranges: Iterable[tuple[Pair, Collection[Family]]]) -> Pair:
+def union(ranges: Iterable[tuple[Counterparts, Collection[Family]]]) -> Counterparts:
     """Several ranges, in these families, as one for those that fare alike.
 
     It has the places of the first.
@@ -134,11 +134,11 @@ def union(ranges: Iterable[tuple[Pair, Collection[Family]]]) -> Pair:
     return _range(old, new, parts)
 
 
-def _range(before: Place, after: Place, own: list[Ranges]) -> Pair:
+def _range(before: Place, after: Place, own: list[Ranges]) -> Counterparts:
     name = "; ".join(map(name_of, own))
     addresses = Ranges.of(span for part in own for span in part)
     versions = [family(part.spans[0][0]) for part in own]
-    return Pair(
+    return Counterparts(
         Party(name, "", (), dict.fromkeys(versions, before), addresses),
         Party(name, "", (), dict.fromkeys(versions, after), addresses),
     )

@@ -14,14 +14,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from netpolc.analysis.connectivity.parties import families_of
-from netpolc.analysis.connectivity.planned.enforced import Enforced, Moved, Replacing, each, union
+from netpolc.analysis.connectivity.planned.enforced import Enforced, Moved, Replacing, each
 from netpolc.analysis.connectivity.planned.naming import Naming
 from netpolc.analysis.connectivity.planned.reasons import Reasons
 from netpolc.core.ir import Direction
 from netpolc.core.nets import Family, Ranges, family
 from netpolc.core.program import Program
 
-__all__ = ["Enforced", "Isolation", "Plan", "Planned"]
+__all__ = ["Enforced", "Isolation", "Planned", "PlannedChanges"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,7 @@ _Ends = tuple[str, str, Ranges, Ranges]
 """Names of source and destination, and the ports before and after."""
 
 
-class Plan:
+class PlannedChanges:
     """What changes from one table to another, in the words of a Program."""
 
     def __init__(self, before: Enforced, after: Enforced, program: Program) -> None:
@@ -95,7 +95,10 @@ class Plan:
                 for name, addresses in self._names.named(area.peers):
                     peers.setdefault(area.ports, {}).setdefault(name, []).append(addresses)
         for own, named in sorted(peers.items(), key=lambda entry: entry[0].spans):
-            yield own, tuple(self._names.title(name, union(named[name])) for name in sorted(named))
+            yield (
+                own,
+                tuple(self._names.title(name, Ranges.union(named[name])) for name in sorted(named)),
+            )
 
     def connections(self) -> list[Planned]:
         """Connections that change between ends whose isolation stays, in order of their ends."""
@@ -113,7 +116,7 @@ class Plan:
 
     def _planned(self, ends: _Ends, some: list[Moved]) -> Planned:
         """One line for connections of one kind; what lies outside is named whole."""
-        subjects, peers = each(own.subject for own in some), union(own.peers for own in some)
+        subjects, peers = each(own.subject for own in some), Ranges.union(own.peers for own in some)
         sides = (subjects, peers) if some[0].is_egress else (peers, subjects)
         source, destination, old, new = ends
         versions = {family(first) for first, _ in peers} if source and destination else set()

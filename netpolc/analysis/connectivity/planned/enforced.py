@@ -122,8 +122,8 @@ class Replacing:
         found: dict[tuple[Ranges, Ranges], list[Span]] = {}
         for span, bits in split(area.peers for area in areas):
             has = list(numbers(bits))
-            was = union(areas[at].ports for at in has if at < len(old))
-            will = union(areas[at].ports for at in has if at >= len(old))
+            was = Ranges.union(areas[at].ports for at in has if at < len(old))
+            will = Ranges.union(areas[at].ports for at in has if at >= len(old))
             if was != will:
                 found.setdefault((was, will), []).append(span)
         for (was, will), spans in found.items():
@@ -133,8 +133,3 @@ class Replacing:
 def each(addresses: Iterable[int]) -> Ranges:
     """Addresses one by one, as a set."""
     return Ranges.of((address, address) for address in addresses)
-
-
-def union(sets: Iterable[Ranges]) -> Ranges:
-    """What lies in some of the sets."""
-    return Ranges.of(span for own in sets for span in own)

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from functools import cached_property
 
 from netpolc.analysis.connectivity.parties import name_of, some_of
-from netpolc.analysis.connectivity.planned.enforced import each, union
+from netpolc.analysis.connectivity.planned.enforced import each
 from netpolc.core.nets import EVERYWHERE, Family, Ranges, family, format_span
 from netpolc.core.program import Program
 
@@ -35,7 +35,7 @@ class Naming:
                 if address in peers:
                     pods.setdefault(self.name(address), []).append(address)
             found = [(name, each(own)) for name, own in pods.items()]
-            outside = peers - union(own for _, own in found)
+            outside = peers - Ranges.union(own for _, own in found)
             self._known[peers] = [*found, *([("", outside)] if outside else ())]
         return self._known[peers]
 

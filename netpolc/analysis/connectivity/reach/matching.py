@@ -9,7 +9,7 @@ from __future__ import annotations
 from functools import cached_property
 
 from netpolc.analysis.connectivity.reach.places import Blocks
-from netpolc.analysis.connectivity.reach.rulings import ports_of, rules_of
+from netpolc.analysis.connectivity.reach.rulings import match_ports, rules_of
 from netpolc.core.ir import ANY
 from netpolc.core.nets import Ranges, numbers
 from netpolc.core.program import Match, Stage
@@ -39,7 +39,7 @@ class Matching:
     def ports(self, stage: Stage, matching: int) -> Ranges:
         """The ports of some rules of a stage."""
         if matching.bit_count() < MANY_RULES:
-            return Ranges.union(ports_of(rule.match) for rule in rules_of(stage, matching))
+            return Ranges.union(match_ports(rule.match) for rule in rules_of(stage, matching))
         return self._index(stage).ports.of(matching)
 
     def _index(self, stage: Stage) -> _RuleIndex:
@@ -77,7 +77,7 @@ class _RuleIndex:
     @cached_property
     def ports(self) -> Union:
         """The ports of some of the rules."""
-        return Union([ports_of(rule.match) for rule in self._stage.rules])
+        return Union([match_ports(rule.match) for rule in self._stage.rules])
 
     def matching(self, identity: int | None, own: int) -> int:
         """The rules that have an identity, or the blocks of a number."""

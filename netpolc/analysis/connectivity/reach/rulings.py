@@ -56,7 +56,7 @@ class Ruling:
 
 def _ruling(stage: Stage, matching: int, number: int) -> Ruling:
     for run, own in _by_run(stage, matching):
-        found = (rule for rule in rules_of(stage, own) if number in ports_of(rule.match))
+        found = (rule for rule in rules_of(stage, own) if number in match_ports(rule.match))
         if rules := tuple(found):
             return Ruling(run.action, rules)
     return Ruling(stage.default, (), stage.policies)
@@ -76,7 +76,7 @@ def rules_of(stage: Stage, matching: int) -> Iterator[ResolvedRule]:
     return map(stage.rules.__getitem__, numbers(matching))
 
 
-def ports_of(match: Match) -> Ranges:
+def match_ports(match: Match) -> Ranges:
     """The ports of a match, on the port line."""
     return EVERY_PORT if match.ports is ANY else match.ports
 

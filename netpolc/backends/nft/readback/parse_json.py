@@ -56,7 +56,7 @@ def parse(text: str) -> Listing:
         _check_objects(entries)
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise RulesetError(f"not libnftables JSON: {error}") from error
-    return listing(list(_objects(entries)))
+    return listing_of(list(_objects(entries)))
 
 
 def _check_objects(entries: object) -> None:
@@ -83,7 +83,7 @@ def _objects(entries: Sequence[Json]) -> Iterator[Json]:
         raise RulesetError("the transaction does not replace one table")
 
 
-def listing(objects: Sequence[Json]) -> Listing:
+def listing_of(objects: Sequence[Json]) -> Listing:
     """The table that some objects make, in the order of a listing."""
     try:
         return _Reader(objects).listing()

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from typing import Any, NoReturn
 
 from netpolc.backends.nft.readback.listing import Listing
-from netpolc.backends.nft.readback.parse_json import Json, listing
+from netpolc.backends.nft.readback.parse_json import Json, listing_of
 from netpolc.backends.nft.wording import BLANKS
 from netpolc.core.errors import RulesetError, printable
 
@@ -41,7 +41,7 @@ _VERDICTS: dict[str, Json] = {
 
 def parse(text: str) -> Listing:
     """The table of a transaction; `RulesetError` for anything netpolc does not emit."""
-    return listing(list(_Parser(text).objects()))
+    return listing_of(list(_Parser(text).objects()))
 
 
 class _Parser:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from netpolc.backends.nft.options import check_table
 from netpolc.backends.nft.rollout.generation import Generation
-from netpolc.backends.nft.rollout.session import Answer, Died, Session
+from netpolc.backends.nft.rollout.session import Died, Reply, Session
 from netpolc.core.errors import SystemRefusal, listing, printable
 
 _NO_PERMISSION = "no permission to read or change nf_tables: root (CAP_NET_ADMIN) is needed"
@@ -65,7 +65,7 @@ class Channel:
         if answer.code != 0:
             raise _refusal(answer.error)
 
-    def _ask(self, text: str, locks: Collection[int] = (), **switches: bool) -> Answer:
+    def _ask(self, text: str, locks: Collection[int] = (), **switches: bool) -> Reply:
         try:
             return self._nft.ask(text, locks, **switches)
         except Died as error:
@@ -107,7 +107,7 @@ def _may_change_networks() -> bool:
     return bool(int(effective.split()[1], 16) >> _CAP_NET_ADMIN & 1)
 
 
-def _output(answer: Answer) -> str | None:
+def _output(answer: Reply) -> str | None:
     if answer.code == 0:
         return answer.output
     if "No such file or directory" in answer.error:

@@ -23,7 +23,7 @@ from netpolc.backends.nft.rollout.facts import Facts, PodCounts
 from netpolc.backends.nft.rollout.loaded import MOMENT, Owned, Unconfirmed
 from netpolc.backends.nft.rollout.memory import Known, Memory
 from netpolc.backends.nft.rollout.session import Died
-from netpolc.backends.nft.rollout.steps import Step, Steps
+from netpolc.backends.nft.rollout.steps import Steps, UpdateStep
 from netpolc.backends.nft.rollout.table import TableReader
 from netpolc.backends.nft.write.delta import Delta
 from netpolc.backends.nft.write.ruleset import Ruleset
@@ -150,7 +150,7 @@ class Kernel:
                 if found:
                     self._commit(table, found.text, Known(now, old.objects, noted, old.waits))
 
-    def preview(self, ruleset: Ruleset) -> Step:
+    def preview(self, ruleset: Ruleset) -> UpdateStep:
         """What `update` would send now; nothing is changed."""
         with self.locked(ruleset.options.table):
             return self._steps.next(ruleset, self.generation.read())
@@ -216,7 +216,7 @@ class Kernel:
             raise
 
 
-def _update(found: Delta | None, step: Step) -> Update:
+def _update(found: Delta | None, step: UpdateStep) -> Update:
     before = step.before
     if before is None:
         return Update(found)

@@ -28,7 +28,7 @@ _LARGEST = 1 << 17
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class Transaction:
     """A transaction that touched the table, and whether the table is gone after it.
 
     `process` is empty where the kernel lost count.
@@ -60,13 +60,13 @@ class Monitor:
         """Listen no more."""
         self._stream.close()
 
-    def changes(self) -> list[Change]:
+    def changes(self) -> list[Transaction]:
         """The changes of the table since the last call.
 
         Where messages were lost (ENOBUFS) there is one that names nobody: the table has to be
         looked at.
         """
-        found: list[Change] = []
+        found: list[Transaction] = []
         while True:
             try:
                 data = self._stream.recv(_LARGEST)
@@ -75,11 +75,11 @@ class Monitor:
             except OSError as error:
                 if error.errno != ENOBUFS:
                     raise SystemRefusal(f"nf_tables tells nothing any more: {error}") from error
-                found.append(Change(False, ""))
+                found.append(Transaction(False, ""))
                 continue
             found.extend(self._read(data))
 
-    def _read(self, data: bytes) -> Iterator[Change]:
+    def _read(self, data: bytes) -> Iterator[Transaction]:
         at = 0
         while at + _HEADERS.size <= len(data):
             length, kind, _, _, _, family = _HEADERS.unpack_from(data, at)
@@ -89,7 +89,7 @@ class Monitor:
                 continue
             if kind & 0xFF == _NEW_GENERATION:
                 if self._touched:
-                    yield Change(self._deleted, _process(found))
+                    yield Transaction(self._deleted, _process(found))
                 self._touched = self._deleted = False
             elif family == _INET and found.get(_TABLE, b"").rstrip(b"\0") == self._table:
                 self._touched = True

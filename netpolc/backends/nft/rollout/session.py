@@ -46,7 +46,7 @@ class Died(SystemRefusal):
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class Reply:
     """What libnftables answered: `code` is 0 when it did what was asked."""
 
     code: int
@@ -104,7 +104,7 @@ class _Worker:
                 raise SystemRefusal(f"{_INSTALL}; loading libnftables failed: {started.error}")
             self._ready = True
 
-    def answer(self) -> Answer:
+    def answer(self) -> Reply:
         """The next; EOFError or OSError when it died."""
         head = worker.receive(self._stream, worker.ANSWER.size)
         if len(head) < worker.ANSWER.size:
@@ -113,7 +113,7 @@ class _Worker:
         text = worker.receive(self._stream, output + error)
         if len(text) < output + error:
             raise EOFError
-        return Answer(code, text[:output].decode(), text[output:].decode())
+        return Reply(code, text[:output].decode(), text[output:].decode())
 
     def begins(self, text: str, switches: int, locks: Collection[int]) -> bool:
         """Send a request; False when it died before libnftables was given anything."""
@@ -168,7 +168,7 @@ class Session:
         stateless: bool = False,
         numeric: bool = False,
         dry: bool = False,
-    ) -> Answer:
+    ) -> Reply:
         """Run commands, and wait for them.
 
         `numeric` priorities; a `dry` run commits nothing. The locks stay held until the commands

@@ -1,8 +1,8 @@
 """From what is loaded to a ruleset: by the smallest transaction, or by replacing the table.
 
-Comes in: a ruleset, the generation of nf_tables. Goes out: a `Step`; nothing is changed. A table
-that cannot be read back, that would change in its base chain, or for which the delta is longer than
-the ruleset, is replaced.
+Comes in: a ruleset, the generation of nf_tables. Goes out: an `UpdateStep`; nothing is changed. A
+table that cannot be read back, that would change in its base chain, or for which the delta is
+longer than the ruleset, is replaced.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from netpolc.backends.nft.write.ruleset import Ruleset, meaning
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class UpdateStep:
     """How `Kernel.update` gets from what is loaded to a ruleset: by a delta, or, for the reason
     `why`, by replacing the table. `waits` says that what is loaded is unconfirmed; `noted` will say
     whose address is whose, `notes` is the transaction that makes it so, `before` is what the table
@@ -43,7 +43,7 @@ class Steps:
     def __init__(self, memory: Memory, facts: Facts) -> None:
         self._memory, self._facts = memory, facts
 
-    def next(self, ruleset: Ruleset, now: int) -> Step:
+    def next(self, ruleset: Ruleset, now: int) -> UpdateStep:
         """How to get from what is loaded in the generation `now` to a ruleset."""
         table = ruleset.options.table
         old = self._memory.recall(table, now)
@@ -53,7 +53,7 @@ class Steps:
         new = index(ruleset.objects())
         if old is None:
             why = f"replaces table inet {table} as a whole: none of netpolc's is loaded"
-            return Step(ruleset, new, None, False, why, noted, "", before)
+            return UpdateStep(ruleset, new, None, False, why, noted, "", before)
         notes = old.noted.delta(table, noted).text
         found = delta(table, old.objects, new)
         if found is None:
@@ -62,7 +62,7 @@ class Steps:
             found, why = None, f"replaces table inet {table} as a whole: that is shorter"
         else:
             why = ""
-        return Step(ruleset, new, found, old.waits, why, noted, notes, before)
+        return UpdateStep(ruleset, new, found, old.waits, why, noted, notes, before)
 
     def marked(self, ruleset: Ruleset, old: Known | None) -> Ruleset:
         """The ruleset in the generation that is loaded if `old` is just that, else in one that no

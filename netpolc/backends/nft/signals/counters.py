@@ -92,7 +92,7 @@ class Counters:
     invalid: int = 0
 
 
-def attribute(
+def attribute_counters(
     table: str,
     drops: Iterable[Drops],
     addresses: Iterable[AddressCounter],

@@ -146,10 +146,12 @@ def chain(entry: nft.Chain) -> Written:
         where = f"hook {entry.hook.name} priority {entry.hook.priority}"
         head = (f"type filter {where}; policy accept;",)
     refers = frozenset(own for one in entry.rules for own in _used(one))
-    return Written("chain", entry.name, head, rules=tuple(map(rule, entry.rules)), refers=refers)
+    return Written(
+        "chain", entry.name, head, rules=tuple(map(rule_line, entry.rules)), refers=refers
+    )
 
 
-def rule(entry: nft.Rule) -> Rule:
+def rule_line(entry: nft.Rule) -> Rule:
     """One rule on one line."""
     words = [*map(_match, entry.matches), *_statements(entry.statements)]
     words.append(f'comment "{plain(entry.comment)}"')

@@ -8,7 +8,7 @@ of no use, and is the oracle of the tests.
 """
 
 from netpolc.backends.nft.readback.proof.axes import Fragmented
-from netpolc.backends.nft.readback.proof.outcomes import Difference
+from netpolc.backends.nft.readback.proof.outcomes import Counterexample
 from netpolc.backends.nft.readback.proof.prover import SHOWN, Proof
 
-__all__ = ["SHOWN", "Difference", "Fragmented", "Proof"]
+__all__ = ["SHOWN", "Counterexample", "Fragmented", "Proof"]

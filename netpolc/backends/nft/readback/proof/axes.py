@@ -50,7 +50,7 @@ class Fragmented(Exception):
     """A ruleset of a shape that boxes do not describe well."""
 
 
-def run(first: int, last: int) -> int:
+def bit_range(first: int, last: int) -> int:
     """The bits `first`..`last`, both included."""
     return (1 << last + 1) - (1 << first)
 
@@ -273,7 +273,7 @@ class KindAxis:
         found = 0
         for first, last in spans:
             start = bisect_left(self._starts, first)
-            found |= run(start, bisect_right(self._starts, last) - 1)
+            found |= bit_range(start, bisect_right(self._starts, last) - 1)
         return found
 
     def span(self, field: Field, span: Span) -> int:

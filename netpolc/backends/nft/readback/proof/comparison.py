@@ -18,11 +18,11 @@ from netpolc.backends.nft.readback.fields import STATES
 from netpolc.backends.nft.readback.listing import Listing
 from netpolc.backends.nft.readback.proof.axes import AddressAxis, KindAxis, VariantAxis
 from netpolc.backends.nft.readback.proof.meaning import Judgement, Meaning, Regions
-from netpolc.backends.nft.readback.proof.outcomes import Difference
+from netpolc.backends.nft.readback.proof.outcomes import Counterexample
 from netpolc.backends.nft.readback.proof.pairs import PairProof
 from netpolc.backends.nft.readback.proof.sender import SCOPES
 from netpolc.backends.nft.readback.proof.universes import Axes, Cross, Ends, Single
-from netpolc.backends.nft.readback.proof.walk import Box, End, Note, Walk
+from netpolc.backends.nft.readback.proof.walk import Box, Exit, Note, Walk
 from netpolc.backends.nft.readback.tracer import ROUTED
 from netpolc.core.ir import Direction
 from netpolc.core.nets import Family, family, numbers
@@ -122,7 +122,7 @@ class Comparison:
             partial(self._compare, *choice) for choice in product((False, True), answers, SCOPES)
         ]
 
-    def differences(self) -> Iterator[Difference]:
+    def differences(self) -> Iterator[Counterexample]:
         """Every packet that stands for a class of packets and is judged differently."""
         classes = self.axes.addresses.classes
         wrong: dict[int, int] = {}
@@ -236,7 +236,7 @@ class Comparison:
         yield from (box for box in boxes if box.size)
 
     def _wrong_in(
-        self, end: End, regions: Sequence[Regions], directions: Sequence[Direction]
+        self, end: Exit, regions: Sequence[Regions], directions: Sequence[Direction]
     ) -> Iterator[Box]:
         """The parts of a box that do not end as the policies say."""
         for sort, variants in self._sorts.items():
@@ -319,7 +319,7 @@ class Comparison:
             else:
                 yield number, wrong.box.destination & ~self.not_crossed.get(number, 0)
 
-    def _confirmed(self, source: int, destination: int) -> Difference:
+    def _confirmed(self, source: int, destination: int) -> Counterexample:
         """A packet between two classes that tracer and policies judge differently, too."""
         classes = self.axes.addresses.classes
         for own in self._wrong:

@@ -1,7 +1,7 @@
 """What the policies say of flows between two addresses, one flow at a time.
 
-Comes in: a Program and the `Locality` of a ruleset. Goes out: a `Question` with the decisions that
-count there, what is to become of its packets, and the ports at which the answers may change.
+Comes in: a Program and the `Locality` of a ruleset. Goes out: a `JudgedFlow` with the decisions
+that count there, what is to become of its packets, and the ports at which the answers may change.
 Nothing is refused. `core.semantics` decides; what this module knows is where a ruleset can ask.
 """
 
@@ -13,7 +13,7 @@ from itertools import product
 
 from netpolc.backends.nft.readback.classes import Variant
 from netpolc.backends.nft.readback.proof.locality import Locality
-from netpolc.backends.nft.readback.proof.outcomes import PASSES, Outcome, Pair, Question
+from netpolc.backends.nft.readback.proof.outcomes import PASSES, AddressPair, JudgedFlow, Outcome
 from netpolc.backends.nft.readback.tracer import Link
 from netpolc.core.ir import ANY, Direction, Tier
 from netpolc.core.nets import GROUPS, LINK_LOCAL, Span, family, format_address
@@ -28,7 +28,7 @@ class Decisions:
         self._program, self._here, self._audit = program, here, audit
         self._unknown: dict[tuple[Direction, int, int | None], Decision] = {}
 
-    def on(self, ends: Pair, protocol: int, port: int | None) -> Question:
+    def on(self, ends: AddressPair, protocol: int, port: int | None) -> JudgedFlow:
         """What the policies say of a flow, by link."""
         flow = Flow(format_address(ends.source), format_address(ends.destination), protocol, port)
         verdict = evaluate(self._program, flow, hairpin=True)
@@ -39,9 +39,11 @@ class Decisions:
             )
             for link in self._here.classes.links
         }
-        return Question(ends, flow, "", both)
+        return JudgedFlow(ends, flow, "", both)
 
-    def _decision(self, decision: Decision, flow: Flow, ends: Pair, link: Link) -> Decision | None:
+    def _decision(
+        self, decision: Decision, flow: Flow, ends: AddressPair, link: Link
+    ) -> Decision | None:
         """The decision that counts at one end; None where no local pod can be."""
         end = ends.source if decision.direction is Direction.EGRESS else ends.destination
         if self._here.pod(end) is not None:
@@ -61,16 +63,16 @@ class Decisions:
             )
         return self._unknown[key]
 
-    def denies(self, asked: Question) -> bool:
+    def denies(self, asked: JudgedFlow) -> bool:
         """Whether a flow is denied, on some link or anywhere on its way."""
         passes = all(asked.outcome(own, False).passed for own in asked.decisions)
         return not (passes and evaluate(self._program, asked.flow, hairpin=True).allowed)
 
-    def judgements(self, asked: Question) -> dict[Link, Outcome]:
+    def judgements(self, asked: JudgedFlow) -> dict[Link, Outcome]:
         """What the policies say of a flow, by link."""
         return {link: asked.outcome(link, self._audit) for link in asked.decisions}
 
-    def expected(self, asked: Question, variant: Variant) -> tuple[Outcome, Outcome]:
+    def expected(self, asked: JudgedFlow, variant: Variant) -> tuple[Outcome, Outcome]:
         """What is to become of a packet, and what the policies say of its flow."""
         judgement = asked.outcome(variant.link, self._audit)
         if variant.invalid:

@@ -1,7 +1,7 @@
 """What the two sides of a proof say of a packet, and how a difference is told.
 
 Comes in: decisions of the policies, a `Trace`. Goes out: `Outcome` values, which can be compared,
-and `Difference`, which people read. Nothing is refused.
+and `Counterexample`, which people read. Nothing is refused.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ PASSES = Outcome(True)
 
 
 @dataclass(frozen=True, slots=True)
-class Difference:
+class Counterexample:
     """A packet that the two sides treat differently; `why` is what the policies' answer rests on.
 
     `details` tells connection state, hop limit and ICMPv6 type where they are not a new flow's.
@@ -65,7 +65,7 @@ class Difference:
 
 
 @dataclass(frozen=True, slots=True)
-class Pair:
+class AddressPair:
     """Two addresses; `local` when the node itself sends."""
 
     source: int
@@ -74,10 +74,10 @@ class Pair:
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class JudgedFlow:
     """A flow, and by link the decisions on it that count (None: no local pod is at that end)."""
 
-    ends: Pair
+    ends: AddressPair
     flow: Flow
     scope: str
     decisions: Mapping[Link, tuple[Decision | None, ...]]

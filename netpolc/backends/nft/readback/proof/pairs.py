@@ -27,10 +27,10 @@ from netpolc.backends.nft.readback.listing import Listing
 from netpolc.backends.nft.readback.proof.decisions import Decisions, PortEdges
 from netpolc.backends.nft.readback.proof.locality import Locality
 from netpolc.backends.nft.readback.proof.outcomes import (
-    Difference,
+    AddressPair,
+    Counterexample,
+    JudgedFlow,
     Outcome,
-    Pair,
-    Question,
     outcome_of,
 )
 from netpolc.backends.nft.readback.proof.sender import SCOPES, Sender
@@ -67,7 +67,9 @@ class PairProof:
         self._decisions = Decisions(program, self.here, audit=audit)
         self._edges = PortEdges(program, self.here)
 
-    def differences(self, progress: Progress = lambda done, total: None) -> Iterator[Difference]:
+    def differences(
+        self, progress: Progress = lambda done, total: None
+    ) -> Iterator[Counterexample]:
         """Every packet that stands for a class of packets and is judged differently.
 
         `progress` is told how many classes of sources are done, of how many.
@@ -81,7 +83,9 @@ class PairProof:
                 done += 1
                 progress(done, total)
 
-    def of_classes(self, source: AddressClass, destination: AddressClass) -> Iterator[Difference]:
+    def of_classes(
+        self, source: AddressClass, destination: AddressClass
+    ) -> Iterator[Counterexample]:
         """The differences between two classes of addresses."""
         for pair in self.class_pairs(source, destination):
             yield from self._between(*pair)
@@ -105,22 +109,22 @@ class PairProof:
         port: int | None,
         variant: Variant,
         scope: str,
-    ) -> Difference | None:
+    ) -> Counterexample | None:
         """How the two sides differ on one packet, if they do; with a scope, in one direction."""
         if not self.here.is_judged(*pair):
             return None
-        asked = self._decisions.on(Pair(*pair, self.here.sends(*pair)), protocol, port)
+        asked = self._decisions.on(AddressPair(*pair, self.here.sends(*pair)), protocol, port)
         if scope:
             asked = _alone(asked, scope)
         expected, judgement = self._decisions.expected(asked, variant)
         return _compared(asked, variant, self.sender.send(asked, variant), expected, judgement)
 
-    def _between(self, source: int, destination: int) -> Iterator[Difference]:
+    def _between(self, source: int, destination: int) -> Iterator[Counterexample]:
         """Every port and protocol between two addresses."""
         if not self.here.is_judged(source, destination):
             return
-        self._by_link: dict[tuple[str, Pair, Link], bool] = {}
-        ends = Pair(source, destination, self.here.sends(source, destination))
+        self._by_link: dict[tuple[str, AddressPair, Link], bool] = {}
+        ends = AddressPair(source, destination, self.here.sends(source, destination))
         edges = self._edges.between(source, destination)
         for protocol in Protocol:
             port = 0
@@ -134,8 +138,8 @@ class PairProof:
             yield from self._judge(ends, portless, None)
 
     def _judge(
-        self, ends: Pair, protocol: int, port: int | None
-    ) -> Generator[Difference, None, int]:
+        self, ends: AddressPair, protocol: int, port: int | None
+    ) -> Generator[Counterexample, None, int]:
         """Every variant of a flow; gives the last port at which the ruleset would say the same.
 
         Of a flow that is rightly denied each direction is judged alone, too: what one lets through
@@ -145,7 +149,7 @@ class PairProof:
         found, until = self._variants(asked)
         denied = self._decisions.denies(asked)
         if denied and all(own.expected.passed is own.trace.passed for own in found):
-            alone: list[Difference] = []
+            alone: list[Counterexample] = []
             for scope in SCOPES[1:]:
                 some, end = self._variants(_alone(asked, scope))
                 alone += some
@@ -154,11 +158,11 @@ class PairProof:
         yield from found
         return until
 
-    def _variants(self, question: Question) -> tuple[list[Difference], int]:
+    def _variants(self, question: JudgedFlow) -> tuple[list[Counterexample], int]:
         """A variant is left out when it differs, from one that was judged, in nothing asked."""
         flow, until = question.flow, PORTS - 1
         judgements = self._decisions.judgements(question)
-        found: list[Difference] = []
+        found: list[Counterexample] = []
         judged: list[tuple[Variant, Trace, Outcome]] = []
         variants = self.here.classes.variants
         for variant in variants[family(question.ends.source), flow.protocol == ICMPV6]:
@@ -188,7 +192,7 @@ class PairProof:
         return found, until
 
     def _as_if_routed(
-        self, question: Question, variant: Variant, judgements: Mapping[Link, Outcome]
+        self, question: JudgedFlow, variant: Variant, judgements: Mapping[Link, Outcome]
     ) -> bool:
         """Whether neither side looks at the link of a packet, whose routed twin is judged, too."""
         link = variant.link
@@ -200,20 +204,20 @@ class PairProof:
         return self._by_link[key]
 
 
-def _alone(asked: Question, scope: str) -> Question:
+def _alone(asked: JudgedFlow, scope: str) -> JudgedFlow:
     """The same question of one direction."""
     place = SCOPES.index(scope) - 1
     one = {link: (decisions[place],) for link, decisions in asked.decisions.items()}
-    return Question(asked.ends, asked.flow, scope, one)
+    return JudgedFlow(asked.ends, asked.flow, scope, one)
 
 
 def _compared(
-    question: Question, variant: Variant, trace: Trace, expected: Outcome, judgement: Outcome
-) -> Difference | None:
+    question: JudgedFlow, variant: Variant, trace: Trace, expected: Outcome, judgement: Outcome
+) -> Counterexample | None:
     details = ", ".join(filter(None, (question.scope, str(variant))))
     if outcome_of(trace) != expected:
         why = question.why(variant.link) if expected == judgement else _NEVER_JUDGED
-        return Difference(question.flow, details, expected, why, trace)
+        return Counterexample(question.flow, details, expected, why, trace)
     if trace.remembered and not (judgement.passed and variant.may_be_remembered):
-        return Difference(question.flow, details, expected, _NOT_TO_REMEMBER, trace)
+        return Counterexample(question.flow, details, expected, _NOT_TO_REMEMBER, trace)
     return None

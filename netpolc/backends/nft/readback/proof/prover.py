@@ -22,7 +22,7 @@ from netpolc.backends.nft.options import POD_BRIDGES
 from netpolc.backends.nft.readback.listing import Listing
 from netpolc.backends.nft.readback.proof.axes import Fragmented, KindAxis
 from netpolc.backends.nft.readback.proof.comparison import Comparison
-from netpolc.backends.nft.readback.proof.outcomes import Difference
+from netpolc.backends.nft.readback.proof.outcomes import Counterexample
 from netpolc.backends.nft.readback.proof.pairs import PairProof, Progress
 from netpolc.core.nets import Family
 from netpolc.core.program import Program
@@ -55,14 +55,16 @@ class Proof:
         self._program, self._listing, self._may_pair = program, listing, pairs
         self._pairs = PairProof(program, listing, node, audit=audit, pod_bridges=pod_bridges)
 
-    def first(self, progress: Progress = lambda done, total: None) -> list[Difference]:
+    def first(self, progress: Progress = lambda done, total: None) -> list[Counterexample]:
         """The first differences, at most `SHOWN`: nobody reads more, and finding all takes long.
 
         `progress` is told how many steps are done, of how many.
         """
         return list(islice(self.differences(progress), SHOWN))
 
-    def differences(self, progress: Progress = lambda done, total: None) -> Iterator[Difference]:
+    def differences(
+        self, progress: Progress = lambda done, total: None
+    ) -> Iterator[Counterexample]:
         """Every packet that stands for a class of packets and is judged differently."""
         try:
             kinds = KindAxis(self._program, self._listing, self._pairs.here.classes)

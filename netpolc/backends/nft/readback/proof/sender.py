@@ -1,6 +1,6 @@
 """Sends packets through a ruleset: whole, and as each direction meets it alone.
 
-Comes in: a `Listing`, the `Locality` of it, packets as a `Question` and a `Variant`. Goes out:
+Comes in: a `Listing`, the `Locality` of it, packets as a `JudgedFlow` and a `Variant`. Goes out:
 traces. A ruleset that looks at the port of the wrong end is refused.
 """
 
@@ -11,7 +11,7 @@ from netpolc.backends.nft.readback.classes import Variant
 from netpolc.backends.nft.readback.fields import Field
 from netpolc.backends.nft.readback.listing import Listing
 from netpolc.backends.nft.readback.proof.locality import Locality
-from netpolc.backends.nft.readback.proof.outcomes import Question
+from netpolc.backends.nft.readback.proof.outcomes import JudgedFlow
 from netpolc.backends.nft.readback.tracer import Packet, Trace, Tracer, packet
 from netpolc.core.errors import RulesetError
 from netpolc.core.ir import Direction
@@ -54,7 +54,7 @@ class Sender:
         """The ruleset as a direction meets it alone; `answers` meet the other ends of it."""
         return self._listings[answers][scope]
 
-    def send(self, question: Question, variant: Variant) -> Trace:
+    def send(self, question: JudgedFlow, variant: Variant) -> Trace:
         """One packet through the ruleset: of the flow, or of those that answer it."""
         wrong = Field.PORT if variant.answers else Field.SOURCE_PORT
         tracer = self._tracers[variant.answers][question.scope]
@@ -63,13 +63,13 @@ class Sender:
             raise RulesetError(f"{trace} is reached by a look at the port of the other end")
         return trace
 
-    def passes_by(self, question: Question, variant: Variant) -> bool:
+    def passes_by(self, question: JudgedFlow, variant: Variant) -> bool:
         """Whether the chains that ask for a packet's link let it by for its ends and link alone."""
         tracer = self._tracers[False][question.scope]
         by, asked = tracer.passed_by(self._packet(question, variant))
         return by and not asked & ~_BY_LINK
 
-    def _packet(self, question: Question, variant: Variant) -> Packet:
+    def _packet(self, question: JudgedFlow, variant: Variant) -> Packet:
         """The packet of a flow, or one that answers it."""
         flow, ends = question.flow, question.ends
         source, destination, local = ends.source, ends.destination, ends.local

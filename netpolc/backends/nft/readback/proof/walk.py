@@ -79,7 +79,7 @@ class Universe(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class End:
+class Exit:
     """Where some packets ended: passed or not."""
 
     box: Box
@@ -96,11 +96,11 @@ class Walk:
         self._ends: dict[bool, list[Box]] = {False: [], True: []}
         self._splits = 0
 
-    def ends(self, boxes: Iterable[Box]) -> list[End]:
+    def ends(self, boxes: Iterable[Box]) -> list[Exit]:
         """What becomes of all packets of some disjoint boxes, in disjoint boxes."""
         returned = self._chains_from({self._base.chain: list(boxes)})
         self._ends[self._base.policy is Action.ACCEPT] += returned
-        return [End(box, passed) for passed, own in self._ends.items() for box in merged(own)]
+        return [Exit(box, passed) for passed, own in self._ends.items() for box in merged(own)]
 
     def _chains_from(self, waiting: dict[str, list[Box]]) -> list[Box]:
         """Walk some chains and what they `goto`; gives what comes to the end of one."""
