@@ -10,6 +10,8 @@ longest-prefix lookups one at a time (`RadixTree.lookup`) or by the column. Refu
 """
 
 include "arguments.pxi"
+include "radix_tables.pxi"
 include "radix_tree.pxi"
 include "matcher.pxi"
+include "arrow_columns.pxi"
 include "arrow.pxi"

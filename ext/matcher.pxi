@@ -14,7 +14,7 @@ from columns cimport (
     DICTIONARY, LARGE_STRING, PACKED4, PACKED16, PARSED, STRING, STRING_VIEW, TEXT_ROWS, UINT32,
     Column, Layout, address_at, index_at, is_valid, resolve_address, resolve_rows, same_address,
 )
-from prefixes cimport Prefix
+from prefixes cimport Prefix, emit_interval
 from radix6 cimport Host6, Node6
 from verdicts cimport (
     ALLOW, DENY, INVALID, LEAF_IPV6, SAME, NetpolcTables, judge_one, judge_rows,

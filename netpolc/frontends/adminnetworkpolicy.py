@@ -23,8 +23,8 @@ from netpolc.frontends.ordered_fields import (
     LAST_PRIORITY,
     PODS,
     Dialect,
-    bounded,
     by_name,
+    integer_between,
     one_of,
     port_number,
 )
@@ -44,7 +44,7 @@ HINTS = {
 
 
 def _rank(fields: Fields, spec: dict[str, Any]) -> tuple[Tier, int]:
-    priority = bounded(fields, spec.get("priority"), SPEC / "priority", 0, LAST_PRIORITY)
+    priority = integer_between(fields, spec.get("priority"), SPEC / "priority", 0, LAST_PRIORITY)
     return Tier.ADMIN, priority or 0
 
 

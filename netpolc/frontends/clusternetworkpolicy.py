@@ -24,9 +24,9 @@ from netpolc.frontends.ordered_fields import (
     PODS,
     Dialect,
     at_least_one,
-    bounded,
     by_name,
     chosen,
+    integer_between,
     one_of,
     port_number,
 )
@@ -42,7 +42,7 @@ _BY_NAME = "destinationNamedPort"
 
 def _rank(fields: Fields, spec: dict[str, Any]) -> tuple[Tier, int]:
     tier = chosen(fields, spec.get("tier"), SPEC / "tier", tuple(_TIERS))
-    priority = bounded(fields, spec.get("priority"), SPEC / "priority", 0, LAST_PRIORITY)
+    priority = integer_between(fields, spec.get("priority"), SPEC / "priority", 0, LAST_PRIORITY)
     return _TIERS[tier or "Admin"], priority or 0
 
 

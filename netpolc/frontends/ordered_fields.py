@@ -91,7 +91,7 @@ def at_most(fields: Fields, count: int, most: int, path: Path) -> bool:
     return count <= most
 
 
-def bounded(fields: Fields, value: object, path: Path, least: int, most: int) -> int | None:
+def integer_between(fields: Fields, value: object, path: Path, least: int, most: int) -> int | None:
     """An integer that has to be there, between two others."""
     if value is None:
         fields.problems.error(path, "Required value")
@@ -164,7 +164,7 @@ def by_name(fields: Fields, value: object, path: Path) -> Iterator[Port]:
 
 def port_number(fields: Fields, value: object, path: Path) -> int | None:
     """A number of a port."""
-    return bounded(fields, value, path, 1, PORTS - 1)
+    return integer_between(fields, value, path, 1, PORTS - 1)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,25 +1,23 @@
-"""The house rules, read from the source with `ast`, and the map of the house in ARCHITECTURE.md.
+"""The map of the house in ARCHITECTURE.md, and the code that it draws, read with `ast`.
 
 In: every module of the package. Out: imports that point downward only, siblings apart, I/O and the
-`nftables` binding where they belong, files of a readable size, everything public explained; and a
-map that draws every folder and every arrow, and names no file that is not there.
+`nftables` binding where they belong; and a map that draws every folder and every arrow, and names
+no file that is not there.
 """
 
 from __future__ import annotations
 
 import ast
 import re
-from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-import netpolc
 from netpolc.cli import COMMANDS
+from tests.docs.modules import MODULES, NFT, TREES, every_module, imports, own_imports
 from tests.helpers.scenarios import ROOT
 
-PACKAGE = Path(netpolc.__file__).parent
 ARCHITECTURE = (ROOT / "ARCHITECTURE.md").read_text()
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("netpolc", "netpolc.cli", "netpolc.pytest_plugin"),
@@ -45,7 +43,6 @@ LAYERS: tuple[tuple[str, ...], ...] = (
 )
 """Top to bottom. What stands on one line may import what stands on a later one, never each other;
 `cluster` and `labels` are stated in terms of the IR, `nets` and `errors` in terms of nothing."""
-NFT = "netpolc.backends.nft"
 ROOMS = {
     "lower": set[str](),
     "write": set[str](),
@@ -75,15 +72,6 @@ WITH_IO = (
     f"{NFT}.rollout.monitor",  # who changes the table
     STORE,
 )
-MAX_LINES = 400
-MAX_METHODS = 15
-MAX_MODULES = 12
-MANY_MODULES = {
-    "netpolc.cli": "a command each, and what commands share",
-    "netpolc.frontends": "a kind of object each, and what kinds share",
-    f"{NFT}.rollout": "a part of the system each that is asked or changed",
-}
-"""Folders of more than `MAX_MODULES`, and what a module of theirs is."""
 INET = {"AF_INET", "AF_INET6", "inet_ntop", "inet_pton"}
 IO_MODULES = {
     "asyncio", "fcntl", "fileinput", "glob", "http", "io", "mmap", "multiprocessing", "os",
@@ -98,39 +86,6 @@ HARMLESS = {
     *(f"socket.{name}" for name in INET),
 }
 IO_CALLS = {"open", "print", "input", "breakpoint", "exec", "eval", "__import__"}
-
-
-def modules() -> dict[str, Path]:
-    """Every module of the package, by its name."""
-    found = {}
-    for path in sorted(PACKAGE.rglob("*.py")):
-        parts = path.relative_to(PACKAGE.parent).with_suffix("").parts
-        found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
-    return found
-
-
-MODULES = modules()
-TREES = {name: ast.parse(path.read_text()) for name, path in MODULES.items()}
-every_module = pytest.mark.parametrize("name", sorted(MODULES))
-
-
-def imports(name: str) -> Iterator[str]:
-    """What a module imports, each as the most precise module or `module.attribute`."""
-    for node in ast.walk(TREES[name]):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{name}: relative import"
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
-
-
-def own_imports(name: str) -> Iterator[str]:
-    """Modules of the package that a module imports."""
-    for target in imports(name):
-        if target.partition(".")[0] == "netpolc":
-            while target not in MODULES:
-                target = target.rpartition(".")[0]
-            yield target
 
 
 def layer(name: str) -> tuple[int, str]:
@@ -333,72 +288,9 @@ def test_only_what_escapes_prints(name: str) -> None:
         assert not attributes & {"echo", "secho"}, name
 
 
-@every_module
-def test_nothing_is_swallowed(name: str) -> None:
-    for node in ast.walk(TREES[name]):
-        if isinstance(node, ast.ExceptHandler):
-            assert node.type is not None, f"{name}:{node.lineno}: bare except"
-            caught = {leaf.id for leaf in ast.walk(node.type) if isinstance(leaf, ast.Name)}
-            assert not caught & {"Exception", "BaseException"}, f"{name}:{node.lineno}"
-
-
 def test_commands_do_not_import_commands() -> None:
     """What two of them need stands beside them, in a module of its own."""
     commands = {f"netpolc.cli.{name}" for name in COMMANDS}
     assert commands <= MODULES.keys(), "a command has the name of its module"
     for name in commands:
         assert not commands & {*own_imports(name)} - {name}, name
-
-
-@every_module
-def test_files_stay_readable(name: str) -> None:
-    lines = len(MODULES[name].read_text().splitlines())
-    assert lines <= MAX_LINES, f"{name} has {lines} lines"
-
-
-@every_module
-def test_classes_have_one_job(name: str) -> None:
-    """A class of many methods has more than one reason to change."""
-    for node in ast.walk(TREES[name]):
-        if isinstance(node, ast.ClassDef):
-            methods = sum(isinstance(own, ast.FunctionDef) for own in node.body)
-            found = f"{name}.{node.name}"
-            assert methods <= MAX_METHODS, f"{found}: {methods} methods"
-
-
-def test_folders_can_be_read_at_a_glance() -> None:
-    folders = Counter(
-        name.rpartition(".")[0] for name, path in MODULES.items() if path.name != "__init__.py"
-    )
-    for name, modules in folders.items():
-        assert modules <= MAX_MODULES or name in MANY_MODULES, f"{name} has {modules} modules"
-
-
-def test_no_exception_is_listed_for_what_is_gone() -> None:
-    assert MANY_MODULES.keys() <= MODULES.keys()
-
-
-def public(tree: ast.Module) -> Iterator[tuple[str, ast.AST]]:
-    """Public functions, classes and methods, with their dotted names."""
-    kinds = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
-    for node in tree.body:
-        if isinstance(node, kinds) and not node.name.startswith("_"):
-            yield node.name, node
-            if isinstance(node, ast.ClassDef):
-                for inner in node.body:
-                    if isinstance(inner, kinds) and not inner.name.startswith("_"):
-                        yield f"{node.name}.{inner.name}", inner
-
-
-@every_module
-def test_everything_public_is_explained(name: str) -> None:
-    assert ast.get_docstring(TREES[name]), f"{name} does not say what it is"
-    for found, node in public(TREES[name]):
-        assert isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef))
-        assert ast.get_docstring(node), f"{name}.{found}"
-
-
-def test_the_public_api_is_what_it_says() -> None:
-    for found in netpolc.__all__:
-        assert getattr(netpolc, found).__doc__, found
-    assert list(netpolc.__all__) == sorted(netpolc.__all__)

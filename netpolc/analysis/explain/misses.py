@@ -214,7 +214,7 @@ def _numbers(port: Port, destination: End) -> list[tuple[int, int]]:
 
 
 def _wanted(port: Port, destination: End) -> str:
-    text = words.port(port)
+    text = words.port_text(port)
     if isinstance(port, PortRange):
         return text
     found = listing(str(number) for number, _ in _numbers(port, destination))

@@ -127,7 +127,8 @@ def _ports(rule: Rule) -> Iterator[str]:
     for port in ports:
         if isinstance(port, PortRange) and (port.first, port.last) == (0, PORTS - 1):
             does = words.ADMITS[rule.action]
-            yield f"{words.port(port)} is no other protocol; without ports the rule {does} all."
+            text = words.port_text(port)
+            yield f"{text} is no other protocol; without ports the rule {does} all."
     if any(isinstance(port, NamedPort) for port in ports):
         whose = "selected pods" if rule.direction is _IN else "peers"
         yield f"port names are those of the {whose}' containers; Services are not looked at."

@@ -199,7 +199,7 @@ def _peer(entry: Peer, here: _Here) -> str:
 
 def _port(port: Port, rule: Rule, policy: Policy, here: _Here) -> str:
     """A port; of a name also whose it is, where peers have none, and the numbers behind it here."""
-    text = words.port(port)
+    text = words.port_text(port)
     if not isinstance(port, NamedPort):
         return text
     if rule.direction is _OUT and rule.peers is ANY:

@@ -115,7 +115,7 @@ def block(span: tuple[int, int]) -> str:
     return text if "/" in text else f"{text}/{128 if ':' in text else 32}"
 
 
-def port(entry: Port) -> str:
+def port_text(entry: Port) -> str:
     """`TCP port 80`, `TCP ports 80-90`, `every UDP port`, `the TCP port named http`."""
     match entry:
         case PortRange(protocol, 0, last) if last == PORTS - 1:

@@ -80,13 +80,13 @@ def test_a_rule_that_denies_is_counted_for_itself() -> None:
     rule = told["ClusterNetworkPolicy/guard ingress[2]"].removeprefix("drop_")
     drops = [Drops(rule, 5, 300, "ClusterNetworkPolicy/guard ingress[2]")]
     read = [address("10.0.0.2", 5, chain)]
-    found = attribute("netpolc", drops, read, own)
+    found = attribute_counters("netpolc", drops, read, own)
     assert [(c.chain, c.direction, c.packets, c.policies) for c in found.chains] == [
         (rule, "ingress", 5, ("ClusterNetworkPolicy/guard ingress[2]",))
     ]
     judging = ("ClusterNetworkPolicy/guard", "ClusterNetworkPolicy/floor")
     assert found.pods == (PodCount("shop/api", "ingress", False, 5, 300, judging),)
-    (alone,) = attribute("netpolc", drops, read).pods
+    (alone,) = attribute_counters("netpolc", drops, read).pods
     assert (alone.pod, alone.packets, alone.policies) == ("10.0.0.2", 5, ())
 
 

@@ -16,13 +16,12 @@ from netpolc.backends.nft.lower.denials import tail
 from netpolc.backends.nft.lower.layout import Laid, Layout
 from netpolc.backends.nft.lower.questions import Questions
 from netpolc.backends.nft.lower.sets import Sets
-from netpolc.backends.nft.lower.tiers.build import Tier, Way
+from netpolc.backends.nft.lower.tiers.build import TierChains, Way
 from netpolc.backends.nft.lower.tiers.chains import Tiers
 from netpolc.backends.nft.lower.tiers.decisions import admitted_from_anybody, is_open
 from netpolc.backends.nft.names import counter_name, digest, naming, self_set
 from netpolc.backends.nft.options import Options
-from netpolc.core.ir import Action, Direction
-from netpolc.core.ir import Tier as Rank
+from netpolc.core.ir import Action, Direction, Tier
 from netpolc.core.nets import EVERY_PORT, Family, Ranges
 from netpolc.core.program import Combination, InvariantError, Program, Stage
 
@@ -43,7 +42,7 @@ class Judge:
     counter: nft.Counter | None
     anybody: Ranges
     tried: bool
-    tiers: tuple[Tier, ...] = ()
+    tiers: tuple[TierChains, ...] = ()
     then: Judge | None = None
 
     @property
@@ -93,9 +92,9 @@ class JudgeBuilder:
         admitted = self._admit[direction]
         accepted = nft.Verdict(nft.Action.GOTO, then.name) if then is not None else admitted
         stages = {stage.tier: _checked(stage) for stage in combination.tiers}
-        policies = stages.pop(Rank.NETWORK_POLICY, None)
+        policies = stages.pop(Tier.NETWORK_POLICY, None)
         if policies is not None:
-            stages.pop(Rank.BASELINE, None)  # what NetworkPolicies isolate, they decide
+            stages.pop(Tier.BASELINE, None)  # what NetworkPolicies isolate, they decide
         if stages and is_open(combination.tiers):
             return None
         way = Way(direction, accepted, admitted, audited)
@@ -134,7 +133,7 @@ class JudgeBuilder:
         self,
         direction: Direction,
         policies: Stage | None,
-        tiers: list[Tier],
+        tiers: list[TierChains],
         way: Way,
         then: Judge | None,
     ) -> str:
@@ -159,13 +158,13 @@ class JudgeBuilder:
 
 
 def _checked(stage: Stage) -> Stage:
-    isolates = stage.tier is Rank.NETWORK_POLICY
+    isolates = stage.tier is Tier.NETWORK_POLICY
     if stage.default is not (Action.DENY if isolates else Action.PASS):
         raise InvariantError(f"tier {stage.tier.name} ends in {stage.default}")
     return stage
 
 
-def _jump(stage: Stage, tier: Tier) -> nft.Rule:
+def _jump(stage: Stage, tier: TierChains) -> nft.Rule:
     policies = sorted(stage.policies, key=lambda own: own.key)  # another priority changes nothing
     return nft.Rule((), (nft.Verdict(nft.Action.JUMP, tier.name),), naming(policies))
 

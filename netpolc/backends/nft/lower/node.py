@@ -24,7 +24,7 @@ from netpolc.backends.nft import model as nft
 from netpolc.backends.nft.lower.bridges import bridged, enter
 from netpolc.backends.nft.lower.judge import Judge, JudgeBuilder
 from netpolc.backends.nft.lower.replies import Mirror
-from netpolc.backends.nft.lower.tiers.build import Tier
+from netpolc.backends.nft.lower.tiers.build import TierChains
 from netpolc.backends.nft.names import (
     END,
     EXEMPT,
@@ -200,7 +200,7 @@ def _with_tried(judges: Iterable[Judge]) -> Iterator[Judge]:
             yield judge.then
 
 
-def _tiers(judges: Iterable[Judge]) -> list[Tier]:
+def _tiers(judges: Iterable[Judge]) -> list[TierChains]:
     """The ordered tiers that some judges ask, each once, in order of their names."""
     found = {tier.name: tier for judge in judges for tier in judge.tiers}
     return [found[name] for name in sorted(found)]

@@ -1,7 +1,7 @@
 """Builds the chain of one ordered tier, in one of its two layouts.
 
 Comes in: a `Stage`, and a `Way`: what becomes of packets that it accepts or denies. Goes out: a
-`Tier`, the chain and all it refers to. Nothing is refused.
+`TierChains`, the chain and all it refers to. Nothing is refused.
 
 - linear: rule by rule, each port and peer compared;
 - merged: maps from pods and from blocks to what awaits them, at one lookup each whatever the
@@ -41,7 +41,7 @@ class Way:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Tier:
+class TierChains:
     """The chain `name` of a tier with all it refers to."""
 
     name: str
@@ -67,7 +67,7 @@ class Builder:
         self._counters: dict[str, nft.Counter] = {}
         self._field: nft.Field = "saddr" if way.direction is Direction.INGRESS else "daddr"
 
-    def tier(self, name: str, stage: Stage) -> Tier:
+    def tier(self, name: str, stage: Stage) -> TierChains:
         """The tier with its chain called so."""
         self._rules = stage.rules
         self._verdicts = [self._verdict(rule) for rule in stage.rules]
@@ -77,7 +77,7 @@ class Builder:
         self._chains[name] = nft.Chain(name, rules)
         own = (*self._chains.values(), *self._denials())
         counters = tuple(self._counters.values())
-        return Tier(name, own, tuple(self._used.values()), tuple(self._maps), counters)
+        return TierChains(name, own, tuple(self._used.values()), tuple(self._maps), counters)
 
     def _verdict(self, rule: ResolvedRule) -> nft.Verdict:
         if rule.action is Action.ACCEPT:

@@ -1,7 +1,7 @@
 """The chains of ordered tiers: what the policies of one tier say, rule after rule.
 
 Comes in: a `Stage` of an ordered tier, and what becomes of packets that it accepts. Goes out:
-`Tier`, a chain to jump to and all it refers to. A packet that nothing decides, or that is passed
+`TierChains`, a chain to jump to and all it refers to. A packet that nothing decides, or that is passed
 on, returns to whoever jumped. Every rule that denies has a chain of its own, shared by all tiers of
 the table, which counts and logs for that rule. Refused (`InvariantError`): a name that would mean
 two things.
@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from netpolc.backends.nft.lower.questions import Questions
 from netpolc.backends.nft.lower.sets import Sets
-from netpolc.backends.nft.lower.tiers.build import Builder, Tier, Way
+from netpolc.backends.nft.lower.tiers.build import Builder, TierChains, Way
 from netpolc.backends.nft.names import digest
 from netpolc.backends.nft.options import Options
 from netpolc.core.ir import Direction
@@ -32,10 +32,10 @@ class Tiers:
         self._program, self._options = program, options
         self._sets, self._questions = sets, questions
         self._several: dict[object, set[str]] | None = None
-        self._known: dict[tuple[int, Way], Tier] = {}
-        self._named: dict[str, tuple[str, Tier]] = {}
+        self._known: dict[tuple[int, Way], TierChains] = {}
+        self._named: dict[str, tuple[str, TierChains]] = {}
 
-    def tier(self, stage: Stage, way: Way) -> Tier:
+    def tier(self, stage: Stage, way: Way) -> TierChains:
         """The chain of a stage."""
         key = id(stage), way
         known = self._known.get(key)

@@ -21,7 +21,7 @@ from netpolc.core.program import Combination, Program
 from netpolc.core.semantics import Decision, Flow, decide_unknown, evaluate
 
 
-class Decisions:
+class FlowDecisions:
     """The decisions on flows that count on a node; with `audit` nothing is to be denied."""
 
     def __init__(self, program: Program, here: Locality, *, audit: bool) -> None:

@@ -24,7 +24,7 @@ from itertools import product
 from netpolc.backends.nft.options import POD_BRIDGES
 from netpolc.backends.nft.readback.classes import AddressClass, Variant
 from netpolc.backends.nft.readback.listing import Listing
-from netpolc.backends.nft.readback.proof.decisions import Decisions, PortEdges
+from netpolc.backends.nft.readback.proof.decisions import FlowDecisions, PortEdges
 from netpolc.backends.nft.readback.proof.locality import Locality
 from netpolc.backends.nft.readback.proof.outcomes import (
     AddressPair,
@@ -64,7 +64,7 @@ class PairProof:
         self.audit = audit
         self.here = Locality(program, listing, node, pod_bridges)
         self.sender = Sender(listing, self.here)
-        self._decisions = Decisions(program, self.here, audit=audit)
+        self._decisions = FlowDecisions(program, self.here, audit=audit)
         self._edges = PortEdges(program, self.here)
 
     def differences(
