@@ -32,7 +32,7 @@ def parts(form: str, monkeypatch: pytest.MonkeyPatch) -> Parts:
     """Numbers and buffers of a matcher with pods of both families, blocks and ports."""
     if form == "factored":
         monkeypatch.setattr("netpolc.backends.matcher.tables.PAIR_BYTES", 0)
-        monkeypatch.setattr("netpolc.backends.matcher.tables.build.__defaults__", (0,))
+        monkeypatch.setattr("netpolc.backends.matcher.tables.build_tables.__defaults__", (0,))
     cidrs = [{"ipBlock": {"cidr": own}} for own in BLOCKS]
     pods = [
         {
