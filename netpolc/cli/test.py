@@ -44,14 +44,14 @@ def test_(
       netpolc test k8s/ -o junit --file results.xml
     """
     try:
-        from netpolc.analysis.expectations import Tester
+        from netpolc.analysis.expectations import ExpectationRunner
         from netpolc.analysis.expectations.formats import FORMS, lines
     except ImportError as error:
         raise UsageError(f"test: {error}") from None
     snapshot = reading.snapshot(paths, quiet=("NP004",))
     if not snapshot.expectations:
         raise UsageError("no Expectations object (netpolc.dev/v1) among the PATHs")
-    judge = Tester(on_this_host(snapshot))
+    judge = ExpectationRunner(on_this_host(snapshot))
     results = []
     with progress("judging") as report:
         for number, expectation in enumerate(snapshot.expectations):

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import netpolc
-from netpolc.analysis.expectations import Policies, Tester
+from netpolc.analysis.expectations import ExpectationRunner, Policies
 from netpolc.backends.matcher import Matcher
 from tests.expectations.test_command import SHOP, expectations, flow
 from tests.helpers.strategies import Flow, patient, snapshots_with_flows
@@ -84,7 +84,7 @@ def test_no_flow_is_left_out(case: tuple[list[Manifest], list[Flow]], demand: st
         snapshot = netpolc.load_objects([*objects, expectations(entry, name=name)])
         program = netpolc.compile(snapshot)
         try:
-            result = Tester(snapshot).result(snapshot.expectations[0])
+            result = ExpectationRunner(snapshot).result(snapshot.expectations[0])
         except netpolc.UsageError:
             continue  # a single pod, or none with an address of the family
         matcher = Matcher(program)

@@ -6,7 +6,7 @@ objects.
 
 from __future__ import annotations
 
-from netpolc.analysis.expectations.judge import Failure, Result, Tester
+from netpolc.analysis.expectations.judge import ExpectationRunner, Failure, Result
 from netpolc.analysis.expectations.policies import Policies
 
-__all__ = ["Failure", "Policies", "Result", "Tester"]
+__all__ = ["ExpectationRunner", "Failure", "Policies", "Result"]

@@ -51,7 +51,7 @@ class Result:
         return not self.failed
 
 
-class Tester:
+class ExpectationRunner:
     """The program and the matcher of one snapshot."""
 
     def __init__(self, snapshot: Snapshot) -> None:

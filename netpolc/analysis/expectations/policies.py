@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from functools import cached_property
 
 from netpolc.analysis.expectations.formats import why
-from netpolc.analysis.expectations.judge import Tester
+from netpolc.analysis.expectations.judge import ExpectationRunner
 from netpolc.compiler import load, load_objects
 from netpolc.core.cluster import Snapshot
 from netpolc.core.expectation import Expectation
@@ -37,8 +37,8 @@ class Policies:
         self._namespace = namespace
 
     @cached_property
-    def _judge(self) -> Tester:
-        return Tester(self._snapshot)
+    def _judge(self) -> ExpectationRunner:
+        return ExpectationRunner(self._snapshot)
 
     def allows(self, source: Ends, destination: Ends, port: Ports = "all") -> None:
         """Assert that every flow from the sources to the destinations is allowed."""
