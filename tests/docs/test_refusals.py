@@ -10,11 +10,11 @@ from pathlib import Path
 
 from tests.helpers.scenarios import ROOT
 
-REFUSING = {"error", "mend", "doubt", "_error", "mistyped", "report", "refuse_audit"}
+REFUSING = {"error", "mend", "doubt", "_error", "mistyped", "report", "reported", "refuse_audit"}
 PASSING_ON = {
     "expectations._error",
     "fields.mistyped",
-    "naming.report",
+    "naming.reported",
     "ordered_rules._tell",
     "policies.error",
     "policies.refuse_audit",
