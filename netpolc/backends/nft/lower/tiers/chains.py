@@ -1,10 +1,10 @@
 """The chains of ordered tiers: what the policies of one tier say, rule after rule.
 
 Comes in: a `Stage` of an ordered tier, and what becomes of packets that it accepts. Goes out:
-`TierChains`, a chain to jump to and all it refers to. A packet that nothing decides, or that is passed
-on, returns to whoever jumped. Every rule that denies has a chain of its own, shared by all tiers of
-the table, which counts and logs for that rule. Refused (`InvariantError`): a name that would mean
-two things.
+`TierChains`, a chain to jump to and all it refers to. A packet that nothing decides, or that is
+passed on, returns to whoever jumped. Every rule that denies has a chain of its own, shared by all
+tiers of the table, which counts and logs for that rule. Refused (`InvariantError`): a name that
+would mean two things.
 
 A chain is named by its policies and not by what they say, in whatever order: an edited rule or
 another priority changes its rules, and nothing that leads there. Combinations of pods with the same
