@@ -12,8 +12,9 @@ port sets, or more classes and nodes than a leaf has bits for.
     bits[port set][atom] --> verdict
 
 A **class** is a set of addresses of one family that no verdict tells apart. The pair form holds
-egress and ingress in one cell and costs classes squared; past `PAIR_BYTES` the factored form takes
-over, which costs distinct rows times distinct columns / 64 plus the blocks of 64 cells that differ.
+egress and ingress in one cell and costs classes squared; past `PAIR_BYTES`, or far above what the
+factored form costs, that one takes over: distinct rows times distinct columns / 64 plus the blocks
+of 64 cells that differ.
 """
 
 from __future__ import annotations
@@ -39,6 +40,10 @@ BLOCK = 64
 LEAF_BITS = 31
 _WRITTEN = 1 << 17
 """Cells and rows whose blocks are written out at a time, each of them 128 bytes at most."""
+_FEW = 1 << 18
+_DENSE = 64
+"""Above so many cells, and so many for each that the factored form has, the pair form costs out of
+proportion: blocks of a few policies would be squared."""
 _SETS = 1 << 16
 _JOINED = 1 << 16
 """Pairs of an egress and an ingress port set that are joined at most; beyond, each has a table."""
@@ -208,8 +213,9 @@ def _pair_form(
     for views in members:
         _, inverse = np.unique(quadruples[views], axis=0, return_inverse=True)
         unmerged.append(_first_seen(inverse.reshape(-1)))
+    cells = sum((int(classes.max()) + 1) ** 2 for classes in unmerged)
     # Merging has always been seen to take off less than half: do not try what is hopeless.
-    if sum((int(classes.max()) + 1) ** 2 * 2 for classes in unmerged) > 4 * pair_bytes:
+    if 2 * cells > 4 * pair_bytes or cells > max(_FEW, _DENSE * _factored_cells(egress, ingress)):
         return None
     # The factored form keeps to the sets of one direction if it has to take over.
     both = PortSets(sets.masks[0])
@@ -229,6 +235,10 @@ def _pair_form(
     pairs = np.concatenate([square.reshape(-1) for square in squares])
     counts = len(squares[0]), len(squares[1])
     return _Classes(class_of, counts, both.masks, pairs, _EMPTY32)
+
+
+def _factored_cells(egress: DirectionTable, ingress: DirectionTable) -> int:
+    return sum(len(own.rows) * own.columns for own in (egress, ingress))
 
 
 def _square(

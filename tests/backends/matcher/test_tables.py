@@ -1,4 +1,4 @@
-"""The tables' own invariants: tiers no frontend writes yet, odd addresses, bounds."""
+"""The tables' own invariants: odd tiers and addresses, forms and bounds."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from netpolc.core.ir import ANY, Action, Direction, Origin, Tier
 from netpolc.core.nets import NOTHING, Ranges, parse_address, parse_cidr, ports
 from netpolc.core.program import Combination, Identity, Match, ResolvedRule, Stage
 from tests.backends.matcher.agreement import Row, check, evaluated, factored, telling_rows
+from tests.helpers import manifests
 
 
 class Nowhere:
@@ -223,6 +224,35 @@ def test_the_form_follows_the_size(many: Callable[[int], netpolc.Program]) -> No
     assert factored(program).factored
     assert tables.build_tables(program, 2 * 200 * 200).factored
     assert not tables.build_tables(program, 2 * (201 * 201 + 1)).factored
+
+
+def test_blocks_of_a_few_policies_are_not_squared() -> None:
+    """600 blocks, each with a port of its own: the cells of the table are some for each of them."""
+    rules = [
+        {
+            "from": [{"ipBlock": {"cidr": f"192.{n >> 8}.{n & 255}.0/24"}}],
+            "ports": [{"port": 1 + n}],
+        }
+        for n in range(600)
+    ]
+    program = netpolc.compile(
+        netpolc.load_objects(
+            [
+                manifests.namespace("a"),
+                manifests.pod("a/p", "10.0.0.1"),
+                manifests.policy("a/open", podSelector={}, ingress=rules),
+            ]
+        )
+    )
+    found = tables.build_tables(program)
+    assert found.factored
+    assert found.ingress_blocks.size + found.ingress_index.size < 10 * 600
+    matcher = Matcher(program)
+    for n in (0, 1, 299, 599):
+        source = f"192.{n >> 8}.{n & 255}.9"
+        assert [matcher.verdict(source, "10.0.0.1", "TCP", port) for port in (n, n + 1, n + 2)] == [
+            False, True, False,
+        ]  # fmt: skip
 
 
 def test_too_many_hosts_for_a_leaf(monkeypatch: pytest.MonkeyPatch) -> None:
