@@ -22,7 +22,7 @@ from netpolc.frontends import Semantics, Treatment
 from netpolc.frontends.objects import PodItem
 from netpolc.frontends.odd import treated
 from netpolc.frontends.reading import read_snapshot
-from netpolc.manifests import Document, File, Given, read, read_objects
+from netpolc.manifests import Document, File, Given, excluding, read, read_objects
 from netpolc.passes.arrange import arrange, arrange_tried
 from netpolc.passes.bound import bounded
 from netpolc.passes.identify import identify
@@ -66,8 +66,13 @@ def load(
     semantics: str = "current",
     strict: bool = True,
     odd_objects: str = "refuse",
+    exclude: Iterable[str] = (),
 ) -> Snapshot:
     """Read and validate manifests: files, folders, `-` for standard input, files in memory.
+
+    In folders, what looks like no Kubernetes object is passed over (`Snapshot.passed_over`), and
+    what one of the shell patterns `exclude` matches: the name of a file or folder, or its path from
+    here if the pattern has a `/`.
 
     `semantics` is `current` or `v1.6`; without `strict`, unknown and duplicate fields are warnings.
     With `odd_objects="isolate"` an object that would be refused is enforced in the strict direction
@@ -77,7 +82,9 @@ def load(
     if isinstance(paths, str | bytes | File) or hasattr(paths, "__fspath__"):
         raise UsageError(f"paths: one path and no list of them: give [{str(paths)!r}]")
     problems = Problems()
-    return _read(read(tuple(paths), problems, PodItem), problems, semantics, strict, odd_objects)
+    excluded = excluding([exclude] if isinstance(exclude, str) else exclude)
+    documents = read(tuple(paths), problems, PodItem, excluded)
+    return _read(documents, problems, semantics, strict, odd_objects)
 
 
 def load_objects(

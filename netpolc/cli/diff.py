@@ -13,6 +13,7 @@ from netpolc.cli.graphviz import svg
 from netpolc.cli.output import write
 from netpolc.cli.terminal import progress, show
 from netpolc.core.errors import UsageError
+from netpolc.manifests import excluding
 from netpolc.manifests.git import at_revision
 
 
@@ -58,7 +59,7 @@ def diff(
     if revision is None and len(paths) != 2:
         raise UsageError("give OLD and NEW, or --git REV and PATHs")
     if revision is not None:
-        old = reading.program((*at_revision(revision, paths), *common))
+        old = reading.program((*at_revision(revision, paths, excluding(reading.exclude)), *common))
         new = reading.program((*paths, *common))
     else:
         old = reading.program((paths[0], *common))

@@ -159,6 +159,7 @@ class Reading:
     node_addresses: tuple[tuple[str, int], ...] = ()
     odd_objects: str | None = None
     """None where nobody said: refuse, unless the command has its own default."""
+    exclude: tuple[str, ...] = ()
 
     def around_odd(self) -> Reading:
         """The same, reading around odd objects unless told to refuse them."""
@@ -183,7 +184,13 @@ class Reading:
 
     def _load(self, paths: Sequence[Given]) -> Snapshot:
         odd = self.odd_objects or Treatment.REFUSE.value
-        snapshot = load(paths, semantics=self.semantics, strict=self.strict, odd_objects=odd)
+        snapshot = load(
+            paths,
+            semantics=self.semantics,
+            strict=self.strict,
+            odd_objects=odd,
+            exclude=self.exclude,
+        )
         for node, address in self.node_addresses:
             if node not in snapshot.cluster.nodes:
                 raise UsageError(f"--node-address: unknown node {node!r}")
@@ -192,13 +199,19 @@ class Reading:
 
     def say_ignored(self, snapshot: Snapshot) -> None:
         """What was not read at all, on standard error."""
+        over = snapshot.passed_over
         if self.verbose:
+            for name in over:
+                warn(f"passed over: {name}: no Kubernetes object")
             for kind, count in snapshot.ignored.items():
                 warn(f"ignored: {count} {kind}")
         elif snapshot.ignored:
             count = sum(snapshot.ignored.values())
             objects = "object" if count == 1 else "objects"
             warn(f"ignored {count} {objects} of other kinds (-v names them)")
+        if over and not self.verbose:
+            files = "1 file" if len(over) == 1 else f"{len(over)} files"
+            warn(f"passed over {files} with what is no Kubernetes object (-v names them)")
 
 
 def reading(function: Command) -> Command:
@@ -212,9 +225,10 @@ def reading(function: Command) -> Command:
         odd_objects: str | None,
         verbose: bool,
         node_address: tuple[tuple[str, int], ...],
+        exclude: tuple[str, ...],
         **rest: Any,
     ) -> None:
-        chosen = Reading(semantics, not no_strict, verbose, node_address, odd_objects)
+        chosen = Reading(semantics, not no_strict, verbose, node_address, odd_objects, exclude)
         function(*args, reading=chosen, **rest)
 
     return stack(
@@ -243,5 +257,12 @@ def reading(function: Command) -> Command:
             help="An object that is not valid: refuse everything, or isolate what it is about and "
             "read on [default: refuse; isolate in apply --watch, status and top].",
         ),
-        click.option("-v", "--verbose", is_flag=True, help="Name the kinds that were ignored."),
+        click.option(
+            "--exclude",
+            multiple=True,
+            metavar="GLOB",
+            help="Pass over files and folders inside of folders that are given, as in vendor or "
+            "'k8s/old/*.yaml'; again for more.",
+        ),
+        click.option("-v", "--verbose", is_flag=True, help="Name what was ignored."),
     )(command)

@@ -182,6 +182,8 @@ class Snapshot:
     expectations: tuple[Expectation, ...] = ()
     odd: tuple[Odd, ...] = ()
     """Objects that are enforced in the strict direction (docs/odd-objects.md), in order."""
+    passed_over: tuple[str, ...] = ()
+    """Files in folders that hold what is no Kubernetes object, in order."""
 
     def __repr__(self) -> str:
         counts = {

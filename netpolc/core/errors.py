@@ -136,6 +136,8 @@ class Problems:
 
     def __init__(self) -> None:
         self.diagnostics: list[Diagnostic] = []
+        self.passed_over: list[str] = []
+        """Where folders hold what is no object: the names of files."""
 
     def add(
         self,

@@ -102,6 +102,7 @@ class _Reading:
             dict(sorted(self._ignored.items())),
             tuple(gathered.expectations),
             tuple(sorted(set(self._odd.found))),
+            tuple(gathered.problems.passed_over),
         )
 
     def _warn_of_emptiness(self, found: Cluster) -> None:

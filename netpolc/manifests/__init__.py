@@ -1,8 +1,8 @@
 """Reads manifests: files, folders, standard input, multi-document YAML, JSON, and lists of objects.
 
 Comes in: paths. Goes out: `Document` values, one for each Kubernetes object. Refused, with
-`file:line:column`: what is no manifest (`splitting.py`), what cannot be read (`files.py`), and
-paths that hold no manifest at all.
+`file:line:column`: what is no manifest (`splitting.py`; inside a folder only what looks like one,
+`likeness.py`), what cannot be read (`files.py`), and paths that hold no manifest at all.
 """
 
 from __future__ import annotations
@@ -15,17 +15,31 @@ import msgspec
 
 from netpolc.core.errors import Problems
 from netpolc.manifests.documents import Document, Likely, ManifestSource
-from netpolc.manifests.files import SUFFIXES, File, Given, find, is_manifest, lasting, states
+from netpolc.manifests.files import (
+    SUFFIXES,
+    Excluded,
+    File,
+    Given,
+    excluding,
+    find,
+    is_manifest,
+    lasting,
+    nothing,
+    states,
+)
 from netpolc.manifests.given import plain_objects
 from netpolc.manifests.splitting import Content, Head, content_of, documents_of
 
 __all__ = [
     "SUFFIXES",
     "Document",
+    "Excluded",
     "File",
     "Given",
     "ManifestSource",
+    "excluding",
     "is_manifest",
+    "nothing",
     "read",
     "read_objects",
 ]
@@ -35,12 +49,16 @@ READINGS = 5
 
 
 def read(
-    paths: Sequence[Given], problems: Problems, likely: type[Likely] = Head
+    paths: Sequence[Given],
+    problems: Problems,
+    likely: type[Likely] = Head,
+    excluded: Excluded = nothing,
 ) -> Iterator[Document]:
     """All objects of the given files and folders (recursive, in sorted order), one after another
     so that no two of them need to be decoded at once; `-` is standard input.
 
-    Hidden files and folders are passed over inside a folder. Everything that cannot be read goes to
+    Hidden files and folders are passed over inside a folder, and so is what is `excluded` or looks
+    like no object (`Problems.passed_over`). Everything that cannot be read goes to
     `problems`, a file at a time, so that one broken file does not hide the next. Files that change
     while they are read are read again: half a file may be a snapshot, too. `problems` has what
     cannot be read before all that is found in the meantime. JSON objects that are of the form
@@ -50,15 +68,16 @@ def read(
     place = len(problems.diagnostics)
     for number in range(READINGS):
         found = Problems()
-        files = list(find(given, found))
+        files = list(find(given, found, excluded))
         before = states(files)
         contents = [(file, content_of(file)) for file in _different(files)]
-        changed = before ^ states(find(given, Problems()))
+        changed = before ^ states(find(given, Problems(), excluded))
         if not changed:
             try:
                 yield from _all_documents(contents, paths, found, likely)
             finally:
                 problems.diagnostics[place:place] = found.diagnostics
+                problems.passed_over += found.passed_over
             return
         time.sleep(0.1 * 2**number)
     for name in sorted({name for name, *_ in changed}):

@@ -18,6 +18,7 @@ from netpolc.manifests.files import File
 from netpolc.manifests.syntax import Elements, NumberedLines, SyntaxProblem
 
 T = TypeVar("T")
+_STANDARD = "tag:yaml.org,2002:"
 
 
 class Likely(Protocol):
@@ -74,7 +75,7 @@ def _yaml_locator(file: File) -> yaml_format.Locator:
 
 
 class Document(msgspec.Struct, eq=False, gc=False):
-    """One object: raw JSON bytes, or what YAML gave with its duplicate keys.
+    """One object: raw JSON bytes, or what YAML gave with its duplicate keys and unknown tags.
 
     `likely` is what a JSON object gave in the pass that found its kind, until `typed` hands it out.
     """
@@ -85,6 +86,7 @@ class Document(msgspec.Struct, eq=False, gc=False):
     duplicates: tuple[Elements, ...]
     source: ManifestSource
     likely: Likely | None = None
+    tags: tuple[tuple[Elements, str], ...] = ()
 
     @property
     def group(self) -> str:
@@ -101,9 +103,10 @@ class Document(msgspec.Struct, eq=False, gc=False):
         return msgspec.convert(self.content, model)
 
     def fields(self, problems: ObjectProblems, strict: bool) -> dict[str, Any] | None:
-        """The object as plain values, None if it cannot be had; duplicate fields are reported.
+        """The object as plain values, None if it cannot be had; duplicate fields are reported, and
+        tags that nobody knows.
 
-        Those are warnings unless `strict`.
+        Duplicates are warnings unless `strict`.
         """
         content, duplicates = self.content, self.duplicates
         if isinstance(content, msgspec.Raw):
@@ -117,8 +120,15 @@ class Document(msgspec.Struct, eq=False, gc=False):
                 return None
         report = problems.error if strict else problems.warning
         for elements in duplicates:
-            path: Path = ROOT
-            for element in elements:
-                path = path / element
+            path = _path(elements)
             report(path, f'duplicate field "{path}"', at_key=True)
+        for elements, tag in self.tags:
+            problems.error(_path(elements), f"unknown tag {tag.replace(_STANDARD, '!!', 1)}")
         return content
+
+
+def _path(elements: Elements) -> Path:
+    path = ROOT
+    for element in elements:
+        path = path / element
+    return path

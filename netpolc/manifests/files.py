@@ -9,9 +9,11 @@ from __future__ import annotations
 import os
 import stat
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from errno import EFBIG, EINVAL
+from fnmatch import fnmatchcase
+from glob import escape
 from pathlib import Path
 from typing import BinaryIO
 
@@ -29,6 +31,8 @@ class File:
 
     name: str
     data: bytes | None = None
+    in_folder: bool = False
+    """Found there: it may hold what is no manifest. A file that is named must be one."""
 
     def read(self) -> bytes:
         """The whole content; `OSError` when it cannot be read."""
@@ -53,6 +57,38 @@ def _all_of(stream: BinaryIO, expected: int = 0) -> bytes:
             raise OSError(EFBIG, f"larger than {MAX_BYTES >> 30} GiB")
         wanted = PIECE
     return b"".join(pieces)
+
+
+Excluded = Callable[[str], bool]
+"""Whether a file or folder inside a folder that is read is passed over, by its path."""
+
+
+def nothing(_: str) -> bool:
+    """Excludes nothing."""
+    return False
+
+
+def excluding(patterns: Iterable[str], base: str | os.PathLike[str] = ".") -> Excluded:
+    """What shell patterns exclude: `*` stands for any characters, also `/`.
+
+    A pattern without `/` is compared with the name of each file and folder; one with `/` with its
+    whole path, and is relative to `base`.
+    """
+    every = [pattern.rstrip("/") for pattern in patterns]
+    names = [pattern for pattern in every if "/" not in pattern]
+    start = os.path.realpath(base)
+    paths = [os.path.normpath(os.path.join(escape(start), own)) for own in every if "/" in own]
+
+    def excluded(path: str) -> bool:
+        if any(fnmatchcase(os.path.basename(path), pattern) for pattern in names):
+            return True
+        if not paths:
+            return False
+        folder, name = os.path.split(path)
+        whole = os.path.join(os.path.realpath(folder or "."), name)
+        return any(fnmatchcase(whole, pattern) for pattern in paths)
+
+    return excluded if every else nothing
 
 
 Given = str | os.PathLike[str] | File
@@ -80,8 +116,10 @@ def lasting(path: Given, problems: Problems) -> list[Given]:
     return list(find([path], problems)) if only_once and not os.path.isfile(path) else [path]
 
 
-def find(paths: Iterable[Given], problems: Problems) -> Iterator[File]:
-    """The files that paths name, those of folders in sorted order."""
+def find(
+    paths: Iterable[Given], problems: Problems, excluded: Excluded = nothing
+) -> Iterator[File]:
+    """The files that paths name, those of folders in sorted order but for what is excluded."""
     for given in paths:
         if isinstance(given, File):
             yield given
@@ -92,10 +130,10 @@ def find(paths: Iterable[Given], problems: Problems) -> Iterator[File]:
                 path = "<stdin>"
                 yield File(path, _all_of(sys.stdin.buffer))
             elif os.path.isdir(path):
-                found = sorted(_below(path, problems))
+                found = sorted(_below(path, problems, excluded))
                 if not found:
                     problems.add(path, "", "holds no .yaml, .yml or .json file")
-                yield from map(File, found)
+                yield from (File(name, in_folder=True) for name in found)
             elif stat.S_ISREG(os.stat(path).st_mode):
                 yield File(path)
             else:  # a pipe, as in `netpolc compile <(kustomize build .)`: it is read only once
@@ -130,7 +168,7 @@ def is_manifest(name: str) -> bool:
     return not name.startswith(".") and Path(name).suffix.lower() in SUFFIXES
 
 
-def _below(folder: str, problems: Problems) -> Iterator[str]:
+def _below(folder: str, problems: Problems, excluded: Excluded) -> Iterator[str]:
     """Manifests in a folder; what cannot be listed or is no file is a problem, never left out."""
 
     open_folders = [folder]  # no recursion: folders may lie in each other by the thousand
@@ -138,7 +176,7 @@ def _below(folder: str, problems: Problems) -> Iterator[str]:
         try:
             with os.scandir(open_folders.pop()) as entries:
                 for entry in entries:
-                    if entry.name.startswith("."):
+                    if entry.name.startswith(".") or excluded(entry.path):
                         continue
                     if entry.is_dir(follow_symlinks=False):
                         open_folders.append(entry.path)

@@ -21,30 +21,35 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
 from netpolc.core.errors import UsageError
-from netpolc.manifests import SUFFIXES, File
+from netpolc.manifests import SUFFIXES, Excluded, File, nothing
 
 
-def at_revision(revision: str, paths: Sequence[str]) -> list[File]:
+def at_revision(revision: str, paths: Sequence[str], excluded: Excluded = nothing) -> list[File]:
     """The manifests of these paths at a revision; `UsageError` when it cannot be had."""
-    return [file for path in paths for file in _files(revision, path)]
+    return [file for path in paths for file in _files(revision, path, excluded)]
 
 
-def _files(revision: str, path: str) -> Iterator[File]:
+def _files(revision: str, path: str, excluded: Excluded) -> Iterator[File]:
     if path == "-":
         raise UsageError("standard input has no revision: give paths in a git repository")
     real = Path(os.path.realpath(path))
     top = _top(real)
     commit = _commit(top, revision)
     inside = real.relative_to(top).as_posix()
-    found = _git(top, "ls-tree", "-r", "-z", "--full-tree", "--name-only", commit, "--", inside)
-    names = [os.fsdecode(name) for name in found.split(b"\0") if name]
+    listed = _git(top, "ls-tree", "-r", "-z", "--full-tree", "--name-only", commit, "--", inside)
+    names = [os.fsdecode(name) for name in listed.split(b"\0") if name]
     if not names:
         raise UsageError(f"{path} is not in revision {revision}")
-    wanted = names if names == [inside] else [n for n in names if _is_manifest(n, inside)]
+    is_file = names == [inside]
+    if is_file:
+        wanted = names
+    else:
+        found = [name for name in names if _is_manifest(name, inside)]
+        wanted = [name for name in found if not _is_excluded(top, name, inside, excluded)]
     if not wanted:
         raise UsageError(f"{path} holds no .yaml, .yml or .json file at revision {revision}")
     for name in wanted:
-        yield File(f"{revision}:{name}", _content(top, commit, name))
+        yield File(f"{revision}:{name}", _content(top, commit, name), not is_file)
 
 
 def _commit(top: Path, revision: str) -> str:
@@ -59,6 +64,13 @@ def _is_manifest(name: str, folder: str) -> bool:
     below = PurePosixPath(name).relative_to(folder)
     hidden = any(part.startswith(".") for part in below.parts)
     return below.suffix.lower() in SUFFIXES and not hidden
+
+
+def _is_excluded(top: Path, name: str, folder: str, excluded: Excluded) -> bool:
+    """Whether it is, or a folder between it and the one that was given."""
+    below = PurePosixPath(name).relative_to(folder).parts
+    start = top / folder
+    return any(excluded(str(start.joinpath(*below[:count]))) for count in range(1, len(below) + 1))
 
 
 def _content(top: Path, commit: str, name: str) -> bytes:

@@ -1,7 +1,7 @@
 """JSON: fast decoding with msgspec, duplicate keys with the standard library, places on demand.
 
-Comes in: bytes. Goes out: decoded values. Refused: what RFC 8259 refuses, and nesting too deep to
-follow.
+Comes in: bytes. Goes out: decoded values, several where objects follow one another as kubectl takes
+them. Refused: what else RFC 8259 refuses, and nesting too deep to follow.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from netpolc.manifests.syntax import (
     NumberedLines,
     SyntaxProblem,
     decoded,
+    in_utf_8,
     numbered,
 )
 
@@ -33,6 +34,7 @@ _CLOSING = {"}": "object", "]": "array"}
 
 def checked(data: bytes) -> bytes:
     """The bytes without a byte order mark; `SyntaxProblem` when they are not UTF-8."""
+    data = in_utf_8(data)
     if not data.isascii():
         decoded(data)
     return data.removeprefix(_BOM)
@@ -44,14 +46,18 @@ def broken(data: bytes, refused: Exception) -> SyntaxProblem:
         # Not of bytes, whose encoding it would guess; numbers may be of any length.
         json.loads(data.decode("utf-8", "replace"), parse_int=str)
     except json.JSONDecodeError as error:
-        found = _trailing_comma(error)
-        return SyntaxProblem(found.lineno, found.colno, f"broken JSON: {found.msg}")
+        return _at(_trailing_comma(error))
     except RecursionError:
         return SyntaxProblem(0, 0, "nested too deeply")
     byte = _BYTE.search(str(refused))  # NaN and the like, which the standard library reads
     before = data[: int(byte.group(1))] if byte else b""
     line, column = Lines(before.decode("utf-8", "replace")).position(None)
-    return SyntaxProblem(line, column, f"broken JSON: {_BYTE.sub('', str(refused))}")
+    return SyntaxProblem(line, column, f"broken JSON: {without_byte(refused)}")
+
+
+def without_byte(refused: Exception) -> str:
+    """What msgspec says, but for the number of the byte."""
+    return _BYTE.sub("", str(refused))
 
 
 def _trailing_comma(error: json.JSONDecodeError) -> json.JSONDecodeError:
@@ -62,6 +68,38 @@ def _trailing_comma(error: json.JSONDecodeError) -> json.JSONDecodeError:
         return error
     message = f"Illegal trailing comma before end of {kind}"
     return json.JSONDecodeError(message, error.doc, len(before) - 1)
+
+
+def values(data: bytes) -> list[bytes]:
+    """The objects that follow one another in a text that is no single value."""
+    text = decoded(data)
+    return [text[start:end].encode() for start, end in _spans(text)]
+
+
+def _spans(text: str) -> Iterator[tuple[int, int]]:
+    """Where each of several objects begins and ends; `SyntaxProblem` where they break off."""
+    skip = json.JSONDecoder(parse_int=str).raw_decode
+    at = _next(text, 0)
+    while at < len(text):
+        if text[at] != "{" and at:
+            raise _at(json.JSONDecodeError("Extra data", text, at))
+        try:
+            _, end = skip(text, at)
+        except json.JSONDecodeError as error:
+            raise _at(_trailing_comma(error)) from None
+        except RecursionError:
+            raise SyntaxProblem(0, 0, "nested too deeply") from None
+        yield at, end
+        at = _next(text, end)
+
+
+def _next(text: str, offset: int) -> int:
+    match = _SPACE.match(text, offset)
+    return match.end() if match else offset
+
+
+def _at(error: json.JSONDecodeError) -> SyntaxProblem:
+    return SyntaxProblem(error.lineno, error.colno, f"broken JSON: {error.msg}")
 
 
 class _Repeated(dict[str, Any]):
@@ -134,14 +172,15 @@ class Locator:
         self._skip = json.JSONDecoder(parse_int=str).raw_decode  # of any length
         self._items: dict[int, list[int]] = {}
         self._objects: dict[int, dict[str, tuple[int, int]]] = {}
+        self._starts: list[int] = []
 
     def locate(self, document: int, elements: Elements, at_key: bool) -> tuple[int, int]:
         """Line and column of the value (or of its key), or of the deepest part that is there."""
-        return self._lines.position(self._find(elements)[0 if at_key else 1])
+        return self._lines.position(self._find(document, elements)[0 if at_key else 1])
 
     def excerpt(self, document: int, elements: Elements) -> NumberedLines:
         """The lines from the key of a field to the end of its value."""
-        key, value = self._find(elements)
+        key, value = self._find(document, elements)
         _, end = self._skip(self._text, value)
         line, column = self._lines.position(key)
         # No more of the first and the last line than is shown: all of a file may be one line.
@@ -151,9 +190,16 @@ class Locator:
         last = end - max(self._text.rfind("\n", begin, end), begin - 1) - 1
         return numbered(lines, line, key - begin, last)
 
-    def _find(self, elements: Elements) -> tuple[int, int]:
+    def _start(self, document: int) -> int:
+        """Where one of several objects begins."""
+        if document == 0:
+            return _next(self._text, 0)
+        self._starts = self._starts or [start for start, _ in _spans(self._text)]
+        return self._starts[document]
+
+    def _find(self, document: int, elements: Elements) -> tuple[int, int]:
         """Where the deepest part that is there begins: its key (in a list the value), its value."""
-        key = value = self._space(0)
+        key = value = self._start(document)
         for element in elements:
             found = self._entry(value, element)
             if found is None:
@@ -162,8 +208,7 @@ class Locator:
         return key, value
 
     def _space(self, offset: int) -> int:
-        match = _SPACE.match(self._text, offset)
-        return match.end() if match else offset
+        return _next(self._text, offset)
 
     def _entry(self, offset: int, element: str | int) -> tuple[int, int] | None:
         opening = self._text[offset]

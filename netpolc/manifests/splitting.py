@@ -8,6 +8,7 @@ reasonable time.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 
 import msgspec
@@ -16,7 +17,8 @@ from netpolc.core.errors import Problems, listing
 from netpolc.manifests import json_format, yaml_format
 from netpolc.manifests.documents import Document, Likely, ManifestSource
 from netpolc.manifests.files import File, reason
-from netpolc.manifests.syntax import Elements, SyntaxProblem
+from netpolc.manifests.likeness import OTHERS, is_like_object
+from netpolc.manifests.syntax import SyntaxProblem, in_utf_8
 
 MAX_YAML_BYTES = 64 << 20
 """PyYAML reads about 1 MB/s; JSON, which kubectl prints as well, has no such limit."""
@@ -49,6 +51,7 @@ def documents_of(
     try:
         if not isinstance(data, bytes):
             raise data
+        data = in_utf_8(data)
         reader = _Splitter(file, data, problems, likely)
         name = file.name.lower()
         if name.endswith(".json"):
@@ -85,32 +88,50 @@ class _Splitter:
         self._likely = msgspec.json.Decoder(likely)
 
     def json_documents(self) -> Iterator[Document]:
-        """The object of a JSON text, or the items of a list."""
+        """The objects of a JSON text, or the items of lists."""
         data = json_format.checked(self._data)
-        yield from self._json(msgspec.Raw(data), (), None)
+        try:
+            yield from self._json(msgspec.Raw(data), ManifestSource(self._file, 0, (), True), None)
+        except _Broken as problem:
+            several = json_format.values(data)
+            if len(several) < 2:
+                raise json_format.broken(data, problem.refused) from None
+            for number, one in enumerate(several):
+                source = ManifestSource(self._file, number, (), True)
+                try:
+                    yield from self._json(msgspec.Raw(one), source, None)
+                except _Broken as inner:  # what the standard library reads
+                    text = json_format.without_byte(inner.refused)
+                    self._problems.add(source.place(), "", f"broken JSON: {text}")
 
     def _json(
-        self, raw: msgspec.Raw, at: Elements, group: Likely | None, likely: Likely | None = None
+        self,
+        raw: msgspec.Raw,
+        source: ManifestSource,
+        group: Likely | None,
+        likely: Likely | None = None,
     ) -> Iterator[Document]:
-        source = ManifestSource(self._file, 0, at, is_json=True)
+        at = source.at
         try:
             head = likely or _HEAD.decode(raw)
         except msgspec.ValidationError as error:
-            self._no_object(source, str(error))
+            self._no_object(source, str(error), _value(raw))
             return
         except (msgspec.DecodeError, RecursionError) as error:
             if not at:
-                raise json_format.broken(bytes(raw), error) from None
+                raise _Broken(error) from None
             self._no_object(source, str(error))
+            return
+        if self._is_passed_over(source, head, raw):
             return
         if head.items is not None and _is_list(head.kind):
             for number, item in enumerate(head.items):
                 below, found = (*at, "items", number), self._decoded(item)
+                place = ManifestSource(self._file, source.document, below, True)
                 if found is not None and found.items is None and found.apiVersion and found.kind:
-                    place = ManifestSource(self._file, 0, below, True)
                     yield Document(found.apiVersion, found.kind, item, (), place, found)
                 else:
-                    yield from self._json(item, below, head, found)
+                    yield from self._json(item, place, head, found)
             return
         identity = self._identity(head, group, source)
         if identity is not None:
@@ -125,39 +146,35 @@ class _Splitter:
 
     def yaml_documents(self) -> Iterator[Document]:
         """The objects of all documents; empty documents are passed over."""
-        for number, value, duplicates in yaml_format.documents(self._data):
-            if value is not None:
-                yield from self._yaml(number, value, duplicates, (), None)
+        for number, found in enumerate(yaml_format.documents(self._data)):
+            if found.value is not None:
+                source = ManifestSource(self._file, number, (), is_json=False)
+                yield from self._yaml(found, source, None)
 
     def _yaml(
-        self,
-        number: int,
-        value: object,
-        duplicates: list[Elements],
-        at: Elements,
-        group: Likely | None,
+        self, found: yaml_format.YamlDocument, source: ManifestSource, group: Likely | None
     ) -> Iterator[Document]:
-        source = ManifestSource(self._file, number, at, is_json=False)
+        value = found.value
         if not isinstance(value, dict):
-            self._no_object(source, "expected a map")
+            self._no_object(source, "expected a map", value)
             return
         head = Head(_text(value.get("apiVersion")), _text(value.get("kind")))
+        if self._is_passed_over(source, head, value):
+            return
         items = value.get("items")
         if items is not None and _is_list(head.kind):
             if not isinstance(items, list):
                 self._no_object(source, "items are no list")
                 return
-            inside: dict[object, list[Elements]] = {}
-            for path in duplicates:
-                if len(path) > 2 and path[0] == "items":
-                    inside.setdefault(path[1], []).append(path[2:])
-            for index, item in enumerate(items):
-                below = inside.get(index, [])
-                yield from self._yaml(number, item, below, (*at, "items", index), head)
+            for index, item in enumerate(found.items(items)):
+                at = (*source.at, "items", index)
+                below = ManifestSource(self._file, source.document, at, is_json=False)
+                yield from self._yaml(item, below, head)
             return
         identity = self._identity(head, group, source)
         if identity is not None:
-            yield Document(*identity, value, tuple(duplicates), source)
+            twice, tags = tuple(found.duplicates), tuple(found.tags)
+            yield Document(*identity, value, twice, source, tags=tags)
 
     def _identity(
         self, head: Likely, group: Likely | None, source: ManifestSource
@@ -175,8 +192,46 @@ class _Splitter:
         self._no_object(source, f"{missing} missing")
         return None
 
-    def _no_object(self, source: ManifestSource, reason: str) -> None:
+    def _is_passed_over(self, source: ManifestSource, head: Likely, value: object) -> bool:
+        """Whether a document of a folder without `apiVersion` or `kind` looks like no object."""
+        if source.at or not self._file.in_folder or (head.kind and head.apiVersion):
+            return False
+        if os.path.basename(self._file.name) in OTHERS:
+            self._pass_over()
+            return True
+        found = _value(value) if isinstance(value, msgspec.Raw) else value
+        if is_like_object(found):
+            return False
+        self._pass_over()
+        return True
+
+    def _pass_over(self) -> None:
+        if self._file.name not in self._problems.passed_over[-1:]:
+            self._problems.passed_over.append(self._file.name)
+
+    def _no_object(self, source: ManifestSource, reason: str, value: object = None) -> None:
+        """Refuse it; in a folder pass it over if it looks like no object at all."""
+        may_be = value is not None and not source.at and self._file.in_folder
+        if may_be and not is_like_object(value):
+            self._pass_over()
+            return
         self._problems.add(source.place(), "", f"not a Kubernetes object: {reason}")
+
+
+class _Broken(Exception):
+    """A text that is no JSON, as msgspec has it."""
+
+    def __init__(self, refused: Exception) -> None:
+        super().__init__(str(refused))
+        self.refused = refused
+
+
+def _value(raw: msgspec.Raw) -> object:
+    """What a JSON text holds; a text that names an object if it cannot be had."""
+    try:
+        return msgspec.json.decode(raw)
+    except (msgspec.MsgspecError, RecursionError):
+        return "kind"
 
 
 def _is_list(kind: str | None) -> bool:

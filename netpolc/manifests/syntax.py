@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import re
 from bisect import bisect_right
 from collections.abc import Sequence
@@ -21,8 +22,24 @@ class SyntaxProblem(Exception):
         self.line, self.column, self.message = line, column, message
 
 
+_UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+
+
+def in_utf_8(data: bytes) -> bytes:
+    """The same text in UTF-8, if a byte order mark says that it is in UTF-16."""
+    if not data.startswith(_UTF_16):
+        return data
+    try:
+        return data.decode("utf-16").encode()
+    except UnicodeDecodeError as error:
+        before = data[: error.start].decode("utf-16", "replace")
+        line, column = Lines(before).position(None)
+        raise SyntaxProblem(line, column, f"not UTF-16: {error.reason}") from None
+
+
 def decoded(data: bytes) -> str:
     """The text of a file; `SyntaxProblem` at the first byte that is not UTF-8."""
+    data = in_utf_8(data)
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:

@@ -1,8 +1,8 @@
 """YAML as kubectl reads it, through PyYAML's C parser.
 
 Comes in: bytes of one or more documents. Goes out: plain Python values with the paths of duplicate
-keys. Refused: what libyaml refuses, keys that are no strings, tags, aliases that would expand
-without bound.
+keys and of tags that nobody knows. Refused: what libyaml refuses, keys that are no strings, aliases
+that would expand without bound.
 
 Scalars resolve as in kubectl's YAML, not as PyYAML has it: no timestamps (an API string) and no
 base-60 integers (`port: 80:80` must not become 4880).
@@ -12,9 +12,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml
+from yaml.composer import Composer
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from netpolc.manifests.syntax import (
@@ -41,12 +42,49 @@ _BASE60_OR_NO_API_TYPE = {
 }
 
 
+_ANCHOR = re.compile(r"&([^\s,\[\]{}]+)")
+
+
+class YamlDocument(NamedTuple):
+    """One document: its value (None of an empty one), and what is odd about it."""
+
+    value: object
+    duplicates: list[Elements]
+    """The paths of keys that stand there twice."""
+    tags: list[tuple[Elements, str]]
+    """Paths and tags of values whose tag nobody knows; they are read as if they had none."""
+
+    def items(self, values: list[Any]) -> Iterator[YamlDocument]:
+        """The `values` of its list `items`, each with what is odd about it."""
+        duplicates: dict[object, list[Elements]] = {}
+        tags: dict[object, list[tuple[Elements, str]]] = {}
+        for path in self.duplicates:
+            if len(path) > 2 and path[0] == "items":
+                duplicates.setdefault(path[1], []).append(path[2:])
+        for path, tag in self.tags:
+            if len(path) > 1 and path[0] == "items":
+                tags.setdefault(path[1], []).append((path[2:], tag))
+        for index, value in enumerate(values):
+            yield YamlDocument(value, duplicates.get(index, []), tags.get(index, []))
+
+
 class _Loader(yaml.CSafeLoader):
-    """Safe loader that notes duplicate keys."""
+    """Safe loader that notes duplicate keys and unknown tags."""
 
     def __init__(self, text: str) -> None:
         super().__init__(text)
         self.duplicate_nodes: set[int] = set()
+        self.tagged_nodes: dict[int, str] = {}
+
+    def construct_tagged(self, node: Node) -> Any:
+        """A value whose tag nobody knows; of a scalar its text."""
+        self.tagged_nodes[id(node)] = node.tag
+        if isinstance(node, MappingNode):
+            return self.construct_mapping(node, deep=True)
+        if isinstance(node, SequenceNode):
+            return self.construct_sequence(node, deep=True)
+        assert isinstance(node, ScalarNode)
+        return self.construct_scalar(node)
 
     def construct_yaml_int(self, node: ScalarNode) -> int:
         """An integer that some API field could hold."""
@@ -72,7 +110,33 @@ class _Loader(yaml.CSafeLoader):
         return super().construct_mapping(node, deep=deep)
 
 
+class _ReusingLoader(Composer, _Loader):
+    """The same where an anchor is defined twice: from then on its name is the later one.
+
+    PyYAML's C composer refuses that, so this one composes what the C parser finds.
+    """
+
+    def __init__(self, text: str) -> None:
+        _Loader.__init__(self, text)
+        Composer.__init__(self)
+
+    def compose_node(self, parent: Node | None, index: Any) -> Node | None:
+        """The next node; an anchor at it is new."""
+        event = self.peek_event()
+        if isinstance(event, yaml.NodeEvent) and not isinstance(event, yaml.AliasEvent):
+            self.anchors.pop(event.anchor, None)
+        return super().compose_node(parent, index)
+
+
+def _loader_of(text: str) -> type[_Loader]:
+    if "&" not in text or "*" not in text:
+        return _Loader
+    names = _ANCHOR.findall(text)
+    return _Loader if len(set(names)) == len(names) else _ReusingLoader
+
+
 _Loader.add_constructor("tag:yaml.org,2002:int", _Loader.construct_yaml_int)
+_Loader.add_constructor(None, _Loader.construct_tagged)
 _Loader.yaml_implicit_resolvers = {
     first: [(tag, pattern) for tag, pattern in resolvers if tag not in _BASE60_OR_NO_API_TYPE]
     for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
@@ -92,22 +156,21 @@ _Loader.add_implicit_resolver(
 )
 
 
-def documents(data: bytes) -> Iterator[tuple[int, object, list[Elements]]]:
-    """Number, value and duplicate keys of each document; empty documents give None."""
+def documents(data: bytes) -> Iterator[YamlDocument]:
+    """Each document, in order."""
     text = decoded(data)
     try:
         _check_depth(text)
-        loader = _Loader(text)
-        number = 0
+        loader = _loader_of(text)(text)
         while loader.check_node():
             node = loader.get_node()
             assert node is not None  # check_node() said so
             if "&" in text and "*" in text:
                 _check_expansion(node)
             loader.duplicate_nodes.clear()
+            loader.tagged_nodes.clear()
             value = loader.construct_document(node)
-            yield number, value, _duplicates(node, loader.duplicate_nodes)
-            number += 1
+            yield YamlDocument(value, *_noted(node, loader.duplicate_nodes, loader.tagged_nodes))
     except yaml.MarkedYAMLError as error:
         raise _marked(error, text) from None
     except yaml.reader.ReaderError as error:
@@ -187,18 +250,24 @@ def _check_expansion(root: Node) -> None:
         raise _at(root.start_mark, message)
 
 
-def _duplicates(root: Node, keys: set[int]) -> list[Elements]:
-    found: list[Elements] = []
+def _noted(
+    root: Node, keys: set[int], tagged: dict[int, str]
+) -> tuple[list[Elements], list[tuple[Elements, str]]]:
+    """The paths of keys and tagged values that were noted while they were made."""
+    duplicates: dict[Elements, None] = {}
+    tags: dict[Elements, str] = {}
 
     def walk(node: Node, at: Elements) -> None:
+        if id(node) in tagged:
+            tags[at] = tagged[id(node)]
         for name, key, value in _children(node):
             if id(key) in keys:
-                found.append((*at, name))
+                duplicates[(*at, name)] = None
             walk(value, (*at, name))
 
-    if keys:
+    if keys or tagged:
         walk(root, ())
-    return list(dict.fromkeys(found))
+    return list(duplicates), list(tags.items())
 
 
 class Locator:
@@ -207,7 +276,7 @@ class Locator:
     def __init__(self, data: bytes) -> None:
         text = decoded(data)
         try:
-            self._roots = list(yaml.compose_all(text, Loader=_Loader))
+            self._roots = list(yaml.compose_all(text, Loader=_loader_of(text)))
         except yaml.YAMLError as error:
             raise SyntaxProblem(0, 0, str(error)) from None
         self._lines = _BREAK.split(text)

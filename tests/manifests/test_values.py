@@ -29,7 +29,7 @@ def test_lists_within_lists(tmp_path: Path) -> None:
 
 def scalar(text: str) -> object:
     """What YAML makes of a scalar."""
-    ((_, value, _),) = yaml_format.documents(f"a: {text}\n".encode())
+    ((value, _, _),) = yaml_format.documents(f"a: {text}\n".encode())
     assert isinstance(value, dict)
     return value["a"]
 
@@ -79,14 +79,14 @@ def test_scalars(text: str, value: object) -> None:
 
 
 def test_keys_are_their_text() -> None:
-    ((_, value, duplicates),) = yaml_format.documents(b"{on: 1, 2: 3, 1.5: 4, null_: 5, yes: 6}")
+    ((value, duplicates, _),) = yaml_format.documents(b"{on: 1, 2: 3, 1.5: 4, null_: 5, yes: 6}")
     assert value == {"on": 1, "2": 3, "1.5": 4, "null_": 5, "yes": 6}
     assert duplicates == []
 
 
 def test_merge_keys_and_aliases() -> None:
     text = b"base: &b {a: 1, b: 2}\none: {<<: *b, b: 3}\ntwo: *b\nthree: {<<: [*b, {c: 4}]}\n"
-    ((_, value, duplicates),) = yaml_format.documents(text)
+    ((value, duplicates, _),) = yaml_format.documents(text)
     assert value == {
         "base": {"a": 1, "b": 2},
         "one": {"a": 1, "b": 3},
@@ -98,7 +98,7 @@ def test_merge_keys_and_aliases() -> None:
 
 def test_duplicate_keys_have_paths() -> None:
     text = b"a: 1\nb: [{c: 1, c: 2}]\na: 3\n'a': 4\n"
-    ((_, value, duplicates),) = yaml_format.documents(text)
+    ((value, duplicates, _),) = yaml_format.documents(text)
     assert value == {"a": 4, "b": [{"c": 2}]}
     assert set(duplicates) == {("a",), ("b", 0, "c")}
     raw = b'{"a": 1, "b": [{"c": 1, "c": 2, "c": 3}], "a": 3}'
@@ -158,5 +158,5 @@ def test_documents_of_a_list_are_decoded_one_after_another(tmp_path: Path) -> No
 
 @given(plain_values)
 def test_yaml_reads_json_as_json_does(value: object) -> None:
-    ((_, found, _),) = yaml_format.documents(f"--- {json.dumps({'root': value})}\n".encode())
+    ((found, _, _),) = yaml_format.documents(f"--- {json.dumps({'root': value})}\n".encode())
     assert found == {"root": value}
