@@ -16,6 +16,7 @@ from netpolc.analysis.findings import (
     directions,
     isolation,
     legacy,
+    ordered,
     ports,
     reading,
     selectors,
@@ -28,7 +29,7 @@ from netpolc.core.program import Program
 
 __all__ = ["CATALOGUE", "MANIFEST_ERROR", "Code", "Finding", "Level", "check", "refused"]
 
-_FAMILIES = (selectors, ports, coverage, directions, isolation, legacy, blocks)
+_FAMILIES = (selectors, ports, coverage, directions, isolation, legacy, blocks, ordered)
 CHECKS: tuple[Check, ...] = tuple(family.check for family in _FAMILIES)
 CATALOGUE: dict[str, Code] = {
     code.code: code

@@ -69,7 +69,7 @@ def check(view: View) -> Iterator[Remark]:
                 continue
             if prefix_length(peer.cidr) == 0:
                 whole.setdefault(family(peer.cidr[0]), (number, peer))
-            else:
+            elif rule.action is not Action.DENY:  # of blocks that are denied `ordered` speaks
                 yield from _overlaps(view, policy, rule, number, peer)
         if whole and rule.action is Action.ACCEPT:
             yield from _world(view, policy, rule, whole)

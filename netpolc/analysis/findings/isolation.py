@@ -82,7 +82,7 @@ def _open(view: View, direction: Direction) -> Iterator[Remark]:
 def _without_dns(view: View) -> Iterator[Remark]:
     servers: list[Server] = [
         (view.program.identity_of[pod.key], address)
-        for pod in _dns_pods(view)
+        for pod in dns_pods(view)
         for address in pod.addresses
     ]
     policies = [
@@ -109,7 +109,8 @@ def _subjects(view: View, combination: Combination) -> Iterator[Pod]:
         yield from view.program.identities[number].pods
 
 
-def _dns_pods(view: View) -> list[Pod]:
+def dns_pods(view: View) -> list[Pod]:
+    """The pods that are known to be the cluster's DNS."""
     key, value = _DNS_LABEL
     pods = view.snapshot.cluster.pods
     return [pod for pod in pods if pod.labels.get(key) == value and not pod.host_network]

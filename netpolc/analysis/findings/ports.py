@@ -47,7 +47,17 @@ def check(view: View) -> Iterator[Remark]:
         for number, port in enumerate(rule.ports):
             # Of destinations that no selector finds the checks of selectors speak.
             if isinstance(port, NamedPort) and pods is not None:
+                if policy.tier is not Tier.NETWORK_POLICY and _is_other(view, rule, port, pods):
+                    continue
                 yield from _port(view, policy, rule, number, port, pods)
+
+
+def _is_other(view: View, rule: Rule, port: NamedPort, pods: Members) -> bool:
+    """Whether a name that is meant in every protocol means another one, or is told there."""
+    ports = () if rule.ports is ANY else rule.ports
+    alike = [own for own in ports if isinstance(own, NamedPort) and own.name == port.name]
+    some = [own for own in alike if view.port_numbers.behind(own, pods)]
+    return port not in (some or alike[:1])
 
 
 def _destinations(view: View, policy: Policy, rule: Rule) -> Members | None:
