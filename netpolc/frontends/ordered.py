@@ -17,7 +17,7 @@ from netpolc.frontends.fields import Fields, metadata
 from netpolc.frontends.frontend import Gathered, Semantics
 from netpolc.frontends.naming import NAME
 from netpolc.frontends.odd import UNKNOWN_FIELD, OddObjects, body_of
-from netpolc.frontends.ordered_fields import Dialect, PodFields, at_most
+from netpolc.frontends.ordered_fields import BEFORE_ALL, Dialect, PodFields, at_most
 from netpolc.frontends.ordered_rules import RuleReader
 from netpolc.frontends.policies import AUDITED, OBJECT_FIELDS, SPEC, audited
 from netpolc.frontends.policy_kinds import PolicyObjects
@@ -86,8 +86,8 @@ def closing(
 ) -> Policy | None:
     """What denies everything that an odd policy is about, in the directions it has rules for.
 
-    Of a tier that cannot be read it is the first one, of directions both. None if its subject
-    cannot be read: then nobody knows whom it is about.
+    Where its tier or its priority cannot be read it is asked before all others, in the Admin tier
+    if that is not known. None if its subject cannot be read: then nobody knows whom it is about.
     """
     spec = body_of(document).get("spec")
     if not isinstance(spec, dict):
@@ -98,6 +98,7 @@ def closing(
     if subject is None or aside.failed:
         return None
     tier, priority = dialect.rank(fields, spec)
+    priority = BEFORE_ALL if aside.failed else priority
     origin = Origin(kind, *odd.named(document, kind), (), document.source)
     policy = Policy(tier, priority, subject, frozenset(), (), origin)
     ways = _directions(spec, report.refused, dialect)

@@ -30,6 +30,10 @@ from netpolc.frontends.policies import SPEC, port_name_problems
 GROUP = "policy.networking.k8s.io"
 LAST_PRIORITY = 1000
 """Priorities are 0 to 1000; the lowest number is asked first."""
+BEFORE_ALL = -1
+"""The priority of what stands for a policy whose rank cannot be read: no other rule of its tier may
+accept or pass first what it may deny.
+"""
 PODS = ("namespaces", "pods")
 """Fields of subjects and peers that select pods."""
 GONE = {

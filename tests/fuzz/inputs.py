@@ -19,6 +19,7 @@ import netpolc
 from netpolc import Matcher, Options
 from tests.cli.snapshots import objects
 from tests.fuzz.readers import program
+from tests.helpers.ordered_strategies import ordered_snapshots
 from tests.helpers.scenarios import ROOT
 from tests.helpers.strategies import legacy_snapshots, snapshots
 
@@ -31,6 +32,7 @@ ODD: list[Any] = [
 KEYS = [
     "metadata", "spec", "status", "items", "kind", "annotations", "labels", "netpolc.dev/ignore",
     "netpolc.dev/audit", "podIPs", "podSelector", "matchExpressions", "endPort", "except", "x.y[0]",
+    "subject", "namespaces", "protocols", "networks", "action",
 ]  # fmt: skip
 PIECES = [
     b"", b"\0", b'"', b"'", b"{", b"}", b"[", b"\n", b"\r", b"\t", b"-", b":", b",", b"#", b"*a",
@@ -71,7 +73,7 @@ def torn(draw: st.DrawFn, sources: st.SearchStrategy[bytes]) -> bytes:
 @st.composite
 def damaged(draw: st.DrawFn) -> list[Any]:
     """Objects of a snapshot with some parts gone, moved or replaced."""
-    given = st.one_of(st.builds(objects), snapshots(), legacy_snapshots())
+    given = st.one_of(st.builds(objects), snapshots(), legacy_snapshots(), ordered_snapshots())
     found: Any = copy.deepcopy(draw(given))
     for _ in range(draw(st.integers(0, 4))):
         part = found
