@@ -19,12 +19,11 @@ from netpolc.frontends.naming import NAME
 from netpolc.frontends.odd import UNKNOWN_FIELD, OddObjects, body_of
 from netpolc.frontends.ordered_fields import BEFORE_ALL, Dialect, PodFields, at_most
 from netpolc.frontends.ordered_rules import RuleReader
-from netpolc.frontends.policies import AUDITED, OBJECT_FIELDS, SPEC, audited
+from netpolc.frontends.policies import OBJECT_FIELDS, SPEC, audited
 from netpolc.frontends.policy_kinds import PolicyObjects
 from netpolc.manifests import Document
 
 DialectOf = Callable[[Document], Dialect]
-_ENFORCED = "it is enforced, not audited"
 _OWN_FIELDS = ("subject", "ingress", "egress")
 
 
@@ -54,8 +53,7 @@ def lower(
     origin = named.origin(document.kind, document.source)
     reader = RuleReader(dialect, problems, strict, origin)
     rules = tuple(rule for way in Direction for rule in _rules(reader, fields, spec, way))
-    if audited(fields, body):
-        problems.mend(AUDITED, "Forbidden: only a NetworkPolicy can be tried", _ENFORCED)
+    tried = audited(fields, body)
     if problems.failed or subject is None:
         return None
     written = frozenset(way for way in Direction if spec.get(str(way)) is not None)
@@ -69,6 +67,7 @@ def lower(
         origin,
         written,
         waived=named.waived,
+        audited=tried,
     )
 
 

@@ -12,9 +12,9 @@ from netpolc.backends.nft.readback.tracer import Tracer, packet
 from netpolc.core.nets import format_address
 from tests.helpers import scenarios
 from tests.helpers.lab import Injector
-from tests.helpers.scenarios import Scenario, everything, with_tiers
+from tests.helpers.scenarios import Scenario, everything
 
-CASES = [scenario for scenario in with_tiers() if scenario.folder.parent.name == "cases"]
+CASES = [scenario for scenario in everything() if scenario.folder.parent.name == "cases"]
 every_scenario = pytest.mark.parametrize("scenario", everything(), ids=lambda s: s.name)
 
 
@@ -25,7 +25,7 @@ def test_there_are_scenarios_of_every_document() -> None:
         assert any(name.startswith(prefix) for name in names), prefix
 
 
-@pytest.mark.parametrize("scenario", with_tiers(), ids=lambda s: s.name)
+@every_scenario
 def test_semantics_agree_with_the_flows(scenario: Scenario) -> None:
     program = scenario.program()
     wrong = [
@@ -80,8 +80,6 @@ def test_the_kernel_agrees_with_the_flows(
 @pytest.mark.parametrize("scenario", CASES, ids=lambda s: s.name)
 @pytest.mark.parametrize("form", ["ruleset.nft", "program.json"])
 def test_output_is_as_it_was(scenario: Scenario, form: str, update_golden: bool) -> None:
-    if form == "ruleset.nft" and scenario not in everything():
-        pytest.skip("nftables has no ordered tiers yet")
     program = scenario.program()
     text = program.ruleset().text() if form == "ruleset.nft" else program.document()
     golden: Path = scenario.folder / "expected" / form

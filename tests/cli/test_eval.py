@@ -13,7 +13,7 @@ from click.testing import CliRunner, Result
 import netpolc
 from netpolc.cli import main
 from netpolc.core.nets import format_address
-from tests.helpers.scenarios import ROOT, read, with_tiers
+from tests.helpers.scenarios import ROOT, everything, read
 
 FOLDER = ROOT / "examples" / "three-tier"
 MANIFESTS = [str(path) for path in read(FOLDER).manifests]
@@ -50,7 +50,7 @@ def test_a_denied_flow_and_what_isolates() -> None:
     assert "isolated, and no rule accepts (production/" in result.output
 
 
-@pytest.mark.parametrize("scenario", with_tiers(), ids=lambda s: s.name)
+@pytest.mark.parametrize("scenario", everything(), ids=lambda s: s.name)
 def test_it_agrees_with_the_flows(scenario: object) -> None:
     """One line of each flows.txt by the command, all of them by the log."""
     from tests.helpers.scenarios import Scenario

@@ -99,14 +99,9 @@ def read(folder: Path) -> Scenario:
     return Scenario(folder, semantics, odd_objects, tuple(expected))
 
 
-def everything() -> tuple[Scenario, ...]:
-    """Every example and every case that nftables can judge: none with ordered tiers yet."""
-    return tuple(own for own in with_tiers() if not own.name.startswith("cluster-"))
-
-
 @cache
-def with_tiers() -> tuple[Scenario, ...]:
-    """Every example and every case; the names of those with ordered tiers begin with `cluster-`."""
+def everything() -> tuple[Scenario, ...]:
+    """Every example and every case."""
     folders = [
         path.parent
         for place in (ROOT / "examples", ROOT / "tests" / "cases")

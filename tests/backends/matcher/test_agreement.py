@@ -13,14 +13,14 @@ from tests import conformance
 from tests.backends.matcher.agreement import Row, check, evaluated, telling_rows
 from tests.conformance import State
 from tests.helpers import strategies
-from tests.helpers.scenarios import Scenario, with_tiers
+from tests.helpers.scenarios import Scenario, everything
 from tests.helpers.strategies import snapshots_with_flows
 
 Drawn = tuple[list[strategies.Manifest], list[strategies.Flow]]
 MOST = 6_000
 
 
-@pytest.mark.parametrize("scenario", with_tiers(), ids=lambda s: s.name)
+@pytest.mark.parametrize("scenario", everything(), ids=lambda s: s.name)
 def test_it_agrees_with_the_flows(scenario: Scenario) -> None:
     program = scenario.program()
     rows: list[Row] = []
@@ -38,7 +38,7 @@ def row_of(flow: netpolc.Flow) -> Row:
     return source, destination, flow.protocol, flow.port
 
 
-@pytest.mark.parametrize("scenario", with_tiers(), ids=lambda s: s.name)
+@pytest.mark.parametrize("scenario", everything(), ids=lambda s: s.name)
 def test_it_agrees_with_the_semantics(scenario: Scenario) -> None:
     """All pairs of pods, nodes and block edges at all port edges, or as many as time allows."""
     program = scenario.program()
