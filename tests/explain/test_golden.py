@@ -15,6 +15,8 @@ import pytest
 
 import netpolc
 from netpolc.analysis.explain import explain_all, formats, policy
+from netpolc.analysis.explain.model import Part
+from netpolc.core.ir import Tier
 from tests.cli.invocation import invoke
 from tests.helpers.scenarios import ROOT, Scenario, everything
 
@@ -70,7 +72,12 @@ def test_every_flow_and_every_policy_can_be_explained(scenario: Scenario) -> Non
             lines = [line.text for line in formats.text([explanation], None)]
             for side in explanation.sides:
                 asked = [a for found in side.consulted for a in found.answers]
-                assert bool(side.misses) is (bool(asked) and not side.decision.allowed)
+                if all(found.policy.tier is Tier.NETWORK_POLICY for found in side.consulted):
+                    assert bool(side.misses) is (bool(asked) and not side.decision.allowed)
+                elif side.misses:  # where a rule denies, there may be none that came close
+                    assert not side.decision.allowed
+                    missed = {a.rule for a in asked if a.part is Part.NONE}
+                    assert {miss.rule for miss in side.misses} <= missed
                 for rule in side.accepting:
                     place = rule.origin.place()
                     assert any(f"{rule.origin.rule} accepts" in x and place in x for x in lines)
