@@ -15,7 +15,7 @@ import pytest
 
 import netpolc
 from netpolc.analysis.explain import explain_all, formats, policy
-from netpolc.analysis.explain.model import Part
+from netpolc.analysis.explain.model import RulePart
 from netpolc.core.ir import Tier
 from tests.cli.invocation import invoke
 from tests.helpers.scenarios import ROOT, Scenario, everything
@@ -76,7 +76,7 @@ def test_every_flow_and_every_policy_can_be_explained(scenario: Scenario) -> Non
                     assert bool(side.misses) is (bool(asked) and not side.decision.allowed)
                 elif side.misses:  # where a rule denies, there may be none that came close
                     assert not side.decision.allowed
-                    missed = {a.rule for a in asked if a.part is Part.NONE}
+                    missed = {a.rule for a in asked if a.part is RulePart.NONE}
                     assert {miss.rule for miss in side.misses} <= missed
                 for rule in side.accepting:
                     place = rule.origin.place()
