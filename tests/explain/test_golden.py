@@ -80,7 +80,7 @@ def test_every_flow_and_every_policy_can_be_explained(scenario: Scenario) -> Non
                     assert {miss.rule for miss in side.misses} <= missed
                 for rule in side.accepting:
                     place = rule.origin.place()
-                    named, does = f"    {rule.origin.rule} ", " accepts"
+                    named = f"    {rule.origin.rule} "
                     assert any(
                         x.startswith(named) and " accepts" in x and place in x for x in lines
                     )
