@@ -26,6 +26,7 @@ COMMANDS = {  # in the order of a policy's life
     "eval": "eval_",
     "test": "test_",
     "diff": "diff",
+    "convert": "convert_",
     "compile": "compile_",
     "apply": "apply",
     "confirm": "confirm",
