@@ -114,6 +114,8 @@ def test_reach_agrees_with_the_semantics(program: netpolc.Program) -> None:
                 ruling = reach.admission(decision.direction, places[subject], places[peer])
                 decided = ruling.ruling(number)
                 assert (decided.action is Action.ACCEPT) is decision.allowed
+                first = [rule for rule, own in ruling.deciding if number in own]
+                assert tuple(own for own in first if own.action is not Action.PASS) == decided.rules
                 if decision.rule is None:
                     assert decided.rules == ()
                 else:

@@ -121,6 +121,31 @@ def test_what_is_denied_says_who_isolates() -> None:
     assert why(made, made.after, "egress", 6, "web", "db") is None
 
 
+def test_rules_of_ordered_tiers_come_in_order_with_what_they_decide() -> None:
+    """TCP 5432 is accepted before it could be denied; the NetworkPolicy is asked for the rest."""
+    app = {"namespaceSelector": {}, "podSelector": {"matchLabels": {"name": "web"}}}
+    port = {"tcp": {"destinationPort": {"number": 5432}}}
+    span = {"tcp": {"destinationPort": {"range": {"start": 5000, "end": 6000}}}}
+    rules = [
+        {"name": "sql", "action": "Accept", "from": [{"pods": app}], "protocols": [port]},
+        {"action": "Deny", "from": [{"pods": app}], "protocols": [span]},
+    ]
+    guard = {
+        "apiVersion": "policy.networking.k8s.io/v1alpha2",
+        "kind": "ClusterNetworkPolicy",
+        "metadata": {"name": "guard"},
+        "spec": {"tier": "Admin", "priority": 1, "subject": {"namespaces": {}}, "ingress": rules},
+    }
+    made = of(cluster(DB, guard))
+    name = "ClusterNetworkPolicy/guard"
+    decided = [
+        (name, 'ingress[0] "sql"', "accept", "TCP 5432"),
+        (name, "ingress[1]", "deny", "TCP 5000-5431,5433-6000"),
+    ]
+    assert why(made, made.after, "ingress", 4, "db", "web") == ("TCP 5432", ["shop/db"], decided)
+    assert {own.ordered for own in made.reasons if own.isolated} == {True}
+
+
 def test_a_family_is_named_where_the_two_differ() -> None:
     block = {"to": [{"ipBlock": {"cidr": "10.0.0.9/32"}}], "ports": [{"port": 80}]}
     rule = policy("shop/web", podSelector={}, policyTypes=["Egress"], egress=[block])

@@ -16,9 +16,28 @@ from netpolc.analysis.connectivity.difference import Difference
 from netpolc.analysis.report import comparison, report
 from tests.browser.devtools import Browser
 from tests.browser.pages import CONTROL, COUNT, DB, FOCUS, PODS, move_to, opened, put, ring, table
-from tests.helpers.manifests import pod, policy
+from tests.helpers.manifests import Manifest, pod, policy
 
 pytestmark = pytest.mark.browser
+SSH = {"tcp": {"destinationPort": {"number": 22}}}
+GUARD: Manifest = {
+    "apiVersion": "policy.networking.k8s.io/v1alpha2",
+    "kind": "ClusterNetworkPolicy",
+    "metadata": {"name": "guard"},
+    "spec": {
+        "tier": "Admin",
+        "priority": 1,
+        "subject": {"namespaces": {}},
+        "ingress": [
+            {
+                "name": "no ssh",
+                "action": "Deny",
+                "from": [{"namespaces": {}}],
+                "protocols": [SSH],
+            }
+        ],
+    },
+}
 
 
 def test_it_opens_without_a_network(browser: Browser, tmp_path: Path) -> None:
@@ -108,6 +127,26 @@ def test_a_click_on_a_cell_says_why(browser: Browser, tmp_path: Path) -> None:
         assert len([line for line in panel if line.startswith(place)]) == 1
         page.click(x + 0.5 * width, y + 0.5 * height)
         assert "A pod always reaches itself: no policy judges that." in page.text("#panel")
+
+
+def test_ordered_tiers_are_told_in_order(browser: Browser, tmp_path: Path) -> None:
+    """The Admin rule decides about TCP 22 alone, the NetworkPolicy about the rest."""
+    with opened(browser, tmp_path, html=report(table([*PODS, DB, GUARD], tmp_path), "t")) as page:
+        x, y, width, height = page.eval(
+            "(() => { const b = document.querySelector('[role=gridcell]').getBoundingClientRect();"
+            " return [b.x, b.y, b.width, b.height]; })()"
+        )
+        page.click(x + 2.5 * width, y + 0.5 * height)  # from admin to web, which is not isolated
+        panel = page.text("#panel").split("\n")
+        assert panel[0] == "ops/admin[Pod] → shop/web[Pod]"
+        assert "Admitted from ops/admin[Pod]: all except TCP 22." in panel
+        assert "Decided in this order" in [line.capitalize() for line in panel]
+        rule = 'ClusterNetworkPolicy/guard ingress[0] "no ssh" denies TCP 22'
+        assert [line for line in panel if line.startswith(rule)]
+        page.click(x + 1.5 * width, y + 0.5 * height)  # from admin to db, which is
+        assert "Denied: what is asked first denies everything from ops/admin[Pod]." in page.text(
+            "#panel"
+        )
 
 
 def test_the_keyboard_does_all_of_it(browser: Browser, tmp_path: Path) -> None:

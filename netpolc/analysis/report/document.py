@@ -14,10 +14,10 @@ from typing import Generic, TypeVar
 
 from netpolc.analysis.connectivity.parties import Party
 from netpolc.analysis.connectivity.ports import describe_ports
-from netpolc.analysis.connectivity.reach import Admission, Place, Reach
+from netpolc.analysis.connectivity.reach import Admission, Place, Reach, match_ports
 from netpolc.core.foreign import inert
-from netpolc.core.ir import ANY, Action, Direction, Origin
-from netpolc.core.nets import EVERY_PORT, NOTHING, Family, Ranges, Span
+from netpolc.core.ir import Action, Direction, Origin
+from netpolc.core.nets import NOTHING, Family, Ranges, Span
 from netpolc.core.program import Combination
 
 _BOTH = (Direction.EGRESS, Direction.INGRESS)
@@ -65,11 +65,16 @@ class Citation:
 
 @dataclass(frozen=True, slots=True)
 class Basis:
-    """What one direction admits: the causes that isolate (if none, all is open) and the rules."""
+    """What one direction admits: the causes that isolate and the rules (if none, all is open).
+
+    With `ordered` an ordered tier judges: then rules are in the order they are asked, each with the
+    ports of which it is the first.
+    """
 
     ports: str
     isolated: tuple[int, ...]
     rules: tuple[int, ...]
+    ordered: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,9 +278,14 @@ class _Builder:
         tiers = admission.judge.tiers if admission.judge is not None else ()
         isolating = [o for tier in tiers if tier.default is Action.DENY for o in tier.policies]
         ports: dict[tuple[Origin, Action], Ranges] = {}
-        for rule in admission.rules:
+        ordered = admission.is_ordered
+        asked = (
+            admission.deciding
+            if ordered
+            else ((rule, match_ports(rule.match)) for rule in admission.rules)
+        )
+        for rule, own in asked:
             key = rule.origin, rule.action
-            own = EVERY_PORT if rule.match.ports is ANY else rule.match.ports
             ports[key] = ports.get(key, NOTHING) | own
         return Basis(
             describe_ports(admission.ports),
@@ -284,12 +294,17 @@ class _Builder:
                 self.causes.of(self._cause(origin, action.name.lower(), describe_ports(own)))
                 for (origin, action), own in ports.items()
             ),
+            ordered,
         )
 
     def _cause(self, origin: Origin, action: str = "", ports: str = "") -> Citation:
         known = self._origins.get(origin)
         if known is None:
-            known = inert(origin.policy), inert(origin.place()), inert(origin.rule)
+            known = (
+                inert(origin.policy),
+                inert(origin.place()),
+                inert(f"{origin.rule}{origin.name_said}"),
+            )
             self._origins[origin] = known
         return Citation(*known, action, ports)
 

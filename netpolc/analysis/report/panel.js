@@ -65,17 +65,20 @@ function judged(direction, subject, reason, peer) {
   if (parties[subject].is_outside) {
     return [head, el("p", { class: "verdict open" }, "Open: outside the cluster no policy applies.")];
   }
-  if (!reason.isolated.length) {
+  if (!reason.isolated.length && !reason.rules.length) {
     return [head, el("p", { class: "verdict open" }, "Open: no policy isolates it.")];
   }
+  const denied = reason.ordered
+    ? "Denied: what is asked first denies everything "
+    : "Denied: isolated, and no rule admits anything ";
   const says = reason.ports === "none"
-    ? ["Denied: isolated, and no rule admits anything ", words, " ", partyName(peer), "."]
+    ? [denied, words, " ", partyName(peer), "."]
     : [`Admitted ${words} `, partyName(peer), ": ", el("strong", {}, reason.ports), "."];
   return [
     head,
     el("p", { class: `verdict ${reason.ports === "none" ? "denied" : "admitted"}` }, ...says),
-    ...causes(reason.rules, "Rules"),
-    ...causes(reason.isolated, "Isolated by"),
+    ...causes(reason.rules, reason.ordered ? "Decided in this order" : "Rules"),
+    ...causes(reason.isolated, reason.ordered ? "Then isolated by" : "Isolated by"),
   ];
 }
 

@@ -14,12 +14,12 @@ from __future__ import annotations
 
 from netpolc.analysis.connectivity.reach.matching import Matching
 from netpolc.analysis.connectivity.reach.places import Blocks, Place, Places
-from netpolc.analysis.connectivity.reach.rulings import Admission, Ruling, admitted
+from netpolc.analysis.connectivity.reach.rulings import Admission, Ruling, admitted, match_ports
 from netpolc.core.ir import Direction
 from netpolc.core.nets import EVERY_PORT, Ranges, as_key
 from netpolc.core.program import Combination, Program
 
-__all__ = ["Admission", "Blocks", "Place", "Places", "Reach", "Ruling"]
+__all__ = ["Admission", "Blocks", "Place", "Places", "Reach", "Ruling", "match_ports"]
 _OPEN = Admission(EVERY_PORT)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
-from netpolc.core.ir import ANY, Action, Origin
+from netpolc.core.ir import ANY, Action, Origin, Tier
 from netpolc.core.nets import EVERY_PORT, NOTHING, Ranges, numbers
 from netpolc.core.program import Combination, Match, ResolvedRule, Run, Stage
 
@@ -28,6 +28,31 @@ class Admission:
     def rules(self) -> tuple[ResolvedRule, ...]:
         """Those whose peers include the place, in the order they are asked."""
         return tuple(rule for stage, bits in self._stages for rule in rules_of(stage, bits))
+
+    @property
+    def is_ordered(self) -> bool:
+        """Whether an ordered tier judges, where which rule is first matters."""
+        stages = self.judge.tiers if self.judge is not None else ()
+        return any(stage.tier is not Tier.NETWORK_POLICY for stage in stages)
+
+    @property
+    def deciding(self) -> Iterator[tuple[ResolvedRule, Ranges]]:
+        """Each rule that is the first for some ports of the place, with these; rules of one run
+        share theirs. What a rule passes is asked again in the next stage.
+        """
+        undecided = EVERY_PORT
+        for stage, matching in self._stages:
+            passed, left = NOTHING, undecided
+            for run, own in _by_run(stage, matching):
+                taken = NOTHING
+                for rule in rules_of(stage, own):
+                    ports = left & match_ports(rule.match)
+                    if ports:
+                        yield rule, ports
+                    taken |= ports
+                left -= taken
+                passed |= taken if run.action is Action.PASS else NOTHING
+            undecided = passed | left if stage.default is Action.PASS else passed
 
     @property
     def _stages(self) -> Iterator[tuple[Stage, int]]:
