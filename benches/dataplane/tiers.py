@@ -54,6 +54,8 @@ def lanes(scenario: Scenario) -> dict[str, Program]:
     found = {NETPOLC: program, AGAIN: program}
     for count in RULES:
         found[f"{count} rules"] = guarded(program, list(_rules(program, others, count)))
+    most = list(_rules(program, others, RULES[-1]))
+    found[f"{RULES[-1]} rules, ingress alone"] = guarded(program, most, (Direction.INGRESS,))
     hit = [_rule(n, frozenset(asked), port=FIRST_PORT + n) for n in range(3)]
     hit.append(_rule(3, frozenset(asked), action=Action.PASS))
     few = [*_rules(program, others, RULES[-2]), *hit]
@@ -61,12 +63,18 @@ def lanes(scenario: Scenario) -> dict[str, Program]:
     return found
 
 
-def guarded(program: Program, rules: Sequence[ResolvedRule]) -> Program:
+def guarded(
+    program: Program, rules: Sequence[ResolvedRule], directions: Iterable[Direction] = Direction
+) -> Program:
     """The program with an Admin list before everything else, for every pod."""
+    asked = tuple(directions)
     origin = Origin("ClusterNetworkPolicy", "", "guard", (), _Nowhere())
     stage = Stage.of(Tier.ADMIN, rules, Action.PASS, (origin,))
-    made = [replace(own, tiers=(stage, *own.tiers)) for own in program.combinations]
-    for direction in Direction:
+    made = [
+        replace(own, tiers=(stage, *own.tiers)) if own.direction in asked else own
+        for own in program.combinations
+    ]
+    for direction in asked:
         judged = {n for own in made if own.direction is direction for n in own.subjects}
         free = frozenset(range(len(program.identities))) - judged
         if free:

@@ -35,7 +35,6 @@ from netpolc.core.ir import (
     Tier,
 )
 from netpolc.core.nets import Protocol, family, format_address, parse_address, parse_cidr
-from tests.helpers.scenarios import forwarded
 from tests.helpers.tiers import KIND, Written, labelled
 
 Manifest = dict[str, Any]
@@ -84,7 +83,9 @@ def snapshot(draw: Random, *, audited: bool = False) -> Snapshot:
 
 
 def flows(program: netpolc.Program, draw: Random, count: int) -> list[netpolc.Flow]:
-    """Flows that meet the forward hook, each once: half of them between pods."""
+    """Flows that meet the forward hook, each once, half of them between pods; those of a pod with
+    itself come back from a Service.
+    """
     pods = [at for own in program.cluster.pods for at in own.addresses if not own.host_network]
     others = [parse_address(at) for at in OUTSIDE]
     others += [at for own in program.cluster.nodes.values() for at in sorted(own.addresses)]
@@ -99,9 +100,18 @@ def flows(program: netpolc.Program, draw: Random, count: int) -> list[netpolc.Fl
         ):
             icmp = 58 if protocol == 1 and source >> 128 else protocol
             flow = netpolc.Flow(format_address(source), format_address(destination), icmp, port)
-            if forwarded(program, flow):
+            if not _of_own_node(program, flow):
                 found[flow] = None
     return list(found)
+
+
+def _of_own_node(program: netpolc.Program, flow: netpolc.Flow) -> bool:
+    """Whether it is between a pod and its node, and so never forwarded."""
+    ends = (flow.source, flow.destination), (flow.destination, flow.source)
+    pods = program.pods_by_address
+    return any(
+        end in pods and other in program.cluster.node_addresses(pods[end]) for end, other in ends
+    )
 
 
 def _space(draw: Random, name: str) -> Manifest:

@@ -114,8 +114,14 @@ def forwarded(program: netpolc.Program, flow: netpolc.Flow) -> bool:
     """Whether a packet of this flow would meet the forward hook.
 
     Traffic between a node and its own pods never does: it is the node's own. What it may do is
-    tested with real sockets in `tests/kernel/test_node.py`.
+    tested with real sockets in `tests/kernel/test_node.py`. What a pod sends to its own address
+    never leaves it; by NetworkPolicies it would be accepted here, too, so only where ordered tiers
+    deny it as a Service's hairpin is it left out.
     """
+    if netpolc.evaluate(program, flow).allowed is not (
+        netpolc.evaluate(program, flow, hairpin=True).allowed
+    ):
+        return False
     for end, other in ((flow.source, flow.destination), (flow.destination, flow.source)):
         pod = program.pods_by_address.get(end)
         if pod is not None and other in program.cluster.node_addresses(pod):

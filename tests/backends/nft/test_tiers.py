@@ -26,7 +26,17 @@ from netpolc.core.ir import ANY, Action, Direction, NetworkPeer, Policy, Tier
 from netpolc.core.nets import EVERY_PORT, NOTHING, Protocol, Ranges, parse_cidr, ports
 from tests.helpers import ordered
 from tests.helpers.manifests import Manifest, namespace, node, pod
-from tests.helpers.tiers import FLOOR, GUARD, Written_, app, guarded, policy, snapshot, space
+from tests.helpers.tiers import (
+    ADDRESSES,
+    FLOOR,
+    GUARD,
+    Written_,
+    app,
+    guarded,
+    policy,
+    snapshot,
+    space,
+)
 
 COUNT = 60
 
@@ -199,6 +209,33 @@ def test_what_tiers_accept_from_anybody() -> None:
     (own,) = netpolc.compile(snapshot(opened, manifests=[])).combinations
     denied = Ranges.of([ports(Protocol.TCP, 443, 443)])
     assert admitted_from_anybody(own.tiers) == EVERY_PORT - denied
+
+
+# On trial
+
+
+def test_what_is_tried_denies_and_accepts_nothing() -> None:
+    """By hand: source, destination, port, whether it passes, whether it would be denied."""
+    own = snapshot(replace(GUARD, audited=True), replace(FLOOR, audited=True))
+    program = netpolc.compile(own)
+    rows = [
+        ("lab/probe", "shop/api", 22, True, True),  # by guard
+        ("shop/db", "shop/api", 443, True, True),  # by floor
+        ("shop/db", "shop/api", 80, True, False),
+        ("lab/probe", "shop/web", 9090, False, False),  # guard would accept it
+        ("shop/api", "shop/web", 80, True, False),
+        ("shop/db", "shop/web", 80, False, False),
+    ]
+    for source, destination, port, allowed, would_deny in rows:
+        flow = netpolc.Flow(ADDRESSES[source], ADDRESSES[destination], "TCP", port)
+        verdict = netpolc.evaluate(program, flow)
+        assert (verdict.allowed, verdict.would_deny) == (allowed, would_deny), flow
+    ruleset = program.ruleset("node-a")
+    counters = {
+        own.name.partition("_")[0] for own in ruleset.table.counters if "guard" in own.comment
+    }
+    assert counters == {"audit"}
+    assert Proof(program, parse_text.parse(ruleset.text()), "node-a").first() == []
 
 
 # Changes
