@@ -44,7 +44,9 @@ def parts() -> tuple[Part, ...]:
         Part("inline block, missed", "BLOCK", "ip saddr 192.0.2.0/24 drop"),
         Part("rule of the other family", "", "ip6 saddr 2001:db8::1 drop"),
         Part("set of 16 addresses, missed", "", "ip saddr @s drop", _addresses(16)),
-        Part("set of 10,000 addresses, missed", "", "ip saddr @s drop", _addresses(10_000)),
+        Part(
+            "set of 10,000 addresses, missed", "ADDRESS_SET", "ip saddr @s drop", _addresses(10_000)
+        ),
         Part("pipapo set of 5 blocks, missed", "NETWORK_SET", _NETWORK_RULE, _pipapo(5)),
         Part("pipapo set of 500 blocks, missed", "NETWORK_SET", _NETWORK_RULE, _pipapo(500)),
         Part("rbtree set of 5 blocks, missed", "", "ip saddr @s drop", _rbtree(5)),

@@ -6,11 +6,16 @@ verdicts of the semantics; a packet of a pod to itself is one that comes back fr
 
 from __future__ import annotations
 
+from dataclasses import replace
 from random import Random
 
 import pytest
 
 import netpolc
+from netpolc.backends.nft.objects import index
+from netpolc.backends.nft.readback.parse_listing import parse_listing
+from netpolc.backends.nft.write.delta import delta
+from netpolc.backends.nft.write.digest import digest_of
 from netpolc.core.nets import format_address
 from tests.helpers import ordered
 from tests.helpers.lab import Injector
@@ -66,3 +71,33 @@ def test_a_hairpin_is_denied_by_ordered_tiers_alone(
     assert injector.judge([(at, at, 6, 80) for at in pods]) == [False, True, False, True]
     assert injector.judge([(at, at, 6, 81) for at in pods]) == [True, True, True, True]
     assert injector.judge([("10.0.0.1", "10.0.0.2", 6, 80)]) == [False]
+
+
+def test_a_change_leaves_what_a_fresh_load_leaves(
+    injector: Injector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rules edited, priorities changed, policies gone: what the kernel lists afterwards."""
+    for seed in range(24):
+        force(monkeypatch, (True, False, None)[seed % 3])
+        options = netpolc.Options(established=("keep", "recheck")[seed % 2])
+        draw = Random(f"change {seed}")
+        own = ordered.snapshot(draw)
+        *rest, one, last = (*own.policies, *own.policies[-1:])
+        edited = replace(one, priority=one.priority + draw.randint(-1, 1), rules=one.rules[::-1])
+        other = replace(own, policies=(*rest, edited) if one is not last else tuple(rest))
+        old, new = (netpolc.compile(found).ruleset(None, options) for found in (own, other))
+        change = delta("netpolc", index(old.objects()), index(new.objects()))
+        assert change is not None
+        injector.flush()
+        injector.load(old.text())
+        injector.load(change.text)
+        after = index(parse_listing(_listed(injector), "netpolc"))
+        injector.flush()
+        injector.load(new.text())
+        fresh = index(parse_listing(_listed(injector), "netpolc"))
+        assert after.keys() == fresh.keys()
+        assert digest_of(after.values()) == digest_of(fresh.values()) == new.digest
+
+
+def _listed(injector: Injector) -> str:
+    return injector.router.run("nft", "-s", "-y", "list", "table", "inet", "netpolc")

@@ -19,8 +19,8 @@ NETWORK_SET = 145
 """A lookup in a set of blocks, whatever their number (pipapo)."""
 JUMP = 16
 """A jump to a chain and the return from it."""
-ADDRESS_SET = 90
-"""A lookup of an address in a set, beside whatever stands in the same rule."""
+ADDRESS_SET = 64
+"""A lookup in a set of addresses, whatever their number (hash)."""
 PORT_MAP = 82
 """A lookup of protocol and port in a hash, and the jump."""
 PORT_RANGE_MAP = 172
