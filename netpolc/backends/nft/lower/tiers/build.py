@@ -10,7 +10,7 @@ Comes in: a `Stage`, and a `Way`: what becomes of packets that it accepts or den
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from netpolc.backends.nft import model as nft
@@ -18,13 +18,12 @@ from netpolc.backends.nft.lower import cost
 from netpolc.backends.nft.lower.comparisons import Comparisons
 from netpolc.backends.nft.lower.denials import tail
 from netpolc.backends.nft.lower.peers import Peers
-from netpolc.backends.nft.lower.questions import Questions
 from netpolc.backends.nft.lower.sets import Sets
 from netpolc.backends.nft.lower.tiers.decisions import Decided, Decisions, Hits
 from netpolc.backends.nft.names import RULE_END, counter_name, digest, naming, said
 from netpolc.backends.nft.options import Options
 from netpolc.core.ir import ANY, Action, Direction, Origin
-from netpolc.core.nets import Family, Span, family, format_address, split_ports
+from netpolc.core.nets import Family, Span, family, format_address, numbers, split_ports
 from netpolc.core.program import InvariantError, Program, ResolvedRule, Stage
 
 
@@ -52,13 +51,18 @@ class TierChains:
 
 
 class Builder:
-    """Builds one tier."""
+    """Builds one tier; `peers` puts the peers of a rule into words."""
 
     def __init__(
-        self, program: Program, options: Options, sets: Sets, questions: Questions, way: Way
+        self,
+        program: Program,
+        options: Options,
+        sets: Sets,
+        peers: Callable[[ResolvedRule], str],
+        way: Way,
     ) -> None:
         self._program, self._options, self._way = program, options, way
-        self._sets, self._questions = sets, questions
+        self._sets, self._peers_of = sets, peers
         self._rules: Sequence[ResolvedRule] = ()
         self._verdicts: list[nft.Verdict] = []
         self._chains: dict[str, nft.Chain] = {}
@@ -209,9 +213,7 @@ class Builder:
 
     def peers(self, hits: Hits) -> str:
         """Words for the peers that some rules have in common."""
-        own = (rule for place, rule in enumerate(self._rules) if hits >> place & 1)
-        asked = self._questions.of_rule
-        return " & ".join(sorted({f"{asked(rule)} {rule.match.networks}" for rule in own}))
+        return " & ".join(sorted({self._peers_of(self._rules[place]) for place in numbers(hits)}))
 
 
 class _Meets:

@@ -20,7 +20,7 @@ from netpolc.backends.nft.names import digest
 from netpolc.backends.nft.options import Options
 from netpolc.core.ir import Direction
 from netpolc.core.ir import Tier as Rank
-from netpolc.core.program import InvariantError, Program, Stage
+from netpolc.core.program import InvariantError, Program, ResolvedRule, Stage
 
 
 class Tiers:
@@ -34,6 +34,9 @@ class Tiers:
         self._several: dict[object, set[str]] | None = None
         self._known: dict[tuple[int, Way], TierChains] = {}
         self._named: dict[str, tuple[str, TierChains]] = {}
+        self._said: dict[int, str] = {}
+        self._asked: dict[int, str] = {}
+        self._digests: dict[int, str] = {}
 
     def tier(self, stage: Stage, way: Way) -> TierChains:
         """The chain of a stage."""
@@ -43,7 +46,7 @@ class Tiers:
             name, content = self._name(stage, way), self._content(stage)
             same = self._named.get(name)
             if same is None:
-                made = Builder(self._program, self._options, self._sets, self._questions, way)
+                made = Builder(self._program, self._options, self._sets, self._peers, way)
                 same = self._named[name] = content, made.tier(name, stage)
             elif same[0] != content:
                 raise InvariantError(f"chain {name} is named once and means two things")
@@ -62,11 +65,26 @@ class Tiers:
         return f"{head}_{digest(words)}"
 
     def _content(self, stage: Stage) -> str:
-        asked = self._questions.of_rule
-        return digest(
-            f"{rule.origin} {rule.action} {rule.match.ports} {rule.match.networks} {asked(rule)}"
-            for rule in stage.rules
-        )
+        known = self._digests.get(id(stage))
+        if known is None:
+            known = self._digests[id(stage)] = digest(map(self._text, stage.rules))
+        return known
+
+    def _text(self, rule: ResolvedRule) -> str:
+        """All that a rule says; many lists have it."""
+        known = self._said.get(id(rule))
+        if known is None:
+            known = f"{rule.origin} {rule.action} {rule.match.ports} {self._peers(rule)}"
+            self._said[id(rule)] = known
+        return known
+
+    def _peers(self, rule: ResolvedRule) -> str:
+        """Words for the peers of a rule."""
+        known = self._asked.get(id(rule))
+        if known is None:
+            known = f"{self._questions.of_rule(rule)} {rule.match.networks}"
+            self._asked[id(rule)] = known
+        return known
 
     @property
     def _contents(self) -> dict[object, set[str]]:
