@@ -157,8 +157,7 @@ class Operator(Enum):
     DOES_NOT_EXIST = "DoesNotExist"
 
 
-@dataclass(frozen=True, slots=True, order=False)
-class Requirement:
+class Requirement(Struct, frozen=True, cache_hash=True):
     """One condition on one label; `matchLabels` entries are `In` with a single value."""
 
     key: str
@@ -166,8 +165,7 @@ class Requirement:
     values: frozenset[str] = frozenset()
 
 
-@dataclass(frozen=True, slots=True)
-class Selector:
+class Selector(Struct, frozen=True, cache_hash=True):
     """All requirements together; none at all selects everything."""
 
     requirements: frozenset[Requirement] = frozenset()
@@ -176,8 +174,7 @@ class Selector:
 SELECT_ALL = Selector()
 
 
-@dataclass(frozen=True, slots=True)
-class PodPeer:
+class PodPeer(Struct, frozen=True, cache_hash=True):
     """Pods by labels, in one namespace (by name) or in the namespaces a selector matches."""
 
     namespaces: str | Selector
@@ -197,8 +194,7 @@ class NetworkPeer:
         return Ranges((self.cidr,)) - Ranges.of(self.excepts)
 
 
-@dataclass(frozen=True, slots=True)
-class NodePeer:
+class NodePeer(Struct, frozen=True, cache_hash=True):
     """Nodes by their labels (`nodes`): every address that is known of them."""
 
     nodes: Selector
