@@ -19,9 +19,10 @@ from netpolc.core.cluster import Odd, Snapshot
 from netpolc.core.errors import MENDED, Problems, Severity, UsageError
 from netpolc.core.program import Program as ResolvedProgram
 from netpolc.frontends import Semantics, Treatment
+from netpolc.frontends.fields import DEFAULT_NAMESPACE, dns_label_problems
 from netpolc.frontends.objects import PodItem
 from netpolc.frontends.odd import treated
-from netpolc.frontends.reading import read_snapshot
+from netpolc.frontends.reading import read_snapshot, within
 from netpolc.manifests import Document, File, Given, excluding, read, read_objects
 from netpolc.passes.arrange import arrange, arrange_tried
 from netpolc.passes.bound import bounded
@@ -67,12 +68,13 @@ def load(
     strict: bool = True,
     odd_objects: str = "refuse",
     exclude: Iterable[str] = (),
+    default_namespace: str = DEFAULT_NAMESPACE,
 ) -> Snapshot:
     """Read and validate manifests: files, folders, `-` for standard input, files in memory.
 
     In folders, what looks like no Kubernetes object is passed over (`Snapshot.passed_over`), and
     what one of the shell patterns `exclude` matches: the name of a file or folder, or its path from
-    here if the pattern has a `/`.
+    here if the pattern has a `/`. Objects that name no namespace are in `default_namespace`.
 
     `semantics` is `current` or `v1.6`; without `strict`, unknown and duplicate fields are warnings.
     With `odd_objects="isolate"` an object that would be refused is enforced in the strict direction
@@ -84,6 +86,10 @@ def load(
     problems = Problems()
     excluded = excluding([exclude] if isinstance(exclude, str) else exclude)
     documents = read(tuple(paths), problems, PodItem, excluded)
+    if default_namespace != DEFAULT_NAMESPACE:
+        for problem in dns_label_problems(default_namespace):
+            raise UsageError(f"default_namespace: {default_namespace!r}: {problem}")
+        documents = within(documents, default_namespace)
     return _read(documents, problems, semantics, strict, odd_objects)
 
 

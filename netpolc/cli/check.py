@@ -30,20 +30,18 @@ from netpolc.core.errors import InputError, UsageError
 @click.option(
     "--fail-on",
     type=click.Choice([str(level) for level in reversed(Level)]),
-    default=str(Level.WARNING),
-    show_default=True,
-    help="The least level that makes the exit code 1.",
+    help="The least level that makes the exit code 1 [default: warning].",
 )
 @click.option(
     "--select", multiple=True, metavar="CODE", help="Only these, as in NP301,NP1 [default: all]."
 )
 @click.option("--ignore", multiple=True, metavar="CODE", help="Not these; NP1 is every NP1xx.")
 @click.option("--explain", metavar="CODE", help="Say what a code means, with example and fix.")
-@options.reading
+@options.configured_reading
 def check_(
     paths: tuple[str, ...],
     form: str,
-    fail_on: str,
+    fail_on: str | None,
     select: tuple[str, ...],
     ignore: tuple[str, ...],
     explain: str | None,
@@ -67,11 +65,12 @@ def check_(
         return
     if not paths:
         raise UsageError("say which PATHs to check, or --explain CODE")
-    wanted = _codes(select) or set(CATALOGUE)
-    wanted = (wanted - _codes(ignore)) | {MANIFEST_ERROR}
+    reading = reading.configured(paths)
+    wanted = _chosen("select", select, reading) or set(CATALOGUE)
+    wanted = (wanted - _chosen("ignore", ignore, reading)) | {MANIFEST_ERROR}
+    level = _level(fail_on, reading)
     findings, is_valid = _findings(paths, reading)
     shown = [found for found in findings if found.code in wanted]
-    level = Level[fail_on.upper()]
     write(FORMATS[form](shown, level), None)
     if not is_valid:
         raise click.exceptions.Exit(InputError.exit_code)
@@ -88,6 +87,26 @@ def _findings(paths: tuple[str, ...], reading: options.Reading) -> tuple[list[Fi
     reading.say_ignored(snapshot)
     snapshot = snapshot.enforcing_all()  # a policy that is tried is meant as it is written
     return check(snapshot, compile(snapshot)), True
+
+
+def _level(given: str | None, reading: options.Reading) -> Level:
+    """The least level that fails, as it is asked for or as the settings say."""
+    name = given or reading.settings.fail_on or str(Level.WARNING)
+    if name not in {str(level) for level in Level}:
+        levels = ", ".join(str(level) for level in reversed(Level))
+        raise reading.settings.refuse("fail-on", f"{name!r} is none of {levels}")
+    return Level[name.upper()]
+
+
+def _chosen(name: str, given: tuple[str, ...], reading: options.Reading) -> set[str]:
+    """The codes that an option names, or else the settings."""
+    if given:
+        return _codes(given)
+    own: tuple[str, ...] = getattr(reading.settings, name)
+    try:
+        return _codes(own)
+    except UsageError as error:
+        raise reading.settings.refuse(name, error) from None
 
 
 def _codes(given: tuple[str, ...], exactly: bool = False) -> set[str]:

@@ -33,7 +33,7 @@ from netpolc.manifests.git import at_revision
     help="The form of the differences; svg needs Graphviz.",
 )
 @click.option("--file", metavar="FILE", help="Write there instead of printing.")
-@options.reading
+@options.configured_reading
 @click.pass_context
 def diff(
     ctx: click.Context,
@@ -58,6 +58,7 @@ def diff(
     """
     if revision is None and len(paths) != 2:
         raise UsageError("give OLD and NEW, or --git REV and PATHs")
+    reading = reading.configured((*paths, *common))
     if revision is not None:
         old = reading.program((*at_revision(revision, paths, excluding(reading.exclude)), *common))
         new = reading.program((*paths, *common))

@@ -32,7 +32,7 @@ _USAGE = "give --src and --dst, or --flows"
     help="Judge every row of a CSV (with a header) or JSON-lines file, or - for standard input.",
 )
 @click.option("-o", "--output", metavar="FILE", help="Where --flows writes [default: print].")
-@options.reading
+@options.configured_reading
 @click.pass_context
 def eval_(
     ctx: click.Context,

@@ -44,7 +44,7 @@ _EMPTY = "NP004"
     help="The form of the explanation.",
 )
 @click.option("--all", "every", is_flag=True, help="Show every near miss, not the closest three.")
-@options.reading
+@options.configured_reading
 @click.pass_context
 def explain_(
     ctx: click.Context,

@@ -71,7 +71,7 @@ def _written(listing: Connections, form: str) -> str:
 @click.option(
     "--exposure", is_flag=True, help="What pods that do not exist yet could reach or be reached by."
 )
-@options.reading
+@options.configured_reading
 def list_(
     paths: tuple[str, ...],
     form: str,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from netpolc.cli.settings import NOTHING, Settings, found
 from netpolc.cli.terminal import warn
 from netpolc.compiler import Program, compile, load
 from netpolc.core.cluster import Snapshot
@@ -16,6 +17,7 @@ from netpolc.core.errors import UsageError
 from netpolc.core.nets import Family, family, format_address, parse_address
 from netpolc.core.semantics import Flow, flows_between
 from netpolc.frontends import Semantics, Treatment
+from netpolc.frontends.fields import DEFAULT_NAMESPACE, dns_label_problems
 from netpolc.manifests import Given
 
 Command = Callable[..., None]
@@ -23,8 +25,10 @@ Command = Callable[..., None]
 if TYPE_CHECKING:
     _OfText = click.Choice[str]
     _OfAddress = click.ParamType[tuple[str, int]]
+    _OfName = click.ParamType[str]
 else:  # types with arguments are newer than the oldest click that is taken
     _OfAddress = click.ParamType
+    _OfName = click.ParamType
     _OfText = click.Choice
 
 
@@ -72,6 +76,20 @@ class NodeAddressType(_OfAddress):
         except ValueError:
             pass
         return self.fail(f"{value!r} is not like node-a=10.64.0.1", param, ctx)
+
+
+class NamespaceName(_OfName):
+    """The name of a namespace."""
+
+    name = "namespace"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> str:
+        """The name, or a usage error."""
+        for problem in dns_label_problems(str(value)):
+            self.fail(f"{value!r}: {problem}", param, ctx)
+        return str(value)
 
 
 paths = click.argument("paths", metavar="PATH...", nargs=-1, required=True)
@@ -160,6 +178,26 @@ class Reading:
     odd_objects: str | None = None
     """None where nobody said: refuse, unless the command has its own default."""
     exclude: tuple[str, ...] = ()
+    default_namespace: str | None = None
+    is_configured: bool = True
+    """Whether nothing is left to be asked of a file of settings."""
+    settings: Settings = NOTHING
+
+    def configured(self, paths: Sequence[Given]) -> Reading:
+        """The same with what the nearest file of settings says, unless that is not to be asked."""
+        if self.is_configured:
+            return self
+        own = found(paths)
+        space = self.default_namespace or own.default_namespace
+        if own.default_namespace and any(dns_label_problems(own.default_namespace)):
+            raise own.refuse("default-namespace", "is no name of a namespace")
+        return replace(
+            self,
+            exclude=(*self.exclude, *own.exclude),
+            default_namespace=space,
+            is_configured=True,
+            settings=own,
+        )
 
     def around_odd(self) -> Reading:
         """The same, reading around odd objects unless told to refuse them."""
@@ -183,13 +221,14 @@ class Reading:
         return snapshot
 
     def _load(self, paths: Sequence[Given]) -> Snapshot:
-        odd = self.odd_objects or Treatment.REFUSE.value
+        chosen = self.configured(paths)
         snapshot = load(
             paths,
             semantics=self.semantics,
             strict=self.strict,
-            odd_objects=odd,
-            exclude=self.exclude,
+            odd_objects=self.odd_objects or Treatment.REFUSE.value,
+            exclude=chosen.exclude,
+            default_namespace=chosen.default_namespace or DEFAULT_NAMESPACE,
         )
         for node, address in self.node_addresses:
             if node not in snapshot.cluster.nodes:
@@ -215,8 +254,24 @@ class Reading:
 
 
 def reading(function: Command) -> Command:
-    """Options that become the parameter `reading: Reading`."""
+    """Options that become the parameter `reading: Reading`.
 
+    Of commands that say what a node enforces: no file of settings is believed (docs/security.md).
+    """
+    return _reading(function)
+
+
+def configured_reading(function: Command) -> Command:
+    """The same of commands that only tell: they ask the nearest file of settings."""
+    return click.option(
+        "--no-config",
+        "is_configured",
+        is_flag=True,
+        help="Believe no .netpolc.toml or pyproject.toml.",
+    )(_reading(function))
+
+
+def _reading(function: Command) -> Command:
     @wraps(function)
     def command(
         *args: Any,
@@ -226,9 +281,20 @@ def reading(function: Command) -> Command:
         verbose: bool,
         node_address: tuple[tuple[str, int], ...],
         exclude: tuple[str, ...],
+        default_namespace: str | None,
+        is_configured: bool = True,
         **rest: Any,
     ) -> None:
-        chosen = Reading(semantics, not no_strict, verbose, node_address, odd_objects, exclude)
+        chosen = Reading(
+            semantics,
+            not no_strict,
+            verbose,
+            node_address,
+            odd_objects,
+            exclude,
+            default_namespace,
+            is_configured,
+        )
         function(*args, reading=chosen, **rest)
 
     return stack(
@@ -263,6 +329,12 @@ def reading(function: Command) -> Command:
             metavar="GLOB",
             help="Pass over files and folders inside of folders that are given, as in vendor or "
             "'k8s/old/*.yaml'; again for more.",
+        ),
+        click.option(
+            "--default-namespace",
+            type=NamespaceName(),
+            metavar="NAME",
+            help="The namespace of objects that name none [default: default].",
         ),
         click.option("-v", "--verbose", is_flag=True, help="Name what was ignored."),
     )(command)

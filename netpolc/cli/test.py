@@ -23,7 +23,7 @@ from netpolc.core.errors import UsageError
     help="The form of the results.",
 )
 @click.option("--file", metavar="FILE", help="Write there instead of printing.")
-@options.reading
+@options.configured_reading
 @click.pass_context
 def test_(
     ctx: click.Context,

@@ -249,6 +249,8 @@ class Fields:
         return values
 
 
+DEFAULT_NAMESPACE = "default"
+"""Where an object is that names no namespace."""
 METADATA_FIELDS = frozenset(
     [
         "annotations",

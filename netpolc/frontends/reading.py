@@ -8,7 +8,7 @@ to be isolated (`odd.py`).
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from netpolc.core.cluster import Cluster, Snapshot
 from netpolc.core.errors import ROOT, ObjectProblems, Problems, Severity
@@ -33,6 +33,13 @@ def read_snapshot(
     for document in documents:
         reading.read(document)
     return reading.snapshot()
+
+
+def within(documents: Iterable[Document], namespace: str) -> Iterator[Document]:
+    """The same documents; objects of namespaced kinds that name no namespace are in this one."""
+    scoped = {kind for own in kinds.KINDS if not own.cluster_scoped for kind in own.serves}
+    for document in documents:
+        yield document.within(namespace) if document.kind in scoped else document
 
 
 class _Reading:

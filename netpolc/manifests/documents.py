@@ -102,6 +102,22 @@ class Document(msgspec.Struct, eq=False, gc=False):
             return msgspec.json.decode(self.content, type=model)
         return msgspec.convert(self.content, model)
 
+    def within(self, namespace: str) -> Document:
+        """The same object in a namespace, if it names none itself."""
+        content, duplicates = self.content, self.duplicates
+        if isinstance(content, msgspec.Raw):
+            try:
+                content, duplicates = json_format.strict_object(bytes(content))
+            except (RecursionError, ValueError):
+                return self  # what is wrong is found when it is read
+        own = content.get("metadata")
+        if not isinstance(own, dict) or own.get("namespace") not in (None, ""):
+            return self
+        inside = {**content, "metadata": {**own, "namespace": namespace}}
+        return Document(
+            self.api_version, self.kind, inside, duplicates, self.source, tags=self.tags
+        )
+
     def fields(self, problems: ObjectProblems, strict: bool) -> dict[str, Any] | None:
         """The object as plain values, None if it cannot be had; duplicate fields are reported, and
         tags that nobody knows.
