@@ -15,6 +15,7 @@ from typing import Any
 
 from netpolc.core.errors import ObjectProblems, Path
 from netpolc.core.ir import (
+    AUDIT,
     SELECT_ALL,
     WAIVER,
     Operator,
@@ -167,9 +168,11 @@ class Fields:
         return None
 
     def integer(self, value: object, path: Path) -> int | None:
-        """An integer; null is None."""
+        """An integer, also written `80.0`; null is None."""
         if value is None or (isinstance(value, int) and not isinstance(value, bool)):
             return value
+        if isinstance(value, float) and value.is_integer():
+            return int(value)
         self.mistyped(value, path, "integer")
         return None
 
@@ -191,6 +194,14 @@ class Fields:
             if requirement is not None:
                 found.append(requirement)
         return Selector(frozenset(found))
+
+    def annotations(self, value: object, path: Path) -> None:
+        """Refuse annotations that are no strings, as API servers do; null is the empty string."""
+        if value is not None and not isinstance(value, dict):
+            self.mistyped(value, path, "object")
+        for key, text in value.items() if isinstance(value, dict) else ():
+            if text is not None and not isinstance(text, str) and key != AUDIT:
+                self.mistyped(text, path.key(key), "string")
 
     @property
     def _selectors(self) -> ObjectProblems:
@@ -299,9 +310,13 @@ def metadata(
         fields.problems.error(path / "name", "Required value: name or generateName is required")
         return Metadata("" if cluster_scoped else "default", "")
     fields.mapping(value, path, METADATA_FIELDS)
+    fields.annotations(value.get("annotations"), path / "annotations")
     name = fields.text(value.get("name"), path / "name")
     if not name:
-        fields.problems.error(path / "name", "Required value: name or generateName is required")
+        generated = value.get("generateName")
+        reason = f"policies need one; generateName {quoted(generated)} is another at each creation"
+        text = reason if generated else "name or generateName is required"
+        fields.problems.error(path / "name", f"Required value: {text}")
     for detail in subdomain_problems(name) if name else ():
         fields.problems.error(path / "name", invalid(name, detail))
     namespace = fields.text(value.get("namespace"), path / "namespace")

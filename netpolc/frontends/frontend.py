@@ -121,6 +121,8 @@ def check_fields(document: Document, report: ObjectProblems, strict: bool) -> No
         metadata = value.get("metadata")
         if isinstance(metadata, dict):
             fields.mapping(metadata, path / "metadata", METADATA_FIELDS)
+            if document.kind != "Namespace":  # whose annotations are all decoded
+                fields.annotations(metadata.get("annotations"), path / "metadata" / "annotations")
         spec = value.get("spec")
         if not isinstance(spec, dict):
             break

@@ -6,6 +6,7 @@ Refused: what the API server refuses, in its words.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 
 from netpolc.core.errors import ROOT, ObjectProblems, Path
@@ -17,10 +18,14 @@ from netpolc.frontends.fields import (
     label_value_problems,
     subdomain_problems,
 )
-from netpolc.frontends.objects import Metadata
+from netpolc.frontends.objects import Generated, Metadata
+from netpolc.manifests import Document
 
 LABELS = ROOT / "metadata" / "labels"
 NAME = ROOT / "metadata" / "name"
+GENERATE_NAME = ROOT / "metadata" / "generateName"
+ANY = "*"
+"""Stands for what API servers add to a `generateName`."""
 _NAMESPACE = ROOT / "metadata" / "namespace"
 NO_NAME = "Required value: name or generateName is required"
 
@@ -33,16 +38,38 @@ class Names:
         self._nodes: set[str] = set()
         self._labels: dict[tuple[str, str], tuple[str, str]] = {}
         self._all: dict[tuple[tuple[str, str], ...], Mapping[str, str]] = {}
+        self._generated: Counter[tuple[str, str]] = Counter()
 
-    def namespaced(self, metadata: Metadata | None, problems: ObjectProblems) -> tuple[str, str]:
-        """Namespace (missing means `default`) and name."""
-        name = self.name(metadata, problems)
+    def namespaced(
+        self, metadata: Metadata | None, problems: ObjectProblems, document: Document
+    ) -> tuple[str, str]:
+        """Namespace (missing means `default`) and name.
+
+        Objects with a `generateName` alone are named `migrate-*`, each of them: those after the
+        first have a number behind it.
+        """
+        is_named = metadata is not None and bool(metadata.name)
+        generated = "" if is_named else self._generated_name(document, problems)
+        name = generated or self.name(metadata, problems)
         namespace = (metadata.namespace if metadata else None) or "default"
         if namespace not in self._namespaces:
             details = dns_label_problems(namespace)
             if reported(details, namespace, _NAMESPACE, problems):
                 self._namespaces.add(namespace)
+        if generated:
+            self._generated[namespace, name] += 1
+            count = self._generated[namespace, name]
+            name = name if count == 1 else f"{name}{count}"
         return namespace, name
+
+    def _generated_name(self, document: Document, problems: ObjectProblems) -> str:
+        """`migrate-*` of what has a `generateName` only, empty of what has none."""
+        own = document.typed(Generated).metadata
+        prefix = (own.generateName if own else None) or ""
+        if prefix:
+            whole = f"{prefix}x"  # a hyphen may be its last character
+            reported(subdomain_problems(whole), prefix, GENERATE_NAME, problems)
+        return f"{prefix}{ANY}" if prefix else ""
 
     def name(self, metadata: Metadata | None, problems: ObjectProblems) -> str:
         """`metadata.name`."""

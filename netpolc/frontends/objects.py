@@ -48,11 +48,23 @@ class Metadata(msgspec.Struct, frozen=True, gc=False):
     annotations: PodAnnotations | None = None
 
 
+class GenerateMetadata(msgspec.Struct, frozen=True, gc=False):
+    """`metadata` of an object without a name; read for those alone."""
+
+    generateName: Text = None
+
+
+class Generated(msgspec.Struct, frozen=True, gc=False):
+    """An object without a name."""
+
+    metadata: GenerateMetadata | None = None
+
+
 class ContainerPort(msgspec.Struct, frozen=True, gc=False):
     """`containers[].ports[]`."""
 
     name: Text = None
-    containerPort: int | None = None
+    containerPort: int | float | None = None
     protocol: Text = None
 
 
@@ -216,14 +228,17 @@ def decode(document: Document, model: type[T], problems: ObjectProblems) -> T | 
         text = str(error)
         where = _WHERE.search(text)
         path = _path(document, where.group(2), text) if where else ROOT
-        problems.error(path, _WHERE.sub("", text).replace("`", ""))
+        problems.error(path, _WHERE.sub("", text).replace("`", "").replace("int | float", "int"))
         return None
 
 
 def _path(document: Document, pointer: str, text: str) -> Path:
     """msgspec's `$.metadata.labels[...]` as a path; the entry meant is the first mistyped one."""
-    value: Any = document.typed(dict)
     path = ROOT
+    try:
+        value: Any = document.typed(dict)
+    except msgspec.ValidationError:  # a number that fits nowhere
+        return path
     while step := _STEP.match(pointer):
         pointer = pointer[step.end() :]
         if step["entry"] and isinstance(value, dict):

@@ -61,7 +61,7 @@ class Pods(Reader):
         if found is None:
             return None
         names = self._gathered.names
-        namespace, name = names.namespaced(found.metadata, problems)
+        namespace, name = names.namespaced(found.metadata, problems, document)
         owner = self._owner(namespace, found.metadata)
         status = found.status or PodStatus()
         if status.phase in FINISHED:
@@ -168,10 +168,10 @@ class NamedPorts:
             for name, protocol, number in named:
                 if (protocol or "TCP") not in Protocol.__members__:
                     detail = f'Unsupported value: "{protocol}": supported values: {_PROTOCOLS}'
-                elif number is None or not 0 < number < 65536:
+                elif number is None or not 0 < number < 65536 or number != int(number):
                     detail = "containerPort must be between 1 and 65535, inclusive"
                 else:
-                    found.add((name, int(Protocol[protocol or "TCP"]), number))
+                    found.add((name, int(Protocol[protocol or "TCP"]), int(number)))
                     continue
                 problems.error(path / field, f"port {name}: {detail}")
                 good = False
@@ -181,7 +181,7 @@ class NamedPorts:
 
 def _named_ports(
     containers: Iterable[Container | InitContainer],
-) -> tuple[tuple[str, str | None, int | None], ...]:
+) -> tuple[tuple[str, str | None, float | None], ...]:
     found = [
         (port.name, port.protocol, port.containerPort)
         for container in containers

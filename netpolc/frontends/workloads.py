@@ -7,6 +7,7 @@ who owns whom. Refused, with the place: names, labels and ports the API server w
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
 from netpolc.core.cluster import Pod
 from netpolc.core.errors import ROOT, ObjectProblems, Path
@@ -24,13 +25,33 @@ from netpolc.frontends.pods import NamedPorts, controller, own_waivers
 from netpolc.manifests import Document
 
 
+class _Found(NamedTuple):
+    """A workload that was read."""
+
+    namespace: str
+    kind: str
+    name: str
+    workload: WorkloadObject
+    document: Document
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        """Namespace, kind and name."""
+        return self.namespace, self.kind, self.name
+
+    @property
+    def metadata(self) -> Metadata:
+        """Its metadata, empty where it has none."""
+        return self.workload.metadata or Metadata()
+
+
 class Workloads(Reader):
     """Reads workloads; they are expanded once all pods are known. Odd ones are passed over."""
 
     def __init__(self, gathered: Gathered) -> None:
         super().__init__(gathered)
         self._ports = NamedPorts()
-        self._found: list[tuple[str, WorkloadObject, Document]] = []
+        self._found: list[_Found] = []
 
     def read(self, document: Document, problems: ObjectProblems) -> Name | None:
         """Remember one."""
@@ -38,9 +59,9 @@ class Workloads(Reader):
         workload = decode(document, WorkloadObject, problems)
         if workload is None:
             return None
-        namespace, name = self._gathered.names.namespaced(workload.metadata, problems)
+        namespace, name = self._gathered.names.namespaced(workload.metadata, problems, document)
         if not problems.failed:
-            self._found.append((document.kind, workload, document))
+            self._found.append(_Found(namespace, document.kind, name, workload, document))
         return namespace, name
 
     def stand_in(
@@ -52,26 +73,23 @@ class Workloads(Reader):
     def finish(self) -> None:
         """A template for each workload that has no pod, and the owner of every workload."""
         self._gathered.templates.extend(self._expanded())
-        for kind, workload, _ in self._found:
-            metadata = workload.metadata or Metadata()
-            key = metadata.namespace or "default", kind, metadata.name or ""
-            self._gathered.controllers[key] = controller(metadata.ownerReferences or ())
+        for own in self._found:
+            self._gathered.controllers[own.key] = controller(own.metadata.ownerReferences or ())
 
     def _expanded(self) -> Iterator[Pod]:
         """A pod for each workload that has none; what is wrong with one leaves it out."""
         odd, names = self._gathered.odd, self._gathered.names
         owned = self._owning()
         seen = set()
-        for kind, workload, document in self._found:
-            metadata = workload.metadata or Metadata()
-            key = namespace, _, name = metadata.namespace or "default", kind, metadata.name or ""
-            if metadata.ownerReferences or key in owned or key in seen:
+        for own in self._found:
+            namespace, kind, name = own.key
+            if own.metadata.ownerReferences or own.key in owned or own.key in seen:
                 continue
-            seen.add(key)
-            template, path = _template(workload)
+            seen.add(own.key)
+            template, path = _template(own.workload)
             if template is None:
                 continue
-            problems = odd.report(document)
+            problems = odd.report(own.document)
             labels = template.metadata.labels if template.metadata else None
             spec = template.spec or PodSpec()
             pod = Pod(
@@ -83,11 +101,11 @@ class Workloads(Reader):
                 (),
                 bool(spec.hostNetwork),
                 self._ports.read(spec, path / "spec", problems),
-                Origin(kind, namespace, name, (), document.source),
-                own_waivers(metadata),
+                Origin(kind, namespace, name, (), own.document.source),
+                own_waivers(own.metadata),
                 (kind, name),
             )
-            odd.hand_on(document, kind, problems, PASSED_OVER)
+            odd.hand_on(own.document, kind, problems, PASSED_OVER)
             if not problems.failed:
                 yield pod
 
@@ -103,12 +121,10 @@ class Workloads(Reader):
             above = {"ReplicaSet": "Deployment", "Job": "CronJob"}.get(kind)
             if above is not None and "-" in name:
                 owned.add((namespace, above, name.rpartition("-")[0]))
-        for kind, workload, _ in self._found:
-            metadata = workload.metadata or Metadata()
-            namespace = metadata.namespace or "default"
-            if (namespace, kind, metadata.name or "") in owners:
-                for owner in metadata.ownerReferences or ():
-                    owned.add((namespace, owner.kind or "", owner.name or ""))
+        for own in self._found:
+            if own.key in owners:
+                for owner in own.metadata.ownerReferences or ():
+                    owned.add((own.namespace, owner.kind or "", owner.name or ""))
         return owned
 
 
