@@ -6,6 +6,7 @@ In: small manifests in YAML and JSON. Out: what they mean, or the API server's r
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -20,7 +21,7 @@ from tests.helpers.manifests import Manifest, pod, policy
 from tests.manifests.reading import written
 
 TEMPLATE = {"metadata": {"labels": {"app": "seed"}}, "spec": {"containers": []}}
-FORMS = {"yaml": yaml.safe_dump, "json": json.dumps}
+FORMS: dict[str, Callable[[object], str]] = {"yaml": yaml.safe_dump, "json": json.dumps}
 AGAIN = """\
 a: &l {app: web}
 b: *l
