@@ -194,6 +194,7 @@ class JobTemplateSpec(msgspec.Struct, frozen=True, gc=False):
     """`spec.jobTemplate.spec`."""
 
     template: Template | None = None
+    completionMode: Text = None
 
 
 class JobTemplate(msgspec.Struct, frozen=True, gc=False):
@@ -207,10 +208,14 @@ class WorkloadSpec(msgspec.Struct, frozen=True, gc=False):
 
     template: Template | None = None
     jobTemplate: JobTemplate | None = None
+    replicas: int | float | None = None
+    completionMode: Text = None
 
 
 class WorkloadObject(msgspec.Struct, frozen=True, gc=False):
-    """Deployment, StatefulSet, DaemonSet, ReplicaSet, ReplicationController, Job or CronJob."""
+    """Deployment, StatefulSet, DaemonSet, ReplicaSet, ReplicationController, Job or CronJob, and
+    what else has a template of pods.
+    """
 
     metadata: Metadata | None = None
     spec: WorkloadSpec | None = None

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 from netpolc.core.cluster import Cluster, Snapshot
 from netpolc.core.errors import ROOT, ObjectProblems, Problems, Severity
 from netpolc.core.ir import Key
-from netpolc.frontends import cluster, kinds, networkpolicy_beta, unread
+from netpolc.frontends import cluster, kinds, makers, networkpolicy_beta, unread
 from netpolc.frontends.frontend import PASSED_OVER, Gathered, Name, Reader, Semantics
 from netpolc.frontends.odd import OddObjects, Treatment
 from netpolc.manifests import Document, ManifestSource
@@ -49,7 +49,9 @@ class _Reading:
         self._gathered, self._odd = gathered, gathered.odd
         made = [(frontend, frontend.reader(gathered)) for frontend in kinds.KINDS]
         self._readers = {kind: entry for entry in made for kind in entry[0].serves}
-        self._finish = [reader.finish for _, reader in made]
+        self._makers = makers.Makers(gathered)
+        self._workloads = self._readers["Deployment"][1]
+        self._finish = [*(reader.finish for _, reader in made), self._makers.finish]
         self._ignored: Counter[str] = Counter()
         self._places: dict[Key, ManifestSource] = {}
         self._routes: dict[tuple[str, str], Reader | None] = {}
@@ -63,13 +65,16 @@ class _Reading:
         if which not in self._routes:
             self._routes[which] = self._route(document)
         reader = self._routes[which]
+        if reader is None and makers.has_template(document):
+            reader, kind = self._workloads, f"{kind}.{document.group}"
         if reader is not None:
             name = reader.read(document, report)
         else:
             self._ignored[f"{document.api_version} {kind}"] += 1
+            self._makers.note(document)
             kind = unread.passed_over(document, report, kinds.KINDS) or kind
         if report.failed and self._odd.isolates:
-            _, reader = self._readers.get(kind, (None, None))
+            _, reader = self._readers.get(kind, (None, reader))
             if reader is not None:
                 name, treatment = reader.stand_in(document, kind, report)
         if name is not None:
@@ -90,7 +95,7 @@ class _Reading:
             return None
         text = "/".join(filter(None, name))
         report.error(ROOT, f"{kind} {text} is already at {first.place()}")
-        _, reader = self._readers[kind]
+        _, reader = self._readers.get(kind, (None, self._workloads))
         return reader.twice(name)
 
     def snapshot(self) -> Snapshot:

@@ -138,7 +138,7 @@ def only(cluster: Cluster) -> Pod:
 )  # fmt: skip
 def test_a_workload_without_pods_is_a_pod_without_address(kind: str) -> None:
     pod = only(cluster_of(workload(kind, "web", {"labels": {"app": "not-this"}})))
-    assert pod.labels == {"app": "web"}
+    assert pod.labels["app"] == "web"
     assert (pod.namespace, pod.addresses, pod.node) == ("default", (), "")
     assert pod.ports == (("web", 6, 80),)
     assert pod.name != "web"

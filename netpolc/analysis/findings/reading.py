@@ -132,6 +132,17 @@ CODES = (
         "metadata:\n  annotations:\n    netpolc.dev/ignore: NP012\nspec:\n  egress:\n"
         "  - {action: Deny, to: [{nodes: {}}]}",
     ),
+    Code(
+        "NP013",
+        Level.INFO,
+        "pods that another object makes are not in the snapshot",
+        "An operator makes the pods of such an object, out of fields that are no template of pods: "
+        "nobody knows their labels and ports, so what policies say of them cannot be judged. "
+        "Objects with containers at spec.template.spec are workloads, of whatever kind.",
+        "apiVersion: monitoring.coreos.com/v1\nkind: Prometheus",
+        "apiVersion: v1\nkind: Pod   # beside it, as the operator makes it\n"
+        "metadata: {name: prometheus-main-0, labels: {app.kubernetes.io/name: prometheus}}",
+    ),
 )
 
 
