@@ -69,12 +69,15 @@ def load(
     odd_objects: str = "refuse",
     exclude: Iterable[str] = (),
     default_namespace: str = DEFAULT_NAMESPACE,
+    raw: bool = False,
 ) -> Snapshot:
     """Read and validate manifests: files, folders, `-` for standard input, files in memory.
 
     In folders, what looks like no Kubernetes object is passed over (`Snapshot.passed_over`), and
     what one of the shell patterns `exclude` matches: the name of a file or folder, or its path from
     here if the pattern has a `/`. Objects that name no namespace are in `default_namespace`.
+    Folders with a kustomization or a Helm chart are refused, because their files are not what is
+    applied; if `raw`, files of kustomizations are read as they are.
 
     `semantics` is `current` or `v1.6`; without `strict`, unknown and duplicate fields are warnings.
     With `odd_objects="isolate"` an object that would be refused is enforced in the strict direction
@@ -85,7 +88,7 @@ def load(
         raise UsageError(f"paths: one path and no list of them: give [{str(paths)!r}]")
     problems = Problems()
     excluded = excluding([exclude] if isinstance(exclude, str) else exclude)
-    documents = read(tuple(paths), problems, PodItem, excluded)
+    documents = read(tuple(paths), problems, PodItem, excluded, raw)
     if default_namespace != DEFAULT_NAMESPACE:
         for problem in dns_label_problems(default_namespace):
             raise UsageError(f"default_namespace: {default_namespace!r}: {problem}")

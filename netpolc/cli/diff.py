@@ -60,7 +60,8 @@ def diff(
         raise UsageError("give OLD and NEW, or --git REV and PATHs")
     reading = reading.configured((*paths, *common))
     if revision is not None:
-        old = reading.program((*at_revision(revision, paths, excluding(reading.exclude)), *common))
+        excluded = excluding(reading.exclude)
+        old = reading.program((*at_revision(revision, paths, excluded, reading.raw), *common))
         new = reading.program((*paths, *common))
     else:
         old = reading.program((paths[0], *common))

@@ -18,7 +18,8 @@ from netpolc.core.nets import Family, family, format_address, parse_address
 from netpolc.core.semantics import Flow, flows_between
 from netpolc.frontends import Semantics, Treatment
 from netpolc.frontends.fields import DEFAULT_NAMESPACE, dns_label_problems
-from netpolc.manifests import Given
+from netpolc.manifests import Given, excluding
+from netpolc.manifests.rendering import Values, rendered
 
 Command = Callable[..., None]
 
@@ -179,6 +180,9 @@ class Reading:
     """None where nobody said: refuse, unless the command has its own default."""
     exclude: tuple[str, ...] = ()
     default_namespace: str | None = None
+    raw: bool = False
+    values: Values | None = None
+    """What charts are rendered with; None where nothing is rendered."""
     is_configured: bool = True
     """Whether nothing is left to be asked of a file of settings."""
     settings: Settings = NOTHING
@@ -222,19 +226,35 @@ class Reading:
 
     def _load(self, paths: Sequence[Given]) -> Snapshot:
         chosen = self.configured(paths)
+        given, patterns = self._rendered(paths, chosen)
         snapshot = load(
-            paths,
+            given,
             semantics=self.semantics,
             strict=self.strict,
             odd_objects=self.odd_objects or Treatment.REFUSE.value,
-            exclude=chosen.exclude,
+            exclude=(*chosen.exclude, *patterns),
             default_namespace=chosen.default_namespace or DEFAULT_NAMESPACE,
+            raw=self.raw,
         )
         for node, address in self.node_addresses:
             if node not in snapshot.cluster.nodes:
                 raise UsageError(f"--node-address: unknown node {node!r}")
             snapshot = replace(snapshot, cluster=snapshot.cluster.knowing(node, [address]))
         return snapshot
+
+    def _rendered(
+        self, paths: Sequence[Given], chosen: Reading
+    ) -> tuple[Sequence[Given], Sequence[str]]:
+        """What to read, and what of it not, once kustomizations and charts are rendered."""
+        if self.raw:
+            warn("--raw: kustomizations are read as they are, not as they would be applied")
+        if self.values is None or self.raw:
+            return paths, ()
+        values = replace(self.values, namespace=chosen.default_namespace or DEFAULT_NAMESPACE)
+        given, patterns, said = rendered(paths, excluding(chosen.exclude), values)
+        for line in said:
+            warn(line)
+        return given, patterns
 
     def say_ignored(self, snapshot: Snapshot) -> None:
         """What was not read at all, on standard error."""
@@ -262,12 +282,27 @@ def reading(function: Command) -> Command:
 
 
 def configured_reading(function: Command) -> Command:
-    """The same of commands that only tell: they ask the nearest file of settings."""
-    return click.option(
-        "--no-config",
-        "is_configured",
-        is_flag=True,
-        help="Believe no .netpolc.toml or pyproject.toml.",
+    """The same of commands that only tell: they ask the nearest file of settings, and render
+    kustomizations and charts.
+    """
+    return stack(
+        click.option(
+            "--no-config",
+            "is_configured",
+            is_flag=True,
+            help="Believe no .netpolc.toml or pyproject.toml.",
+        ),
+        click.option("--release", metavar="NAME", help="Of Helm charts [default: their folder]."),
+        click.option(
+            "--values", multiple=True, metavar="FILE", help="For Helm charts; again for more."
+        ),
+        click.option(
+            "--set",
+            "settings",
+            multiple=True,
+            metavar="NAME=VALUE",
+            help="The same, one value.",
+        ),
     )(_reading(function))
 
 
@@ -282,7 +317,11 @@ def _reading(function: Command) -> Command:
         node_address: tuple[tuple[str, int], ...],
         exclude: tuple[str, ...],
         default_namespace: str | None,
+        raw: bool,
         is_configured: bool = True,
+        release: str | None = None,
+        values: tuple[str, ...] | None = None,
+        settings: tuple[str, ...] = (),
         **rest: Any,
     ) -> None:
         chosen = Reading(
@@ -293,6 +332,8 @@ def _reading(function: Command) -> Command:
             odd_objects,
             exclude,
             default_namespace,
+            raw,
+            None if values is None else Values(release, values, settings),
             is_configured,
         )
         function(*args, reading=chosen, **rest)
@@ -335,6 +376,11 @@ def _reading(function: Command) -> Command:
             type=NamespaceName(),
             metavar="NAME",
             help="The namespace of objects that name none [default: default].",
+        ),
+        click.option(
+            "--raw",
+            is_flag=True,
+            help="Read files of kustomizations as they are, which is not what would be applied.",
         ),
         click.option("-v", "--verbose", is_flag=True, help="Name what was ignored."),
     )(command)

@@ -53,12 +53,14 @@ def read(
     problems: Problems,
     likely: type[Likely] = Head,
     excluded: Excluded = nothing,
+    raw: bool = False,
 ) -> Iterator[Document]:
     """All objects of the given files and folders (recursive, in sorted order), one after another
     so that no two of them need to be decoded at once; `-` is standard input.
 
     Hidden files and folders are passed over inside a folder, and so is what is `excluded` or looks
-    like no object (`Problems.passed_over`). Everything that cannot be read goes to
+    like no object (`Problems.passed_over`). Kustomizations and charts are refused; if `raw`, files
+    of the first are read as they are, the others passed over. What cannot be read goes to
     `problems`, a file at a time, so that one broken file does not hide the next. Files that change
     while they are read are read again: half a file may be a snapshot, too. `problems` has what
     cannot be read before all that is found in the meantime. JSON objects that are of the form
@@ -68,10 +70,10 @@ def read(
     place = len(problems.diagnostics)
     for number in range(READINGS):
         found = Problems()
-        files = list(find(given, found, excluded))
+        files = list(find(given, found, excluded, raw))
         before = states(files)
         contents = [(file, content_of(file)) for file in _different(files)]
-        changed = before ^ states(find(given, Problems(), excluded))
+        changed = before ^ states(find(given, Problems(), excluded, raw))
         if not changed:
             try:
                 yield from _all_documents(contents, paths, found, likely)

@@ -20,6 +20,8 @@ from typing import BinaryIO
 from netpolc.core.errors import Problems
 
 SUFFIXES = {".yaml", ".yml", ".json"}
+KUSTOMIZATIONS = frozenset({"kustomization.yaml", "kustomization.yml", "Kustomization"})
+CHART = "Chart.yaml"
 MAX_BYTES = 4 << 30
 PIECE = 1 << 20
 """Bytes asked for at once where the size is not known."""
@@ -117,9 +119,13 @@ def lasting(path: Given, problems: Problems) -> list[Given]:
 
 
 def find(
-    paths: Iterable[Given], problems: Problems, excluded: Excluded = nothing
+    paths: Iterable[Given], problems: Problems, excluded: Excluded = nothing, raw: bool = False
 ) -> Iterator[File]:
-    """The files that paths name, those of folders in sorted order but for what is excluded."""
+    """The files that paths name, those of folders in sorted order but for what is excluded.
+
+    A kustomization or chart in a folder is a problem, because its files are not what is applied.
+    If `raw`, those of kustomizations are read as they are, and charts passed over.
+    """
     for given in paths:
         if isinstance(given, File):
             yield given
@@ -130,8 +136,9 @@ def find(
                 path = "<stdin>"
                 yield File(path, _all_of(sys.stdin.buffer))
             elif os.path.isdir(path):
-                found = sorted(_below(path, problems, excluded))
-                if not found:
+                before = len(problems.diagnostics)
+                found = sorted(_below(path, problems, excluded, raw))
+                if not found and len(problems.diagnostics) == before:
                     problems.add(path, "", "holds no .yaml, .yml or .json file")
                 yield from (File(name, in_folder=True) for name in found)
             elif stat.S_ISREG(os.stat(path).st_mode):
@@ -168,15 +175,18 @@ def is_manifest(name: str) -> bool:
     return not name.startswith(".") and Path(name).suffix.lower() in SUFFIXES
 
 
-def _below(folder: str, problems: Problems, excluded: Excluded) -> Iterator[str]:
+def _below(folder: str, problems: Problems, excluded: Excluded, raw: bool) -> Iterator[str]:
     """Manifests in a folder; what cannot be listed or is no file is a problem, never left out."""
 
     open_folders = [folder]  # no recursion: folders may lie in each other by the thousand
     while open_folders:
         try:
-            with os.scandir(open_folders.pop()) as entries:
+            path = open_folders.pop()
+            with os.scandir(path) as found:
+                entries = [own for own in found if not excluded(own.path)]
+            if not _is_rendered(path, {own.name for own in entries}, problems, raw):
                 for entry in entries:
-                    if entry.name.startswith(".") or excluded(entry.path):
+                    if entry.name.startswith("."):
                         continue
                     if entry.is_dir(follow_symlinks=False):
                         open_folders.append(entry.path)
@@ -187,3 +197,19 @@ def _below(folder: str, problems: Problems, excluded: Excluded) -> Iterator[str]
                             problems.add(entry.path, "", "is not a regular file")
         except OSError as error:
             problems.add(str(error.filename), "", reason(error))
+
+
+def _is_rendered(folder: str, names: set[str], problems: Problems, raw: bool) -> bool:
+    """Whether a folder is not to be read as it is; that is a problem, unless it is so told."""
+    if CHART in names:
+        if raw:
+            problems.passed_over.append(os.path.join(folder, CHART))
+        else:
+            text = "is a Helm chart: give netpolc what `helm template` prints"
+            problems.add(folder, "", text)
+        return True
+    if raw or names.isdisjoint(KUSTOMIZATIONS):
+        return False
+    text = "is a kustomization: give netpolc what `kustomize build` prints, or --raw"
+    problems.add(folder, "", text)
+    return True

@@ -22,14 +22,17 @@ from pathlib import Path, PurePosixPath
 
 from netpolc.core.errors import UsageError
 from netpolc.manifests import SUFFIXES, Excluded, File, nothing
+from netpolc.manifests.files import CHART, KUSTOMIZATIONS
 
 
-def at_revision(revision: str, paths: Sequence[str], excluded: Excluded = nothing) -> list[File]:
+def at_revision(
+    revision: str, paths: Sequence[str], excluded: Excluded = nothing, raw: bool = False
+) -> list[File]:
     """The manifests of these paths at a revision; `UsageError` when it cannot be had."""
-    return [file for path in paths for file in _files(revision, path, excluded)]
+    return [file for path in paths for file in _files(revision, path, excluded, raw)]
 
 
-def _files(revision: str, path: str, excluded: Excluded) -> Iterator[File]:
+def _files(revision: str, path: str, excluded: Excluded, raw: bool) -> Iterator[File]:
     if path == "-":
         raise UsageError("standard input has no revision: give paths in a git repository")
     real = Path(os.path.realpath(path))
@@ -45,6 +48,11 @@ def _files(revision: str, path: str, excluded: Excluded) -> Iterator[File]:
         wanted = names
     else:
         found = [name for name in names if _is_manifest(name, inside)]
+        made = {CHART, *KUSTOMIZATIONS}.intersection(PurePosixPath(own).name for own in names)
+        if made and not raw:
+            raise UsageError(
+                f"{path} holds a {min(made)} at revision {revision}: render both, and compare those"
+            )
         wanted = [name for name in found if not _is_excluded(top, name, inside, excluded)]
     if not wanted:
         raise UsageError(f"{path} holds no .yaml, .yml or .json file at revision {revision}")

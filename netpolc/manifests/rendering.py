@@ -1,0 +1,221 @@
+"""Folders that other programs make manifests of: kustomizations and Helm charts.
+
+Comes in: folders. Goes out: which of them are kustomizations or charts, which of these are roots,
+and what the program that belongs to each makes of it. Refused: kustomizations that name what is not
+here (it would be fetched), programs that are not installed or fail.
+
+`kustomize`, `kubectl` and `helm` are those on PATH, in folders with absolute names. They are given
+no option that lets them run plugins or reach a cluster.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from glob import escape
+from pathlib import Path
+from typing import Any
+
+from netpolc.core.errors import UsageError
+from netpolc.manifests import yaml_format
+from netpolc.manifests.files import CHART, KUSTOMIZATIONS, Excluded, File, Given
+from netpolc.manifests.syntax import SyntaxProblem
+
+PATIENCE = 300.0
+"""Seconds after which a program is ended."""
+_NAMED = {"bases", "components", "configurations", "crds", "generators", "resources"}
+_NAMED |= {"transformers", "validators"}
+_LOADED = {"path", "files", "envs", "env", "patchesStrategicMerge"}
+_REMOTE = re.compile(r"(?:[^\n=]*=)?\s*(?:[a-z+]+://|git@|git::)")
+
+
+@dataclass(frozen=True, slots=True)
+class Values:
+    """What is asked of charts."""
+
+    release: str | None = None
+    files: tuple[str, ...] = ()
+    settings: tuple[str, ...] = ()
+    namespace: str = "default"
+
+
+@dataclass(slots=True)
+class _Folders:
+    """What was found below a folder."""
+
+    kustomizations: dict[str, str] = field(default_factory=dict)
+    """The real path of each: by which name it was found."""
+    charts: dict[str, str] = field(default_factory=dict)
+    included: set[str] = field(default_factory=set)
+    """Files and folders that some kustomization names."""
+
+    @property
+    def covered(self) -> set[str]:
+        """What is not read as it is."""
+        return {*self.kustomizations, *self.charts, *self.included}
+
+
+def rendered(
+    paths: Sequence[Given], excluded: Excluded, values: Values
+) -> tuple[list[Given], list[str], list[str]]:
+    """What to read instead of `paths`, patterns of what is read no more, and what was run."""
+    given: list[Given] = []
+    patterns: list[str] = []
+    said: list[str] = []
+    for path in paths:
+        if isinstance(path, File) or not os.path.isdir(path):
+            given.append(path)
+            continue
+        name = os.fspath(path)
+        found = _search(name, excluded)
+        roots = [own for real, own in found.kustomizations.items() if real not in found.included]
+        given += [_kustomized(own, said) for own in roots]
+        given += [_templated(own, values, said) for own in found.charts.values()]
+        covered = found.covered
+        patterns += [escape(own) for own in covered]
+        if not covered or _is_more(name, excluded, covered):
+            given.append(path)
+    return given, patterns, said
+
+
+def _search(folder: str, excluded: Excluded) -> _Folders:
+    found = _Folders()
+    for path, folders, files in os.walk(folder):
+        real = os.path.realpath(path)
+        if CHART in files:
+            found.charts[real] = path
+            folders.clear()
+            continue
+        if not KUSTOMIZATIONS.isdisjoint(files):
+            found.kustomizations[real] = path
+            _include(Path(real), found.included, set())
+        folders[:] = sorted(
+            own
+            for own in folders
+            if not own.startswith(".") and not excluded(os.path.join(path, own))
+        )
+    return found
+
+
+def _include(folder: Path, included: set[str], seen: set[Path]) -> None:
+    """Add what the kustomization of a folder names, and what those do that it names."""
+    if folder in seen:
+        return
+    seen.add(folder)
+    for name in _names(folder):
+        target = Path(os.path.realpath(folder / name))
+        if not target.exists():
+            raise UsageError(
+                f"{folder}: the kustomization names {name!r}, which is not here and would be "
+                "fetched: render it yourself, and give netpolc the result"
+            )
+        included.add(str(target))
+        if target.is_dir():
+            _include(target, included, seen)
+
+
+def _names(folder: Path) -> Iterator[str]:
+    for name in sorted(KUSTOMIZATIONS):
+        path = folder / name
+        if not path.is_file():
+            continue
+        try:
+            for document in yaml_format.documents(path.read_bytes()):
+                yield from _named(document.value)
+        except SyntaxProblem as problem:
+            place = f"{path}:{problem.line}:{problem.column}" if problem.line else str(path)
+            raise UsageError(f"{place}: {problem.message}") from None
+
+
+def _named(value: Any) -> Iterator[str]:
+    """The files and folders that one names; of what is loaded otherwise, addresses alone."""
+    for key in sorted(_NAMED) if isinstance(value, dict) else ():
+        yield from (own for own in _texts(value.get(key)) if "\n" not in own)
+    yield from filter(_REMOTE.match, _loaded(value))
+
+
+def _loaded(value: Any) -> Iterator[str]:
+    if isinstance(value, dict):
+        for key, below in value.items():
+            yield from _texts(below) if key in _LOADED else ()
+            yield from _loaded(below)
+    elif isinstance(value, list):
+        for below in value:
+            yield from _loaded(below)
+
+
+def _texts(value: Any) -> Iterator[str]:
+    every = value if isinstance(value, list) else [value]
+    yield from (own for own in every if isinstance(own, str))
+
+
+def _is_more(folder: str, excluded: Excluded, covered: set[str]) -> bool:
+    """Whether a folder has manifests beside what is covered."""
+    if os.path.realpath(folder) in covered:
+        return False
+    for path, folders, files in os.walk(folder):
+        real = os.path.realpath(path)
+        folders[:] = [
+            own
+            for own in folders
+            if not own.startswith(".")
+            and os.path.join(real, own) not in covered
+            and not excluded(os.path.join(path, own))
+        ]
+        for own in files:
+            is_covered = os.path.join(real, own) in covered or excluded(os.path.join(path, own))
+            if own.endswith((".yaml", ".yml", ".json")) and own[0] != "." and not is_covered:
+                return True
+    return False
+
+
+def _kustomized(folder: str, said: list[str]) -> File:
+    for program, words in (("kustomize", ["build"]), ("kubectl", ["kustomize"])):
+        found = _program(program)
+        if found is not None:
+            said.append(f"rendered {folder} with {program} {words[0]}")
+            return File(f"{folder} ({program})", _output([found, *words], folder, []))
+    raise UsageError(
+        f"{folder} is a kustomization: install kustomize (or kubectl) to render it, or read its "
+        "files as they are with --raw"
+    )
+
+
+def _templated(folder: str, values: Values, said: list[str]) -> File:
+    found = _program("helm")
+    if found is None:
+        raise UsageError(
+            f"{folder} is a Helm chart: install helm to render it, or give netpolc what "
+            "`helm template` prints"
+        )
+    release = values.release or Path(os.path.realpath(folder)).name
+    options = ["--namespace", values.namespace]
+    for file in values.files:
+        options += ["--values", os.path.abspath(file)]
+    for setting in values.settings:
+        options += ["--set", setting]
+    said.append(f"rendered {folder} with helm template")
+    return File(f"{folder} (helm)", _output([found, "template", release], folder, options))
+
+
+def _program(name: str) -> str | None:
+    found = shutil.which(name)
+    return found if found is not None and os.path.isabs(found) else None
+
+
+def _output(words: list[str], folder: str, options: list[str]) -> bytes:
+    command = [*words, os.path.realpath(folder), *options]
+    try:
+        done = subprocess.run(
+            command, stdin=subprocess.DEVNULL, capture_output=True, timeout=PATIENCE, check=False
+        )
+    except subprocess.TimeoutExpired:
+        raise UsageError(f"{folder}: {words[0]} took more than {PATIENCE:.0f} seconds") from None
+    if done.returncode:
+        text = os.fsdecode(done.stderr).strip() or f"exit code {done.returncode}"
+        raise UsageError(f"{folder}: {os.path.basename(words[0])}: {text}")
+    return done.stdout
