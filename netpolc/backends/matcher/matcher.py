@@ -18,6 +18,7 @@ from typing import Any, NamedTuple, SupportsIndex
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from netpolc.backends.matcher import columns as given
 from netpolc.backends.matcher import store, tables
 from netpolc.backends.matcher._core import (
     MatcherCore,
@@ -25,6 +26,7 @@ from netpolc.backends.matcher._core import (
     build_radix,
     fill_batch,
 )
+from netpolc.backends.matcher.columns import Codes
 from netpolc.core import semantics
 from netpolc.core.errors import UsageError
 from netpolc.core.nets import format_address
@@ -34,19 +36,19 @@ from netpolc.core.semantics import AddressLike, Flow, Verdict
 
 class VerdictCode(IntEnum):
     """What a row of a column comes to. INVALID: no address, two families, no such protocol, no such
-    port; compare with ALLOW (or ask `Matcher.allowed`), because every number but 0 is true.
+    port. Only ALLOW is true. In an array the codes are plain numbers, of which every one but 0 is:
+    ask `Matcher.allowed`, or compare with ALLOW.
     """
 
     DENY = 0
     ALLOW = 1
     INVALID = 2
 
+    def __bool__(self) -> bool:
+        return self is VerdictCode.ALLOW
+
 
 DENY, ALLOW, INVALID = VerdictCode
-
-_NUMBERS = {"TCP": 6, "UDP": 17, "SCTP": 132}
-
-Codes = NDArray[np.uint8]
 
 
 class Endpoint(NamedTuple):
@@ -106,24 +108,29 @@ class Matcher(MatcherCore):
         *,
         threads: int = 1,
     ) -> Codes:
-        """A code for each row: DENY, ALLOW or INVALID.
+        """A code for each row: DENY, ALLOW or INVALID (which is as true as ALLOW: `allowed` gives
+        booleans).
 
         Addresses are arrays of uint32 (IPv4, host order), (n, 16) uint8 (IPv6, network order;
-        IPv4-mapped is IPv4), or lists of what `verdict` takes. `protocol` and `port` are columns or
-        one value for all rows. Rows that are no flow get INVALID; `ValueError` for columns of
-        different lengths or of a layout that holds no addresses.
+        IPv4-mapped is IPv4), or lists of what `verdict` takes; columns of pandas, polars and
+        pyarrow are read by position. `protocol` and `port` are columns or one value for all rows.
+        Rows that are no flow, or hold nothing, get INVALID; `ValueError` for columns of different
+        lengths, of a layout that holds no addresses, and for what is no column.
         """
-        source, destination = self._column(_addresses(src)), self._column(_addresses(dst))
+        source = self._column(given.addresses(src, "src"))
+        destination = self._column(given.addresses(dst, "dst"))
         rows = self._rows(source)
-        protocols, known = _protocols(protocol, rows)
-        ports, in_range = _ports(port, rows)
+        protocols, known = given.protocols(protocol, rows)
+        ports, in_range = given.ports(port, rows)
         codes = np.empty(rows, dtype=np.uint8)
 
         def judge(first: int, last: int) -> None:
             self._fill(source, destination, protocols, ports, codes, first, last)
 
         _in_threads(judge, rows, threads)
-        with_ports = np.isin(protocols, list(_NUMBERS.values())) if in_range is not None else None
+        with_ports = (
+            np.isin(protocols, list(given.NUMBERS.values())) if in_range is not None else None
+        )
         if known is not None:
             codes[~known] = INVALID
         if in_range is not None and with_ports is not None:
@@ -253,69 +260,6 @@ def _flatten(program: Program) -> tuple[dict[str, int], dict[str, Any]]:
         "pod_names": names.encode(),
     }
     return numbers, buffers
-
-
-def _addresses(column: object) -> object:
-    """A column as `_column` takes it; NumPy arrays of objects and text become lists."""
-    if isinstance(column, str):
-        raise ValueError(f"one address and no column of them: give [{column!r}]")
-    if isinstance(column, np.ndarray):
-        return column.tolist() if column.dtype.kind in "OUS" else np.ascontiguousarray(column)
-    if isinstance(column, list | tuple | memoryview | bytearray):
-        return column
-    return list(column) if isinstance(column, Sequence) else column
-
-
-def _protocols(protocol: object, rows: int) -> tuple[Codes, NDArray[np.bool_] | None]:
-    """Numbers, and which rows have one; None when all do."""
-    if isinstance(protocol, str | int):
-        number = _NUMBERS.get(protocol.upper()) if isinstance(protocol, str) else protocol
-        if number is None or not 0 <= number <= 255:
-            raise ValueError(f"unknown protocol {protocol!r}: TCP, UDP, SCTP or 0 to 255")
-        return np.full(rows, number, dtype=np.uint8), None
-    # A list may mix names and numbers, which NumPy would turn into text.
-    column = np.array(protocol, dtype=object if isinstance(protocol, list | tuple) else None)
-    if column.dtype.kind in "OU":
-        numbers = [_protocol_number(item) for item in column.tolist()]
-        column = np.array(numbers, dtype=np.int16)
-    return _narrow(column, np.dtype(np.uint8), rows)
-
-
-def _protocol_number(item: object) -> int:
-    """-1 for what is no protocol."""
-    if isinstance(item, str):
-        return _NUMBERS.get(item.upper(), -1)
-    return _within(item, 255)
-
-
-def _within(item: object, most: int) -> int:
-    """-1 for what is no number from 0 to `most`."""
-    return int(item) if isinstance(item, int | np.integer) and 0 <= item <= most else -1
-
-
-def _ports(port: object, rows: int) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
-    if port is None:
-        return np.zeros(rows, dtype=np.uint16), np.zeros(rows, dtype=bool)
-    column = np.array(port, dtype=object) if isinstance(port, list | tuple) else np.asarray(port)
-    if column.dtype == object:
-        column = np.array([_within(item, 65535) for item in column.tolist()], dtype=np.int32)
-    if column.ndim == 0:
-        column = np.full(rows, column)
-    return _narrow(column, np.dtype(np.uint16), rows)
-
-
-def _narrow(
-    column: NDArray[Any], dtype: np.dtype[Any], rows: int
-) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
-    """A column in a narrow type, and which rows fit it; None when all do."""
-    if column.shape != (rows,):
-        raise ValueError(f"columns of different lengths: {column.shape} and {rows} rows")
-    if column.dtype == dtype:
-        return np.ascontiguousarray(column), None
-    if column.dtype.kind not in "iu":
-        raise ValueError(f"a column of integers is expected, not of {column.dtype}")
-    fits = (column >= 0) & (column <= np.iinfo(dtype).max)
-    return column.astype(dtype), None if fits.all() else fits
 
 
 def _arrow_codes(
