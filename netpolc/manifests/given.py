@@ -21,9 +21,16 @@ from netpolc.core.errors import ROOT, Path, Problems
 DEPTH = 200
 """Levels of an object beyond which it is no manifest (or holds itself)."""
 _SNAKE = ("api_version", "creation_timestamp", "pod_selector")
+_SANITIZED = "ApiClient().sanitize_for_serialization(object)"
+_CALLS = {
+    "openapi_types": _SANITIZED,  # kubernetes, kubernetes_asyncio
+    "model_dump": "object.model_dump(by_alias=True)",  # pydantic: kubernetes, cloudcoil
+    "to_dict": "object.to_dict()",  # lightkube, kr8s, kubesdk
+}
+"""What gives the wire form of an object of a client, by an attribute that tells the client."""
 _WIRE = (
-    "the wire form has names such as apiVersion: ApiClient().sanitize_for_serialization(object) of "
-    "kubernetes gives it, model_dump(by_alias=True) of pydantic models"
+    "fields in snake case: the wire form has names such as apiVersion: "
+    f"{_SANITIZED} of kubernetes gives it, object.model_dump(by_alias=True) of pydantic models"
 )
 
 
@@ -35,15 +42,15 @@ class _Unreadable(Exception):
 
 def plain_objects(objects: object, problems: Problems) -> list[Any]:
     """The objects in plain values; what cannot be read is in `problems`, and not among them."""
-    if isinstance(objects, str | bytes | bytearray | Mapping) or not isinstance(objects, Iterable):
-        what = "one object" if isinstance(objects, Mapping) else _kind(objects)
-        problems.add("objects", "", f"{what} and no list of objects: {_instead(objects)}")
+    instead = _instead(objects)
+    if instead or not isinstance(objects, Iterable):
+        problems.add("objects", "", instead or f"{_kind(objects)} and no list of objects: give one")
         return []
     found = []
     for number, given in enumerate(objects):
         try:
+            _recognise(given)
             own = given if _is_plain(given) else _plain(given, ROOT, DEPTH)
-            _recognised(own)
         except _Unreadable as problem:
             problems.add(f"objects[{number}]", str(problem.path), problem.reason)
         else:
@@ -52,13 +59,23 @@ def plain_objects(objects: object, problems: Problems) -> list[Any]:
 
 
 def _instead(objects: object) -> str:
+    """What to give instead of one object or of text; empty for anything else."""
+    if isinstance(objects, str | bytes | bytearray):
+        return f"{_kind(objects)} and no list of objects: netpolc.load reads files and text"
     if isinstance(objects, Mapping):
-        return "give [object]"
-    return "netpolc.load reads files and text" if isinstance(objects, str | bytes) else "give one"
+        return "one object and no list of objects: give [object]"
+    call = _call(objects)
+    return f"one {type(objects).__name__} and no list of objects: give [{call}]" if call else ""
+
+
+def _call(value: object) -> str:
+    """What gives the wire form of an object of a client; empty for what is none."""
+    return next((call for name, call in _CALLS.items() if hasattr(value, name)), "")
 
 
 def _kind(value: object) -> str:
-    return f"a {type(value).__name__}"
+    name = type(value).__name__
+    return f"{'an' if name[0] in 'AEIOUaeiou' else 'a'} {name}"
 
 
 def _is_plain(given: object) -> bool:
@@ -156,25 +173,45 @@ def _text(value: str, path: Path) -> str:
 
 
 def _hint(value: object) -> str:
-    if hasattr(value, "openapi_types") or hasattr(value, "model_dump"):
-        return f": {_WIRE}"
-    if hasattr(value, "to_dict"):
-        return ": its to_dict() may give one"
-    return ""
+    call = _call(value)
+    return f": {call} gives the wire form" if call else ""
 
 
-def _recognised(own: Any) -> None:
+def _recognise(given: object) -> None:
     """Refuse what is no object and known to be given instead of one."""
-    if not isinstance(own, dict):
-        return  # is told like the same in a file
-    if "items" in own or ("kind" in own and "apiVersion" in own):
-        return
-    if isinstance(own.get("object"), dict) and isinstance(own.get("type"), str):
-        raise _Unreadable(ROOT, "a watch event: give its object")
-    metadata, spec = (own.get(name) for name in ("metadata", "spec"))
-    parts = [part for part in (own, metadata, spec) if isinstance(part, dict)]
-    if any(name in part for part in parts for name in _SNAKE):
-        raise _Unreadable(ROOT, f"fields in snake case: {_WIRE}")
-    if isinstance(metadata, dict) and "kind" not in own and "apiVersion" not in own:
-        text = "apiVersion, kind missing: items of a list lack them; give the list itself"
-        raise _Unreadable(ROOT, text)
+    if isinstance(given, Sequence) and not isinstance(given, str | bytes | bytearray):
+        if len(given) == 2 and isinstance(given[0], str):
+            raise _Unreadable(ROOT, "a watch event: give its object")
+        raise _Unreadable(ROOT, "a list and no object: give all objects in one list")
+    if not isinstance(given, Mapping):
+        raise _Unreadable(ROOT, f"{_kind(given)} and no object{_hint(given)}")
+    if "items" in given:
+        _recognise_items(given["items"])
+    elif "kind" not in given or "apiVersion" not in given:
+        _recognise_part(given)
+
+
+def _recognise_items(items: object) -> None:
+    if isinstance(items, list | tuple):
+        for number, own in enumerate(items):
+            if isinstance(own, Mapping) and _is_snake(own):
+                raise _Unreadable(ROOT / "items" / number, _WIRE)
+
+
+def _recognise_part(given: Mapping[Any, Any]) -> None:
+    """Refuse an object without a kind or a version."""
+    if "object" in given and isinstance(given.get("type"), str):
+        raw = "raw_object" if "raw_object" in given else "object"
+        raise _Unreadable(ROOT, f"a watch event: give its {raw}")
+    if _is_snake(given):
+        raise _Unreadable(ROOT, _WIRE)
+    text = ", ".join(name for name in ("apiVersion", "kind") if name not in given)
+    hint = ": items of a list lack them; give the list itself" if text == "apiVersion, kind" else ""
+    raise _Unreadable(ROOT, f"{text} missing{hint}")
+
+
+def _is_snake(given: Mapping[Any, Any]) -> bool:
+    if "kind" in given and "apiVersion" in given:
+        return False
+    parts = (given, given.get("metadata"), given.get("spec"))
+    return any(name in part for part in parts if isinstance(part, Mapping) for name in _SNAKE)
