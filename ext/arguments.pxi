@@ -8,8 +8,8 @@ from libc.stdint cimport int32_t, uint8_t, uint32_t, uint64_t
 
 from address cimport (
     FAULT_HOST_BITS, FAULT_LEADING_ZERO, FAULT_LENGTH_RANGE, FAULT_LENGTH_SYNTAX,
-    FAULT_LENGTH_ZERO, FAULT_MAPPED, FAULT_OCTET, FAULT_SCOPE, FAULT_SYNTAX, IPV4, IPV6,
-    Address, check_prefix, family_bits, parse_address, parse_prefix, unmap, unpack_ipv4,
+    FAULT_LENGTH_ZERO, FAULT_MAPPED, FAULT_NONE, FAULT_OCTET, FAULT_SCOPE, FAULT_SYNTAX, IPV4,
+    IPV6, Address, check_prefix, family_bits, parse_address, parse_prefix, unmap, unpack_ipv4,
     unpack_ipv6,
 )
 from prefixes cimport Prefix
@@ -42,6 +42,23 @@ cdef dict FAULTS = {
 
 cdef int refuse(object argument, int fault) except -1:
     raise ValueError(f"{argument!r}: {FAULTS[fault]}")
+
+
+cdef int refuse_prefix(object prefix, int fault) except -1:
+    """`refuse`, with the whole prefix where octets are left out at the end, as in `10/8`."""
+    cdef Address address
+    cdef int length = 0
+    cdef bytes whole
+    if isinstance(prefix, str) and fault == FAULT_SYNTAX:
+        octets, slash, digits = prefix.partition("/")
+        octets = octets.split(".")
+        if slash and len(octets) < 4:
+            whole = f"{'.'.join(octets + ['0'] * (4 - len(octets)))}/{digits}".encode()
+            if parse_prefix(
+                <const uint8_t*> PyBytes_AS_STRING(whole), <size_t> len(whole), &address, &length
+            ) == FAULT_NONE:
+                raise ValueError(f"{prefix!r}: {FAULTS[fault]}: write {whole.decode()}")
+    return refuse(prefix, fault)
 
 
 cdef int read_integer(object number, Address* out) except -1:
@@ -134,7 +151,7 @@ cdef int read_prefix(object prefix, Prefix* out) except -1:
             length = family_bits(address.family)
         fault = check_prefix(&address, length)
     if fault:
-        return refuse(prefix, fault)
+        return refuse_prefix(prefix, fault)
     out.hi = address.hi
     out.lo = address.lo
     out.family = address.family

@@ -46,6 +46,8 @@ def arrow_batches(MatcherCore matcher not None, source, tuple names):
     cdef ArrowArray array
     cdef ArrowArrayStream* stream
     cdef ArrowSchema* given
+    if len(names) != 4:
+        raise ValueError(f"{len(names)} names of columns: source, destination, protocol, port")
     if hasattr(source, "__arrow_c_stream__"):
         capsule = source.__arrow_c_stream__()
         stream = <ArrowArrayStream*> PyCapsule_GetPointer(capsule, "arrow_array_stream")

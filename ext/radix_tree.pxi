@@ -9,6 +9,7 @@ from cpython.buffer cimport (
 from cython cimport final
 
 import sys
+from collections.abc import Mapping
 from pickle import PickleBuffer
 
 from prefixes cimport (
@@ -85,6 +86,10 @@ cdef class RadixTree:
 
     def update(self, items):
         """Insert (prefix, value) pairs; when one is refused, those before it stay."""
+        if isinstance(items, (str, bytes)):
+            raise TypeError(f"{items!r} is no list of pairs: give [(prefix, value)]")
+        if isinstance(items, (Mapping, RadixTree)):
+            raise TypeError(f"a {type(items).__name__} is no list of pairs: give its items()")
         for prefix, value in items:
             self.put(prefix, value)
 

@@ -10,10 +10,11 @@ Everything before the Program reports its problems together, once.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from enum import Enum
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from netpolc.core.cluster import Odd, Snapshot
 from netpolc.core.errors import MENDED, Problems, Severity, UsageError
@@ -31,6 +32,8 @@ from netpolc.passes.resolve import Resolver
 
 if TYPE_CHECKING:
     from netpolc.backends import nft
+
+_Choice = TypeVar("_Choice", bound=Enum)
 
 
 class Program(ResolvedProgram):
@@ -82,13 +85,12 @@ def load(
     `semantics` is `current` or `v1.6`; without `strict`, unknown and duplicate fields are warnings.
     With `odd_objects="isolate"` an object that would be refused is enforced in the strict direction
     and told (`Snapshot.odd`, docs/odd-objects.md); a file that cannot be parsed is refused all the
-    same. Raises `InputError` with every problem found, each with `file:line:column`.
+    same. Raises `InputError` with every problem found, each with `file:line:column`, and
+    `UsageError` for what is no list of paths and for another `semantics` or `odd_objects`.
     """
-    if isinstance(paths, str | bytes | File) or hasattr(paths, "__fspath__"):
-        raise UsageError(f"paths: one path and no list of them: give [{str(paths)!r}]")
     problems = Problems()
     excluded = excluding([exclude] if isinstance(exclude, str) else exclude)
-    documents = read(tuple(paths), problems, PodItem, excluded, raw)
+    documents = read(_paths(paths), problems, PodItem, excluded, raw)
     if default_namespace != DEFAULT_NAMESPACE:
         for problem in dns_label_problems(default_namespace):
             raise UsageError(f"default_namespace: {default_namespace!r}: {problem}")
@@ -106,14 +108,23 @@ def load_objects(
     """The same for manifests that are already parsed: mappings in the form that the API has.
 
     Raises `InputError` with `objects[3]: field.path: ...` also for what JSON has no word for: a
-    number that is none (`nan`), bytes, other keys than text, objects of a client's own classes.
+    number that is none (`nan`), bytes, other keys than text, objects of a client's own classes; for
+    one object instead of a list; `UsageError` for another `semantics` or `odd_objects`.
     """
     problems = Problems()
     return _read(read_objects(objects, problems), problems, semantics, strict, odd_objects)
 
 
 def compile(snapshot: Snapshot) -> Program:
-    """Resolve a snapshot to a Program."""
+    """Resolve a snapshot to a Program.
+
+    `UsageError` for anything but a Snapshot; what cannot be enforced was refused when it was read.
+    """
+    if not isinstance(snapshot, Snapshot):
+        raise UsageError(
+            f"compile takes a Snapshot and no {type(snapshot).__name__}: load and load_objects "
+            "make one"
+        )
     identification = identify(snapshot.cluster, snapshot.policies)
     resolver = Resolver(identification)
     policies, identities = snapshot.policies, identification.identities
@@ -125,12 +136,30 @@ def compile(snapshot: Snapshot) -> Program:
     return program
 
 
+def _paths(paths: Iterable[Given]) -> tuple[Given, ...]:
+    if isinstance(paths, str | File) or hasattr(paths, "__fspath__"):
+        raise UsageError(f"paths: one path and no list of them: give [{str(paths)!r}]")
+    kind = type(paths).__name__
+    if isinstance(paths, bytes | Mapping) or hasattr(paths, "read"):
+        raise UsageError(f"paths: {kind} is no list of paths: load_objects takes parsed manifests")
+    if not isinstance(paths, Iterable):
+        raise UsageError(f"paths: {kind} is no list of paths")
+    given = tuple(paths)
+    for number, path in enumerate(given):
+        if not isinstance(path, str | File) and not hasattr(path, "__fspath__"):
+            raise UsageError(f"paths[{number}]: {type(path).__name__} is no path")
+    return given
+
+
 def _read(
     documents: Iterable[Document], problems: Problems, semantics: str, strict: bool, odd: str
 ) -> Snapshot:
     """The snapshot; policies too large to be enforced as they are written are odd objects."""
-    treatment = Treatment(odd)
-    snapshot = read_snapshot(documents, problems, Semantics(semantics), strict, treatment)
+    treatment, meant = (
+        _one_of(Treatment, "odd_objects", odd),
+        _one_of(Semantics, "semantics", semantics),
+    )
+    snapshot = read_snapshot(documents, problems, meant, strict, treatment)
     kept, large = bounded(snapshot.cluster, snapshot.policies)
     if not large:
         return snapshot
@@ -148,3 +177,10 @@ def _read(
     return replace(
         snapshot, policies=kept, warnings=problems.warnings, odd=tuple(sorted(set(found)))
     )
+
+
+def _one_of(choices: type[_Choice], name: str, value: str) -> _Choice:
+    if value not in [choice.value for choice in choices]:
+        names = " or ".join(repr(str(choice.value)) for choice in choices)
+        raise UsageError(f"{name} {value!r} is not {names}")
+    return choices(value)

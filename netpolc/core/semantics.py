@@ -12,6 +12,7 @@ import ipaddress
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from numbers import Real
 
 from netpolc.core.cluster import Pod
 from netpolc.core.errors import UsageError
@@ -63,6 +64,8 @@ class Flow:
             if protocol.upper() not in numbers:
                 raise ValueError(f"unknown protocol {protocol!r}: TCP, UDP, SCTP, ICMP or a number")
             protocol = numbers[protocol.upper()]
+        protocol = _whole("protocol", protocol)
+        port = None if port is None else _whole("port", port)
         if not 0 <= protocol <= 255:
             raise ValueError(f"protocol {protocol} is outside 0-255")
         if protocol in set(Protocol):
@@ -70,12 +73,19 @@ class Flow:
                 raise ValueError(f"protocol {protocol} needs a port between 0 and 65535")
         elif port is not None:
             raise ValueError(f"protocol {protocol} has no ports")
-        object.__setattr__(self, "protocol", int(protocol))
+        object.__setattr__(self, "protocol", protocol)
         object.__setattr__(self, "port", port)
 
     def __str__(self) -> str:
         ends = f"{format_address(self.source)} -> {format_address(self.destination)}"
         return f"{ends} {format_service(self.protocol, self.port)}"
+
+
+def _whole(name: str, number: object) -> int:
+    """The number; of a column of floats, as data frames have them where some are missing, too."""
+    if isinstance(number, Real) and not isinstance(number, bool) and float(number).is_integer():
+        return int(float(number))
+    raise ValueError(f"{name} {number!r} is no whole number")
 
 
 _ICMP = {Family.IPV4: {"ICMP": 1}, Family.IPV6: {"ICMP": 58, "ICMPV6": 58}}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import io
 from collections import UserDict, UserList
 from collections.abc import Callable
 from datetime import UTC, date, datetime
@@ -168,6 +169,51 @@ def test_one_path_is_no_list_of_paths(given: Any) -> None:
         netpolc.UsageError, match=r"one path and no list of them: give \['examples'\]"
     ):
         netpolc.load(given)
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"examples": 1}, "paths: dict is no list of paths: load_objects takes parsed manifests"),
+        (io.StringIO("kind: Pod"), "paths: StringIO is no list of paths"),
+        (b"examples", "paths: bytes is no list of paths"),
+        (None, "paths: NoneType is no list of paths"),
+        ([policy()], r"paths\[0\]: dict is no path"),
+        (["examples", ["tests"]], r"paths\[1\]: list is no path"),
+    ],
+)
+def test_what_is_given_instead_of_a_list_of_paths(given: Any, told: str) -> None:
+    with pytest.raises(netpolc.UsageError, match=told):
+        netpolc.load(given)
+
+
+def test_what_is_given_instead_of_what_comes_before() -> None:
+    snapshot: Any = netpolc.load_objects([policy()])
+    with pytest.raises(netpolc.UsageError, match="compile takes a Snapshot and no list"):
+        netpolc.compile([policy()])  # type: ignore[arg-type]
+    with pytest.raises(netpolc.UsageError, match="Matcher takes a Program and no Snapshot"):
+        netpolc.Matcher(snapshot)
+    with pytest.raises(netpolc.UsageError, match=r"one name .* give \('cni0',\)"):
+        netpolc.Options(pod_bridges="cni0")  # type: ignore[arg-type]
+
+
+def test_choices_are_named() -> None:
+    with pytest.raises(netpolc.UsageError, match=r"semantics 'x' is not 'current' or 'v1\.6'"):
+        netpolc.load_objects([], semantics="x")
+    with pytest.raises(netpolc.UsageError, match="odd_objects 'x' is not 'refuse' or 'isolate'"):
+        netpolc.load([], odd_objects="x")
+
+
+@pytest.mark.parametrize("port", ["80", True, 80.5, NAN, INFINITE, Decimal(80), [80]])
+def test_flows_of_no_port(port: Any) -> None:
+    with pytest.raises(ValueError, match=r"port .* is no whole number"):
+        netpolc.Flow("10.0.0.1", "10.0.0.2", "TCP", port)
+
+
+@pytest.mark.parametrize("port", [80.0, np.float32(80), np.uint16(80), Port.HTTP])
+def test_flows_of_a_port_of_a_data_frame(port: Any) -> None:
+    flow = netpolc.Flow("10.0.0.1", "10.0.0.2", "TCP", port)
+    assert (flow.port, type(flow.port)) == (80, int)
 
 
 def test_flows_of_icmp() -> None:

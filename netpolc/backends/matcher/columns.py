@@ -54,6 +54,15 @@ def ports(given: object, rows: int) -> tuple[NDArray[Any], NDArray[np.bool_] | N
     return _narrow(column, np.dtype(np.uint16), rows)
 
 
+def names(given: object) -> tuple[str, ...]:
+    """The names of four columns of a table."""
+    if not isinstance(given, list | tuple):
+        raise ValueError(f"columns: {given!r} is no list of names")
+    if len(given) != 4 or not all(isinstance(name, str) for name in given):
+        raise ValueError(f"columns: {given!r}: name the source, destination, protocol and port")
+    return tuple(given)
+
+
 def _value(given: object) -> object:
     """What an array without dimensions holds; anything else as it is."""
     return given[()] if isinstance(given, np.ndarray) and given.ndim == 0 else given

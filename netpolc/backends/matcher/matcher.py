@@ -68,6 +68,8 @@ class Matcher(MatcherCore):
 
     def __init__(self, program: Program) -> None:
         """`UnsupportedError` when the tables would leave their bounds (docs/matcher.md)."""
+        if not isinstance(program, Program):
+            raise UsageError(f"Matcher takes a Program and no {type(program).__name__}: compile it")
         self._program: Program | None = program
         self._load(*_flatten(program))
 
@@ -166,7 +168,7 @@ class Matcher(MatcherCore):
         or utf8_view, uint32, fixed_size_binary of 4 or 16 bytes, or dictionaries of those, which
         are resolved once a batch; protocols are integers, names or dictionaries of either. Batches
         are read as they lie, one at a time. Null rows get INVALID. `ValueError` for a missing
-        column or another type.
+        column, another type or no four names, `TypeError` for what is not in Arrow's form.
         """
         return np.concatenate(
             [np.empty(0, dtype=np.uint8), *_arrow_codes(self, source, columns, threads)]
@@ -265,7 +267,7 @@ def _flatten(program: Program) -> tuple[dict[str, int], dict[str, Any]]:
 def _arrow_codes(
     matcher: Matcher, source: object, columns: tuple[str, str, str, str], threads: int
 ) -> Iterator[Codes]:
-    for batch in arrow_batches(matcher, source, tuple(columns)):
+    for batch in arrow_batches(matcher, source, given.names(columns)):
         codes = np.empty(batch.rows, dtype=np.uint8)
         _in_threads(partial(fill_batch, matcher, batch, codes), batch.rows, threads)
         yield codes

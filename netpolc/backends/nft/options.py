@@ -71,6 +71,10 @@ class Options:
             raise UsageError(f"log rate {self.log!r} is not like 10/second (or minute, hour, day)")
         if self.established not in (KEEP, RECHECK):
             raise UsageError(f"established {self.established!r} is neither keep nor recheck")
+        if isinstance(self.pod_bridges, str):
+            raise UsageError(
+                f"pod bridges: one name and no list of them: give ({self.pod_bridges!r},)"
+            )
         wrong = [name for name in self.pod_bridges if not _LINK.fullmatch(name)]
         if wrong:
             raise UsageError(f"pod bridge {wrong[0]!r} is no name of an interface")

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 import netpolc
 from netpolc.backends.matcher import INVALID, Matcher
+from netpolc.backends.matcher._core import arrow_batches
 from tests.backends.matcher.agreement import factored, levels, simd, telling_addresses
 from tests.helpers.scenarios import ROOT, read
 
@@ -269,3 +270,15 @@ def test_a_reader_that_fails_is_reported() -> None:
     reader = pa.RecordBatchReader.from_batches(schema, batches())
     with pytest.raises(ValueError, match=r"disk is gone|named 'dst'"):
         MATCHERS[0].verdicts_arrow(reader)
+
+
+@pytest.mark.parametrize(
+    "names",
+    ["abcd", ("a", "b", "c"), ("a", "b", "c", "d", "d"), dict.fromkeys("abcd"), (1, 2, 3, 4)],
+)
+def test_columns_are_four_names(names: Any) -> None:
+    source = pa.table({name: ["10.0.0.1"] for name in "abcd"})
+    with pytest.raises(ValueError, match="columns: "):
+        MATCHERS[0].verdicts_arrow(source, names)
+    with pytest.raises(ValueError, match="3 names of columns"):
+        next(arrow_batches(MATCHERS[0], source, ("a", "b", "c")))

@@ -15,6 +15,7 @@ from ipaddress import (
     ip_interface,
     ip_network,
 )
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -178,6 +179,39 @@ def is_plain_address(text: str) -> bool:
     except ValueError:
         return False
     return "%" not in text
+
+
+@pytest.mark.parametrize(
+    ("short", "whole"),
+    [("10/8", "10.0.0.0/8"), ("172.16/12", "172.16.0.0/12"), ("192.168.7/24", "192.168.7.0/24")],
+)
+def test_octets_that_are_left_out_are_told(short: str, whole: str) -> None:
+    with pytest.raises(ValueError, match=f"'{short}': .*: write {whole}$"):
+        RadixTree([(short, 1)])
+    assert RadixTree([(whole, 1)]).lookup(whole.partition("/")[0]) == 1
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["10", "10.1", "10/", "10/33", "10.1/8", "256/8", "010/8", "10./8", "/8", "::/8/8", "a/8"],
+)
+def test_what_is_no_prefix_with_more_octets_either(text: str) -> None:
+    with pytest.raises(ValueError, match=r"^(?!.*: write ).*$"):
+        RadixTree([(text, 1)])
+
+
+def test_one_prefix_or_a_mapping_is_no_list_of_pairs() -> None:
+    given: list[tuple[Any, str]] = [
+        ("10.0.0.0/8", r"'10.0.0.0/8' is no list of pairs: give \[\(prefix, value\)\]"),
+        ({"10.0.0.0/8": 1}, r"a dict is no list of pairs: give its items\(\)"),
+        (RadixTree([("10.0.0.0/8", 1)]), "a RadixTree is no list"),
+    ]
+    for items, told in given:
+        with pytest.raises(TypeError, match=told):
+            RadixTree(items)
+    assert dict(RadixTree(RadixTree({"10.0.0.0/8": 1}.items()).items()).items()) == {
+        "10.0.0.0/8": 1
+    }
 
 
 address_text = st.one_of(
