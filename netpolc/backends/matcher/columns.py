@@ -22,7 +22,7 @@ NUMBERS = {"TCP": 6, "UDP": 17, "SCTP": 132}
 _TABLE = "a table and no column of it: verdicts_arrow takes tables"
 
 
-def addresses(given: object, name: str) -> Column:
+def address_column(given: object, name: str) -> Column:
     """A column of addresses as the core takes it; arrays of objects and text become lists."""
     column = _column(given, name)
     if isinstance(column, np.ndarray):
@@ -30,7 +30,7 @@ def addresses(given: object, name: str) -> Column:
     return column
 
 
-def protocols(given: object, rows: int) -> tuple[Codes, NDArray[np.bool_] | None]:
+def protocol_numbers(given: object, rows: int) -> tuple[Codes, NDArray[np.bool_] | None]:
     """Numbers, and which rows have one; None when all do."""
     given = _value(given)
     if isinstance(given, str | int | np.integer):
@@ -42,7 +42,7 @@ def protocols(given: object, rows: int) -> tuple[Codes, NDArray[np.bool_] | None
     return _narrow(column, np.dtype(np.uint8), rows)
 
 
-def ports(given: object, rows: int) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
+def port_numbers(given: object, rows: int) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
     """The same of ports; None is a flow without one."""
     given = _value(given)
     if given is None:
@@ -54,7 +54,7 @@ def ports(given: object, rows: int) -> tuple[NDArray[Any], NDArray[np.bool_] | N
     return _narrow(column, np.dtype(np.uint16), rows)
 
 
-def names(given: object) -> tuple[str, ...]:
+def column_names(given: object) -> tuple[str, ...]:
     """The names of four columns of a table."""
     if not isinstance(given, list | tuple):
         raise ValueError(f"columns: {given!r} is no list of names")

@@ -18,7 +18,6 @@ from typing import Any, NamedTuple, SupportsIndex
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from netpolc.backends.matcher import columns as given
 from netpolc.backends.matcher import store, tables
 from netpolc.backends.matcher._core import (
     MatcherCore,
@@ -26,7 +25,14 @@ from netpolc.backends.matcher._core import (
     build_radix,
     fill_batch,
 )
-from netpolc.backends.matcher.columns import Codes
+from netpolc.backends.matcher.columns import (
+    NUMBERS,
+    Codes,
+    address_column,
+    column_names,
+    port_numbers,
+    protocol_numbers,
+)
 from netpolc.core import semantics
 from netpolc.core.errors import UsageError
 from netpolc.core.nets import format_address
@@ -119,20 +125,18 @@ class Matcher(MatcherCore):
         Rows that are no flow, or hold nothing, get INVALID; `ValueError` for columns of different
         lengths, of a layout that holds no addresses, and for what is no column.
         """
-        source = self._column(given.addresses(src, "src"))
-        destination = self._column(given.addresses(dst, "dst"))
+        source = self._column(address_column(src, "src"))
+        destination = self._column(address_column(dst, "dst"))
         rows = self._rows(source)
-        protocols, known = given.protocols(protocol, rows)
-        ports, in_range = given.ports(port, rows)
+        protocols, known = protocol_numbers(protocol, rows)
+        ports, in_range = port_numbers(port, rows)
         codes = np.empty(rows, dtype=np.uint8)
 
         def judge(first: int, last: int) -> None:
             self._fill(source, destination, protocols, ports, codes, first, last)
 
         _in_threads(judge, rows, threads)
-        with_ports = (
-            np.isin(protocols, list(given.NUMBERS.values())) if in_range is not None else None
-        )
+        with_ports = np.isin(protocols, list(NUMBERS.values())) if in_range is not None else None
         if known is not None:
             codes[~known] = INVALID
         if in_range is not None and with_ports is not None:
@@ -267,7 +271,7 @@ def _flatten(program: Program) -> tuple[dict[str, int], dict[str, Any]]:
 def _arrow_codes(
     matcher: Matcher, source: object, columns: tuple[str, str, str, str], threads: int
 ) -> Iterator[Codes]:
-    for batch in arrow_batches(matcher, source, given.names(columns)):
+    for batch in arrow_batches(matcher, source, column_names(columns)):
         codes = np.empty(batch.rows, dtype=np.uint8)
         _in_threads(partial(fill_batch, matcher, batch, codes), batch.rows, threads)
         yield codes
