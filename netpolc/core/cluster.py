@@ -6,6 +6,7 @@ are gone, their addresses may be in use again).
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
@@ -13,6 +14,7 @@ from msgspec import Struct
 
 from netpolc.core.errors import Diagnostic
 from netpolc.core.expectation import Expectation
+from netpolc.core.foreign import html_table
 from netpolc.core.ir import Origin, Policy, Waived
 
 NAME_LABEL = "kubernetes.io/metadata.name"
@@ -194,6 +196,14 @@ class Snapshot:
             "warnings": len(self.warnings),
         }
         return f"<Snapshot {' '.join(f'{name}={count}' for name, count in counts.items())}>"
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: pods and policies of each namespace."""
+        pods = Counter(pod.namespace for pod in self.cluster.pods)
+        policies = Counter(policy.origin.namespace for policy in self.policies)
+        names = [*self.cluster.namespaces, *([""] if policies[""] else [])]
+        rows = ((name or "(cluster)", pods[name], policies[name]) for name in names)
+        return html_table(repr(self), ("namespace", "pods", "policies"), rows)
 
     def enforcing_all(self) -> Snapshot:
         """The same with audited policies as they are meant: enforced."""

@@ -10,9 +10,11 @@ odd character is shown by its escape, `\x1b`. Nothing is refused.
 
 from __future__ import annotations
 
+import html
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from itertools import islice
 
 from netpolc.core.errors import printable
 
@@ -29,6 +31,7 @@ _CSV_QUOTED = re.compile(r'[",\r\n]')
 _MARKUP = re.compile(r"([\\`*_{}\[\]<>|~&])")
 _NOT_PLAIN = re.compile(r"[^-A-Za-z0-9._/]", re.ASCII)
 _MOST_OF_A_WORD = 40
+_MOST_ROWS = 20
 _LINKED = re.compile(r"@|(?<=:)//|(?<=www)\.", re.IGNORECASE)
 
 
@@ -86,6 +89,26 @@ def markdown_cell(text: str) -> str:
     """A cell of a table of GitHub Flavored Markdown: no markup, no link, nobody is mentioned."""
     line = inert(" ".join(text.splitlines()))
     return _LINKED.sub(r"<!-- -->\g<0>", _MARKUP.sub(r"\\\1", line))
+
+
+def html_text(text: str) -> str:
+    """Text between tags, or in the quotes of an attribute."""
+    return html.escape(inert(text))
+
+
+def html_table(caption: str, heads: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """A small table, as notebooks show it; of many rows the first, and that there are more."""
+    rows = iter(rows)
+    shown = [_html_row("td", row) for row in islice(rows, _MOST_ROWS)]
+    more = sum(1 for _ in rows)
+    if more:
+        shown.append(_html_row("td", [f"and {more} more"]))
+    body = "".join([_html_row("th", heads), *shown])
+    return f"<table><caption>{html_text(caption)}</caption>{body}</table>"
+
+
+def _html_row(tag: str, cells: Sequence[object]) -> str:
+    return f"<tr>{''.join(f'<{tag}>{html_text(str(cell))}</{tag}>' for cell in cells)}</tr>"
 
 
 def github_value(text: str) -> str:

@@ -21,6 +21,7 @@ from itertools import groupby, pairwise
 from operator import attrgetter
 
 from netpolc.core.cluster import Cluster, ContainerPorts, Pod
+from netpolc.core.foreign import html_table
 from netpolc.core.ir import ANY, Action, Any_, Direction, NamedPort, Origin, PodPeer, Tier
 from netpolc.core.nets import NOTHING, PORTS, Protocol, Ranges
 
@@ -179,6 +180,22 @@ class Program:
             f"<Program pods={pods} identities={len(self.identities)} "
             f"combinations={len(self.combinations)}>"
         )
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the identities, and by how many rules each is judged."""
+        rules = {
+            key: f"{sum(len(stage.rules) for stage in own.tiers)} rules"
+            for key, own in self.combination_of.items()
+        }
+        rows = (
+            (
+                len(own.pods),
+                own.pods[0].key if own.pods else "",
+                *(rules.get((direction, own.number), "not judged") for direction in Direction),
+            )
+            for own in self.identities
+        )
+        return html_table(repr(self), ("pods", "one of them", *map(str, Direction)), rows)
 
     @cached_property
     def identity_of(self) -> dict[str, int]:

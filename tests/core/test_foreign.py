@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from html.parser import HTMLParser
 
 import pytest
 from hypothesis import given
@@ -99,3 +100,35 @@ def test_workflow_commands_end_where_they_end() -> None:
 def test_strings_of_dot_and_labels_of_prometheus_end_where_they_end() -> None:
     assert foreign.dot_string('a"\\N\nb\x1b') == r'"a\"\\N\nb\\x1b"'
     assert foreign.prometheus_label('a"\\\n\x1b') == r"a\"\\\n\\x1b"
+
+
+class _Text(HTMLParser):
+    """The elements and the text that a browser would see."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.texts: list[str] = []
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+
+    def handle_data(self, data: str) -> None:
+        self.texts.append(data)
+
+
+@given(ANY_TEXT)
+def test_text_in_a_table_is_no_markup(text: str) -> None:
+    read = _Text(foreign.html_table(text, [text], [[text, 1]]))
+    assert read.tags == ["table", "caption", "tr", "th", "tr", "td", "td"]
+    shown = [foreign.inert(text)] if text else []
+    assert [own for own in read.texts if own] == [*shown * 3, "1"]
+
+
+def test_of_a_long_table_the_beginning_is_shown() -> None:
+    written = foreign.html_table("<b>", ("a",), ((number,) for number in range(23)))
+    assert written.startswith(
+        "<table><caption>&lt;b&gt;</caption><tr><th>a</th></tr><tr><td>0</td>"
+    )
+    assert written.endswith("<tr><td>19</td></tr><tr><td>and 3 more</td></tr></table>")

@@ -29,6 +29,15 @@ def policy(port: Any = 80, **labels: Any) -> dict[str, Any]:
     }
 
 
+def pod(name: str, **labels: str) -> dict[str, Any]:
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": name, "namespace": "shop", "labels": labels},
+        "spec": {"containers": [{"name": "main", "image": "main"}]},
+    }
+
+
 def ports(objects: Any) -> list[Any]:
     """The port of each policy, as it is read."""
     read = netpolc.load_objects(objects).policies
@@ -161,6 +170,16 @@ def test_snapshots_and_programs_are_shown_in_a_line() -> None:
     assert repr(snapshot) == "<Snapshot pods=0 policies=1 namespaces=1 nodes=0 warnings=1>"
     program = netpolc.compile(snapshot)
     assert repr(program) == "<Program pods=0 identities=0 combinations=0>"
+
+
+def test_a_notebook_shows_tables() -> None:
+    snapshot = netpolc.load_objects([policy(), pod("web-1", app="web"), pod("web-2")])
+    assert "<td>shop</td><td>2</td><td>1</td>" in snapshot._repr_html_()
+    program = netpolc.compile(snapshot)
+    row = "<td>2</td><td>shop/web-1</td><td>1 rules</td><td>not judged</td>"
+    assert row in program._repr_html_()
+    matcher = netpolc.Matcher(program)
+    assert f"<td>bytes</td><td>{matcher.nbytes}</td>" in matcher._repr_html_()
 
 
 @pytest.mark.parametrize("given", ["examples", Path("examples")])

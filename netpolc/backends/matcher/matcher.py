@@ -35,6 +35,7 @@ from netpolc.backends.matcher.columns import (
 )
 from netpolc.core import semantics
 from netpolc.core.errors import UsageError
+from netpolc.core.foreign import html_table
 from netpolc.core.nets import format_address
 from netpolc.core.program import Program
 from netpolc.core.semantics import AddressLike, Flow, Verdict
@@ -77,16 +78,19 @@ class Matcher(MatcherCore):
         if not isinstance(program, Program):
             raise UsageError(f"Matcher takes a Program and no {type(program).__name__}: compile it")
         self._program: Program | None = program
-        self._load(*_flatten(program))
-
-    def _load(self, numbers: dict[str, int], buffers: dict[str, Any]) -> None:
-        self._numbers, self._buffers = numbers, buffers
         self._pods: dict[tuple[int, int], str] | None = None
-        super().__init__(numbers, buffers)
+        self._numbers, self._buffers = _flatten(program)
+        super().__init__(self._numbers, self._buffers)
 
     def __repr__(self) -> str:
         classes4, classes6 = self.classes
         return f"<Matcher classes={classes4}+{classes6} nbytes={self.nbytes}>"
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: how large the tables are, and which code reads them."""
+        names = ("IPv4 classes", "IPv6 classes", "bytes", "factored", "code")
+        values = (*self.classes, self.nbytes, self.factored, self.simd)
+        return html_table(repr(self), ("", ""), zip(names, values, strict=True))
 
     @property
     def nbytes(self) -> int:
@@ -224,8 +228,9 @@ class Matcher(MatcherCore):
 
 def _restored(cls: type[Matcher], numbers: dict[str, int], buffers: dict[str, Any]) -> Matcher:
     matcher = cls.__new__(cls)
-    matcher._program = None
-    matcher._load(numbers, buffers)
+    matcher._program, matcher._pods = None, None
+    matcher._numbers, matcher._buffers = numbers, buffers
+    MatcherCore.__init__(matcher, numbers, buffers)
     return matcher
 
 
