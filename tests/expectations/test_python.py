@@ -5,6 +5,7 @@ that no flow an expectation is about is left out.
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -22,6 +23,9 @@ from tests.helpers.strategies import Flow, patient, snapshots_with_flows
 
 Manifest = dict[str, Any]
 SUITE = """
+import pytest
+
+
 def test_passes(netpolc_policies):
     shop = netpolc_policies("shop.json", namespace="shop")
     shop.allows("web-1", "db-*", "TCP/5432")
@@ -34,6 +38,15 @@ def test_passes(netpolc_policies):
 
 def test_fails(netpolc_policies):
     netpolc_policies("shop.json", namespace="shop").denies("web-1", "db-0", "TCP/5432")
+
+
+def test_is_given_a_list(netpolc_policies):
+    netpolc_policies(["shop.json"])
+
+
+@pytest.mark.parametrize(("end", "port"), [("web-1", "http"), ("nobody", 80)])
+def test_has_no_such_end_or_port(netpolc_policies, end, port):
+    netpolc_policies("shop.json", namespace="shop").denies(end, "db-0", port)
 """
 
 
@@ -48,7 +61,10 @@ def test_the_fixture_in_a_suite_of_its_own(tmp_path: Path) -> None:
         text=True,
         check=False,
     )
-    assert "1 failed, 1 passed" in done.stdout, done.stdout + done.stderr
+    assert "4 failed, 1 passed" in done.stdout, done.stdout + done.stderr
+    assert "UsageError: paths[0]: list is no path" in done.stdout
+    lines = [line for line in done.stdout.splitlines() if re.match(r"\S+\.py:\d+: ", line)]
+    assert {line.partition(":")[0] for line in lines} == {"test_shop.py"}, done.stdout
     assert "allowed: shop/web-1 -> shop/db-0 TCP/5432" in done.stdout
     assert "production" not in done.stdout
     assert "shop/db ingress[0] at shop.json:1:" in done.stdout

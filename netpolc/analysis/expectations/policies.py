@@ -14,6 +14,7 @@ from netpolc.analysis.expectations.formats import why
 from netpolc.analysis.expectations.judge import ExpectationRunner
 from netpolc.compiler import load, load_objects
 from netpolc.core.cluster import Snapshot
+from netpolc.core.errors import InputError, UsageError
 from netpolc.core.expectation import Expectation
 from netpolc.frontends.expectations import API_VERSION, KIND
 
@@ -27,7 +28,9 @@ class Policies:
     """The policies of some manifests, to be asserted about (docs/test.md).
 
     `paths` are files, folders or `-`; `namespace` is that of names without one. Raises `InputError`
-    for manifests that cannot be used.
+    for manifests that cannot be used, `UsageError` for what is no path. Assertions raise
+    `AssertionError` with the flow and the rules that decide it, `InputError` for ends and ports
+    that are none, `UsageError` for ends that nothing has. pytest shows none of their own lines.
     """
 
     def __init__(
@@ -42,27 +45,33 @@ class Policies:
 
     def allows(self, source: Ends, destination: Ends, port: Ports = "all") -> None:
         """Assert that every flow from the sources to the destinations is allowed."""
+        __tracebackhide__ = True
         self._expect({"from": source, "to": destination, "port": port, "expect": "allow"})
 
     def denies(self, source: Ends, destination: Ends, port: Ports = "all") -> None:
         """Assert that every flow from the sources to the destinations is denied."""
+        __tracebackhide__ = True
         self._expect({"from": source, "to": destination, "port": port, "expect": "deny"})
 
     def reachable_only_from(self, destination: Ends, sources: Ends, port: Ports = "all") -> None:
         """Assert that nobody but the sources reaches the destinations."""
+        __tracebackhide__ = True
         self._expect({"to": destination, "reachable-only-from": sources, "port": port})
 
     def reaches_only(self, source: Ends, destinations: Ends, port: Ports = "all") -> None:
         """Assert that the sources reach nobody but the destinations."""
+        __tracebackhide__ = True
         self._expect({"from": source, "reaches-only": destinations, "port": port})
 
     def meet_expectations(self) -> None:
         """Assert what every `Expectations` object among the manifests says."""
+        __tracebackhide__ = True
         if not self._snapshot.expectations:
             raise AssertionError("the manifests hold no Expectations object")
         self._assert(self._snapshot.expectations)
 
     def _expect(self, entry: dict[str, object]) -> None:
+        __tracebackhide__ = True
         listed = {k: list(v) if isinstance(v, tuple) else v for k, v in entry.items()}
         metadata = {"name": "expectations", "namespace": self._namespace}
         stated = {
@@ -71,10 +80,18 @@ class Policies:
             "metadata": metadata,
             "expectations": [listed],
         }
-        self._assert(load_objects([stated]).expectations)
+        try:
+            expectations = load_objects([stated]).expectations
+        except InputError as error:  # told by its own words, without the way to it
+            raise error.with_traceback(None) from None
+        self._assert(expectations)
 
     def _assert(self, expectations: Iterable[Expectation]) -> None:
-        results = [self._judge.result(expectation) for expectation in expectations]
+        __tracebackhide__ = True
+        try:
+            results = [self._judge.result(expectation) for expectation in expectations]
+        except UsageError as error:
+            raise error.with_traceback(None) from None
         failed = [result for result in results if not result.passed]
         if failed:
             raise AssertionError(
