@@ -8,7 +8,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 APT := python3-venv python3-dev python3-nftables nftables gcc g++ libc6-dev iproute2 util-linux mount
 
-.PHONY: help demo test test-trixie fuzz lint bench setup asan clean
+.PHONY: help demo test test-trixie test-clients fuzz lint bench setup asan clean
 
 help:  ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 13
@@ -34,6 +34,13 @@ test: setup  ## run all tests (as root: those that need the kernel too)
 
 test-trixie:  ## run all tests on Debian 13, in a root folder of its own (as root; the first time makes it)
 	.ci/trixie $(TESTS)
+
+test-clients: setup  ## objects of the Python clients of Kubernetes, columns of data frames (installed below build/clients)
+	@test build/clients/ready -nt tests/clients/requirements.txt || { rm -rf build/clients; \
+		$(BIN)/python -m pip install --quiet --disable-pip-version-check --target build/clients \
+			-r tests/clients/requirements.txt && touch build/clients/ready; }
+	PYTEST_DISABLE_PLUGIN_AUTOLOAD=1 PYTHONPATH=build/clients $(BIN)/python -m pytest -o addopts= \
+		-o filterwarnings=default tests/clients/objects.py
 
 fuzz: setup  ## damaged input for every reader until stopped, or for SECONDS=60
 	$(BIN)/python -m tests.fuzz $(if $(SECONDS),--seconds $(SECONDS))

@@ -1,0 +1,1 @@
+"""Objects as clients of the API hold them; `make test-clients` installs those and runs this."""
