@@ -33,6 +33,8 @@ cdef class RadixTree:
     address, otherwise IPv6, so IPv6 addresses below ::1:0:0 have no spelling as an int.
     IPv4-mapped IPv6 addresses are looked up as IPv4.
 
+    `ValueError` and `TypeError` cite what is no address, prefix or value.
+
     The first lookup of a family after a change rebuilds the tables of that family.
     """
 

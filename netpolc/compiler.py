@@ -58,7 +58,7 @@ class Program(ResolvedProgram):
         return nft.Rulesets(self)
 
     def document(self) -> str:
-        """The tuples as JSON (docs/ir.md)."""
+        """The tuples as JSON (docs/ir.md); every Program has them."""
         from netpolc.backends import ir
 
         return ir.emit(self)

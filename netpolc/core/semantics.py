@@ -162,7 +162,8 @@ def evaluate(program: Program, flow: Flow, *, hairpin: bool = False) -> Verdict:
     """Judge one flow, in both directions.
 
     `hairpin` says of a flow of a pod with itself that a Service led it back, so that it left the
-    pod: ordered tiers then judge it, while a NetworkPolicy never keeps a pod from itself.
+    pod: ordered tiers then judge it, while a NetworkPolicy never keeps a pod from itself. Raises
+    nothing of its own: what no packet could be is no `Flow`.
     """
     source = program.pods_by_address.get(flow.source)
     destination = program.pods_by_address.get(flow.destination)
@@ -297,7 +298,8 @@ def flows_between(
 ) -> tuple[Flow, ...]:
     """The flows between two ends named `namespace/pod`, by address, or `node:NAME`, one a family.
 
-    `UsageError` when an end is unknown or the two have no address family in common.
+    `UsageError` when an end is unknown or the two have no address family in common, `ValueError`
+    for a protocol or a port that is none.
     """
     starts, ends = _ends(program, source), _ends(program, destination)
     flows = tuple(

@@ -74,7 +74,9 @@ class Matcher(MatcherCore):
     """The verdicts of a Program, compiled to tables; immutable, and safe to share by threads."""
 
     def __init__(self, program: Program) -> None:
-        """`UnsupportedError` when the tables would leave their bounds (docs/matcher.md)."""
+        """`UnsupportedError` when the tables would leave their bounds (docs/matcher.md),
+        `UsageError` for what is no Program.
+        """
         if not isinstance(program, Program):
             raise UsageError(f"Matcher takes a Program and no {type(program).__name__}: compile it")
         self._program: Program | None = program
@@ -158,7 +160,8 @@ class Matcher(MatcherCore):
     ) -> NDArray[np.bool_]:
         """Whether each row is allowed, of columns as `verdicts` takes them.
 
-        Rows that are no flow are not allowed: `codes.astype(bool)` would say they are.
+        Rows that are no flow are not allowed: `codes.astype(bool)` would say they are. `ValueError`
+        as `verdicts` raises it.
         """
         return np.equal(self.verdicts(src, dst, protocol, port, threads=threads), VerdictCode.ALLOW)
 
@@ -191,21 +194,22 @@ class Matcher(MatcherCore):
     ) -> Verdict:
         """The verdict with the policies and rules that decided it; slow (`semantics.evaluate`).
 
-        `UsageError` on a matcher that was opened or unpickled: it holds verdicts and no policies.
+        `UsageError` on a matcher that was opened or unpickled: it holds verdicts and no policies;
+        `ValueError` for what no packet could be.
         """
         if self._program is None:
             raise UsageError("a matcher read from a file holds verdicts and no policies")
         return semantics.evaluate(self._program, Flow(src, dst, protocol, port))
 
     def lookup(self, address: str | bytes | SupportsIndex | AddressLike) -> Endpoint:
-        """The class of an address, and the pod behind it."""
+        """The class of an address, and the pod behind it; `ValueError`, `TypeError` for none."""
         family, class_, _ = self.resolve(address)
         if self._pods is None:
             self._pods = store.pods_by_address(self._buffers)
         return Endpoint(family, class_, self._pods.get(self.parse(address)))
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the tables to a file that `open` maps; whole or not at all."""
+        """Write the tables to a file that `open` maps, whole or not at all; raises `OSError`."""
         store.save(path, self._numbers, self._buffers)
 
     @classmethod
@@ -215,7 +219,7 @@ class Matcher(MatcherCore):
         `store.FileError` (a ValueError) when it is no such file, of another version or byte order,
         truncated, altered, or with numbers that lead outside of its tables. `verify=False` leaves
         out the checksum of the contents and these bounds, for workers that open what their parent
-        has verified.
+        has verified. `OSError` when it cannot be read.
         """
         return _restored(cls, *store.map_file(path, verify))
 
