@@ -144,6 +144,7 @@ class _TierBuilder:
         self._direction = direction
         self._policies = policies
         self._resolver = resolver
+        self._named: dict[int, bool] = {}
         self._resolved: dict[tuple[int, ContainerPorts], tuple[ResolvedRule, ...]] = {}
         self._stages: dict[tuple[tuple[int, ...], ContainerPorts], Stage] = {}
 
@@ -164,7 +165,7 @@ class _TierBuilder:
 
     def _ordered(self, tier: Tier, members: tuple[int, ...], ports: ContainerPorts) -> Stage:
         """The stage of some policies of an ordered tier: one for all who have these."""
-        if ports and not any(has_named_ports(self._policies[n].rules) for n in members):
+        if ports and not any(map(self._has_named_ports, members)):
             ports = ()
         known = self._stages.get((members, ports))
         if known is None:
@@ -176,10 +177,17 @@ class _TierBuilder:
 
     def _rules(self, number: int, ports: ContainerPorts) -> tuple[ResolvedRule, ...]:
         policy = self._policies[number]
-        if ports and not has_named_ports(policy.rules):
+        if ports and not self._has_named_ports(number):
             ports = ()
         known = self._resolved.get((number, ports))
         if known is None:
             known = tuple(self._resolver.rules(policy, self._direction, ports))
             self._resolved[number, ports] = known
+        return known
+
+    def _has_named_ports(self, number: int) -> bool:
+        """Whether the rules of a policy mean other ports on other subjects; looked at once."""
+        known = self._named.get(number)
+        if known is None:
+            known = self._named[number] = has_named_ports(self._policies[number].rules)
         return known
