@@ -12,6 +12,7 @@ from netpolc.analysis.connectivity.forms import LISTINGS
 from netpolc.analysis.connectivity.listing import Connections, as_dot, readable
 from netpolc.analysis.connectivity.newcomers import with_newcomers
 from netpolc.analysis.connectivity.selection import parse_port, parties_of, select
+from netpolc.analysis.connectivity.table import deciders
 from netpolc.analysis.report import report
 from netpolc.cli import options
 from netpolc.cli.graphviz import svg
@@ -71,6 +72,7 @@ def _written(listing: Connections, form: str) -> str:
 @click.option(
     "--exposure", is_flag=True, help="What pods that do not exist yet could reach or be reached by."
 )
+@click.option("--why", is_flag=True, help="Name the rules that decide about each connection.")
 @options.configured_reading
 def list_(
     paths: tuple[str, ...],
@@ -82,6 +84,7 @@ def list_(
     port: str | None,
     group: str,
     exposure: bool,
+    why: bool,
     reading: options.Reading,
 ) -> None:
     """List who can reach whom, and on which ports.
@@ -95,11 +98,12 @@ def list_(
       netpolc list cluster/ --workload shop/db --direction ingress
       netpolc list cluster/ --namespace shop --port TCP/443 -o csv --file shop.csv
       netpolc list cluster/ --exposure --workload shop/db --direction ingress
+      netpolc list cluster/ --why --workload shop/db -o md
       netpolc list cluster/ --group identity -o svg --file cluster.svg
       netpolc list cluster/ -o html --file cluster.html
     """
     if form == "html":
-        if workloads or namespaces or direction or port or exposure:
+        if workloads or namespaces or direction or port or exposure or why:
             raise UsageError("-o html has its own filters: only --group and --file go with it")
         write(_page(paths, Grouping(group), reading), file)
         return
@@ -111,18 +115,19 @@ def list_(
             new = with_newcomers(snapshot)
             exposed = expose(compile(new.snapshot), new.pods, Grouping(group), done)
             parties, connections = exposed.parties, exposed.connections
-            sides = exposed.newcomers
+            sides, reach = exposed.newcomers, exposed.reach
         else:
             found = Table(compile(snapshot), Grouping(group))
             parties, connections = found.parties, list(found.connections(done))
-            sides = found.workloads
+            sides, reach = found.workloads, found.reach
     if workloads or namespaces:
         sides = parties_of(parties, snapshot.cluster, workloads, namespaces)
     if exposure:
         _say_closed(set(sides) & set(exposed.newcomers), connections)
     listed = list(select(connections, sides, wanted_way, wanted_port))
     shown = {*sides, *_ends(listed)}
-    listing = Connections([party for party in parties if party in shown], listed)
+    because = {own: list(deciders(reach, own)) for own in listed} if why else None
+    listing = Connections([party for party in parties if party in shown], listed, because)
     if form == "table" and file is None:
         table(*readable(listing))
     else:

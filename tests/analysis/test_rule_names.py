@@ -131,3 +131,48 @@ def test_expectations_say_which_rule_decides() -> None:
     outcome = invoke("test", "now.yaml", "expect.yaml")
     assert outcome.code == 1
     assert f"ClusterNetworkPolicy/guard ingress[0] {SHOWN} at now.yaml:22:5" in outcome.stdout
+
+
+@pytest.mark.usefixtures("files")
+def test_list_says_which_rule_decides() -> None:
+    asked = ("--why", "--workload", "web", "--direction", "ingress")
+    admitted = 'ingress all admitted by BaselineAdminNetworkPolicy/default ingress[0] "let all in"'
+    csv = invoke("list", "then.yaml", *asked, "-o", "csv").stdout.splitlines()
+    cell = admitted.replace('"', '""')
+    assert csv[0].endswith("connection,because of")
+    assert f'lab/probe[Pod],shop/web[Pod],IPv4,all,"{cell}"' in csv
+    assert "0.0.0.0/0,shop/web[Pod],IPv4,all," in csv  # no ingress rule can mean it
+    table = invoke("list", "then.yaml", *asked).stdout
+    assert f"lab/probe[Pod]  shop/web[Pod]  all         {admitted}" in table
+    markdown = invoke("list", "then.yaml", *asked, "-o", "md").stdout
+    assert 'BaselineAdminNetworkPolicy/default ingress\\[0\\] "let all in"' in markdown
+    found = json.loads(invoke("list", "then.yaml", *asked, "-o", "json").stdout)
+    assert found["connections"][0]["because"] == [
+        {
+            "direction": "ingress",
+            "action": "accept",
+            "policy": "BaselineAdminNetworkPolicy/default",
+            "rule": "ingress[0]",
+            "name": "let all in",
+            "ports": "all",
+            "place": "then.yaml:30:5",
+        }
+    ]
+
+
+@pytest.mark.usefixtures("files")
+def test_list_says_what_is_left_out_and_of_pods_to_come() -> None:
+    Path("now.yaml").write_text(
+        CLUSTER.replace(
+            "action: Deny", "protocols: [{tcp: {destinationPort: {number: 22}}}], action: Deny"
+        )
+    )
+    asked = ("--exposure", "--why", "--workload", "web", "--direction", "ingress", "-o", "csv")
+    printed = invoke("list", "now.yaml", *asked).stdout
+    assert "[any new namespace]/[any pod],shop/web[Pod],IPv4,all except TCP 22," in printed
+    assert (
+        f"ingress TCP 22 denied by ClusterNetworkPolicy/guard ingress[0] {SHOWN}".replace('"', '""')
+        in printed
+    )
+    assert "ingress all except TCP 22 admitted by BaselineAdminNetworkPolicy/default" in printed
+    assert invoke("list", "now.yaml", "--why", "-o", "html").code == 2

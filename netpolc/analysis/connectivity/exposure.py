@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from netpolc.analysis.connectivity.candidates import Candidates
 from netpolc.analysis.connectivity.newcomers import ANY_NAMESPACE, ANY_POD
 from netpolc.analysis.connectivity.parties import Grouping, Party, families_of
+from netpolc.analysis.connectivity.reach import Reach
 from netpolc.analysis.connectivity.table import Connection, Table
 from netpolc.core.cluster import Pod
 from netpolc.core.nets import Ranges
@@ -26,9 +27,10 @@ Key = frozenset[tuple[bool, Party, tuple[int, ...], Ranges]]
 class Exposure:
     """Everything that exists, the newcomers that add something, and the connections between them.
 
-    They come newcomer by newcomer, those out of it before those into it.
+    They come newcomer by newcomer, those out of it before those into it. `reach` found them.
     """
 
+    reach: Reach
     existing: list[Party]
     newcomers: list[Party]
     connections: list[Connection]
@@ -82,7 +84,7 @@ def expose(
     connections = [
         found for pod in kept for found in kinds[program.identity_of[pod.key]].of(parties[pod])
     ]
-    return Exposure(table.parties, [parties[pod] for pod in kept], connections)
+    return Exposure(table.reach, table.parties, [parties[pod] for pod in kept], connections)
 
 
 def _without(program: Program, pods: set[Pod]) -> Program:

@@ -6,13 +6,13 @@ draws a table. Nothing is refused.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from netpolc.analysis.connectivity import formats, graph
 from netpolc.analysis.connectivity.parties import Party
 from netpolc.analysis.connectivity.ports import NAMED, describe_ports, spans
-from netpolc.analysis.connectivity.table import Connection
+from netpolc.analysis.connectivity.table import Connection, Decider
 from netpolc.core.foreign import to_json
 from netpolc.core.nets import Family, format_address, format_ports, format_span
 
@@ -22,34 +22,47 @@ VERSION = 1
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Connections:
-    """What is shown: parties, also those without a connection, and connections between them."""
+    """What is shown: parties, also those without a connection, and connections between them; with
+    `because` also the rules that decide about each.
+    """
 
     parties: Sequence[Party]
     connections: Sequence[Connection]
+    because: Mapping[Connection, Sequence[Decider]] | None = None
+
+    @property
+    def columns(self) -> Sequence[str]:
+        """What `rows` gives."""
+        return COLUMNS if self.because is None else (*COLUMNS, "because of")
 
 
-def rows(listing: Connections) -> Iterator[tuple[str, str, str, str]]:
-    """Source, destination, families and ports of each connection."""
+def rows(listing: Connections) -> Iterator[Sequence[str]]:
+    """Source, destination, families and ports of each connection, and why if that is known."""
     for found in listing.connections:
         families = "+".join(map(_family, found.families))
-        yield found.source.name, found.destination.name, families, describe_ports(found.ports)
+        ends = found.source.name, found.destination.name
+        row = *ends, families, describe_ports(found.ports)
+        if listing.because is None:
+            yield row
+        else:
+            yield *row, "; ".join(map(str, listing.because[found]))
 
 
 COLUMNS = ("source", "destination", "families", "connection")
-"""What `rows` gives."""
 
 
 def readable(listing: Connections) -> tuple[Sequence[str], list[Sequence[str]]]:
     """Columns and rows for people: families only where there is a difference."""
     found: list[Sequence[str]] = list(rows(listing))
+    columns = listing.columns
     if len({row[2] for row in found}) > 1:
-        return COLUMNS, found
-    return (*COLUMNS[:2], COLUMNS[3]), [(row[0], row[1], row[3]) for row in found]
+        return columns, found
+    return (*columns[:2], *columns[3:]), [(*row[:2], *row[3:]) for row in found]
 
 
 def as_csv(listing: Connections) -> str:
     """CSV, always with the same columns."""
-    return formats.csv(COLUMNS, rows(listing))
+    return formats.csv(listing.columns, rows(listing))
 
 
 def as_markdown(listing: Connections) -> str:
@@ -60,7 +73,10 @@ def as_markdown(listing: Connections) -> str:
 def as_json(listing: Connections) -> str:
     """The document of docs/list.md, a party and a connection a line."""
     parties = ",".join(f"\n    {to_json(_party(party))}" for party in listing.parties)
-    found = ",".join(f"\n    {to_json(_connection(own))}" for own in listing.connections)
+    because = listing.because or {}
+    found = ",".join(
+        f"\n    {to_json(_connection(own, because.get(own)))}" for own in listing.connections
+    )
     return (
         f'{{\n  "version": {VERSION},\n  "parties": [{parties}\n  ],\n'
         f'  "connections": [{found}\n  ]\n}}\n'
@@ -76,7 +92,8 @@ def _party(party: Party) -> dict[str, object]:
     return {**found, "pods": pods, "addresses": [format_address(own) for own in addresses]}
 
 
-def _connection(found: Connection) -> dict[str, object]:
+def _connection(found: Connection, because: Sequence[Decider] | None) -> dict[str, object]:
+    told = {} if because is None else {"because": [own.fields for own in because]}
     return {
         "source": found.source.name,
         "destination": found.destination.name,
@@ -84,6 +101,7 @@ def _connection(found: Connection) -> dict[str, object]:
         "connection": describe_ports(found.ports),
         "ports": [format_ports(span) for span in spans(found.ports)],
         "others": bool(found.ports - NAMED),
+        **told,
     }
 
 
