@@ -29,7 +29,10 @@ ENDS = ("--src", "other/client", "--dst", "production/backend-1")
         ((FOLDER, *ENDS), "needs a port"),
         ((FOLDER, *ENDS, "--protocol", "ICMP", "--port", "1"), "has no ports"),
         ((FOLDER, "--src", "no/such", "--dst", "other/client", "--port", "1"), "unknown pod"),
-        ((f"{POLICIES}#production/x",), "no policy 'production/x' (NAMESPACE/NAME, or KIND/NAME): there is "),
+        (
+            (f"{POLICIES}#production/x",),
+            "no policy 'production/x' (NAMESPACE/NAME, or KIND/NAME): there is ",
+        ),
         ((f"{POLICIES}#production",), "production/backend-policy, production/database-policy"),
         (("no-such-file#production/x",), "no-such-file: No such file or directory"),
     ],
