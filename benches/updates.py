@@ -13,6 +13,7 @@ import copy
 import json
 import resource
 import subprocess
+from collections import Counter
 from collections.abc import Iterator
 from functools import partial
 from typing import Any
@@ -23,7 +24,7 @@ import netpolc
 from benches.timing import HEADER, Ratio, timed_whole
 from benches.workloads import LOCAL_NODE, cached_node_cluster
 from netpolc.backends.nft import Ruleset
-from netpolc.backends.nft.model import AddressSet
+from netpolc.backends.nft.model import AddressSet, SetMatch, Table
 from netpolc.backends.nft.rollout.kernel import Kernel
 from tests.helpers.lab import Router
 
@@ -40,6 +41,8 @@ def changes(objects: list[Manifest]) -> dict[str, list[Manifest]]:
     other = next(
         o for o in pods if o["spec"]["nodeName"] != LOCAL_NODE and o["status"]["podIP"] in peers
     )
+    pair = _most_asked(table, 2)
+    one = next(o for o in pods if o["status"]["podIP"] in pair)
     relabelled = copy.deepcopy(other)
     relabelled["metadata"]["labels"] = {"app": "renamed"}
     rule = next(o for o in reversed(objects) if o["kind"] == "NetworkPolicy")
@@ -48,9 +51,23 @@ def changes(objects: list[Manifest]) -> dict[str, list[Manifest]]:
     return {
         "a pod elsewhere": [o for o in objects if o is not other],
         "a pod of the node": [o for o in objects if o is not own],
+        "one of two pods that most chains ask for": [o for o in objects if o is not one],
         "a pod relabelled": [relabelled if o is other else o for o in objects],
         "a policy changed": [edited if o is rule else o for o in objects],
     }
+
+
+def _most_asked(table: Table, count: int) -> tuple[str, ...]:
+    """Of the sets of so many addresses the one that most rules look up."""
+    uses = Counter(
+        match.name
+        for chain in table.chains
+        for rule in chain.rules
+        for match in rule.matches
+        if isinstance(match, SetMatch)
+    )
+    sets = [own for own in table.sets if isinstance(own, AddressSet) and len(own.elements) == count]
+    return max(sets, key=lambda own: uses[own.name]).elements
 
 
 def _runs(item: Manifest) -> bool:

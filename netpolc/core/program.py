@@ -52,6 +52,11 @@ class Match:
     networks: Ranges | Any_
     ports: Ranges | Any_
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether it matches nothing, whatever the ports."""
+        return not (self.identities is ANY or self.identities or self.networks)
+
     def has_port(self, protocol: int, port: int | None) -> bool:
         """Whether the ports include this one; protocols without ports are only in `ANY`."""
         return self.ports is ANY or (port is not None and (protocol << 16 | port) in self.ports)
@@ -70,13 +75,15 @@ class Question:
 
     Within a Program equal questions have equal answers. `numbers` are those behind the names
     `named`, where an egress rule names ports: only peers with just these are meant, and `networks`
-    hold pods that are peers by address.
+    hold pods that are peers by address. With `rest_of` only those are meant that no rule before
+    this one of its policy has asked for by these names (`passes/resolve.py` says when).
     """
 
     peers: tuple[PodPeer, ...] | Any_
     named: tuple[NamedPort, ...] = ()
     numbers: Ranges = NOTHING
     networks: Ranges = NOTHING
+    rest_of: Origin | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -110,12 +117,16 @@ class Stage:
     otherwise. PASS, of a run or by default, hands on to the next stage. NETWORK_POLICY is one run
     that accepts; ADMIN and BASELINE (ordered tiers) have a run wherever the action changes.
     `policies` are those that make the stage what it is: in NETWORK_POLICY those that isolate.
+    `unanswered` are rules of NETWORK_POLICY that match nothing, each behind the number of `rules`
+    before it: nobody answers their question now, and a pod that comes may. Only who wants to be
+    ready for that pod has to look at them.
     """
 
     tier: Tier
     runs: tuple[Run, ...]
     default: Action
     policies: tuple[Origin, ...]
+    unanswered: tuple[tuple[int, ResolvedRule], ...] = ()
 
     @classmethod
     def of(
@@ -135,6 +146,18 @@ class Stage:
         if len(self.runs) == 1:
             return self.runs[0].rules
         return tuple(rule for run in self.runs for rule in run.rules)
+
+    @property
+    def questions(self) -> tuple[ResolvedRule, ...]:
+        """`rules` in order, and among them those that nobody answers."""
+        if not self.unanswered:
+            return self.rules
+        found, start = list[ResolvedRule](), 0
+        for place, rule in self.unanswered:
+            found += self.rules[start:place]
+            found.append(rule)
+            start = place
+        return (*found, *self.rules[start:])
 
 
 _action = attrgetter("action")
@@ -264,6 +287,9 @@ def _verify_combinations(
             )
             _require(
                 all(own is not next_ for own, next_ in pairwise(actions)), "runs differ in action"
+            )
+            _require(
+                all(rule.match.is_empty for _, rule in stage.unanswered), "no answer is no match"
             )
             for run in stage.runs:
                 _require(bool(run.rules), "runs have rules")

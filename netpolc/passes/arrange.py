@@ -135,6 +135,10 @@ def _concerns(policy: Policy, direction: Direction) -> bool:
     return direction in policy.isolates or any(rule.direction is direction for rule in policy.rules)
 
 
+_Unanswered = tuple[tuple[int, ResolvedRule], ...]
+_Rules = tuple[tuple[ResolvedRule, ...], _Unanswered]
+
+
 class _TierBuilder:
     """Builds tiers from policies, resolving each policy once for each set of subject ports."""
 
@@ -145,7 +149,7 @@ class _TierBuilder:
         self._policies = policies
         self._resolver = resolver
         self._named: dict[int, bool] = {}
-        self._resolved: dict[tuple[int, ContainerPorts], tuple[ResolvedRule, ...]] = {}
+        self._resolved: dict[tuple[int, ContainerPorts], _Rules] = {}
         self._stages: dict[tuple[tuple[int, ...], ContainerPorts], Stage] = {}
 
     def tiers(self, numbers: Sequence[int], ports: ContainerPorts) -> tuple[Stage, ...]:
@@ -156,11 +160,12 @@ class _TierBuilder:
                 found.append(self._ordered(tier, tuple(members), ports))
                 continue
             isolating = [n for n in members if self._direction in self._policies[n].isolates]
-            rules = tuple(rule for number in members for rule in self._rules(number, ports))
+            several = [self._rules(number, ports) for number in members]
+            rules = tuple(rule for own, _ in several for rule in own)
             origins = tuple(self._policies[n].origin for n in isolating)
             if isolating:  # v1.6: without the annotation rules admit what was never denied
                 runs = (Run(Action.ACCEPT, rules),) if rules else ()
-                found.append(Stage(tier, runs, Action.DENY, origins))
+                found.append(Stage(tier, runs, Action.DENY, origins, _unanswered(several)))
         return tuple(found)
 
     def _ordered(self, tier: Tier, members: tuple[int, ...], ports: ContainerPorts) -> Stage:
@@ -169,19 +174,19 @@ class _TierBuilder:
             ports = ()
         known = self._stages.get((members, ports))
         if known is None:
-            rules = tuple(rule for number in members for rule in self._rules(number, ports))
+            rules = tuple(rule for number in members for rule in self._rules(number, ports)[0])
             origins = tuple(self._policies[number].origin for number in members)
             known = Stage.of(tier, rules, Action.PASS, origins)
             self._stages[members, ports] = known
         return known
 
-    def _rules(self, number: int, ports: ContainerPorts) -> tuple[ResolvedRule, ...]:
+    def _rules(self, number: int, ports: ContainerPorts) -> _Rules:
         policy = self._policies[number]
         if ports and not self._has_named_ports(number):
             ports = ()
         known = self._resolved.get((number, ports))
         if known is None:
-            known = tuple(self._resolver.rules(policy, self._direction, ports))
+            known = _answered(self._resolver.asked(policy, self._direction, ports))
             self._resolved[number, ports] = known
         return known
 
@@ -191,3 +196,26 @@ class _TierBuilder:
         if known is None:
             known = self._named[number] = has_named_ports(self._policies[number].rules)
         return known
+
+
+def _answered(asked: Iterable[ResolvedRule]) -> _Rules:
+    """The rules that match something, and the others with their places among them."""
+    rules: list[ResolvedRule] = []
+    unanswered: list[tuple[int, ResolvedRule]] = []
+    for rule in asked:
+        if rule.match.is_empty:
+            unanswered.append((len(rules), rule))
+        else:
+            rules.append(rule)
+    return tuple(rules), tuple(unanswered)
+
+
+def _unanswered(several: Iterable[_Rules]) -> _Unanswered:
+    """Those of several policies, with their places among the rules of all."""
+    found: list[tuple[int, ResolvedRule]] = []
+    before = 0
+    for rules, unanswered in several:
+        if unanswered:
+            found += ((before + place, rule) for place, rule in unanswered)
+        before += len(rules)
+    return tuple(found)

@@ -87,7 +87,8 @@ class _Measure:
             resolved
             for direction in Direction
             for ports in (own if named and direction is Direction.INGRESS else ((),))
-            for resolved in resolver.rules(policy, direction, ports)
+            for resolved in resolver.asked(policy, direction, ports)
+            if not resolved.match.is_empty
         )
         return next(islice(made, most, None), None) is not None
 

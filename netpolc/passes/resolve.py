@@ -4,8 +4,9 @@ Comes in: a policy and the identification. Goes out: `ResolvedRule` values. A na
 of the destination: for ingress that is the subject, so the result depends on the subject's ports;
 for egress it is the peer, so one rule becomes one for each set of numbers behind the name. Pods in
 an `ipBlock` are peers by address: identities that lie in it with every address stay identities, of
-which there are few, and the others are single addresses. Nodes are their addresses. A rule that can
-match nothing gives no tuple (its pod stays isolated).
+which there are few, and the others are single addresses. Nodes are their addresses. A rule that
+nobody answers gives an empty tuple, which whoever arranges them keeps apart; one that cannot match
+anything gives none (its pod stays isolated).
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator
 from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, field
 from typing import assert_never
 
 from msgspec import structs
@@ -40,10 +42,22 @@ from netpolc.core.program import Match, Question, ResolvedRule
 from netpolc.passes.identify import Identification
 
 _Names = tuple[NamedPort, ...]
-_Missing = dict[_Names, set[int]]
-"""By names of ports: the identities that have one and that no rule has admitted by them so far."""
+_Inside = dict[Ranges, tuple[Members, Ranges]]
+"""By numbers behind some names: identities in some blocks, and single addresses there."""
 _Group = tuple[Ranges, Members, Match]
 """Numbers behind some names, the identities that have just these, and both as a match."""
+
+
+@dataclass(slots=True)
+class _Missing:
+    """What the rules of a policy have left by some names of ports: the identities that have one
+    and that no selector has selected so far; and the addresses that were in a block.
+    """
+
+    pods: set[int]
+    seen: set[int] = field(default_factory=set)
+
+
 MOST_PAIRS = 2_000
 """Pairs of a rule and the numbers of pods that it asks for by name, up to which every rule of a
 policy has tuples of its own for all of its peers."""
@@ -65,16 +79,17 @@ class Resolver:
                 self._by_list.setdefault(identity.ports, []).append(identity.number)
         self._serving: dict[_Names, list[tuple[int, int]]] = {}
         self._grouped: dict[_Names, tuple[list[_Group], dict[int, int]]] = {}
-        self._in_networks: dict[tuple[_Names, Ranges], dict[Ranges, tuple[Members, Ranges]]] = {}
+        self._in_networks: dict[tuple[_Names, Ranges], _Inside] = {}
 
     def subjects(self, peer: PodPeer) -> Members:
         """The identities a policy selects."""
         return self._members[peer]
 
-    def rules(
+    def asked(
         self, policy: Policy, direction: Direction, subject_ports: ContainerPorts
     ) -> Iterator[ResolvedRule]:
-        """The tuples of a policy's rules for subjects with these named ports.
+        """The tuples of a policy's rules for subjects with these named ports, also those that match
+        nothing now because nobody answers what they ask (`Match.is_empty`).
 
         Where port names make more than `MOST_PAIRS` of a rule and the numbers of some pods, a pod
         that one rule admits by a name is not repeated by the rules after it: `n` rules over `n`
@@ -85,12 +100,14 @@ class Resolver:
         if direction is Direction.EGRESS and policy.tier is Tier.NETWORK_POLICY:
             asked = [named for rule in own if (named := _named(rule))]
             pairs = sum(len(self._groups(named)[0]) for named in asked)
-        missing: _Missing | None = {} if pairs > MOST_PAIRS else None
+        missing: dict[_Names, _Missing] | None = {} if pairs > MOST_PAIRS else None
         for rule in own:
             for match, question in self._matches(rule, subject_ports, missing):
-                anybody = match.networks is ANY
-                peers = anybody or bool(match.identities) or bool(match.networks)
-                if peers and (match.ports is ANY or match.ports):
+                ports = match.ports is ANY or bool(match.ports)
+                if match.is_empty:
+                    pods = question.peers is ANY or bool(question.peers) or bool(question.networks)
+                    ports = pods and (ports or bool(question.named))
+                if ports:
                     yield ResolvedRule(match, rule.action, rule.origin, question)
             yield from self._doubtful(rule)
 
@@ -108,7 +125,7 @@ class Resolver:
             yield ResolvedRule(Match(NONE, found, wanted), Action.DENY, origin, Question(()))
 
     def _matches(
-        self, rule: Rule, subject_ports: ContainerPorts, missing: _Missing | None
+        self, rule: Rule, subject_ports: ContainerPorts, missing: dict[_Names, _Missing] | None
     ) -> Iterator[tuple[Match, Question]]:
         networks = self._networks(rule)
         question = Question(_pod_peers(rule))
@@ -123,8 +140,14 @@ class Resolver:
                 yield Match(self._pods(rule), networks, self._ports(numbered, ())), question
             if named := _named(rule):
                 within = NOTHING if networks is ANY else networks
+                rest_of = None if missing is None else rule.origin
+                answered = False
                 for numbers, match in self._by_peer_ports(named, rule, within, missing):
-                    yield match, Question(question.peers, named, numbers, within)
+                    yield match, Question(question.peers, named, numbers, within, rest_of)
+                    answered = True
+                if not answered:
+                    asked = Question(question.peers, named, NOTHING, within, rest_of)
+                    yield Match(NONE, NOTHING, NOTHING), asked
 
     def _networks(self, rule: Rule) -> Ranges | Any_:
         if rule.peers is ANY:
@@ -169,7 +192,7 @@ class Resolver:
         return known.ranges(wanted)
 
     def _by_peer_ports(
-        self, named: _Names, rule: Rule, networks: Ranges, missing: _Missing | None
+        self, named: _Names, rule: Rule, networks: Ranges, missing: dict[_Names, _Missing] | None
     ) -> Iterator[tuple[Ranges, Match]]:
         """The rule's peers, grouped by the numbers they have behind the names, in their order; only
         those that are `missing`, from which they are then taken.
@@ -178,21 +201,16 @@ class Resolver:
         what was seen before.
         """
         groups, group_of = self._groups(named)
-        inside = self._inside(named, networks)
+        pods: AbstractSet[int]
         if missing is None:
             chosen = self._pods(rule)
             pods = self._everyone if chosen is ANY else chosen
+            inside = self._inside(named, networks)
         else:
             left = missing.get(named)
             if left is None:
-                left = missing[named] = set(group_of)
-            pods = self._pods_among(rule, left)
-            inside = {
-                ranges: (new, addresses)
-                for ranges, (members, addresses) in inside.items()
-                if (new := members & left) or addresses
-            }
-            left.difference_update(pods, *(members for members, _ in inside.values()))
+                left = missing[named] = _Missing(set(group_of))
+            pods, inside = self._left(named, rule, networks, left)
         places = sorted({group_of[number] for number in group_of.keys() & pods})
         if not inside:
             for ranges, members, match in map(groups.__getitem__, places):
@@ -203,6 +221,20 @@ class Resolver:
             whole, addresses = inside.get(numbers, (NONE, NOTHING))
             own = whole | named_pods.get(numbers, NONE)
             yield numbers, self._match(numbers, own, addresses)
+
+    def _left(
+        self, named: _Names, rule: Rule, networks: Ranges, left: _Missing
+    ) -> tuple[AbstractSet[int], _Inside]:
+        """What is left for a rule: its pods that no selector of an earlier one selects, and of
+        those in its blocks the ones that are in no earlier block.
+
+        Blocks take away from blocks and selectors from both: whether all addresses of an identity
+        are in a block depends on what else the identity holds, and so on policies of others.
+        """
+        pods = self._pods_among(rule, left.pods)
+        inside = self._inside(named, networks, left)
+        left.pods.difference_update(pods)
+        return pods, inside
 
     def _match(self, ranges: Ranges, members: Members, addresses: Ranges = NOTHING) -> Match:
         """A match whose identities are one object with those of other rules, if they are equal."""
@@ -226,11 +258,12 @@ class Resolver:
             known = self._grouped[named] = groups, places
         return known
 
-    def _inside(self, named: _Names, networks: Ranges) -> dict[Ranges, tuple[Members, Ranges]]:
+    def _inside(self, named: _Names, networks: Ranges, left: _Missing | None = None) -> _Inside:
         """The pods in some networks, grouped likewise: identities that lie in them with every
-        address of every pod, and single addresses of the others.
+        address of every pod, and single addresses of the others. Only what is `left`, from which
+        it is then taken.
         """
-        known = self._in_networks.get((named, networks))
+        known = self._in_networks.get((named, networks)) if left is None else None
         if known is not None:
             return known
         found: dict[int, list[int]] = {}
@@ -238,7 +271,11 @@ class Resolver:
         for first, last in networks:
             start = bisect_left(order, (first, 0))
             for address, number in order[start : bisect_left(order, (last + 1, 0))]:
-                found.setdefault(number, []).append(address)
+                if left is None:
+                    found.setdefault(number, []).append(address)
+                elif number in left.pods and address not in left.seen:
+                    left.seen.add(address)
+                    found.setdefault(number, []).append(address)
         whole: dict[Ranges, set[int]] = {}
         single: dict[Ranges, list[Span]] = {}
         for number, addresses in found.items():
@@ -251,11 +288,13 @@ class Resolver:
                 whole[ranges].add(number)
             else:
                 single.setdefault(ranges, []).extend((own, own) for own in addresses)
-        known = {
+        inside = {
             ranges: (frozenset(own), Ranges.of(single.get(ranges, ())))
             for ranges, own in whole.items()
         }
-        return self._in_networks.setdefault((named, networks), known)
+        if left is None:
+            self._in_networks[named, networks] = inside
+        return inside
 
     def _addresses_serving(self, named: _Names) -> list[tuple[int, int]]:
         """Addresses of pods that have one of the names, in order, with the pods' identities."""

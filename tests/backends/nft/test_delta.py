@@ -5,16 +5,21 @@ tests/kernel/test_update.py and tests/property/test_delta.py.
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 import netpolc
 from netpolc.backends.nft.lower.questions import Questions
+from netpolc.backends.nft.model import AddressSet
 from netpolc.backends.nft.objects import Written, index
+from netpolc.backends.nft.readback import parse_text
 from netpolc.backends.nft.readback.parse_listing import parse_listing
+from netpolc.backends.nft.readback.proof import Proof
 from netpolc.backends.nft.write.delta import delta
 from netpolc.core.errors import RulesetError
 from netpolc.core.program import InvariantError
+from netpolc.passes import resolve
 from tests.helpers.manifests import Manifest, namespace, pod, policy
 
 SET = Written("set", "s", ("type ipv4_addr",), 16, ("10.0.0.1", "10.0.0.2"))
@@ -207,6 +212,51 @@ def test_one_question_has_one_answer() -> None:
     tier = replace(combination.tiers[0], runs=(run,))
     broken = replace(program, combinations=(replace(combination, tiers=(tier,)),))
     questions = Questions(broken)
-    questions.of([frozenset(program.identity_of[f"x/client-{n}"] for n in range(1, 6))])
+    asked = questions.of(rule)
+    assert asked is not None
+    assert asked.members == {program.identity_of["x/client-1"]}
     with pytest.raises(InvariantError, match="asked once and answered twice"):
-        questions.of([server])
+        questions.of(false)
+
+
+def test_what_earlier_rules_leave_is_another_question(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A policy of so many names that its rules do not repeat each other's pods; another that asks
+    for all of them.
+    """
+    monkeypatch.setattr(resolve, "MOST_PAIRS", 0)
+    everybody: dict[str, Any] = {"podSelector": {}}
+    clients = {"podSelector": {"matchLabels": {"app": "client"}}}
+    block = {"ipBlock": {"cidr": "10.0.1.0/30"}}
+    ports = [{"port": "web"}]
+    objects: list[Manifest] = [namespace("x")]
+    for name, address, app in (
+        ("a", "10.0.0.1", "one"),
+        ("b", "10.0.0.2", "two"),
+        ("c", "10.0.1.1", "client"),
+        ("d", "10.0.1.2", "server"),
+        ("e", "10.0.1.9", "server"),
+    ):
+        own = pod(f"x/{name}", address, app=app)
+        port = {"name": "web", "containerPort": 8080, "protocol": "TCP"}
+        own["spec"]["containers"] = [{"name": "c", "image": "i", "ports": [port]}]
+        objects.append(own)
+    for name, peers in (("one", [[block], [clients], [everybody]]), ("two", [[everybody]])):
+        egress = [{"to": own, "ports": ports} for own in peers]
+        subject = {"matchLabels": {"app": name}}
+        objects.append(policy(f"x/{name}", podSelector=subject, egress=egress))
+        objects[-1]["spec"]["policyTypes"] = ["Egress"]
+    program = netpolc.compile(netpolc.load_objects(objects))
+    ruleset = program.ruleset()
+    tables = ruleset.table.sets
+    sets = [own.elements for own in tables if isinstance(own, AddressSet) and own.name[0] == "s"]
+    everyone = ("10.0.0.1", "10.0.0.2", "10.0.1.1", "10.0.1.2", "10.0.1.9")
+    assert sorted(sets) == sorted(
+        [
+            ("10.0.1.1", "10.0.1.2"),  # in the block
+            ("10.0.1.1",),  # selectors take from selectors alone
+            ("10.0.0.1", "10.0.0.2", "10.0.1.2", "10.0.1.9"),
+            everyone,
+        ]
+    )
+    proof = Proof(program, parse_text.parse(ruleset.text()), None)
+    assert [str(found) for found in proof.differences()] == []

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from netpolc.backends.nft.lower.peers import Peers, Ports, groups
+from netpolc.backends.nft.lower.questions import Asked
 from netpolc.core.ir import ANY, Origin
 from netpolc.core.nets import Ranges
 from tests.helpers.strategies import patient
@@ -29,7 +30,8 @@ def test_groups(selected: dict[Ranges, list[frozenset[int]]], always: list[froze
         classes[ports] = Peers()
         for place, members in enumerate(sets):
             origin = Origin("NetworkPolicy", "a", f"p{number}", ("spec", place), SOURCE)
-            classes[ports].identities[members] = [origin]
+            asked = Asked(f"{number} {place}", None, members)
+            classes[ports].asked[asked] = [origin]
     expected: dict[tuple[Ports, ...], list[int]] = {}
     for identity in range(8):
         own = tuple(ports for ports, sets in everything if any(identity in m for m in sets))
@@ -39,11 +41,12 @@ def test_groups(selected: dict[Ranges, list[frozenset[int]]], always: list[froze
     assert [group.members for group in found] == [frozenset(own) for own in expected.values()]
     for group, several in zip(found, expected, strict=True):
         named = [own for own in several if own is not ANY]
+        assert group.several == several
         assert group.ports == (ANY if ANY in several else Ranges.union(named))
         assert group.origins == [
             origin
             for ports in several
-            for members, origins in classes[ports].identities.items()
-            if members & group.members
+            for asked, origins in classes[ports].asked.items()
+            if asked.members & group.members
             for origin in origins
         ]

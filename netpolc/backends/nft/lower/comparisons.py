@@ -1,9 +1,11 @@
-"""The rules that compare a packet's peer: with sets of pods, with blocks, with one address.
+"""The rules that compare a packet's peer: with sets of pods, and with blocks.
 
 Comes in: `Peers`, and the ports that stand before them in the same rules. Goes out: rules, and in
 `used` the sets that they look peers up in. Nothing is refused.
 
-- up to `FEW_SETS` selector sets of a class stay apart, shared with other chains; of more only the
+- pods are looked up in a set, be they many or one or none, in the families that the chain's own
+  pods have; only what policies say in numbers (blocks, ports) stands in rules;
+- up to `FEW_SETS` sets of a class stay apart, shared with other chains; of more only the
   `LARGE_SETS` largest do, if they have `LARGE_SET` pods, and the others become their union;
 - IPv4 comes first: what it admits never meets the rules of IPv6.
 """
@@ -14,23 +16,66 @@ from collections.abc import Iterator
 
 from netpolc.backends.nft import model as nft
 from netpolc.backends.nft.lower import cost
+from netpolc.backends.nft.lower.facts import Facts, Families
 from netpolc.backends.nft.lower.peers import Peers
+from netpolc.backends.nft.lower.questions import Asked
 from netpolc.backends.nft.lower.sets import Sets
 from netpolc.backends.nft.names import naming
 from netpolc.core.ir import Direction, Origin
-from netpolc.core.labels import Members
-from netpolc.core.nets import Family, Ranges, Span, parse_address, split_ports
+from netpolc.core.nets import Family, Ranges, Span, split_ports
 
 FEW_SETS = 3
 LARGE_SETS = 12
 LARGE_SET = 32
 
 
-class Comparisons:
-    """Writes the comparisons with peers of one combination."""
+def selections(
+    asked: dict[Asked, list[Origin]], facts: Facts
+) -> tuple[dict[Asked, list[Origin]], tuple[Asked, ...]]:
+    """The questions that have a set of their own, a few or the large ones, and the small ones,
+    which share one.
 
-    def __init__(self, sets: Sets, direction: Direction, admitted: nft.Verdict) -> None:
-        self._sets, self._admitted = sets, admitted
+    A question that only narrows another that is looked up adds nothing.
+    """
+    apart: dict[Asked, list[Origin]] = {}
+    small: list[Asked] = []
+    few = len(asked) <= FEW_SETS
+
+    def order(own: Asked) -> tuple[int, int]:
+        wider = sum(own.within(other) for other in asked) if few else 0
+        return -facts.size((own,)), wider
+
+    for own in sorted(asked, key=order):
+        around = next((other for other in apart if own.within(other)), None)
+        if around is not None:
+            apart[around] = apart[around] + asked[own]
+        elif few or (len(apart) < LARGE_SETS and _is_large(own, facts)):
+            apart[own] = asked[own]
+        else:
+            small.append(own)
+    return apart, tuple(small)
+
+
+def _is_large(asked: Asked, facts: Facts) -> bool:
+    return facts.size((asked,)) >= LARGE_SET
+
+
+class Comparisons:
+    """Writes the comparisons with peers of one combination, whose own pods have addresses of these
+    families.
+    """
+
+    def __init__(
+        self,
+        sets: Sets,
+        facts: Facts,
+        direction: Direction,
+        families: Families,
+        admitted: nft.Verdict,
+    ) -> None:
+        self._sets, self._facts = sets, facts
+        self._direction, self.admitted = direction, admitted
+        self.families = tuple(version for version in Family if version in families)
         self._field: nft.Field = "saddr" if direction is Direction.INGRESS else "daddr"
         self.used: dict[str, nft.NamedSet] = {}
 
@@ -38,10 +83,9 @@ class Comparisons:
         """About how many rules some peers need in one family."""
         if peers.anybody:
             return 1
-        sets = len(peers.identities)
+        sets = len(peers.asked)
         if sets > FEW_SETS:
-            size = self._sets.size
-            large = sum(size(members) >= LARGE_SET for members in peers.identities)
+            large = sum(_is_large(asked, self._facts) for asked in peers.asked)
             sets = min(LARGE_SETS, large) + (min(LARGE_SETS, large) < sets)
         return sets + bool(peers.several_networks)
 
@@ -55,54 +99,42 @@ class Comparisons:
         self, peers: Peers, ports: tuple[nft.Match, ...] = (), copies: int = 1
     ) -> Iterator[nft.Rule]:
         """Rules that admit peers behind a comparison of ports; `copies` is how often they occur."""
-        admit = (self._admitted,)
+        admit = (self.admitted,)
         if peers.anybody:
             yield nft.Rule(ports, admit, naming(peers.anybody))
             return
-        selections = list(self.selections(peers.identities))
         networks = peers.networks()
         for version in Family:
-            for several, origins in selections:
-                if match := self._members(several, version):
-                    yield nft.Rule((*ports, match), admit, naming(origins))
+            own = self._lookups(peers.asked, version) if version in self.families else ()
+            for found, origins in own:
+                self.used[found.name] = found
+                match = nft.SetMatch(self._field, version, found.name, interval=False)
+                yield nft.Rule((*ports, match), admit, naming(origins))
             for block in self._blocks(networks.of_family(version).spans, version, copies):
                 yield nft.Rule((*ports, block), admit, naming(peers.network_origins))
 
-    def selections(
-        self, identities: dict[Members, list[Origin]]
-    ) -> Iterator[tuple[frozenset[Members], list[Origin]]]:
-        """The sets to look up, each with those it unites: a few, or the large ones as selected and
-        the small ones as one.
+    def asked(self, peers: Peers) -> Iterator[str]:
+        """What a chain with the rules for some peers is named from."""
+        yield f"{self._direction.name} {[version.name for version in self.families]}"
+        yield from map(str, peers.anybody)
+        if not peers.anybody:
+            for own, origins in peers.asked.items():
+                yield own.text
+                yield from map(str, origins)
+            yield str(peers.networks().spans)
+            yield from map(str, peers.network_origins)
 
-        A set inside another that is looked up adds nothing.
-        """
-        size = self._sets.size
-        kept: dict[Members, list[Origin]] = {}
-        small: dict[Members, list[Origin]] = {}
-        few = len(identities) <= FEW_SETS
-        for members in sorted(identities, key=size, reverse=True):
-            around = next((other for other in kept if members <= other), None)
-            if around is not None:
-                kept[around] = kept[around] + identities[members]
-            elif few or (len(kept) < LARGE_SETS and size(members) >= LARGE_SET):
-                kept[members] = identities[members]
-            else:
-                small[members] = identities[members]
-        for members, origins in kept.items():
-            yield frozenset((members,)), origins
-        if small:
-            yield frozenset(small), [origin for own in small.values() for origin in own]
-
-    def _members(self, several: frozenset[Members], version: Family) -> nft.Match | None:
-        """A comparison with the addresses of some identities; None when they have none."""
-        found = self._sets.addresses(several, version)
-        if found is None:
-            return None
-        if len(found.elements) == 1:  # the kernel's cost of sets grows with their number squared
-            address = parse_address(found.elements[0])
-            return nft.SpanMatch(self._field, (address, address))
-        self.used[found.name] = found
-        return nft.SetMatch(self._field, version, found.name, interval=False)
+    def _lookups(
+        self, asked: dict[Asked, list[Origin]], version: Family
+    ) -> Iterator[tuple[nft.AddressSet, list[Origin]]]:
+        """The sets of a family to look up, and the rules that ask for each."""
+        apart, rest = selections(asked, self._facts)
+        for own, origins in apart.items():
+            if version in own.families:
+                yield self._sets.of(own, version), origins
+        if any(version in own.families for own in rest):
+            origins = [origin for own in rest for origin in asked[own]]
+            yield self._sets.rest(tuple(asked), rest, version), origins
 
     def _blocks(self, spans: tuple[Span, ...], version: Family, copies: int) -> Iterator[nft.Match]:
         if len(spans) == 1 or cost.inline_blocks(len(spans) * copies):

@@ -1,29 +1,58 @@
 """Builds the chain that judges one combination: what admits, what denies, and what counts it.
 
-Comes in: a `Combination`, and another that is only tried. Goes out: a `Judge`, or None when
-everything is admitted. Refused (`InvariantError`): a stage whose default is not that of its tier.
-`layout.py` lays out what NetworkPolicies admit, `tiers/` what ordered tiers say, `denials.py` is
-the end of the chain.
+Comes in: a `Combination`, and another that is only tried. Goes out: a `Case`, which knows its name
+and what it asks, or None when everything is admitted; then, with the facts of a node, its `Judge`.
+Refused (`InvariantError`): a stage whose default is not that of its tier, and a name with two
+meanings. `layout.py` lays out what NetworkPolicies admit, `tiers/` what ordered tiers say,
+`denials.py` is the end of the chain.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from netpolc.backends.nft import model as nft
+from netpolc.backends.nft.lower.comparisons import Comparisons
 from netpolc.backends.nft.lower.denials import tail
-from netpolc.backends.nft.lower.layout import Laid, Layout
-from netpolc.backends.nft.lower.questions import Questions
+from netpolc.backends.nft.lower.facts import Facts, Families, Sizes
+from netpolc.backends.nft.lower.layout import Admitted, Kept, Laid, Layout
+from netpolc.backends.nft.lower.peers import by_ports
+from netpolc.backends.nft.lower.questions import Asked, Questions
 from netpolc.backends.nft.lower.sets import Sets
 from netpolc.backends.nft.lower.tiers.build import TierChains, Way
 from netpolc.backends.nft.lower.tiers.chains import Tiers
 from netpolc.backends.nft.lower.tiers.decisions import admitted_from_anybody, is_open
 from netpolc.backends.nft.names import counter_name, digest, naming, self_set
 from netpolc.backends.nft.options import Options
-from netpolc.core.ir import Action, Direction, Tier
-from netpolc.core.nets import EVERY_PORT, Family, Ranges
+from netpolc.core.ir import ANY, Action, Direction, Tier
+from netpolc.core.nets import Family, Ranges
 from netpolc.core.program import Combination, InvariantError, Program, Stage
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Case:
+    """A combination that is judged: `name` is the chain to send packets to.
+
+    `tiers` are the ordered tiers that it asks, each with its chain; `admitted` is what
+    NetworkPolicies admit, None where they do not isolate or admit everything. `tried` says that
+    only audited policies deny anything. What is accepted goes on to `then`, which only counts.
+    """
+
+    name: str
+    way: Way
+    policies: str
+    tiers: tuple[tuple[Stage, str], ...]
+    admitted: Admitted | None
+    anybody: Ranges
+    tried: bool
+    then: Case | None
+
+    @property
+    def meaning(self) -> object:
+        """What is asked and admitted, but for what tiers say."""
+        own = self.admitted.meaning if self.admitted is not None else None
+        return self.way, [name for _, name in self.tiers], own
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -45,11 +74,6 @@ class Judge:
     tiers: tuple[TierChains, ...] = ()
     then: Judge | None = None
 
-    @property
-    def meaning(self) -> object:
-        """What it does, but for the sets and the tiers it shares."""
-        return [chain.rules for chain in self.chains], self.maps
-
 
 class JudgeBuilder:
     """Builds judges for one Program and one set of options; equal questions get the same object."""
@@ -62,95 +86,124 @@ class JudgeBuilder:
             Direction.INGRESS: admitted,
             Direction.EGRESS: nft.Verdict(nft.Action.GOTO, ingress),
         }
-        self._judges: dict[tuple[int, int], Judge | None] = {}
-        self._named: dict[str, Judge] = {}
+        self._cases: dict[tuple[int, int], Case | None] = {}
+        self._named: dict[str, Case] = {}
+        self._judges: dict[tuple[object, ...], Judge] = {}
+        self._mappable: dict[str, tuple[tuple[Asked, ...], ...]] = {}
         self._questions = Questions(program)
-        self._sets = Sets(program, self._questions)
+        self._sizes = Sizes(program)
+        self._sets = Sets(program)
+        self._kept = Kept()
         self._tiers = Tiers(program, options, self._sets, self._questions)
 
-    def judge(self, enforced: Combination | None, tried: Combination | None = None) -> Judge | None:
-        """The judge of a combination; None when everything is admitted. What a `tried` one denies
-        is let pass.
+    def case(self, enforced: Combination | None, tried: Combination | None = None) -> Case | None:
+        """What is judged; None when everything is admitted. What a `tried` combination denies is
+        let pass.
         """
         key = id(enforced), id(tried)
-        if key not in self._judges:
+        if key not in self._cases:
             then = self._known(tried, True, None) if tried is not None else None
             own = self._known(enforced, False, then) if enforced is not None else None
-            self._judges[key] = own or then
-        return self._judges[key]
+            self._cases[key] = own or then
+        return self._cases[key]
 
-    def _known(self, combination: Combination, tried: bool, then: Judge | None) -> Judge | None:
-        judge = self._made(combination, tried, then)
-        if judge is not None:
-            same = self._named.setdefault(judge.name, judge)
-            if same is not judge and same.meaning != judge.meaning:
-                raise InvariantError(f"chain {judge.name} is named once and means two things")
-        return judge
+    def _known(self, combination: Combination, tried: bool, then: Case | None) -> Case | None:
+        case = self._case(combination, tried, then)
+        if case is None:
+            return None
+        same = self._named.setdefault(case.name, case)
+        if same is not case and same.meaning != case.meaning:
+            raise InvariantError(f"chain {case.name} is named once and means two things")
+        return same
 
-    def _made(self, combination: Combination, tried: bool, then: Judge | None) -> Judge | None:
+    def _case(self, combination: Combination, tried: bool, then: Case | None) -> Case | None:
         direction, audited = combination.direction, tried or self.options.audit
-        admitted = self._admit[direction]
-        accepted = nft.Verdict(nft.Action.GOTO, then.name) if then is not None else admitted
+        admit = self._admit[direction]
+        accepted = nft.Verdict(nft.Action.GOTO, then.name) if then is not None else admit
         stages = {stage.tier: _checked(stage) for stage in combination.tiers}
         policies = stages.pop(Tier.NETWORK_POLICY, None)
         if policies is not None:
             stages.pop(Tier.BASELINE, None)  # what NetworkPolicies isolate, they decide
         if stages and is_open(combination.tiers):
             return None
-        way = Way(direction, accepted, admitted, audited)
-        tiers = {rank: self._tiers.tier(stage, way) for rank, stage in stages.items()}
-        asked = [(stages[rank], tier) for rank, tier in tiers.items()]
-        name = self._chain_name(direction, policies, [tier for _, tier in asked], way, then)
-        laid = Layout(self._sets, direction, accepted, name).lay_out(
-            policies.rules if policies is not None else ()
-        )
-        if laid is None and not stages:
+        asked = policies.questions if policies is not None else ()
+        found = Admitted(by_ports(asked, self._questions.of))
+        judges = policies is not None and not found.classes[ANY].anybody
+        if not judges and not stages:
             return None
-        rules = [_jump(*own) for own in asked]
-        counter = None
-        if policies is not None and laid is not None:
-            told = naming(policies.policies)
-            itself = _itself(accepted) if then is not None else ()
-            rules += (*laid.rules, *itself)
-            rules += tail(self.options, direction, name, told, audited, admitted)
-            counter = nft.Counter(counter_name(name, audited), told)
-        else:
-            rules.append(nft.Rule((), (accepted,), "denied by no tier"))
-        parts = laid if laid is not None else Laid((), (), (), (), EVERY_PORT)
-        return Judge(
-            name,
-            (*parts.chains, nft.Chain(name, tuple(rules))),
-            parts.sets,
-            parts.maps,
-            counter,
-            admitted_from_anybody(combination.tiers) if stages else parts.anybody,
-            tried,
-            tuple(tiers.values()),
-            then,
-        )
+        way = Way(direction, accepted, admit, audited)
+        tiers = tuple((stage, self._tiers.name(stage, way)) for stage in stages.values())
+        name = self._chain_name(way, policies, [own for _, own in tiers], then)
+        told = naming(policies.policies) if policies is not None else ""
+        anybody = admitted_from_anybody(combination.tiers) if stages else found.anybody
+        return Case(name, way, told, tiers, found if judges else None, anybody, tried, then)
 
     def _chain_name(
-        self,
-        direction: Direction,
-        policies: Stage | None,
-        tiers: list[TierChains],
-        way: Way,
-        then: Judge | None,
+        self, way: Way, policies: Stage | None, tiers: list[str], then: Case | None
     ) -> str:
         """The chain of a combination, named from what its rules say: not from their layout, which
-        follows the sizes of sets. One that lets pass never has the name of one that denies.
+        follows facts, nor from who answers. One that lets pass never has the name of one that
+        denies.
         """
-        asked = self._questions.of_rule
         words = [*map(str, policies.policies if policies is not None else ())]
         words.append("audited" if way.audited else "")
-        words += (
-            f"{rule.origin} {rule.match.ports} {rule.match.networks} {asked(rule)}"
-            for rule in (policies.rules if policies is not None else ())
-        )
-        words += [tier.name for tier in tiers]
+        if policies is not None:
+            words += dict.fromkeys(map(self._questions.line, policies.questions))
+        words += tiers
         if then is not None:
             words.append(then.name)
-        return f"{direction.name[0].lower()}_{digest(words)}"
+        return f"{way.direction.name[0].lower()}_{digest(words)}"
+
+    def facts(self, cases: Iterable[Case], families: Families) -> Facts:
+        """The facts of a node that judges some cases, each of them once, for pods of its own with
+        addresses of some families.
+        """
+        several = [own.admitted for own in cases if own.admitted is not None]
+        return Facts(self._sizes, several, families)
+
+    def judge(self, case: Case, families: Families, facts: Facts, then: Judge | None) -> Judge:
+        """The judge of a case, of which pods with addresses of some families are local; `then` is
+        that of what is tried next.
+        """
+        by_source = case.admitted is not None and self._by_source(case.name, case.admitted, facts)
+        key = case.name, families, by_source, facts.families if case.tiers else None, id(then)
+        if key not in self._judges:
+            self._judges[key] = self._made(case, families, facts, by_source, then)
+        return self._judges[key]
+
+    def _by_source(self, name: str, admitted: Admitted, facts: Facts) -> bool:
+        sets = self._mappable.get(name)
+        if sets is None:
+            sets = self._mappable[name] = tuple(admitted.sets(facts))
+        return bool(sets) and admitted.by_source(sets, facts)
+
+    def _made(
+        self, case: Case, families: Families, facts: Facts, by_source: bool, then: Judge | None
+    ) -> Judge:
+        name, way, counter, laid = case.name, case.way, None, Laid((), (), (), ())
+        rules = [_jump(*own) for own in case.tiers]
+        if case.admitted is not None:
+            comparisons = Comparisons(self._sets, facts, way.direction, families, way.accepted)
+            layout = Layout(self._sets, comparisons, self._kept, name)
+            laid = layout.lay_out(case.admitted, by_source)
+            itself = _itself(way.accepted) if then is not None else ()
+            rules += (*laid.rules, *itself)
+            told, audited = case.policies, way.audited
+            rules += tail(self.options, way.direction, name, told, audited, way.admitted)
+            counter = nft.Counter(counter_name(name, audited), told)
+        else:
+            rules.append(nft.Rule((), (way.accepted,), "denied by no tier"))
+        return Judge(
+            name,
+            (*laid.chains, nft.Chain(name, tuple(rules))),
+            laid.sets,
+            laid.maps,
+            counter,
+            case.anybody,
+            case.tried,
+            tuple(self._tiers.tier(stage, way, facts) for stage, _ in case.tiers),
+            then,
+        )
 
     def admit(self, direction: Direction) -> nft.Verdict:
         """What an admitted packet meets next."""
@@ -164,9 +217,9 @@ def _checked(stage: Stage) -> Stage:
     return stage
 
 
-def _jump(stage: Stage, tier: TierChains) -> nft.Rule:
+def _jump(stage: Stage, chain: str) -> nft.Rule:
     policies = sorted(stage.policies, key=lambda own: own.key)  # another priority changes nothing
-    return nft.Rule((), (nft.Verdict(nft.Action.JUMP, tier.name),), naming(policies))
+    return nft.Rule((), (nft.Verdict(nft.Action.JUMP, chain),), naming(policies))
 
 
 def _itself(accepted: nft.Verdict) -> Iterator[nft.Rule]:

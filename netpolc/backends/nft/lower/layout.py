@@ -1,29 +1,34 @@
 """How a packet finds the rules for its port and its peer: the layout of one combination.
 
-Comes in: the rules of a tier, all of which accept. Goes out: `Laid`, the rules of a chain that
-admits what they admit, with the chains, sets and maps these refer to; what becomes of everything
-else is for whoever asked (`judge.py`). Nothing is refused. Whether a packet's port is compared,
-looked up or asked after its peer, and whether blocks are inline, is what `cost` says is cheapest
-for the counts at hand; `comparisons.py` writes the comparisons with peers. What was measured, and
-what was tried instead, is in docs/internals/ruleset.md.
+Comes in: the peers that are admitted, by their ports, and facts. Goes out: `Laid`, the rules of a
+chain that admits them, with the chains, sets and maps these refer to; what becomes of everything
+else is for whoever asked (`judge.py`). Refused: a name with two meanings (`InvariantError`).
+
+Whether a packet's port is compared, looked up or asked after its peer, and whether blocks are
+inline, is what `cost` says is cheapest for what is asked and the facts at hand. Names come from
+what is asked alone: a layout that changes changes its chain, and not those that lead there.
+`comparisons.py` writes the comparisons with peers. What was measured, and what was tried instead,
+is in docs/internals/ruleset.md.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from netpolc.backends.nft import model as nft
 from netpolc.backends.nft.lower import cost
-from netpolc.backends.nft.lower.comparisons import Comparisons
+from netpolc.backends.nft.lower.comparisons import Comparisons, selections
 from netpolc.backends.nft.lower.cost import PortLayout
-from netpolc.backends.nft.lower.peers import Atoms, Group, Peers, Ports, atoms, by_ports, groups
+from netpolc.backends.nft.lower.facts import Facts
+from netpolc.backends.nft.lower.peers import Atoms, Group, Peers, Ports, atoms, groups
+from netpolc.backends.nft.lower.questions import Asked
 from netpolc.backends.nft.lower.sets import Sets
 from netpolc.backends.nft.names import digest
-from netpolc.core.ir import ANY, Direction
-from netpolc.core.labels import NONE
-from netpolc.core.nets import Family, Ranges, Span, split_ports
-from netpolc.core.program import ResolvedRule
+from netpolc.core.ir import ANY
+from netpolc.core.nets import Ranges, Span, split_ports
+from netpolc.core.program import InvariantError
 
 GROUP_PORTS = 16
 """A map for the ports of each group would be a set for each, and sets cost their number squared."""
@@ -34,90 +39,130 @@ _PortElement = tuple[Span, str]
 
 @dataclass(frozen=True, slots=True)
 class Laid:
-    """Rules that admit what a tier admits, and what they refer to; `anybody` are the ports that
-    are admitted from (or to) anybody.
-    """
+    """Rules that admit what a tier admits, and what they refer to."""
 
     rules: tuple[nft.Rule, ...]
     chains: tuple[nft.Chain, ...]
     sets: tuple[nft.NamedSet, ...]
     maps: tuple[nft.NamedMap, ...]
-    anybody: Ranges
+
+
+class Kept:
+    """The chains of peers of one Program, shared by all chains that lead there."""
+
+    def __init__(self) -> None:
+        self._chains: dict[str, nft.Chain] = {}
+
+    def chain(self, name: str, rules: tuple[nft.Rule, ...]) -> nft.Chain:
+        """The chain of this name; `InvariantError` where it has other rules."""
+        known = self._chains.setdefault(name, nft.Chain(name, rules))
+        if known.rules != rules:
+            raise InvariantError(f"chain {name} is named once and means two things")
+        return known
+
+
+@dataclass(frozen=True, eq=False)
+class Admitted:
+    """What a combination admits: peers by ports."""
+
+    classes: dict[Ports, Peers]
+
+    @cached_property
+    def asked(self) -> tuple[Asked, ...]:
+        """Everything it asks."""
+        return tuple({own: None for peers in self.classes.values() for own in peers.asked})
+
+    @cached_property
+    def groups(self) -> list[Group]:
+        """Identities by all the ports they are admitted on."""
+        return groups(self.classes)
+
+    @property
+    def anybody(self) -> Ranges:
+        """The ports that are admitted from (or to) anybody."""
+        several = [own for own, peers in self.classes.items() if peers.anybody and own is not ANY]
+        return Ranges.of(span for own in several for span in own)
+
+    def sets(self, facts: Facts) -> dict[tuple[Asked, ...], None]:
+        """The sets of pods that are looked up where there is no map of them, by what they answer;
+        none if a map could not be cheaper, whoever else asks.
+        """
+        if any(own.blocks for own in self.asked):
+            return {}  # peers by address are in no group of identities
+        sizes = [facts.size((own,)) for peers in self.classes.values() for own in peers.asked]
+        if not cost.source_map(max(sizes, default=0), sum(sizes), rules=0):
+            return {}  # already at the least that a map can hold and the most that sets can
+        found: dict[tuple[Asked, ...], None] = {}
+        for peers in self.classes.values():
+            apart, rest = selections(peers.asked, facts)
+            found.update(dict.fromkeys([*((own,) for own in apart), *([rest] if rest else [])]))
+        pays = cost.source_map(facts.size(self.asked), sum(map(facts.size, found)), rules=0)
+        return found if pays else {}
+
+    def by_source(self, sets: Iterable[tuple[Asked, ...]], facts: Facts) -> bool:
+        """Whether one map of all pods that answer is cheaper than these sets of them."""
+        looked_up = sum(facts.size(own) / facts.uses(own) for own in sets)
+        rules = [0 if own.ports is ANY else len(own.ports.spans) for own in self.groups]
+        few = max(rules, default=0) <= GROUP_PORTS
+        return few and cost.source_map(facts.size(self.asked), looked_up, sum(rules))
+
+    @property
+    def meaning(self) -> object:
+        """What is admitted, to be compared."""
+        return [
+            (ports, list(peers.asked), peers.networks().spans, bool(peers.anybody))
+            for ports, peers in self.classes.items()
+        ]
 
 
 class Layout:
-    """Lays out the rules of one combination for the chain `name`; what they admit goes to
-    `admitted`.
-    """
+    """Lays out what a combination admits for the chain `name`."""
 
-    def __init__(self, sets: Sets, direction: Direction, admitted: nft.Verdict, name: str) -> None:
-        self._available, self._admitted, self._name = sets, admitted, name
-        self._comparisons = Comparisons(sets, direction, admitted)
+    def __init__(self, sets: Sets, comparisons: Comparisons, kept: Kept, name: str) -> None:
+        self._sets, self._comparisons, self._kept, self._name = sets, comparisons, kept, name
         self._chains: dict[str, nft.Chain] = {}
         self._maps: list[nft.NamedMap] = []
 
-    def lay_out(self, tier_rules: Iterable[ResolvedRule]) -> Laid | None:
-        """The layout; None when one rule admits everybody on everything."""
-        classes = by_ports(tier_rules)
-        if classes[ANY].anybody:
-            return None
+    def lay_out(self, admitted: Admitted, by_source: bool) -> Laid:
+        """The layout, with sets of pods or with one map of them."""
         rules: list[nft.Rule] = []
-        if grouped := self._groups(classes):
-            rules += self._by_source(grouped)
+        classes = admitted.classes
+        if by_source:
+            rules += self._by_source(admitted.groups)
             classes = {ports: peers.without_pods() for ports, peers in classes.items()}
         rules += self._by_port([(own, peers) for own, peers in classes.items() if own is not ANY])
         rules += self._comparisons.rules(classes[ANY])
-        open_ports = [own for own, peers in classes.items() if own is not ANY and peers.anybody]
         return Laid(
             tuple(rules),
             tuple(self._chains.values()),
             tuple(self._comparisons.used.values()),
             tuple(self._maps),
-            Ranges.of(span for own in open_ports for span in own),
         )
-
-    def _groups(self, classes: dict[Ports, Peers]) -> list[Group]:
-        """The pods by their ports if one map of them is cheaper than the sets of all classes."""
-        size, uses = self._available.size, self._available.uses
-        sizes = [size(members) for peers in classes.values() for members in peers.identities]
-        if not cost.source_map(max(sizes, default=0), sum(sizes), rules=0):
-            return []  # already at the least that a map can hold and the most that sets can
-        asked = {
-            several
-            for peers in classes.values()
-            for several, _ in self._comparisons.selections(peers.identities)
-        }
-        sets = {NONE.union(*several) for several in asked}
-        everybody = size(NONE.union(*sets))
-        if not cost.source_map(everybody, sum(map(size, sets)), rules=0):
-            return []  # not even if no other chain used the sets
-        looked_up = sum(size(members) / max(1, uses[members]) for members in sets)
-        found = groups(classes)
-        rules = [0 if own.ports is ANY else len(own.ports.spans) for own in found]
-        pays = max(rules) <= GROUP_PORTS and cost.source_map(everybody, looked_up, sum(rules))
-        return found if pays else []
 
     def _by_source(self, grouped: Sequence[Group]) -> Iterator[nft.Rule]:
         """Rules that find the ports a packet's peer is admitted on."""
         verdicts = [(group.members, self._on_ports(group)) for group in grouped]
-        for version in Family:
+        for version in self._comparisons.families:
             entries = tuple(
                 (address, verdict)
                 for members, verdict in verdicts
-                if (found := self._available.addresses(frozenset((members,)), version))
-                for address in found.elements
+                for address in self._sets.of_identities(members)[version]
             )
-            if entries:
-                name = f"a{version.value}_{self._name.partition('_')[2]}"
-                self._maps.append(nft.AddressMap(name, version, entries))
-                yield self._comparisons.by_peer(version, name)
+            name = f"a{version.value}_{self._own}"
+            self._maps.append(nft.AddressMap(name, version, entries))
+            yield self._comparisons.by_peer(version, name)
+
+    @property
+    def _own(self) -> str:
+        """The part of the chain's name that its maps are named by."""
+        return self._name.partition("_")[2]
 
     def _on_ports(self, group: Group) -> nft.Verdict:
         """What awaits the packets of a group."""
         if group.ports is ANY:
-            return self._admitted
+            return self._comparisons.admitted
         rules = self._comparisons.on_ports(group.ports, Peers(anybody=group.origins))
-        return nft.Verdict(nft.Action.JUMP, self._chain(rules))
+        return nft.Verdict(nft.Action.JUMP, self._chain([self._name, *group.several], rules))
 
     def _by_port(self, classes: Sequence[tuple[Ranges, Peers]]) -> list[nft.Rule]:
         """Rules that find the peers admitted on a packet's port, in the cheapest layout."""
@@ -171,7 +216,7 @@ class Layout:
         """A lookup in a verdict map from port spans to chains."""
         interval = any(first != last for (first, last), _ in elements)
         entries = tuple((span, nft.Verdict(nft.Action.JUMP, chain)) for span, chain in elements)
-        name = f"v_{digest(map(repr, entries))}"
+        name = f"v_{self._own}"
         self._maps.append(nft.PortMap(name, interval, entries))
         return nft.Rule((), (nft.PortLookup(name, interval),), "by port")
 
@@ -179,13 +224,12 @@ class Layout:
         merged = Peers()
         for peers in several:
             merged.merge(peers)
-        return self._chain(self._comparisons.rules(merged))
+        return self._chain(self._comparisons.asked(merged), self._comparisons.rules(merged))
 
-    def _chain(self, rules: Iterable[nft.Rule]) -> str:
-        """A chain of some rules, named by its content."""
-        own = tuple(rules)
-        name = f"p_{digest((repr(own),))}"
-        self._chains[name] = nft.Chain(name, own)
+    def _chain(self, asked: Iterable[object], rules: Iterable[nft.Rule]) -> str:
+        """A chain of some rules, named by what they ask."""
+        name = f"p_{digest(map(str, asked))}"
+        self._chains[name] = self._kept.chain(name, tuple(rules))
         return name
 
 

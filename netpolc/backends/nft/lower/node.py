@@ -15,14 +15,14 @@ by mirrored chains (`replies.py`).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import product
 
 from netpolc.backends.nft import model as nft
 from netpolc.backends.nft.lower.bridges import bridged, enter
-from netpolc.backends.nft.lower.judge import Judge, JudgeBuilder
+from netpolc.backends.nft.lower.judge import Case, Judge, JudgeBuilder
 from netpolc.backends.nft.lower.replies import Mirror
 from netpolc.backends.nft.lower.tiers.build import TierChains
 from netpolc.backends.nft.names import (
@@ -139,6 +139,8 @@ class Lowering:
 
     def _dispatch(self, pods: Iterable[tuple[Pod, int]], options: Options) -> _Dispatch:
         dispatch, builder = _Dispatch(), self._builder(options)
+        cases: dict[str, Case] = {}
+        families: dict[str, set[Family]] = {}
         verdicts: dict[str, nft.Verdict] = {}
         for pod, identity in pods:
             is_judged = False
@@ -146,21 +148,23 @@ class Lowering:
             for direction in Direction:
                 enforced = self._program.combination_of.get((direction, identity))
                 tried = self._program.tried_of.get((direction, identity))
-                judge = builder.judge(enforced, tried)
-                if judge is None:
+                case = builder.case(enforced, tried)
+                if case is None:
                     continue
-                dispatch.judges[judge.name] = judge
-                dispatch.directions.setdefault(direction, {})[judge.name] = judge
-                verdict = verdicts.get(judge.name)
+                cases[case.name] = case
+                own = families.setdefault(case.name, set())
+                verdict = verdicts.get(case.name)
                 if verdict is None:
                     action = nft.Action.GOTO if direction is Direction.INGRESS else nft.Action.JUMP
-                    verdict = verdicts[judge.name] = nft.Verdict(action, judge.name)
+                    verdict = verdicts[case.name] = nft.Verdict(action, case.name)
                 for address in pod.addresses:
-                    key = direction, family(address)
-                    dispatch.verdicts.setdefault(key, {})[address] = verdict
+                    version = family(address)
+                    own.add(version)
+                    dispatch.verdicts.setdefault((direction, version), {})[address] = verdict
                 is_judged = True
             if is_judged:
                 dispatch.pairs.update(product(pod.addresses, pod.addresses))
+        _judge(dispatch, builder, cases, families)
         return dispatch
 
     def _end_chains(
@@ -190,6 +194,33 @@ class Lowering:
                 yield nft.Chain(END[direction], (exempt, *itself, invalid, *counts))
                 if pairs:
                     yield nft.Chain(RULE_END[direction], (exempt, invalid, *counts))
+
+
+def _judge(
+    dispatch: _Dispatch,
+    builder: JudgeBuilder,
+    cases: Mapping[str, Case],
+    families: dict[str, set[Family]],
+) -> None:
+    """Make the judges of some cases, and of what is tried after them; `families` has those of the
+    pods of each.
+    """
+    tried: dict[str, Case] = {}
+    for case in cases.values():
+        if case.then is not None:
+            tried[case.then.name] = case.then
+            families.setdefault(case.then.name, set()).update(families[case.name])
+    every = frozenset(version for own in families.values() for version in own)
+    facts = builder.facts({**cases, **tried}.values(), every)
+    then = {
+        name: builder.judge(case, frozenset(families[name]), facts, None)
+        for name, case in tried.items()
+    }
+    for name, case in cases.items():
+        after = then[case.then.name] if case.then is not None else None
+        judge = builder.judge(case, frozenset(families[name]), facts, after)
+        dispatch.judges[name] = judge
+        dispatch.directions.setdefault(case.way.direction, {})[name] = judge
 
 
 def _with_tried(judges: Iterable[Judge]) -> Iterator[Judge]:

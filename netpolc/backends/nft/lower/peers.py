@@ -1,14 +1,16 @@
 """Who is admitted on which ports: the rules of a combination, gathered for laying them out.
 
-Comes in: the rules of one combination, all of which accept. Goes out: `Peers` by ports, and the
-same turned around: identities by all the ports they are admitted on. Nothing is refused.
+Comes in: the rules of one combination, all of which accept, and what they ask. Goes out: `Peers` by
+ports, and the same turned around: identities by all the ports they are admitted on. Nothing is
+refused.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
+from netpolc.backends.nft.lower.questions import Asked, everyone
 from netpolc.core.ir import ANY, Any_, Origin
 from netpolc.core.labels import NONE, Members
 from netpolc.core.nets import NOTHING, Ranges, Span, as_key, edges, numbers
@@ -22,33 +24,33 @@ Ports = Ranges | Any_
 class Peers:
     """The peers admitted on one set of ports, and the rules that admit them."""
 
-    identities: dict[Members, list[Origin]] = field(default_factory=dict)
+    asked: dict[Asked, list[Origin]] = field(default_factory=dict)
     several_networks: list[Ranges] = field(default_factory=list)
     network_origins: list[Origin] = field(default_factory=list)
     anybody: list[Origin] = field(default_factory=list)
 
-    def add(self, rule: ResolvedRule) -> None:
-        """Admit the peers of a rule."""
+    def add(self, rule: ResolvedRule, asked: Asked | None) -> None:
+        """Admit the peers of a rule, which are pods that answer a question, and blocks."""
         match = rule.match
         if match.identities is ANY or match.networks is ANY:
             self.anybody.append(rule.origin)
             return
-        if match.identities:
-            self.identities.setdefault(match.identities, []).append(rule.origin)
-        if match.networks:
+        if asked is not None:
+            self.asked.setdefault(asked, []).append(rule.origin)
+        if match.networks and not (asked is not None and asked.blocks):
             self.several_networks.append(match.networks)
             self.network_origins.append(rule.origin)
 
     def merge(self, other: Peers) -> None:
         """Admit the peers of another set of ports as well."""
-        for members, origins in other.identities.items():
-            self.identities.setdefault(members, []).extend(origins)
+        for asked, origins in other.asked.items():
+            self.asked.setdefault(asked, []).extend(origins)
         self.several_networks += other.several_networks
         self.network_origins += other.network_origins
         self.anybody += other.anybody
 
     def without_pods(self) -> Peers:
-        """The same without identities."""
+        """The same without what pods answer."""
         return Peers({}, self.several_networks, self.network_origins, self.anybody)
 
     def networks(self) -> Ranges:
@@ -56,30 +58,38 @@ class Peers:
         return Ranges.union(self.several_networks)
 
 
-def by_ports(rules: Iterable[ResolvedRule]) -> dict[Ports, Peers]:
+def by_ports(
+    rules: Iterable[ResolvedRule], asked: Callable[[ResolvedRule], Asked | None]
+) -> dict[Ports, Peers]:
     """The peers of each set of ports that some rule names; `ANY` is always there, and last."""
     found: dict[Ports, Peers] = {}
     for rule in rules:
-        found.setdefault(rule.match.ports, Peers()).add(rule)
+        ports = rule.match.ports
+        if ports is ANY or ports:  # a name that nobody has is no port
+            found.setdefault(ports, Peers()).add(rule, asked(rule))
     found[ANY] = found.pop(ANY, Peers())
     return found
 
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Identities that are admitted on the same ports, and the rules that admit them."""
+    """Identities that are admitted on the same ports, these ports as they stand in rules and
+    together, and the rules that admit them.
+    """
 
     members: Members
+    several: tuple[Ports, ...]
     ports: Ports
     origins: list[Origin]
 
 
 def groups(classes: dict[Ports, Peers]) -> list[Group]:
     """The identities of some classes by all the ports they are admitted on."""
-    several = [peers.identities for peers in classes.values()]
-    everywhere = 1 << list(classes).index(ANY)
-    union = Union([NOTHING if ports is ANY else ports for ports in classes])
-    masks = _masks([NONE.union(*own) for own in several])
+    named = list(classes)
+    asked = [peers.asked for peers in classes.values()]
+    everywhere = 1 << named.index(ANY)
+    union = Union([NOTHING if ports is ANY else ports for ports in named])
+    masks = _masks([everyone(tuple(own)) for own in asked])
     alike: dict[bytes, list[int]] = {}
     for identity in sorted(masks):
         alike.setdefault(as_key(masks[identity]), []).append(identity)
@@ -87,11 +97,12 @@ def groups(classes: dict[Ports, Peers]) -> list[Group]:
     for own in alike.values():
         mask, members = masks[own[0]], frozenset(own)
         origins: list[Origin] = []
-        for named in map(several.__getitem__, numbers(mask)):
-            for admitted, asking in named.items():
-                if len(named) == 1 or not admitted.isdisjoint(members):
+        for questions in map(asked.__getitem__, numbers(mask)):
+            for question, asking in questions.items():
+                if len(questions) == 1 or not question.members.isdisjoint(members):
                     origins += asking
-        found.append(Group(members, ANY if mask & everywhere else union.of(mask), origins))
+        several = tuple(map(named.__getitem__, numbers(mask)))
+        found.append(Group(members, several, ANY if mask & everywhere else union.of(mask), origins))
     return found
 
 

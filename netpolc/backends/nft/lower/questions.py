@@ -1,22 +1,49 @@
-"""Names of sets: from what policies ask, not from who the answer is.
+"""What policies ask for, in words: names come from them, and not from who the answer is.
 
-Comes in: a Program. Goes out: a text for each set of identities, equal for as long as the policies
-are, so that a pod that comes or goes changes the members of a set and not its name; a name from
-members would change every chain that refers to it. Refused: a text that would name two different
-sets of identities (`InvariantError`), for the members of one would pass as those of the other.
+Comes in: a Program and its rules. Goes out: an `Asked` for each question, whose text is equal for
+as long as the policies are: a pod that comes or goes changes the members of a set and not its name.
+Refused: a text that would name two different answers (`InvariantError`), for the pods of one would
+pass as those of the other.
 
-Sets are shared by content: of several questions with one answer the first in order of text names
-it. A Program without questions names by members.
+Every question has a set of its own. To share one between questions with equal answers would save a
+few sets, and every pod that only one of them selects would rename sets and rewrite chains. A
+Program without questions names by members.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from functools import cached_property
+from dataclasses import dataclass
 
-from netpolc.core.ir import ANY, PodPeer, Requirement, Selector
-from netpolc.core.labels import Members
+from netpolc.core.ir import ANY, SELECT_ALL, Any_, PodPeer, Requirement, Selector
+from netpolc.core.labels import NONE, Members
+from netpolc.core.nets import NOTHING, Family, Ranges
 from netpolc.core.program import InvariantError, Program, Question, ResolvedRule
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Asked:
+    """A question, once for all rules that ask it, and the pods that answer: identities, and those
+    that are peers by their `addresses`.
+
+    `blocks` says that there may be such addresses, whether there are some or not; `families`, which
+    an answer can be of.
+    """
+
+    text: str
+    peers: tuple[PodPeer, ...] | Any_ | None
+    members: Members
+    addresses: Ranges = NOTHING
+    blocks: bool = False
+    families: frozenset[Family] = frozenset(Family)
+
+    def within(self, other: Asked) -> bool:
+        """Whether every pod that answers this answers `other`, and always will: its selectors have
+        the same conditions and more. Who is there now says nothing, it changes with every pod.
+        """
+        if self.peers is None or other.peers is None or self.peers is ANY or other.peers is ANY:
+            return False
+        narrows = all(any(_narrows(own, wide) for wide in other.peers) for own in self.peers)
+        return narrows and self.members <= other.members
 
 
 class Questions:
@@ -24,39 +51,57 @@ class Questions:
 
     def __init__(self, program: Program) -> None:
         self._program = program
-        self._texts: dict[Members, str] = {}
-        self._members: dict[str, Members] = {}
+        self._of_rules: dict[int, Asked | None] = {}
+        self._asked: dict[Question | Members, Asked] = {}
+        self._texts: dict[str, Asked] = {}
 
-    def of(self, several: Iterable[Members]) -> str:
-        """Names the union of some sets of identities."""
-        return " | ".join(sorted(map(self._one, several)))
+    def of(self, rule: ResolvedRule) -> Asked | None:
+        """What a rule asks; None when it asks for no pods, or for anybody."""
+        key = id(rule)  # a Program keeps its rules, and to hash a question takes longer
+        if key not in self._of_rules:
+            self._of_rules[key] = self._made(rule)
+        return self._of_rules[key]
+
+    def line(self, rule: ResolvedRule) -> str:
+        """What a rule says, in words that last as long as its policy and its subjects do: numbers
+        that peers have behind names are left out.
+        """
+        match, question = rule.match, rule.question
+        if question is not None and question.named:
+            return f"{rule.origin} {_text(question, numbered=False)}"
+        return f"{rule.origin} {match.ports} {match.networks} {self.of_rule(rule)}"
 
     def of_rule(self, rule: ResolvedRule) -> str:
-        """Names the peers of one rule that are pods."""
+        """Words for the peers of one rule that are pods."""
         identities = rule.match.identities
         if identities is ANY:
             return "anybody"
-        return self._one(identities) if rule.question is None else _text(rule.question)
+        return self._addresses(identities) if rule.question is None else _text(rule.question)
 
-    def _one(self, members: Members) -> str:
-        known = self._texts.get(members)
+    def _made(self, rule: ResolvedRule) -> Asked | None:
+        match, question = rule.match, rule.question
+        if match.identities is ANY or match.networks is ANY:
+            return None
+        if question is None:
+            if not match.identities:
+                return None
+            return self._once(match.identities, match.identities)
+        if not (question.peers is ANY or question.peers or question.networks):
+            return None
+        return self._once(question, match.identities, match.networks)
+
+    def _once(self, key: Question | Members, members: Members, networks: Ranges = NOTHING) -> Asked:
+        known = self._asked.get(key)
         if known is None:
-            asking = self._asking.get(members)
-            # Of equal questions one is put into words; to hash all of other nodes would cost more.
-            known = min(map(_text, {*asking})) if asking else self._addresses(members)
-            if self._members.setdefault(known, members) != members:
-                raise InvariantError(f"{known!r} is asked once and answered twice")
-            self._texts[members] = known
+            if isinstance(key, Question):
+                known = _asked(key, members, networks)
+            else:
+                known = Asked(self._addresses(members), None, members)
+            known = self._asked[key] = self._texts.setdefault(known.text, known)
+        answer = networks if known.blocks else NOTHING
+        if known.members != members or known.addresses != answer:
+            raise InvariantError(f"{known.text!r} is asked once and answered twice")
         return known
-
-    @cached_property
-    def _asking(self) -> dict[Members, list[Question]]:
-        found: dict[Members, list[Question]] = {}
-        for rule in _rules(self._program):
-            identities = rule.match.identities
-            if rule.question is not None and identities is not ANY and identities:
-                found.setdefault(identities, []).append(rule.question)
-        return found
 
     def _addresses(self, members: Members) -> str:
         identities = self._program.identities
@@ -64,24 +109,42 @@ class Questions:
         return f"pods {sorted(address for pod in pods for address in pod.addresses)}"
 
 
-def _rules(program: Program) -> Iterator[ResolvedRule]:
-    """Every rule once: combinations share them."""
-    rules = (
-        rule
-        for combination in (*program.combinations, *program.tried)
-        for tier in combination.tiers
-        for rule in tier.rules
+def _asked(question: Question, members: Members, networks: Ranges) -> Asked:
+    text, peers = _text(question), None if question.named else question.peers
+    if not question.networks:
+        return Asked(text, peers, members)
+    families = frozenset(Family)
+    if not question.peers:
+        families = frozenset(own for own in Family if question.networks.of_family(own))
+    return Asked(text, peers, members, networks, blocks=True, families=families)
+
+
+def everyone(several: tuple[Asked, ...]) -> Members:
+    """The identities that answer any of some questions."""
+    return (
+        several[0].members if len(several) == 1 else NONE.union(*(own.members for own in several))
     )
-    return iter({id(rule): rule for rule in rules}.values())
 
 
-def _text(question: Question) -> str:
+def _narrows(own: PodPeer, wide: PodPeer) -> bool:
+    """Whether one peer is another with more conditions."""
+    if wide.namespaces not in (own.namespaces, SELECT_ALL):
+        if isinstance(own.namespaces, str) or isinstance(wide.namespaces, str):
+            return False
+        if not own.namespaces.requirements >= wide.namespaces.requirements:
+            return False
+    return own.pods.requirements >= wide.pods.requirements
+
+
+def _text(question: Question, numbered: bool = True) -> str:
     peers = "any" if question.peers is ANY else " | ".join(sorted({*map(_peer, question.peers)}))
     if not question.named:
         return peers
     names = sorted(f"{port.protocol.name}/{port.name}" for port in question.named)
     within = f" | in {question.networks.spans}" if question.networks else ""
-    return f"{peers}{within} with {','.join(names)} = {question.numbers.spans}"
+    rest = f" | rest of {question.rest_of}" if question.rest_of else ""
+    numbers = f" = {question.numbers.spans}" if numbered else ""
+    return f"{peers}{within}{rest} with {','.join(names)}{numbers}"
 
 
 def _peer(peer: PodPeer) -> str:

@@ -1,80 +1,83 @@
 """The sets of addresses and blocks that chains look peers up in, each made once for a Program.
 
-Comes in: sets of identities, or blocks, as rules name them. Goes out: named sets of the model.
-A set of pods is named from what is asked (`questions.py`), one of blocks from its content; equal
-ones are the same object in whatever chain. Nothing is refused.
+Comes in: questions, or blocks, as rules name them. Goes out: named sets of the model. A set of pods
+is named from what is asked (`questions.py`), one of blocks from its content; equal ones are the
+same object in whatever chain. A set of pods is there whether one pod answers, or many, or none: so
+a pod that comes or goes is an element. Nothing is refused.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections import Counter
-from collections.abc import Iterator
-from functools import cached_property, lru_cache
+from collections.abc import Iterable
+from functools import lru_cache
 
 from netpolc.backends.nft import model as nft
-from netpolc.backends.nft.lower.questions import Questions
+from netpolc.backends.nft.lower.questions import Asked, everyone
 from netpolc.backends.nft.names import digest
-from netpolc.core.ir import ANY, Tier
-from netpolc.core.labels import NONE, Members
-from netpolc.core.nets import IPV6, Family, Span, format_address
-from netpolc.core.program import Program
+from netpolc.core.nets import IPV6, NOTHING, Family, Ranges, Span, format_address
+from netpolc.core.program import InvariantError, Program
+
+_Addresses = dict[Family, tuple[str, ...]]
 
 
 class Sets:
-    """The sets of one Program, and what layouts ask about their size and use."""
+    """The sets of one Program."""
 
-    def __init__(self, program: Program, questions: Questions) -> None:
-        self._program, self._questions = program, questions
-        self._sizes: dict[Members, int] = {}
-        self._addresses: dict[frozenset[Members], dict[Family, nft.AddressSet]] = {}
+    def __init__(self, program: Program) -> None:
+        self._program = program
+        self._addresses: dict[tuple[Asked, ...], _Addresses] = {}
+        self._named: dict[str, nft.AddressSet] = {}
         self._blocks: dict[tuple[Span, ...], nft.NetworkSet] = {}
 
-    def size(self, members: Members) -> int:
-        """How many pods some identities are."""
-        known = self._sizes.get(members)
+    def of(self, asked: Asked, version: Family) -> nft.AddressSet:
+        """The addresses that answer a question."""
+        name = f"s{version.value}_{digest((asked.text,))}"
+        return self._set(name, version, self.addresses((asked,)))
+
+    def rest(
+        self, among: tuple[Asked, ...], several: tuple[Asked, ...], version: Family
+    ) -> nft.AddressSet:
+        """The addresses that answer some among many questions, of which the others have sets of
+        their own; named from all of them, for which have one changes with sizes.
+        """
+        name = f"s{version.value}_{digest(('rest of', *sorted(own.text for own in among)))}"
+        return self._set(name, version, self.addresses(several))
+
+    def _set(self, name: str, version: Family, addresses: _Addresses) -> nft.AddressSet:
+        elements = addresses[version]
+        known = self._named.get(name)
         if known is None:
-            identities = self._program.identities
-            known = sum(len(identities[number].pods) for number in members)
-            self._sizes[members] = known
+            known = self._named[name] = nft.AddressSet(name, version, elements)
+        elif known.elements is not elements and known.elements != elements:
+            raise InvariantError(f"set {name} is named once and means two things")
         return known
 
-    @cached_property
-    def uses(self) -> Counter[Members]:
-        """How many combinations ask for some identities; a union of theirs is not counted."""
-        return Counter(
-            members
-            for combination in self._program.combinations
-            for tier in combination.tiers
-            if tier.tier is Tier.NETWORK_POLICY
-            for members in {rule.match.identities for rule in tier.rules}
-            if members is not ANY
-        )
-
-    def addresses(self, several: frozenset[Members], version: Family) -> nft.AddressSet | None:
-        """The addresses of some identities; None when they have none of this family.
-
-        `several` are those that were asked for: their questions name the set.
-        """
+    def addresses(self, several: tuple[Asked, ...]) -> _Addresses:
+        """The addresses that answer any of some questions, in order."""
         known = self._addresses.get(several)
         if known is None:
-            known = self._addresses[several] = dict(self._made(several))
-        return known.get(version)
+            networks = Ranges.union([own.addresses for own in several])
+            known = self._addresses[several] = self.of_identities(everyone(several), networks)
+        return known
 
-    def _made(self, several: frozenset[Members]) -> Iterator[tuple[Family, nft.AddressSet]]:
+    def of_identities(self, members: Iterable[int], networks: Ranges = NOTHING) -> _Addresses:
+        """The addresses of some identities, and some more."""
         identities = self._program.identities
-        addresses = sorted(
+        found = {
             address
-            for number in NONE.union(*several)
+            for number in members
             for pod in identities[number].pods
             for address in pod.addresses
-        )
-        split = bisect_left(addresses, IPV6)
-        own_name = digest((self._questions.of(several),))
-        for version, own in (Family.IPV4, addresses[:split]), (Family.IPV6, addresses[split:]):
-            if own:
-                elements = tuple(map(_written, own))
-                yield version, nft.AddressSet(f"s{version.value}_{own_name}", version, elements)
+        }
+        for first, last in networks:
+            found.update(range(first, last + 1))
+        ordered = sorted(found)
+        split = bisect_left(ordered, IPV6)
+        return {
+            Family.IPV4: tuple(map(_written, ordered[:split])),
+            Family.IPV6: tuple(map(_written, ordered[split:])),
+        }
 
     def blocks(self, spans: tuple[Span, ...], version: Family) -> nft.NetworkSet:
         """An interval set of disjoint, sorted blocks of one family."""

@@ -17,7 +17,9 @@ from netpolc.backends.nft import model as nft
 from netpolc.backends.nft.lower import cost
 from netpolc.backends.nft.lower.comparisons import Comparisons
 from netpolc.backends.nft.lower.denials import tail
+from netpolc.backends.nft.lower.facts import Facts
 from netpolc.backends.nft.lower.peers import Peers
+from netpolc.backends.nft.lower.questions import Questions
 from netpolc.backends.nft.lower.sets import Sets
 from netpolc.backends.nft.lower.tiers.decisions import Decided, Decisions, Hits
 from netpolc.backends.nft.names import RULE_END, counter_name, digest, naming, said
@@ -58,11 +60,14 @@ class Builder:
         program: Program,
         options: Options,
         sets: Sets,
+        questions: Questions,
         peers: Callable[[ResolvedRule], str],
         way: Way,
+        facts: Facts,
     ) -> None:
         self._program, self._options, self._way = program, options, way
-        self._sets, self._peers_of = sets, peers
+        self._sets, self._questions, self._facts = sets, questions, facts
+        self._peers_of = peers
         self._rules: Sequence[ResolvedRule] = ()
         self._verdicts: list[nft.Verdict] = []
         self._chains: dict[str, nft.Chain] = {}
@@ -122,9 +127,10 @@ class Builder:
         rules: list[nft.Rule] = []
         used: dict[str, nft.NamedSet] = {}
         for rule, verdict in zip(self._rules, self._verdicts, strict=True):
-            comparisons = Comparisons(self._sets, self._way.direction, verdict)
+            facts, direction = self._facts, self._way.direction
+            comparisons = Comparisons(self._sets, facts, direction, facts.families, verdict)
             peers = Peers()
-            peers.add(rule)
+            peers.add(rule, self._questions.of(rule))
             if rule.match.ports is ANY:
                 rules += comparisons.rules(peers)
             else:

@@ -13,6 +13,7 @@ policies share it.
 
 from __future__ import annotations
 
+from netpolc.backends.nft.lower.facts import Facts, Families
 from netpolc.backends.nft.lower.questions import Questions
 from netpolc.backends.nft.lower.sets import Sets
 from netpolc.backends.nft.lower.tiers.build import Builder, TierChains, Way
@@ -32,28 +33,36 @@ class Tiers:
         self._program, self._options = program, options
         self._sets, self._questions = sets, questions
         self._several: dict[object, set[str]] | None = None
-        self._known: dict[tuple[int, Way], TierChains] = {}
-        self._named: dict[str, tuple[str, TierChains]] = {}
+        self._known: dict[tuple[int, Way, Families], TierChains] = {}
+        self._named: dict[tuple[str, Families], tuple[str, TierChains]] = {}
         self._said: dict[int, str] = {}
         self._asked: dict[int, str] = {}
         self._digests: dict[int, str] = {}
 
-    def tier(self, stage: Stage, way: Way) -> TierChains:
-        """The chain of a stage."""
-        key = id(stage), way
+    def tier(self, stage: Stage, way: Way, facts: Facts) -> TierChains:
+        """The chain of a stage; with rules for the families that any pod of the node has."""
+        key = id(stage), way, facts.families
         known = self._known.get(key)
         if known is None:
-            name, content = self._name(stage, way), self._content(stage)
-            same = self._named.get(name)
+            name, content = self.name(stage, way), self._content(stage)
+            same = self._named.get((name, facts.families))
             if same is None:
-                made = Builder(self._program, self._options, self._sets, self._peers, way)
-                same = self._named[name] = content, made.tier(name, stage)
+                made = Builder(
+                    self._program,
+                    self._options,
+                    self._sets,
+                    self._questions,
+                    self._peers,
+                    way,
+                    facts,
+                )
+                same = self._named[name, facts.families] = content, made.tier(name, stage)
             elif same[0] != content:
                 raise InvariantError(f"chain {name} is named once and means two things")
             known = self._known[key] = same[1]
         return known
 
-    def _name(self, stage: Stage, way: Way) -> str:
+    def name(self, stage: Stage, way: Way) -> str:
         """From its policies, where these say one thing alone; they say several to pods with
         different named ports.
         """

@@ -1,0 +1,86 @@
+"""What a layout may know of answers: facts that stay the same while most pods come and go.
+
+Comes in: a Program, and the questions of the chains of one node. Goes out: for an answer the class
+of its size, and the class of how many chains of the node ask for it. Nothing is refused.
+
+A layout that asks for anything else would change with pods that do not matter to it, or with
+policies of other nodes. A chain is written again only when one of these facts flips, and then it
+alone, with the sets and maps that only it uses. Classes end where the kernel's `size` of a set
+does (`model.room`), so a set that flips is made anew anyway.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from functools import cached_property
+from typing import Protocol
+
+from netpolc.backends.nft import model as nft
+from netpolc.backends.nft.lower.questions import Asked, everyone
+from netpolc.core.nets import IPV6, Family, Ranges
+from netpolc.core.program import Program
+
+Families = frozenset[Family]
+
+
+class Sizes:
+    """How many addresses answer the questions of a Program, in classes."""
+
+    def __init__(self, program: Program) -> None:
+        self._program = program
+        self._of_identities: dict[int, tuple[int, int]] = {}
+        self._known: dict[tuple[Asked, ...], int] = {}
+
+    def of(self, several: tuple[Asked, ...]) -> int:
+        """The class of the addresses that answer any of some questions, in the family that has
+        more: about the middle of it, and nothing for the first.
+        """
+        known = self._known.get(several)
+        if known is None:
+            room = nft.room(self._count(several))
+            known = self._known[several] = room // 2 if room > nft.room(0) else 0
+        return known
+
+    def _count(self, several: tuple[Asked, ...]) -> int:
+        v4 = v6 = 0
+        for number in everyone(several):
+            own = self._of_identities.get(number)
+            if own is None:
+                pods = self._program.identities[number].pods
+                later = [address >= IPV6 for pod in pods for address in pod.addresses]
+                own = self._of_identities[number] = len(later) - sum(later), sum(later)
+            v4 += own[0]
+            v6 += own[1]
+        # Of pods that are peers by their address alone there is one question at most.
+        for first, last in Ranges.union([own.addresses for own in several]):
+            if first >= IPV6:
+                v6 += last - first + 1
+            else:
+                v4 += last - first + 1
+        return max(v4, v6)
+
+
+class Asks(Protocol):
+    """What a chain admits, as far as others have to know it."""
+
+    @property
+    def asked(self) -> tuple[Asked, ...]:
+        """Every question, once."""
+
+
+class Facts:
+    """The facts of one node; `families` are those that its pods have addresses of."""
+
+    def __init__(self, sizes: Sizes, chains: Sequence[Asks], families: Families) -> None:
+        self.size, self._chains, self.families = sizes.of, chains, families
+
+    @cached_property
+    def _uses(self) -> Counter[Asked]:
+        return Counter(asked for own in self._chains for asked in own.asked)
+
+    def uses(self, several: Iterable[Asked]) -> int:
+        """How many chains ask some questions, in classes: 1, 2 or 3, 4 to 7, ...: the least of the
+        class.
+        """
+        return 1 << min(self._uses[own] for own in several).bit_length() - 1
