@@ -17,6 +17,7 @@ from typing import Any
 Json = Any
 OTHERS = {4: "198.18.0.77", 6: "2001:db8:77::77"}
 """Addresses that no example knows."""
+ADDRESSES = {"ipv4_addr": 4, "ipv6_addr": 6}
 LINKS = ("cbr0", "cni0", "kube-bridge")
 WORDS = {"bridge": "vrf", "ack": "syn", "0": "1", "invalid": "new", "new": "untracked"}
 """Words of one field, and others of the same."""
@@ -62,6 +63,11 @@ def _changes(
 ) -> Iterator[tuple[str, str, list[Json] | None]]:
     """(kind of change, where, what stands in the object's place; None: nothing)."""
     if kind in ("set", "map"):
+        if "elem" not in body:
+            if body["type"] in ADDRESSES:
+                added = [OTHERS[ADDRESSES[body["type"]]]]
+                yield f"{kind}: add element", body["name"], [{**body, "elem": added}]
+            return
         for name, elements in _elements(body["elem"], kind == "map", commands):
             yield f"{kind}: {name}", body["name"], [{**body, "elem": elements}]
     elif kind == "rule":

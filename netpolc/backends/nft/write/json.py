@@ -97,7 +97,8 @@ def _map(entry: nft.NamedMap) -> Json:
 
 def _members(kind: str | list[str], interval: bool, elements: Sequence[object]) -> Json:
     what: Json = {"flags": ["interval"]} if interval else {"size": nft.room(len(elements))}
-    return {"type": kind, **what, "elem": elements}
+    # An empty list of elements is refused (nft 1.0.6).
+    return {"type": kind, **what, **({"elem": elements} if elements else {})}
 
 
 def _block(span: Span) -> Json:
