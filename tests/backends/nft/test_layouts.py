@@ -8,6 +8,7 @@ costs of single rules.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -248,3 +249,41 @@ def test_sets_that_other_chains_use_count_in_part() -> None:
             )
     table = netpolc.compile(netpolc.load_objects(objects)).ruleset().table
     assert "source map" not in objects_of(table)
+
+
+def test_pods_for_whom_a_tier_is_tried_share_no_chain_of_peers() -> None:
+    """What their policies admit leads elsewhere, though they ask the same of the same peers."""
+    rules = [
+        {"from": [part(at - own) for own in (0, 1, 2, 3)], "ports": [{"port": 100 * at}]}
+        for at in range(3, 10)
+    ]
+    both = {"matchExpressions": [{"key": "bit0", "operator": "DoesNotExist"}]}
+    tried = {
+        "apiVersion": "policy.networking.k8s.io/v1alpha2",
+        "kind": "ClusterNetworkPolicy",
+        "metadata": {"name": "tried"},
+        "spec": {
+            "tier": "Admin",
+            "priority": 1,
+            "subject": {
+                "pods": {"namespaceSelector": {}, "podSelector": {"matchLabels": {"tried": "yes"}}}
+            },
+            "ingress": [{"action": "Deny", "from": [{"namespaces": {}}]}],
+        },
+    }
+    objects = [
+        *snapshot([]),
+        pod("second", "10.10.0.2", "fd00:10::2", tried="yes"),
+        policy("both", podSelector=both, ingress=rules),
+        tried,
+    ]
+    loaded = netpolc.load_objects(objects)
+    policies = (replace(own, audited=own.origin.name == "tried") for own in loaded.policies)
+    program = netpolc.compile(replace(loaded, policies=tuple(policies)))
+    assert program.tried
+    ruleset = program.ruleset()
+    chains = [own.name for own in ruleset.table.chains if own.name.startswith("p_")]
+    assert len(chains) == 2 * len(rules)
+    proof = Proof(program, parse_text.parse(ruleset.text()), None)
+    assert [str(found) for found in proof.differences()] == []
+    assert proof.cases > 0

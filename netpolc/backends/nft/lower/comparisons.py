@@ -74,7 +74,7 @@ class Comparisons:
         admitted: nft.Verdict,
     ) -> None:
         self._sets, self._facts = sets, facts
-        self._direction, self.admitted = direction, admitted
+        self.admitted = admitted
         self.families = tuple(version for version in Family if version in families)
         self._field: nft.Field = "saddr" if direction is Direction.INGRESS else "daddr"
         self.used: dict[str, nft.NamedSet] = {}
@@ -115,7 +115,8 @@ class Comparisons:
 
     def asked(self, peers: Peers) -> Iterator[str]:
         """What a chain with the rules for some peers is named from."""
-        yield f"{self._direction.name} {[version.name for version in self.families]}"
+        families = [version.name for version in self.families]
+        yield f"{self._field} {families} {self.admitted.action.value} {self.admitted.chain}"
         yield from map(str, peers.anybody)
         if not peers.anybody:
             for own, origins in peers.asked.items():
