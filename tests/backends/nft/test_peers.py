@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from netpolc.backends.nft.lower.peers import Peers, Ports, groups
-from netpolc.backends.nft.lower.questions import Asked
+from netpolc.backends.nft.lower.questions import PodQuestion
 from netpolc.core.ir import ANY, Origin
 from netpolc.core.nets import Ranges
 from tests.helpers.strategies import patient
@@ -30,7 +30,7 @@ def test_groups(selected: dict[Ranges, list[frozenset[int]]], always: list[froze
         classes[ports] = Peers()
         for place, members in enumerate(sets):
             origin = Origin("NetworkPolicy", "a", f"p{number}", ("spec", place), SOURCE)
-            asked = Asked(f"{number} {place}", None, members)
+            asked = PodQuestion(f"{number} {place}", None, members)
             classes[ports].asked[asked] = [origin]
     expected: dict[tuple[Ports, ...], list[int]] = {}
     for identity in range(8):

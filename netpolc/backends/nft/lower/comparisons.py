@@ -16,9 +16,9 @@ from collections.abc import Iterator
 
 from netpolc.backends.nft import model as nft
 from netpolc.backends.nft.lower import cost
-from netpolc.backends.nft.lower.facts import Facts, Families
+from netpolc.backends.nft.lower.facts import Families, NodeFacts
 from netpolc.backends.nft.lower.peers import Peers
-from netpolc.backends.nft.lower.questions import Asked
+from netpolc.backends.nft.lower.questions import PodQuestion
 from netpolc.backends.nft.lower.sets import Sets
 from netpolc.backends.nft.names import naming
 from netpolc.core.ir import Direction, Origin
@@ -30,18 +30,18 @@ LARGE_SET = 32
 
 
 def selections(
-    asked: dict[Asked, list[Origin]], facts: Facts
-) -> tuple[dict[Asked, list[Origin]], tuple[Asked, ...]]:
+    asked: dict[PodQuestion, list[Origin]], facts: NodeFacts
+) -> tuple[dict[PodQuestion, list[Origin]], tuple[PodQuestion, ...]]:
     """The questions that have a set of their own, a few or the large ones, and the small ones,
     which share one.
 
     A question that only narrows another that is looked up adds nothing.
     """
-    apart: dict[Asked, list[Origin]] = {}
-    small: list[Asked] = []
+    apart: dict[PodQuestion, list[Origin]] = {}
+    small: list[PodQuestion] = []
     few = len(asked) <= FEW_SETS
 
-    def order(own: Asked) -> tuple[int, int]:
+    def order(own: PodQuestion) -> tuple[int, int]:
         wider = sum(own.within(other) for other in asked) if few else 0
         return -facts.size((own,)), wider
 
@@ -56,7 +56,7 @@ def selections(
     return apart, tuple(small)
 
 
-def _is_large(asked: Asked, facts: Facts) -> bool:
+def _is_large(asked: PodQuestion, facts: NodeFacts) -> bool:
     return facts.size((asked,)) >= LARGE_SET
 
 
@@ -68,7 +68,7 @@ class Comparisons:
     def __init__(
         self,
         sets: Sets,
-        facts: Facts,
+        facts: NodeFacts,
         direction: Direction,
         families: Families,
         admitted: nft.Verdict,
@@ -126,7 +126,7 @@ class Comparisons:
             yield from map(str, peers.network_origins)
 
     def _lookups(
-        self, asked: dict[Asked, list[Origin]], version: Family
+        self, asked: dict[PodQuestion, list[Origin]], version: Family
     ) -> Iterator[tuple[nft.AddressSet, list[Origin]]]:
         """The sets of a family to look up, and the rules that ask for each."""
         apart, rest = selections(asked, self._facts)

@@ -17,7 +17,7 @@ from functools import cached_property
 from typing import Protocol
 
 from netpolc.backends.nft import model as nft
-from netpolc.backends.nft.lower.questions import Asked, everyone
+from netpolc.backends.nft.lower.questions import PodQuestion, everyone
 from netpolc.core.nets import IPV6, Family, Ranges
 from netpolc.core.program import Program
 
@@ -30,9 +30,9 @@ class Sizes:
     def __init__(self, program: Program) -> None:
         self._program = program
         self._of_identities: dict[int, tuple[int, int]] = {}
-        self._known: dict[tuple[Asked, ...], int] = {}
+        self._known: dict[tuple[PodQuestion, ...], int] = {}
 
-    def of(self, several: tuple[Asked, ...]) -> int:
+    def of(self, several: tuple[PodQuestion, ...]) -> int:
         """The class of the addresses that answer any of some questions, in the family that has
         more: about the middle of it, and nothing for the first.
         """
@@ -42,7 +42,7 @@ class Sizes:
             known = self._known[several] = room // 2 if room > nft.room(0) else 0
         return known
 
-    def _count(self, several: tuple[Asked, ...]) -> int:
+    def _count(self, several: tuple[PodQuestion, ...]) -> int:
         v4 = v6 = 0
         for number in everyone(several):
             own = self._of_identities.get(number)
@@ -65,21 +65,21 @@ class Asks(Protocol):
     """What a chain admits, as far as others have to know it."""
 
     @property
-    def asked(self) -> tuple[Asked, ...]:
+    def asked(self) -> tuple[PodQuestion, ...]:
         """Every question, once."""
 
 
-class Facts:
+class NodeFacts:
     """The facts of one node; `families` are those that its pods have addresses of."""
 
     def __init__(self, sizes: Sizes, chains: Sequence[Asks], families: Families) -> None:
         self.size, self._chains, self.families = sizes.of, chains, families
 
     @cached_property
-    def _uses(self) -> Counter[Asked]:
+    def _uses(self) -> Counter[PodQuestion]:
         return Counter(asked for own in self._chains for asked in own.asked)
 
-    def uses(self, several: Iterable[Asked]) -> int:
+    def uses(self, several: Iterable[PodQuestion]) -> int:
         """How many chains ask some questions, in classes: 1, 2 or 3, 4 to 7, ...: the least of the
         class.
         """

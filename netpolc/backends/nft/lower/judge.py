@@ -1,7 +1,7 @@
 """Builds the chain that judges one combination: what admits, what denies, and what counts it.
 
-Comes in: a `Combination`, and another that is only tried. Goes out: a `Case`, which knows its name
-and what it asks, or None when everything is admitted; then, with the facts of a node, its `Judge`.
+Comes in: a `Combination`, and another that is only tried. Goes out: a `Matter`, which knows its
+name and what it asks, or None when everything is admitted; with the facts of a node, its `Judge`.
 Refused (`InvariantError`): a stage whose default is not that of its tier, and a name with two
 meanings. `layout.py` lays out what NetworkPolicies admit, `tiers/` what ordered tiers say,
 `denials.py` is the end of the chain.
@@ -15,10 +15,10 @@ from dataclasses import dataclass
 from netpolc.backends.nft import model as nft
 from netpolc.backends.nft.lower.comparisons import Comparisons
 from netpolc.backends.nft.lower.denials import tail
-from netpolc.backends.nft.lower.facts import Facts, Families, Sizes
-from netpolc.backends.nft.lower.layout import Admitted, Kept, Laid, Layout
+from netpolc.backends.nft.lower.facts import Families, NodeFacts, Sizes
+from netpolc.backends.nft.lower.layout import AdmittedPeers, Kept, Laid, Layout
 from netpolc.backends.nft.lower.peers import by_ports
-from netpolc.backends.nft.lower.questions import Asked, Questions
+from netpolc.backends.nft.lower.questions import PodQuestion, Questions
 from netpolc.backends.nft.lower.sets import Sets
 from netpolc.backends.nft.lower.tiers.build import TierChains, Way
 from netpolc.backends.nft.lower.tiers.chains import Tiers
@@ -31,7 +31,7 @@ from netpolc.core.program import Combination, InvariantError, Program, Stage
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Case:
+class Matter:
     """A combination that is judged: `name` is the chain to send packets to.
 
     `tiers` are the ordered tiers that it asks, each with its chain; `admitted` is what
@@ -43,10 +43,10 @@ class Case:
     way: Way
     policies: str
     tiers: tuple[tuple[Stage, str], ...]
-    admitted: Admitted | None
+    admitted: AdmittedPeers | None
     anybody: Ranges
     tried: bool
-    then: Case | None
+    then: Matter | None
 
     @property
     def meaning(self) -> object:
@@ -86,17 +86,17 @@ class JudgeBuilder:
             Direction.INGRESS: admitted,
             Direction.EGRESS: nft.Verdict(nft.Action.GOTO, ingress),
         }
-        self._cases: dict[tuple[int, int], Case | None] = {}
-        self._named: dict[str, Case] = {}
+        self._cases: dict[tuple[int, int], Matter | None] = {}
+        self._named: dict[str, Matter] = {}
         self._judges: dict[tuple[object, ...], Judge] = {}
-        self._mappable: dict[str, tuple[tuple[Asked, ...], ...]] = {}
+        self._mappable: dict[str, tuple[tuple[PodQuestion, ...], ...]] = {}
         self._questions = Questions(program)
         self._sizes = Sizes(program)
         self._sets = Sets(program)
         self._kept = Kept()
         self._tiers = Tiers(program, options, self._sets, self._questions)
 
-    def case(self, enforced: Combination | None, tried: Combination | None = None) -> Case | None:
+    def case(self, enforced: Combination | None, tried: Combination | None = None) -> Matter | None:
         """What is judged; None when everything is admitted. What a `tried` combination denies is
         let pass.
         """
@@ -107,7 +107,7 @@ class JudgeBuilder:
             self._cases[key] = own or then
         return self._cases[key]
 
-    def _known(self, combination: Combination, tried: bool, then: Case | None) -> Case | None:
+    def _known(self, combination: Combination, tried: bool, then: Matter | None) -> Matter | None:
         case = self._case(combination, tried, then)
         if case is None:
             return None
@@ -116,7 +116,7 @@ class JudgeBuilder:
             raise InvariantError(f"chain {case.name} is named once and means two things")
         return same
 
-    def _case(self, combination: Combination, tried: bool, then: Case | None) -> Case | None:
+    def _case(self, combination: Combination, tried: bool, then: Matter | None) -> Matter | None:
         direction, audited = combination.direction, tried or self.options.audit
         admit = self._admit[direction]
         accepted = nft.Verdict(nft.Action.GOTO, then.name) if then is not None else admit
@@ -127,7 +127,7 @@ class JudgeBuilder:
         if stages and is_open(combination.tiers):
             return None
         asked = policies.questions if policies is not None else ()
-        found = Admitted(by_ports(asked, self._questions.of))
+        found = AdmittedPeers(by_ports(asked, self._questions.of))
         judges = policies is not None and not found.classes[ANY].anybody
         if not judges and not stages:
             return None
@@ -136,10 +136,10 @@ class JudgeBuilder:
         name = self._chain_name(way, policies, [own for _, own in tiers], then)
         told = naming(policies.policies) if policies is not None else ""
         anybody = admitted_from_anybody(combination.tiers) if stages else found.anybody
-        return Case(name, way, told, tiers, found if judges else None, anybody, tried, then)
+        return Matter(name, way, told, tiers, found if judges else None, anybody, tried, then)
 
     def _chain_name(
-        self, way: Way, policies: Stage | None, tiers: list[str], then: Case | None
+        self, way: Way, policies: Stage | None, tiers: list[str], then: Matter | None
     ) -> str:
         """The chain of a combination, named from what its rules say: not from their layout, which
         follows facts, nor from who answers. One that lets pass never has the name of one that
@@ -154,14 +154,16 @@ class JudgeBuilder:
             words.append(then.name)
         return f"{way.direction.name[0].lower()}_{digest(words)}"
 
-    def facts(self, cases: Iterable[Case], families: Families) -> Facts:
+    def facts(self, cases: Iterable[Matter], families: Families) -> NodeFacts:
         """The facts of a node that judges some cases, each of them once, for pods of its own with
         addresses of some families.
         """
         several = [own.admitted for own in cases if own.admitted is not None]
-        return Facts(self._sizes, several, families)
+        return NodeFacts(self._sizes, several, families)
 
-    def judge(self, case: Case, families: Families, facts: Facts, then: Judge | None) -> Judge:
+    def judge(
+        self, case: Matter, families: Families, facts: NodeFacts, then: Judge | None
+    ) -> Judge:
         """The judge of a case, of which pods with addresses of some families are local; `then` is
         that of what is tried next.
         """
@@ -171,14 +173,19 @@ class JudgeBuilder:
             self._judges[key] = self._made(case, families, facts, by_source, then)
         return self._judges[key]
 
-    def _by_source(self, name: str, admitted: Admitted, facts: Facts) -> bool:
+    def _by_source(self, name: str, admitted: AdmittedPeers, facts: NodeFacts) -> bool:
         sets = self._mappable.get(name)
         if sets is None:
             sets = self._mappable[name] = tuple(admitted.sets(facts))
         return bool(sets) and admitted.by_source(sets, facts)
 
     def _made(
-        self, case: Case, families: Families, facts: Facts, by_source: bool, then: Judge | None
+        self,
+        case: Matter,
+        families: Families,
+        facts: NodeFacts,
+        by_source: bool,
+        then: Judge | None,
     ) -> Judge:
         name, way, counter, laid = case.name, case.way, None, Laid((), (), (), ())
         rules = [_jump(*own) for own in case.tiers]

@@ -21,9 +21,9 @@ from netpolc.backends.nft import model as nft
 from netpolc.backends.nft.lower import cost
 from netpolc.backends.nft.lower.comparisons import Comparisons, selections
 from netpolc.backends.nft.lower.cost import PortLayout
-from netpolc.backends.nft.lower.facts import Facts
+from netpolc.backends.nft.lower.facts import NodeFacts
 from netpolc.backends.nft.lower.peers import Atoms, Group, Peers, Ports, atoms, groups
-from netpolc.backends.nft.lower.questions import Asked
+from netpolc.backends.nft.lower.questions import PodQuestion
 from netpolc.backends.nft.lower.sets import Sets
 from netpolc.backends.nft.names import digest
 from netpolc.core.ir import ANY
@@ -62,13 +62,13 @@ class Kept:
 
 
 @dataclass(frozen=True, eq=False)
-class Admitted:
+class AdmittedPeers:
     """What a combination admits: peers by ports."""
 
     classes: dict[Ports, Peers]
 
     @cached_property
-    def asked(self) -> tuple[Asked, ...]:
+    def asked(self) -> tuple[PodQuestion, ...]:
         """Everything it asks."""
         return tuple({own: None for peers in self.classes.values() for own in peers.asked})
 
@@ -83,7 +83,7 @@ class Admitted:
         several = [own for own, peers in self.classes.items() if peers.anybody and own is not ANY]
         return Ranges.of(span for own in several for span in own)
 
-    def sets(self, facts: Facts) -> dict[tuple[Asked, ...], None]:
+    def sets(self, facts: NodeFacts) -> dict[tuple[PodQuestion, ...], None]:
         """The sets of pods that are looked up where there is no map of them, by what they answer;
         none if a map could not be cheaper, whoever else asks.
         """
@@ -92,14 +92,14 @@ class Admitted:
         sizes = [facts.size((own,)) for peers in self.classes.values() for own in peers.asked]
         if not cost.source_map(max(sizes, default=0), sum(sizes), rules=0):
             return {}  # already at the least that a map can hold and the most that sets can
-        found: dict[tuple[Asked, ...], None] = {}
+        found: dict[tuple[PodQuestion, ...], None] = {}
         for peers in self.classes.values():
             apart, rest = selections(peers.asked, facts)
             found.update(dict.fromkeys([*((own,) for own in apart), *([rest] if rest else [])]))
         pays = cost.source_map(facts.size(self.asked), sum(map(facts.size, found)), rules=0)
         return found if pays else {}
 
-    def by_source(self, sets: Iterable[tuple[Asked, ...]], facts: Facts) -> bool:
+    def by_source(self, sets: Iterable[tuple[PodQuestion, ...]], facts: NodeFacts) -> bool:
         """Whether one map of all pods that answer is cheaper than these sets of them."""
         looked_up = sum(facts.size(own) / facts.uses(own) for own in sets)
         rules = [0 if own.ports is ANY else len(own.ports.spans) for own in self.groups]
@@ -123,7 +123,7 @@ class Layout:
         self._chains: dict[str, nft.Chain] = {}
         self._maps: list[nft.NamedMap] = []
 
-    def lay_out(self, admitted: Admitted, by_source: bool) -> Laid:
+    def lay_out(self, admitted: AdmittedPeers, by_source: bool) -> Laid:
         """The layout, with sets of pods or with one map of them."""
         rules: list[nft.Rule] = []
         classes = admitted.classes

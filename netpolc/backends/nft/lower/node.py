@@ -22,7 +22,7 @@ from itertools import product
 
 from netpolc.backends.nft import model as nft
 from netpolc.backends.nft.lower.bridges import bridged, enter
-from netpolc.backends.nft.lower.judge import Case, Judge, JudgeBuilder
+from netpolc.backends.nft.lower.judge import Judge, JudgeBuilder, Matter
 from netpolc.backends.nft.lower.replies import Mirror
 from netpolc.backends.nft.lower.tiers.build import TierChains
 from netpolc.backends.nft.names import (
@@ -139,7 +139,7 @@ class Lowering:
 
     def _dispatch(self, pods: Iterable[tuple[Pod, int]], options: Options) -> _Dispatch:
         dispatch, builder = _Dispatch(), self._builder(options)
-        cases: dict[str, Case] = {}
+        cases: dict[str, Matter] = {}
         families: dict[str, set[Family]] = {}
         verdicts: dict[str, nft.Verdict] = {}
         for pod, identity in pods:
@@ -199,13 +199,13 @@ class Lowering:
 def _judge(
     dispatch: _Dispatch,
     builder: JudgeBuilder,
-    cases: Mapping[str, Case],
+    cases: Mapping[str, Matter],
     families: dict[str, set[Family]],
 ) -> None:
     """Make the judges of some cases, and of what is tried after them; `families` has those of the
     pods of each.
     """
-    tried: dict[str, Case] = {}
+    tried: dict[str, Matter] = {}
     for case in cases.values():
         if case.then is not None:
             tried[case.then.name] = case.then

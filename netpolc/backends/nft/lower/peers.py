@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
-from netpolc.backends.nft.lower.questions import Asked, everyone
+from netpolc.backends.nft.lower.questions import PodQuestion, everyone
 from netpolc.core.ir import ANY, Any_, Origin
 from netpolc.core.labels import NONE, Members
 from netpolc.core.nets import NOTHING, Ranges, Span, as_key, edges, numbers
@@ -24,12 +24,12 @@ Ports = Ranges | Any_
 class Peers:
     """The peers admitted on one set of ports, and the rules that admit them."""
 
-    asked: dict[Asked, list[Origin]] = field(default_factory=dict)
+    asked: dict[PodQuestion, list[Origin]] = field(default_factory=dict)
     several_networks: list[Ranges] = field(default_factory=list)
     network_origins: list[Origin] = field(default_factory=list)
     anybody: list[Origin] = field(default_factory=list)
 
-    def add(self, rule: ResolvedRule, asked: Asked | None) -> None:
+    def add(self, rule: ResolvedRule, asked: PodQuestion | None) -> None:
         """Admit the peers of a rule, which are pods that answer a question, and blocks."""
         match = rule.match
         if match.identities is ANY or match.networks is ANY:
@@ -59,7 +59,7 @@ class Peers:
 
 
 def by_ports(
-    rules: Iterable[ResolvedRule], asked: Callable[[ResolvedRule], Asked | None]
+    rules: Iterable[ResolvedRule], asked: Callable[[ResolvedRule], PodQuestion | None]
 ) -> dict[Ports, Peers]:
     """The peers of each set of ports that some rule names; `ANY` is always there, and last."""
     found: dict[Ports, Peers] = {}

@@ -1,7 +1,7 @@
 """What policies ask for, in words: names come from them, and not from who the answer is.
 
-Comes in: a Program and its rules. Goes out: an `Asked` for each question, whose text is equal for
-as long as the policies are: a pod that comes or goes changes the members of a set and not its name.
+Comes in: a Program and its rules. Goes out: a `PodQuestion` for each question, whose text is equal
+for as long as the policies are: a pod that comes or goes changes members of a set, not its name.
 Refused: a text that would name two different answers (`InvariantError`), for the pods of one would
 pass as those of the other.
 
@@ -21,7 +21,7 @@ from netpolc.core.program import InvariantError, Program, Question, ResolvedRule
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Asked:
+class PodQuestion:
     """A question, once for all rules that ask it, and the pods that answer: identities, and those
     that are peers by their `addresses`.
 
@@ -36,7 +36,7 @@ class Asked:
     blocks: bool = False
     families: frozenset[Family] = frozenset(Family)
 
-    def within(self, other: Asked) -> bool:
+    def within(self, other: PodQuestion) -> bool:
         """Whether every pod that answers this answers `other`, and always will: its selectors have
         the same conditions and more. Who is there now says nothing, it changes with every pod.
         """
@@ -51,11 +51,11 @@ class Questions:
 
     def __init__(self, program: Program) -> None:
         self._program = program
-        self._of_rules: dict[int, Asked | None] = {}
-        self._asked: dict[Question | Members, Asked] = {}
-        self._texts: dict[str, Asked] = {}
+        self._of_rules: dict[int, PodQuestion | None] = {}
+        self._asked: dict[Question | Members, PodQuestion] = {}
+        self._texts: dict[str, PodQuestion] = {}
 
-    def of(self, rule: ResolvedRule) -> Asked | None:
+    def of(self, rule: ResolvedRule) -> PodQuestion | None:
         """What a rule asks; None when it asks for no pods, or for anybody."""
         key = id(rule)  # a Program keeps its rules, and to hash a question takes longer
         if key not in self._of_rules:
@@ -78,7 +78,7 @@ class Questions:
             return "anybody"
         return self._addresses(identities) if rule.question is None else _text(rule.question)
 
-    def _made(self, rule: ResolvedRule) -> Asked | None:
+    def _made(self, rule: ResolvedRule) -> PodQuestion | None:
         match, question = rule.match, rule.question
         if match.identities is ANY or match.networks is ANY:
             return None
@@ -90,13 +90,15 @@ class Questions:
             return None
         return self._once(question, match.identities, match.networks)
 
-    def _once(self, key: Question | Members, members: Members, networks: Ranges = NOTHING) -> Asked:
+    def _once(
+        self, key: Question | Members, members: Members, networks: Ranges = NOTHING
+    ) -> PodQuestion:
         known = self._asked.get(key)
         if known is None:
             if isinstance(key, Question):
                 known = _asked(key, members, networks)
             else:
-                known = Asked(self._addresses(members), None, members)
+                known = PodQuestion(self._addresses(members), None, members)
             known = self._asked[key] = self._texts.setdefault(known.text, known)
         answer = networks if known.blocks else NOTHING
         if known.members != members or known.addresses != answer:
@@ -109,17 +111,17 @@ class Questions:
         return f"pods {sorted(address for pod in pods for address in pod.addresses)}"
 
 
-def _asked(question: Question, members: Members, networks: Ranges) -> Asked:
+def _asked(question: Question, members: Members, networks: Ranges) -> PodQuestion:
     text, peers = _text(question), None if question.named else question.peers
     if not question.networks:
-        return Asked(text, peers, members)
+        return PodQuestion(text, peers, members)
     families = frozenset(Family)
     if not question.peers:
         families = frozenset(own for own in Family if question.networks.of_family(own))
-    return Asked(text, peers, members, networks, blocks=True, families=families)
+    return PodQuestion(text, peers, members, networks, blocks=True, families=families)
 
 
-def everyone(several: tuple[Asked, ...]) -> Members:
+def everyone(several: tuple[PodQuestion, ...]) -> Members:
     """The identities that answer any of some questions."""
     return (
         several[0].members if len(several) == 1 else NONE.union(*(own.members for own in several))

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from functools import lru_cache
 
 from netpolc.backends.nft import model as nft
-from netpolc.backends.nft.lower.questions import Asked, everyone
+from netpolc.backends.nft.lower.questions import PodQuestion, everyone
 from netpolc.backends.nft.names import digest
 from netpolc.core.nets import IPV6, NOTHING, Family, Ranges, Span, format_address
 from netpolc.core.program import InvariantError, Program
@@ -26,17 +26,17 @@ class Sets:
 
     def __init__(self, program: Program) -> None:
         self._program = program
-        self._addresses: dict[tuple[Asked, ...], _Addresses] = {}
+        self._addresses: dict[tuple[PodQuestion, ...], _Addresses] = {}
         self._named: dict[str, nft.AddressSet] = {}
         self._blocks: dict[tuple[Span, ...], nft.NetworkSet] = {}
 
-    def of(self, asked: Asked, version: Family) -> nft.AddressSet:
+    def of(self, asked: PodQuestion, version: Family) -> nft.AddressSet:
         """The addresses that answer a question."""
         name = f"s{version.value}_{digest((asked.text,))}"
         return self._set(name, version, self.addresses((asked,)))
 
     def rest(
-        self, among: tuple[Asked, ...], several: tuple[Asked, ...], version: Family
+        self, among: tuple[PodQuestion, ...], several: tuple[PodQuestion, ...], version: Family
     ) -> nft.AddressSet:
         """The addresses that answer some among many questions, of which the others have sets of
         their own; named from all of them, for which have one changes with sizes.
@@ -53,7 +53,7 @@ class Sets:
             raise InvariantError(f"set {name} is named once and means two things")
         return known
 
-    def addresses(self, several: tuple[Asked, ...]) -> _Addresses:
+    def addresses(self, several: tuple[PodQuestion, ...]) -> _Addresses:
         """The addresses that answer any of some questions, in order."""
         known = self._addresses.get(several)
         if known is None:

@@ -17,7 +17,7 @@ from netpolc.backends.nft import model as nft
 from netpolc.backends.nft.lower import cost
 from netpolc.backends.nft.lower.comparisons import Comparisons
 from netpolc.backends.nft.lower.denials import tail
-from netpolc.backends.nft.lower.facts import Facts
+from netpolc.backends.nft.lower.facts import NodeFacts
 from netpolc.backends.nft.lower.peers import Peers
 from netpolc.backends.nft.lower.questions import Questions
 from netpolc.backends.nft.lower.sets import Sets
@@ -63,7 +63,7 @@ class Builder:
         questions: Questions,
         peers: Callable[[ResolvedRule], str],
         way: Way,
-        facts: Facts,
+        facts: NodeFacts,
     ) -> None:
         self._program, self._options, self._way = program, options, way
         self._sets, self._questions, self._facts = sets, questions, facts

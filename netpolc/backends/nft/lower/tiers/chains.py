@@ -13,7 +13,7 @@ policies share it.
 
 from __future__ import annotations
 
-from netpolc.backends.nft.lower.facts import Facts, Families
+from netpolc.backends.nft.lower.facts import Families, NodeFacts
 from netpolc.backends.nft.lower.questions import Questions
 from netpolc.backends.nft.lower.sets import Sets
 from netpolc.backends.nft.lower.tiers.build import Builder, TierChains, Way
@@ -39,7 +39,7 @@ class Tiers:
         self._asked: dict[int, str] = {}
         self._digests: dict[int, str] = {}
 
-    def tier(self, stage: Stage, way: Way, facts: Facts) -> TierChains:
+    def tier(self, stage: Stage, way: Way, facts: NodeFacts) -> TierChains:
         """The chain of a stage; with rules for the families that any pod of the node has."""
         key = id(stage), way, facts.families
         known = self._known.get(key)
