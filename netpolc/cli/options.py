@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from netpolc.cli.settings import NOTHING, Settings, found
+from netpolc.cli.settings import NOTHING, Settings, settings_for
 from netpolc.cli.terminal import warn
 from netpolc.compiler import Program, compile, load
 from netpolc.core.cluster import Snapshot
@@ -191,7 +191,7 @@ class Reading:
         """The same with what the nearest file of settings says, unless that is not to be asked."""
         if self.is_configured:
             return self
-        own = found(paths)
+        own = settings_for(paths)
         space = self.default_namespace or own.default_namespace
         if own.default_namespace and any(dns_label_problems(own.default_namespace)):
             raise own.refuse("default-namespace", "is no name of a namespace")

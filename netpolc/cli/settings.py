@@ -73,7 +73,7 @@ class _Source:
         return f"{self.path}:{table}"
 
 
-def found(paths: Iterable[Given]) -> Settings:
+def settings_for(paths: Iterable[Given]) -> Settings:
     """The nearest settings above what is read; `InputError` when they cannot be understood."""
     start = _start(paths)
     trusted = {0, os.geteuid(), start.stat().st_uid}
