@@ -169,13 +169,15 @@ def apply(
         said = f"{_done(delta)} {what}{proven}{audit}{touched}"
         if rollout.unproven:
             said += f"; not proven: {rollout.unproven}"
-        terminal.say(said)
         if rollout.by_pairs:
-            terminal.say(f"every pair of addresses was walked for itself: {rollout.by_pairs}")
+            said += f"\nevery pair of addresses was walked for itself: {rollout.by_pairs}"
         if flush_conntrack:
             flows = "open flow that is" if rollout.forgotten == 1 else "open flows that are"
-            terminal.say(f"forgot {rollout.forgotten} {flows} denied now")
+            said += f"\nforgot {rollout.forgotten} {flows} denied now"
         return said, rollout.pending
+
+    def say(said: str) -> None:
+        terminal.say_lines(said.split("\n"))
 
     held = cache(lambda: Held(kernel(), chosen.table))
 
@@ -192,9 +194,10 @@ def apply(
         return restore(kernel(), ruleset, None if judged_again else program)
 
     if watch:
-        keep_applied(paths, watched, restore_applied, chosen.table)
+        keep_applied(paths, watched, restore_applied, chosen.table, say)
     else:
-        _, pending = apply_once()
+        said, pending = apply_once()
+        say(said)
         if pending is not None and confirm is not None:
             try:
                 code = _await(pending, kernel(), confirm, applied[0][1].digest)

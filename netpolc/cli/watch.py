@@ -40,8 +40,9 @@ def keep_applied(
     apply_once: Callable[[], str],
     restore: Callable[[], str] = str,
     table: str | None = None,
+    say: Callable[[str], None] = lambda said: None,
 ) -> None:
-    """Apply now and after every change; `apply_once` gives a line that says what it did.
+    """Apply now and after every change; `apply_once` gives lines that say what it did, for `say`.
 
     `restore` brings back what was applied last and says so, or gives nothing where nothing differs.
     It is called whenever somebody changed `table`, and every few seconds.
@@ -55,7 +56,7 @@ def keep_applied(
         changes = stack.enter_context(closing(FolderWatch(folders)))
         monitor = stack.enter_context(closing(Monitor(table))) if table is not None else None
         stopped = stack.enter_context(_stop_signals())
-        watch = _Watch(changes, monitor, stopped, apply_once, restore)
+        watch = _Watch(changes, monitor, stopped, apply_once, restore, say)
         watch.apply()
         while watch.wait():
             watch.apply()
@@ -92,9 +93,10 @@ class _Watch:
         stopped: socket.socket,
         apply_once: Callable[[], str],
         restore: Callable[[], str],
+        say: Callable[[str], None],
     ) -> None:
         self._changes, self._monitor, self._stopped = changes, monitor, stopped
-        self._apply_once, self._restore = apply_once, restore
+        self._apply_once, self._restore, self._say = apply_once, restore, say
         self._pace = _Pace()
         self._ready = self._refused = False
         self._trouble = ""
@@ -107,21 +109,24 @@ class _Watch:
         if self._ready:
             reloading()
         try:
-            said, self._ready, self._refused = self._apply_once(), True, False
+            said = self._apply_once()
+            # Before anything is said: who reads it may change the table at once.
+            self._forget_who()
+            self._ready, self._refused = True, False
+            self._say(said)
         except Owned as error:
             said, self._refused = f"refused: {tell(error)}", True
         except SystemRefusal:
             raise
         except NetpolcError as error:
             said, self._refused = f"refused: {tell(error)}", True
-        tell_systemd(*(["READY=1"] if self._ready else []), f"STATUS={said}")
+        status = said.partition("\n")[0]
+        tell_systemd(*(["READY=1"] if self._ready else []), f"STATUS={status}")
         if self._changes.trouble != self._trouble:
             self._trouble = self._changes.trouble
             if self._trouble:
                 warn(f"netpolc: {self._trouble}")
-        self._look = time.monotonic() + INTERVAL
-        if not self._refused:  # else it sent nothing, and what is heard was somebody else
-            self._forget_who()
+        self._look = min(self._look, time.monotonic() + INTERVAL)
 
     def wait(self) -> bool:
         """Restore the table until the folders are to be applied again; False when a signal says
@@ -181,9 +186,9 @@ class _Watch:
         said += f": {by or 'it was not what had been applied'}"
         if self._pace.spend():
             said += f"; somebody changes it again and again, it is restored every {PACE:g} s"
+        self._forget_who()
         warn(said)
         tell_systemd(f"STATUS={said}")
-        self._forget_who()
 
 
 @contextmanager
