@@ -45,6 +45,7 @@ ARGUMENTS: dict[str, list[tuple[str, ...]]] = {
     "test": [(".",)],
     "diff": [(".", "../new"), ("../new", ".")],
     "compile": [(".",), (".", "--node", TEXT.replace("\0", ""))],
+    "convert": [(".",), (".", "--semantics", "v1.6")],
     "verify": [(".", "--all-pods", "--ruleset", "../own.nft")],
 }
 """For each other command ways to call it, in a folder whose files have hostile names."""
