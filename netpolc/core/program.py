@@ -14,11 +14,12 @@ runs and stages and needs to ask neither for the tier nor for the kind of a poli
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import groupby, pairwise
 from operator import attrgetter
+from typing import NamedTuple
 
 from netpolc.core.cluster import Cluster, ContainerPorts, Pod
 from netpolc.core.foreign import html_table
@@ -255,7 +256,7 @@ class Program:
             "identities are numbered in order",
         )
         everyone = frozenset(range(len(self.identities)))
-        checked: dict[Action, set[int]] = {action: set() for action in Action}
+        checked = _Checked({action: set() for action in Action}, set())
         _verify_combinations(self.combinations, everyone, checked)
         _verify_combinations(self.tried, everyone, checked)
         for key, tried in self.tried_of.items():
@@ -264,8 +265,12 @@ class Program:
             _require(ordered or not isolated, "what is isolated is not tried")
 
 
-_Checked = dict[Action, set[int]]
-"""By action the rules that were looked at in a run of it, by `id`."""
+class _Checked(NamedTuple):
+    """What was looked at, by `id`: many pods have the same lists of rules."""
+
+    rules: dict[Action, set[int]]
+    """By the action of the run that they were in."""
+    stages: set[int]
 
 
 def _verify_combinations(
@@ -280,20 +285,24 @@ def _verify_combinations(
         tiers = [stage.tier for stage in combination.tiers]
         _require(tiers == sorted(set(tiers)) and bool(tiers), "tiers are in order")
         for stage in combination.tiers:
-            actions = [run.action for run in stage.runs]
-            _require(
-                stage.tier is not Tier.NETWORK_POLICY or actions in ([], [Action.ACCEPT]),
-                "NetworkPolicy only accepts",
-            )
-            _require(
-                all(own is not next_ for own, next_ in pairwise(actions)), "runs differ in action"
-            )
-            _require(
-                all(rule.match.is_empty for _, rule in stage.unanswered), "no answer is no match"
-            )
-            for run in stage.runs:
-                _require(bool(run.rules), "runs have rules")
-                _verify_run(run, everyone, checked[run.action])
+            if id(stage) not in checked.stages:
+                checked.stages.add(id(stage))
+                _verify_stage(stage, everyone, checked.rules)
+
+
+def _verify_stage(
+    stage: Stage, everyone: frozenset[int], checked: Mapping[Action, set[int]]
+) -> None:
+    actions = [run.action for run in stage.runs]
+    _require(
+        stage.tier is not Tier.NETWORK_POLICY or actions in ([], [Action.ACCEPT]),
+        "NetworkPolicy only accepts",
+    )
+    _require(all(own is not next_ for own, next_ in pairwise(actions)), "runs differ in action")
+    _require(all(rule.match.is_empty for _, rule in stage.unanswered), "no answer is no match")
+    for run in stage.runs:
+        _require(bool(run.rules), "runs have rules")
+        _verify_run(run, everyone, checked[run.action])
 
 
 def _verify_run(run: Run, everyone: frozenset[int], checked: set[int]) -> None:
