@@ -13,7 +13,7 @@ from netpolc.cli.settings import NOTHING, Settings, settings_for
 from netpolc.cli.terminal import warn
 from netpolc.compiler import Program, compile, load
 from netpolc.core.cluster import Snapshot
-from netpolc.core.errors import UsageError
+from netpolc.core.errors import Problems, UsageError
 from netpolc.core.nets import Family, family, format_address, parse_address
 from netpolc.core.semantics import Flow, flows_between
 from netpolc.frontends import Semantics, Treatment
@@ -236,6 +236,8 @@ class Reading:
             default_namespace=chosen.default_namespace or DEFAULT_NAMESPACE,
             raw=self.raw,
         )
+        if self.values is None and not self.raw:
+            _refuse_passed_over(snapshot.passed_over)
         for node, address in self.node_addresses:
             if node not in snapshot.cluster.nodes:
                 raise UsageError(f"--node-address: unknown node {node!r}")
@@ -271,6 +273,16 @@ class Reading:
         if over and not self.verbose:
             files = "1 file" if len(over) == 1 else f"{len(over)} files"
             warn(f"passed over {files} with what is no Kubernetes object (-v names them)")
+
+
+def _refuse_passed_over(names: Iterable[str]) -> None:
+    """`InputError` for files that a command which only tells passes over: what a node enforces must
+    not lack a policy because of what became of its file.
+    """
+    problems = Problems()
+    for name in names:
+        problems.add(name, "", "not a Kubernetes object: remove it, or give --exclude")
+    problems.raise_errors()
 
 
 def reading(function: Command) -> Command:

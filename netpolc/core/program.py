@@ -249,6 +249,15 @@ class Program:
         """What would judge an identity in a direction, if audited policies were enforced."""
         return {(c.direction, subject): c for c in self.tried for subject in c.subjects}
 
+    @cached_property
+    def is_ordered(self) -> bool:
+        """Whether there is a policy of an ordered tier."""
+        return any(
+            stage.tier is not Tier.NETWORK_POLICY
+            for own in (*self.combinations, *self.tried)
+            for stage in own.tiers
+        )
+
     def verify(self) -> None:
         """Raise `InvariantError` unless every invariant holds."""
         _require(

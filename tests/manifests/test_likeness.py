@@ -61,11 +61,23 @@ def test_what_is_no_object_is_passed_over_and_said(tree: Path) -> None:
     snapshot = netpolc.load([tree])
     assert [policy.origin.name for policy in snapshot.policies] == ["web"]
     assert list(snapshot.passed_over) == names
-    told = invoke("compile", str(tree)).stderr
+    told = invoke("list", str(tree)).stderr
     assert "passed over 7 files with what is no Kubernetes object (-v names them)\n" in told
-    told = invoke("compile", str(tree), "-v").stderr
+    told = invoke("list", str(tree), "-v").stderr
     for name in names:
         assert f"passed over: {name}: no Kubernetes object\n" in told
+
+
+def test_what_a_node_enforces_lacks_no_file_of_a_folder(tree: Path) -> None:
+    """A policy may have become an answer of a proxy, or a pointer to what was not fetched."""
+    refused = invoke("compile", str(tree))
+    assert (refused.code, refused.stdout) == (2, "")
+    for name in OTHERS:
+        assert f"{tree / name}: not a Kubernetes object: remove it, or give --exclude\n" in (
+            refused.stderr
+        )
+    others = [word for name in OTHERS for word in ("--exclude", name)]
+    assert invoke("compile", str(tree), *others).code == 0
 
 
 @pytest.mark.parametrize("name", OTHERS)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from netpolc.backends.form import Emit, Form
 from netpolc.backends.nft.lower.node import Lowering
+from netpolc.backends.nft.objects import MOST_CHAINS, longest_row
 from netpolc.backends.nft.options import (
     KEEP,
     LOG_RATE,
@@ -19,6 +20,7 @@ from netpolc.backends.nft.options import (
 from netpolc.backends.nft.write.owners import Owners
 from netpolc.backends.nft.write.pieces import Pieces
 from netpolc.backends.nft.write.ruleset import Ruleset
+from netpolc.core.errors import UnsupportedError
 from netpolc.core.program import Program
 
 __all__ = [
@@ -45,10 +47,21 @@ class Rulesets:
         self._owners: dict[str | None, Owners] = {}
 
     def of(self, node: str | None, options: Options) -> Ruleset:
-        """The ruleset of one node (None: every pod is local); `UsageError` for an unknown one."""
+        """The ruleset of one node (None: every pod is local); `UsageError` for an unknown one,
+        `UnsupportedError` for one of more chains in a row than the kernel takes.
+        """
         owners = self._owners.setdefault(node, Owners(self._program, node))
         table = self._lowering.table(node, options)
-        return Ruleset(table, options, node, owners, odd=self._program.odd, pieces=self._pieces)
+        made = Ruleset(table, options, node, owners, odd=self._program.odd, pieces=self._pieces)
+        if self._program.is_ordered:  # NetworkPolicies alone never come near
+            row = longest_row(made.objects())
+            if len(row) > MOST_CHAINS:
+                raise UnsupportedError(
+                    f"{len(row)} chains would follow one another, from {row[0]} to {row[-1]}, and "
+                    f"the kernel takes {MOST_CHAINS}: have fewer tiers with audited policies "
+                    "beside enforced ones, or --established keep"
+                )
+        return made
 
 
 def _opened(write: Callable[[Ruleset], str]) -> Callable[[Program], Emit]:

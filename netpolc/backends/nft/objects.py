@@ -116,3 +116,25 @@ Objects = Mapping[str, Written]
 def index(objects: Iterable[Written]) -> dict[str, Written]:
     """Objects by their keys."""
     return {entry.key: entry for entry in objects}
+
+
+MOST_CHAINS = 16
+"""So many chains may follow one another, the base chain included: `NFT_JUMP_STACK_SIZE` of
+net/netfilter/nf_tables.h. The kernel refuses more (EMLINK), which no check of `nft -c` tells.
+"""
+
+
+def longest_row(objects: Iterable[Written]) -> tuple[str, ...]:
+    """The chains of the longest row in which each can lead to the next."""
+    known = {own.key: own for own in objects}
+    rows: dict[str, tuple[str, ...]] = {}
+
+    def row(key: str) -> tuple[str, ...]:
+        if key not in rows:
+            own = known[key]
+            leads = (other for other in own.refers if other.startswith(("chain ", "map ")))
+            below = max(map(row, sorted(leads)), key=len, default=())
+            rows[key] = (own.name, *below) if own.kind == "chain" else below
+        return rows[key]
+
+    return max(map(row, known), key=len, default=())
