@@ -7,12 +7,12 @@ told.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 
-from netpolc.core.cluster import Cluster, Node, Odd, Pod, mentioned
+from netpolc.core.cluster import NAME_LABEL, Cluster, Node, Odd, Pod, mentioned
 from netpolc.core.errors import MENDED, ROOT, ObjectProblems, Problems, Severity
-from netpolc.core.ir import Tier
+from netpolc.core.ir import ANY, PodPeer, Policy, Selector, Tier
 from netpolc.frontends.addresses import closed, settle
 from netpolc.frontends.frontend import Gathered
 
@@ -27,6 +27,7 @@ def build(gathered: Gathered) -> Cluster:
     pods = tuple(_closed_where_unsure(pods, gathered))
     policies = {policy.origin.namespace for policy in gathered.policies} - {""}
     names = {*policies, *(pod.namespace for pod in pods)} - gathered.namespaces.keys()
+    _warn_of_unlabelled({pod.namespace: pod for pod in pods if pod.namespace in names}, gathered)
     spaces = {**mentioned(names), **gathered.namespaces}
     return Cluster(
         {name: spaces[name] for name in sorted(spaces)},
@@ -52,6 +53,31 @@ def _closed_where_unsure(pods: Iterable[Pod], gathered: Gathered) -> Iterator[Po
         gathered.odd.found.append(Odd("Namespace", "", space.name, text))
     for pod in pods:
         yield closed(pod) if pod.namespace in unsure and not pod.host_network else pod
+
+
+def _warn_of_unlabelled(pod_of: Mapping[str, Pod], gathered: Gathered) -> None:
+    """Namespaces without an object have no label but their name, and what denies by another label
+    does not deny there.
+    """
+    if not any(_asks_for_labels(own) for own in gathered.policies):
+        return
+    for name, pod in sorted(pod_of.items()):
+        text = f"no Namespace {name}: cluster-scoped policies ask for labels, and it has none"
+        report = ObjectProblems(gathered.problems, pod.origin.source.place, pod.waived)
+        report.warning(ROOT / "metadata" / "namespace", text, code="NP014")
+
+
+def _asks_for_labels(policy: Policy) -> bool:
+    """Whether a cluster-scoped policy tells namespaces apart by more than their names."""
+    if policy.tier is Tier.NETWORK_POLICY:
+        return False
+    peers = [peer for rule in policy.rules if rule.peers is not ANY for peer in rule.peers]
+    return any(
+        requirement.key != NAME_LABEL
+        for own in (policy.subject, *peers)
+        if isinstance(own, PodPeer) and isinstance(own.namespaces, Selector)
+        for requirement in own.namespaces.requirements
+    )
 
 
 _ASKED = "cluster-scoped policies ask for labels, and its own are unknown"

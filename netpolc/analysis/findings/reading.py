@@ -143,6 +143,16 @@ CODES = (
         "apiVersion: v1\nkind: Pod   # beside it, as the operator makes it\n"
         "metadata: {name: prometheus-main-0, labels: {app.kubernetes.io/name: prometheus}}",
     ),
+    Code(
+        "NP014",
+        Level.WARNING,
+        "labels are asked for of a namespace without an object",
+        "Without the Namespace nothing is known of it but its name: what denies by another label "
+        "does not deny its pods. Have `kubectl get` print namespaces, too.",
+        "kind: Pod\nmetadata: {name: web, namespace: shop}",
+        "kind: Namespace\nmetadata: {name: shop, labels: {env: prod}}\n---\n"
+        "kind: Pod\nmetadata: {name: web, namespace: shop}",
+    ),
 )
 
 
