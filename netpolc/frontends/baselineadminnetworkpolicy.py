@@ -1,8 +1,8 @@
 """BaselineAdminNetworkPolicy of policy.networking.k8s.io/v1alpha1, as its last release has it.
 
-Comes in: one manifest. Goes out: one `Policy` of the Baseline tier, asked after every
-ClusterNetworkPolicy of that tier, as nothing can come after it. Refused: what the CRD refuses
-(`ordered.py`), and so any other name than `default`.
+Comes in: one manifest. Goes out: one `Policy` of the Baseline tier with the last priority; beside a
+ClusterNetworkPolicy of that priority the name decides, as among any two. Refused: what the CRD
+refuses (`ordered.py`), and so any other name than `default`.
 """
 
 from __future__ import annotations
