@@ -84,7 +84,7 @@ def rendered(
 
 def _search(folder: str, excluded: Excluded) -> _Folders:
     found = _Folders()
-    for path, folders, files in os.walk(folder):
+    for path, folders, files in _walked(folder):
         real = os.path.realpath(path)
         if CHART in files:
             found.charts[real] = path
@@ -92,7 +92,7 @@ def _search(folder: str, excluded: Excluded) -> _Folders:
             continue
         if not KUSTOMIZATIONS.isdisjoint(files):
             found.kustomizations[real] = path
-            _include(Path(real), found.included, set())
+            _include(Path(real), found.included)
         folders[:] = sorted(
             own
             for own in folders
@@ -101,21 +101,40 @@ def _search(folder: str, excluded: Excluded) -> _Folders:
     return found
 
 
-def _include(folder: Path, included: set[str], seen: set[Path]) -> None:
+def _walked(folder: str) -> Iterator[tuple[str, list[str], list[str]]]:
+    """As `os.walk`, which recurses: folders may lie in each other by the thousand."""
+    left = [folder]
+    while left:
+        path = left.pop()
+        try:
+            with os.scandir(path) as found:
+                entries = sorted(found, key=lambda own: own.name)
+        except OSError:  # whoever reads the manifests says it
+            continue
+        folders = [own.name for own in entries if own.is_dir(follow_symlinks=False)]
+        yield path, folders, [own.name for own in entries if not own.is_dir()]
+        left += (os.path.join(path, own) for own in reversed(folders))
+
+
+def _include(first: Path, included: set[str]) -> None:
     """Add what the kustomization of a folder names, and what those do that it names."""
-    if folder in seen:
-        return
-    seen.add(folder)
-    for name in _names(folder):
-        target = Path(os.path.realpath(folder / name))
-        if not target.exists():
-            raise UsageError(
-                f"{folder}: the kustomization names {name!r}, which is not here and would be "
-                "fetched: render it yourself, and give netpolc the result"
-            )
-        included.add(str(target))
-        if target.is_dir():
-            _include(target, included, seen)
+    seen: set[Path] = set()
+    left = [first]
+    while left:
+        folder = left.pop()
+        if folder in seen:
+            continue
+        seen.add(folder)
+        for name in _names(folder):
+            target = Path(os.path.realpath(folder / name))
+            if not target.exists():
+                raise UsageError(
+                    f"{folder}: the kustomization names {name!r}, which is not here and would be "
+                    "fetched: render it yourself, and give netpolc the result"
+                )
+            included.add(str(target))
+            if target.is_dir():
+                left.append(target)
 
 
 def _names(folder: Path) -> Iterator[str]:
@@ -157,7 +176,7 @@ def _is_more(folder: str, excluded: Excluded, covered: set[str]) -> bool:
     """Whether a folder has manifests beside what is covered."""
     if os.path.realpath(folder) in covered:
         return False
-    for path, folders, files in os.walk(folder):
+    for path, folders, files in _walked(folder):
         real = os.path.realpath(path)
         folders[:] = [
             own

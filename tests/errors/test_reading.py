@@ -88,6 +88,8 @@ def deep(tmp_path: Path) -> Iterator[Path]:
 
 def test_folders_in_folders_are_read_to_the_last(deep: Path) -> None:
     assert set(netpolc.load([str(deep)]).cluster.namespaces) == {"a"}
+    outcome = invoke("list", str(deep))  # which looks for kustomizations first
+    assert (outcome.code, "Traceback" in outcome.stderr) == (0, False)
 
 
 def test_folders_beyond_what_a_path_can_say_are_told(tmp_path: Path) -> None:
