@@ -42,8 +42,12 @@ class PodQuestion:
         """
         if self.peers is None or other.peers is None or self.peers is ANY or other.peers is ANY:
             return False
-        narrows = all(any(_narrows(own, wide) for wide in other.peers) for own in self.peers)
-        return narrows and self.members <= other.members
+        if not self.members <= other.members:
+            return False
+        same = frozenset(other.peers)
+        return all(
+            own in same or any(_narrows(own, wide) for wide in other.peers) for own in self.peers
+        )
 
 
 class Questions:
