@@ -182,7 +182,7 @@ class Reading:
     default_namespace: str | None = None
     raw: bool = False
     values: Values | None = None
-    """What charts are rendered with; None where nothing is rendered."""
+    """What charts are rendered with; None where nothing is rendered or passed over."""
     is_configured: bool = True
     """Whether nothing is left to be asked of a file of settings."""
     settings: Settings = NOTHING
