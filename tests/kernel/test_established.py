@@ -30,7 +30,7 @@ from netpolc.core.nets import parse_address
 from netpolc.core.semantics import Flow
 from tests.helpers.lab import Connection, PodLab
 from tests.helpers.lab.packets import checksum
-from tests.helpers.lab.pods import NODE, NODE_ADDRESSES, TRACKING
+from tests.helpers.lab.pods import NODE, NODE_ADDRESSES
 from tests.helpers.manifests import Manifest, namespace, node, pod, policy
 from tests.helpers.scenarios import ROOT
 
@@ -76,14 +76,6 @@ def serving() -> Iterator[PodLab]:
 shared_lab = pytest.fixture(scope="module", name="shared_lab")(serving)
 fresh_lab = pytest.fixture(name="fresh_lab")(serving)
 """For tests that look at every flow: elsewhere the last words of earlier ones may still come."""
-
-
-@pytest.fixture
-def lab(shared_lab: PodLab) -> PodLab:
-    shared_lab.node.flush()
-    shared_lab.node.load(TRACKING)
-    shared_lab.node.forget_connections()
-    return shared_lab
 
 
 def snapshot(admitted: str) -> list[Manifest]:

@@ -21,7 +21,7 @@ from netpolc.backends.nft.rollout.kernel import Kernel
 from netpolc.backends.nft.rollout.netlink import NESTED, attribute
 from netpolc.backends.nft.rollout.rollout import Plan, roll_out
 from tests.helpers.lab import PodLab, RulesetError
-from tests.helpers.lab.pods import NODE_ADDRESSES, TRACKING
+from tests.helpers.lab.pods import NODE_ADDRESSES
 from tests.helpers.manifests import namespace, node, pod, policy
 
 pytestmark = pytest.mark.kernel
@@ -59,14 +59,6 @@ def shared_lab() -> Iterator[PodLab]:
         lab.serve("old", "UDP", 7000)
         lab.serve("node", "UDP", 7000)
         yield lab
-
-
-@pytest.fixture
-def lab(shared_lab: PodLab) -> PodLab:
-    shared_lab.node.flush()
-    shared_lab.node.load(TRACKING)
-    shared_lab.node.forget_connections()
-    return shared_lab
 
 
 def apply(lab: PodLab, name: str, uid: str) -> None:

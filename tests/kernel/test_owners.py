@@ -24,7 +24,6 @@ from netpolc.backends.nft.rollout.guard import Pending
 from netpolc.backends.nft.rollout.kernel import Kernel
 from netpolc.backends.nft.rollout.rollout import Plan, Rollout, roll_out
 from tests.helpers.lab import PodLab
-from tests.helpers.lab.pods import TRACKING
 from tests.helpers.manifests import Manifest, namespace, node, pod, policy
 
 pytestmark = pytest.mark.kernel
@@ -49,14 +48,6 @@ def shared_lab() -> Iterator[PodLab]:
         lab.serve("old", "UDP", 7000)
         lab.serve("old", "TCP", 7000)
         yield lab
-
-
-@pytest.fixture
-def lab(shared_lab: PodLab) -> PodLab:
-    shared_lab.node.flush()
-    shared_lab.node.load(TRACKING)
-    shared_lab.node.forget_connections()
-    return shared_lab
 
 
 def with_uid(uid: str, made: Manifest) -> Manifest:

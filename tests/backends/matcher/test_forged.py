@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +65,10 @@ def parts(form: str, monkeypatch: pytest.MonkeyPatch) -> Parts:
     return dict(numbers), {name: bytes(memoryview(own).cast("B")) for name, own in buffers.items()}
 
 
-@pytest.fixture(params=["pairs", "factored"])
+FORMS = ("pairs", "factored")
+
+
+@pytest.fixture(params=FORMS)
 def good(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Parts:
     """The parts of a matcher in each form."""
     return parts(request.param, monkeypatch)
@@ -110,12 +113,21 @@ SIZES = {
 }  # fmt: skip
 
 
+_FACTORED = {name for name in SIZES if name.startswith(("egress", "ingress"))} | {"roles"}
+OTHERS = {"pairs": _FACTORED, "factored": {"pairs"}}
+"""The tables that matter in the other form alone."""
+
+
+def in_each_form(names: Iterable[str]) -> pytest.MarkDecorator:
+    """Each form with each of its tables, as `good` and `name`."""
+    own = [(form, name) for form in FORMS for name in sorted(set(names) - OTHERS[form])]
+    return pytest.mark.parametrize(("good", "name"), own, indirect=["good"])
+
+
 @pytest.mark.parametrize("cut", [1, "item", "all"])
-@pytest.mark.parametrize("name", sorted(SIZES))
+@in_each_form(SIZES)
 def test_tables_that_are_too_short(name: str, cut: object, good: Parts, tmp_path: Path) -> None:
     numbers, buffers = good
-    if not used(name, buffers):
-        pytest.skip("the other form")
     data = buffers[name]
     size = {1: 1, "item": SIZES[name], "all": len(data)}[cut]
     if (name, cut) == ("hosts6", "all"):
@@ -125,22 +137,12 @@ def test_tables_that_are_too_short(name: str, cut: object, good: Parts, tmp_path
         opened(tmp_path / "m", numbers, {**buffers, name: short})
 
 
-def used(name: str, buffers: dict[str, Any]) -> bool:
-    """Whether the table is one of the form that the buffers are in."""
-    factored = len(buffers["roles"]) > 4
-    pair_tables = {"pairs"}
-    factored_tables = {n for n in SIZES if n.startswith(("egress", "ingress"))} | {"roles"}
-    return name not in (pair_tables if factored else factored_tables)
-
-
 @pytest.mark.parametrize("at", [0, -1])
 @pytest.mark.parametrize("value", [0x7FFFFFFF, 0x80000000, 0xFFFFFFFF])
-@pytest.mark.parametrize("name", sorted(set(SIZES) - {"bits", "hosts6", "nodes6"}))
+@in_each_form(set(SIZES) - {"bits", "hosts6", "nodes6"})
 def test_cells_that_lead_elsewhere(
     name: str, value: int, at: int, good: Parts, tmp_path: Path
 ) -> None:
-    if not used(name, good[1]):
-        pytest.skip("the other form")
     kind = U16 if SIZES[name] == 2 else U32
 
     def change(table: Any) -> None:
