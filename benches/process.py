@@ -19,7 +19,7 @@ import click
 import netpolc
 from benches.timing import HEADER, Ratio, timed_whole
 from benches.workloads import LOCAL_NODE, cached_node_cluster
-from netpolc.backends.nft.rollout.session import Session
+from netpolc.backends.nft.rollout.libnftables.session import Session
 from tests.helpers.lab import Router
 
 

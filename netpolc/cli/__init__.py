@@ -20,22 +20,22 @@ from netpolc.core.errors import NetpolcError, SystemRefusal
 from netpolc.core.foreign import inert
 
 COMMANDS = {  # in the order of a policy's life
-    "check": "check_",
-    "list": "list_",
-    "explain": "explain_",
-    "eval": "eval_",
-    "test": "test_",
-    "diff": "diff",
-    "convert": "convert_",
-    "compile": "compile_",
-    "apply": "apply",
-    "confirm": "confirm",
-    "verify": "verify",
-    "status": "status",
-    "top": "top",
-    "delete": "delete",
+    "check": "review.check.check_",
+    "list": "review.list.list_",
+    "explain": "review.explain.explain_",
+    "eval": "review.eval.eval_",
+    "test": "review.test.test_",
+    "diff": "review.diff.diff",
+    "convert": "review.convert.convert_",
+    "compile": "enforce.compile.compile_",
+    "apply": "enforce.apply.apply",
+    "confirm": "enforce.confirm.confirm",
+    "verify": "observe.verify.verify",
+    "status": "observe.status.status",
+    "top": "observe.top.top",
+    "delete": "enforce.delete.delete",
 }
-"""The function of each command, in the module of its name; imported when it is wanted."""
+"""Where the function of each command is, below this folder; imported when it is wanted."""
 
 
 class _Group(click.Group):
@@ -47,7 +47,8 @@ class _Group(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return super().get_command(ctx, cmd_name)
-        found: click.Command = getattr(import_module(f"netpolc.cli.{cmd_name}"), COMMANDS[cmd_name])
+        module, _, function = COMMANDS[cmd_name].rpartition(".")
+        found: click.Command = getattr(import_module(f"netpolc.cli.{module}"), function)
         return found
 
     def invoke(self, ctx: click.Context) -> object:

@@ -15,7 +15,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 
 from netpolc.analysis.explain import Explanation
 from netpolc.analysis.explain.bridged import on_a_bridge
-from netpolc.backends.nft.rollout.netlink import Netlink, attributes
+from netpolc.backends.nft.rollout.netfilter.netlink import Netlink, attributes
 from netpolc.cli.terminal import warn
 from netpolc.core.cluster import Cluster, Snapshot
 from netpolc.core.errors import UsageError

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from netpolc.frontends import (
+from netpolc.frontends import expectations
+from netpolc.frontends.cluster import namespaces, nodes, pods, workloads
+from netpolc.frontends.frontend import Frontend
+from netpolc.frontends.networkpolicy import networkpolicy
+from netpolc.frontends.ordered import (
     adminnetworkpolicy,
     baselineadminnetworkpolicy,
     clusternetworkpolicy,
-    expectations,
-    namespaces,
-    networkpolicy,
-    nodes,
-    pods,
-    workloads,
 )
-from netpolc.frontends.frontend import Frontend
 
 KINDS: tuple[Frontend, ...] = (
     namespaces.FRONTEND,

@@ -13,8 +13,10 @@ from collections.abc import Iterable, Iterator
 from netpolc.core.cluster import Cluster, Snapshot
 from netpolc.core.errors import ROOT, ObjectProblems, Problems, Severity
 from netpolc.core.ir import Key
-from netpolc.frontends import cluster, kinds, makers, networkpolicy_beta, unread
+from netpolc.frontends import kinds, unread
+from netpolc.frontends.cluster import cluster, makers
 from netpolc.frontends.frontend import PASSED_OVER, Gathered, Name, Reader, Semantics
+from netpolc.frontends.networkpolicy import networkpolicy_beta
 from netpolc.frontends.odd import OddObjects, Treatment
 from netpolc.manifests import Document, ManifestSource
 

@@ -15,7 +15,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from netpolc.cli import graphviz
+from netpolc.cli.review import graphviz
 from netpolc.core.errors import SystemRefusal
 from tests.cli.invocation import invoke, run
 from tests.cli.test_terminal import on_terminal

@@ -24,7 +24,7 @@ from tests.helpers.scenarios import ROOT
 READS_ALL = """
 import sys
 from pathlib import Path
-from netpolc.cli.watch import keep_applied
+from netpolc.cli.enforce.watch import keep_applied
 from netpolc.core.errors import NetpolcError, SystemRefusal
 
 def read() -> str:

@@ -53,23 +53,23 @@ ROOMS = {
 """The rooms of the nftables backend, and the others that each may import. All of them share what
 stands beside them: names, model, objects, options, wording."""
 SHARED = {"names", "model", "objects", "options", "wording"}
-BINDING = (f"{NFT}.rollout.session", f"{NFT}.rollout.worker")
+BINDING = (f"{NFT}.rollout.libnftables.session", f"{NFT}.rollout.libnftables.worker")
 """Starts the process that runs libnftables, and is it."""
 STORE = "netpolc.backends.matcher.store"
-GENERATION = f"{NFT}.rollout.generation"
+GENERATION = f"{NFT}.rollout.netfilter.generation"
 WITH_IO = (
     "netpolc.cli",
     "netpolc.manifests",
     "netpolc.files",  # everything that is written
     *BINDING,
-    f"{NFT}.rollout.channel",  # asks which capabilities there are
-    f"{NFT}.rollout.conntrack",  # open flows
-    f"{NFT}.rollout.netlink",  # asks netfilter
+    f"{NFT}.rollout.libnftables.channel",  # asks which capabilities there are
+    f"{NFT}.rollout.netfilter.conntrack",  # open flows
+    f"{NFT}.rollout.netfilter.netlink",  # asks netfilter
     f"{NFT}.rollout.stopping",  # signals
     f"{NFT}.rollout.runtime",  # locks and saved tables in /run
     f"{NFT}.rollout.guard",  # a process that undoes what nobody confirms
     GENERATION,
-    f"{NFT}.rollout.monitor",  # who changes the table
+    f"{NFT}.rollout.netfilter.monitor",  # who changes the table
     STORE,
 )
 INET = {"AF_INET", "AF_INET6", "inet_ntop", "inet_pton"}
@@ -237,6 +237,18 @@ def test_a_frontend_never_reads_files_and_a_pass_never_text(name: str) -> None:
         }
 
 
+@pytest.mark.parametrize("above", ["netpolc.frontends", "netpolc.cli"])
+def test_siblings_share_what_stands_beside_them(above: str) -> None:
+    """What two APIs, or two groups of commands, need is in no folder of either."""
+    for name in MODULES:
+        folder = name.removeprefix(f"{above}.").partition(".")[0]
+        if name.startswith(f"{above}.{folder}."):
+            for target in own_imports(name):
+                other = target.removeprefix(f"{above}.").partition(".")[0]
+                inside = target.startswith(f"{above}.{other}.")
+                assert other == folder or not inside, f"{name} -> {target}"
+
+
 @every_module
 def test_only_a_process_of_its_own_runs_libnftables(name: str) -> None:
     for node in ast.walk(TREES[name]):
@@ -249,7 +261,12 @@ def test_only_a_process_of_its_own_runs_libnftables(name: str) -> None:
             # The key of libnftables JSON is the same word: a constant where that is in use.
             json = {
                 f"{NFT}.{own}"
-                for own in ("write.json", "rollout.loaded", "readback.parse_json", "rollout.facts")
+                for own in (
+                    "write.json",
+                    "rollout.state.loaded",
+                    "readback.parse_json",
+                    "rollout.state.facts",
+                )
             }
             assert name in json, name
             assert isinstance(node, ast.Constant)
@@ -290,7 +307,9 @@ def test_only_what_escapes_prints(name: str) -> None:
 
 def test_commands_do_not_import_commands() -> None:
     """What two of them need stands beside them, in a module of its own."""
-    commands = {f"netpolc.cli.{name}" for name in COMMANDS}
-    assert commands <= MODULES.keys(), "a command has the name of its module"
+    commands = {f"netpolc.cli.{where.rpartition('.')[0]}": name for name, where in COMMANDS.items()}
+    for module, name in commands.items():
+        assert module in MODULES
+        assert module.endswith(f".{name}"), "a command has the name of its module"
     for name in commands:
-        assert not commands & {*own_imports(name)} - {name}, name
+        assert not commands.keys() & {*own_imports(name)} - {name}, name

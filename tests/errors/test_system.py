@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from netpolc.backends.nft.rollout import session
-from netpolc.cli.watch import keep_applied
+from netpolc.backends.nft.rollout.libnftables import session
+from netpolc.cli.enforce.watch import keep_applied
 from netpolc.core.errors import SystemRefusal
 from tests.cli.invocation import NOBODY, as_user, invoke, program, run
 

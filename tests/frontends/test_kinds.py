@@ -21,8 +21,9 @@ from netpolc.analysis.findings.model import Finding
 from netpolc.core.cluster import Snapshot
 from netpolc.core.ir import Origin, Tier
 from netpolc.core.semantics import Flow
-from netpolc.frontends import kinds, networkpolicy
+from netpolc.frontends import kinds
 from netpolc.frontends.frontend import Frontend
+from netpolc.frontends.networkpolicy import networkpolicy
 from netpolc.frontends.policy_kinds import PolicyObjects
 from netpolc.manifests import ManifestSource
 

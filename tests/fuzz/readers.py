@@ -25,7 +25,7 @@ from netpolc.backends.matcher import store
 from netpolc.backends.nft.readback import parse_json, parse_text
 from netpolc.backends.nft.readback.parse_listing import parse_listing
 from netpolc.backends.nft.readback.proof import Proof
-from netpolc.backends.nft.rollout import loaded
+from netpolc.backends.nft.rollout.state import loaded
 from netpolc.backends.nft.signals.logs import flows_from_log
 from netpolc.core.errors import NetpolcError
 from netpolc.core.nets import format_address

@@ -19,9 +19,10 @@ import sys
 from itertools import count
 from pathlib import Path
 
-from netpolc.backends.nft.rollout import runtime, session
-from netpolc.backends.nft.rollout.generation import Generation
+from netpolc.backends.nft.rollout import runtime
 from netpolc.backends.nft.rollout.kernel import Kernel
+from netpolc.backends.nft.rollout.libnftables import session
+from netpolc.backends.nft.rollout.netfilter.generation import Generation
 from netpolc.cli import run
 from netpolc.core.errors import SystemRefusal
 from tests.helpers.kills import rulesets

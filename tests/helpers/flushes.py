@@ -20,7 +20,7 @@ from pathlib import Path
 from random import Random
 from threading import Event, Thread
 
-from netpolc.backends.nft.rollout.monitor import Monitor
+from netpolc.backends.nft.rollout.netfilter.monitor import Monitor
 from tests.helpers.lab import Injector, LabError
 from tests.helpers.lab.injector import ETH_P_ALL, ROUTER_MAC, SOURCE_MAC, SOURCE_PORTS
 from tests.helpers.lab.packets import UDP, build, read_tag

@@ -24,8 +24,8 @@ import netpolc
 from netpolc.backends.nft.rollout import runtime
 from netpolc.backends.nft.rollout.guard import Pending
 from netpolc.backends.nft.rollout.kernel import Kernel
-from netpolc.backends.nft.rollout.loaded import Unconfirmed
 from netpolc.backends.nft.rollout.rollout import Plan, roll_out
+from netpolc.backends.nft.rollout.state.loaded import Unconfirmed
 from netpolc.backends.nft.write.ruleset import Ruleset
 from netpolc.cli.output import write
 from tests.helpers.scenarios import ROOT

@@ -18,8 +18,8 @@ import pytest
 from netpolc.backends.nft import MARK_MASK
 from netpolc.backends.nft.readback import parse_json
 from netpolc.backends.nft.readback.tracer import Tracer, packet
-from netpolc.backends.nft.rollout import conntrack
 from netpolc.backends.nft.rollout.kernel import Kernel, Update
+from netpolc.backends.nft.rollout.netfilter import conntrack
 from netpolc.backends.nft.write.ruleset import Ruleset
 from netpolc.core.nets import parse_address
 from tests.helpers.fake_nftables import FakeKernel, FakeNftables

@@ -14,7 +14,7 @@ import pytest
 
 import netpolc as api
 from netpolc.backends.nft.rollout.kernel import Kernel
-from netpolc.backends.nft.rollout.loaded import drifted
+from netpolc.backends.nft.rollout.state.loaded import drifted
 from tests.helpers.lab import Router
 from tests.helpers.scenarios import ROOT
 from tests.kernel.applying import NODE, drift, eventually, started

@@ -23,8 +23,8 @@ from pyroute2.netlink.nfnetlink.nfctsocket import NFCTAttrTuple, NFCTSocket
 
 import netpolc
 from netpolc import Options
-from netpolc.backends.nft.rollout import conntrack
 from netpolc.backends.nft.rollout.kernel import Kernel
+from netpolc.backends.nft.rollout.netfilter import conntrack
 from netpolc.backends.nft.write.delta import Delta
 from netpolc.core.nets import parse_address
 from netpolc.core.semantics import Flow

@@ -18,7 +18,7 @@ import pytest
 
 import netpolc
 from netpolc.backends.nft.rollout.kernel import Kernel
-from netpolc.backends.nft.rollout.netlink import NESTED, attribute
+from netpolc.backends.nft.rollout.netfilter.netlink import NESTED, attribute
 from netpolc.backends.nft.rollout.rollout import Plan, roll_out
 from tests.helpers.lab import PodLab, RulesetError
 from tests.helpers.lab.pods import NODE_ADDRESSES

@@ -66,7 +66,8 @@ def test_who_owns_the_table_is_said(router: Router) -> None:
 
 
 PATIENT = """
-from netpolc.cli import run, watch
+from netpolc.cli import run
+from netpolc.cli.enforce import watch
 watch.RETRY = 0.5
 run()
 """

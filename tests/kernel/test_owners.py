@@ -19,9 +19,9 @@ from pyroute2.netlink.nfnetlink.nfctsocket import NFCTAttrTuple, NFCTSocket
 import netpolc
 from netpolc import Options, SystemRefusal
 from netpolc.backends.nft.names import NOTED
-from netpolc.backends.nft.rollout import conntrack
 from netpolc.backends.nft.rollout.guard import Pending
 from netpolc.backends.nft.rollout.kernel import Kernel
+from netpolc.backends.nft.rollout.netfilter import conntrack
 from netpolc.backends.nft.rollout.rollout import Plan, Rollout, roll_out
 from tests.helpers.lab import PodLab
 from tests.helpers.manifests import Manifest, namespace, node, pod, policy
@@ -228,7 +228,7 @@ def test_an_answer_that_was_on_its_way_begins_nothing(
             with NFCTSocket() as table:
                 table.entry("add", tuple_orig=entry, tuple_reply=back, timeout=60)
 
-    monkeypatch.setattr("netpolc.backends.nft.rollout.conntrack.time.sleep", answer)
+    monkeypatch.setattr("netpolc.backends.nft.rollout.netfilter.conntrack.time.sleep", answer)
     apply(lab, VAULT, OTHERS, CLOSED)
     assert len(seen) == 2
     assert not addresses(lab)

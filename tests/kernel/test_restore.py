@@ -18,8 +18,8 @@ from shutil import copytree
 
 import pytest
 
-from netpolc.backends.nft.rollout.generation import Generation
-from netpolc.backends.nft.rollout.monitor import Monitor
+from netpolc.backends.nft.rollout.netfilter.generation import Generation
+from netpolc.backends.nft.rollout.netfilter.monitor import Monitor
 from netpolc.cli import options as reading
 from netpolc.core.cluster import Snapshot
 from netpolc.core.errors import Emptied
@@ -30,7 +30,7 @@ from tests.kernel.applying import eventually
 from tests.kernel.test_commands import THREE_TIER, netpolc
 
 pytestmark = pytest.mark.kernel
-cli_apply = import_module("netpolc.cli.apply")
+cli_apply = import_module("netpolc.cli.enforce.apply")
 Watching = subprocess.Popen[str]
 
 

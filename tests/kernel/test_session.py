@@ -19,9 +19,10 @@ from pathlib import Path
 import pytest
 
 import netpolc
-from netpolc.backends.nft.rollout import runtime, session
+from netpolc.backends.nft.rollout import runtime
 from netpolc.backends.nft.rollout.kernel import Kernel
-from netpolc.backends.nft.rollout.session import Died, Session
+from netpolc.backends.nft.rollout.libnftables import session
+from netpolc.backends.nft.rollout.libnftables.session import Died, Session
 from netpolc.core.errors import SystemRefusal
 from tests.helpers.lab import Router
 from tests.helpers.scenarios import ROOT
@@ -135,7 +136,8 @@ def test_it_holds_the_lock_of_a_killed_parent_and_ends_with_it(stand_in: Path) -
     busy = "import ctypes\nNftables.cmd = lambda *_: (ctypes.PyDLL(None).sleep(1), '', '')\n"
     (stand_in / "nftables" / "__init__.py").write_text(STAND_IN + busy)
     code = (
-        "from netpolc.backends.nft.rollout import runtime, session\n"
+        "from netpolc.backends.nft.rollout import runtime\n"
+        "from netpolc.backends.nft.rollout.libnftables import session\n"
         f"session.binding = lambda: {str(stand_in)!r}\n"
         "with runtime.lock('netpolc_test') as lock:\n"
         "    own = session.Session()\n    print('asks', flush=True)\n    own.ask('x', [lock])\n"
@@ -158,7 +160,7 @@ def test_it_holds_the_lock_of_a_killed_parent_and_ends_with_it(stand_in: Path) -
 
 def test_it_ends_in_the_middle_of_a_command_with_its_parent(stand_in: Path) -> None:
     code = (
-        "from netpolc.backends.nft.rollout import session\n"
+        "from netpolc.backends.nft.rollout.libnftables import session\n"
         f"session.binding = lambda: {str(stand_in)!r}\n"
         "own = session.Session()\nprint('asks', flush=True)\nown.ask('sleep 600')\n"
     )

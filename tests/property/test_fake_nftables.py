@@ -16,8 +16,8 @@ import netpolc
 from netpolc.backends.nft import KEEP, RECHECK
 from netpolc.backends.nft.readback import parse_json
 from netpolc.backends.nft.readback.parse_listing import parse_listing
-from netpolc.backends.nft.rollout.generation import Generation
-from netpolc.backends.nft.rollout.session import Reply, Session
+from netpolc.backends.nft.rollout.libnftables.session import Reply, Session
+from netpolc.backends.nft.rollout.netfilter.generation import Generation
 from tests.helpers.fake_nftables import FakeNftables, Unmodelled
 from tests.helpers.fake_nftables.stand_in import FakeSession
 from tests.helpers.lab import Router

@@ -16,7 +16,7 @@ from netpolc.core.cluster import Snapshot
 from netpolc.core.errors import ROOT, ObjectProblems, Problems
 from netpolc.core.ir import Key
 from netpolc.frontends import Semantics
-from netpolc.frontends import clusternetworkpolicy as ordered
+from netpolc.frontends.ordered import clusternetworkpolicy as ordered
 from netpolc.manifests import Document
 
 _KEPT = ("name", "namespace", "labels", "annotations")

@@ -12,10 +12,10 @@ from typing import Any
 
 from netpolc.core.errors import DOUBTED, ROOT, ObjectProblems, Path, Problems
 from netpolc.core.ir import Direction
-from netpolc.frontends import adminnetworkpolicy, baselineadminnetworkpolicy
-from netpolc.frontends import clusternetworkpolicy as wanted
-from netpolc.frontends.ordered import lower
-from netpolc.frontends.ordered_fields import LAST_PRIORITY
+from netpolc.frontends.ordered import adminnetworkpolicy, baselineadminnetworkpolicy
+from netpolc.frontends.ordered import clusternetworkpolicy as wanted
+from netpolc.frontends.ordered.ordered import lower
+from netpolc.frontends.ordered.ordered_fields import LAST_PRIORITY
 from netpolc.frontends.policies import SPEC
 from netpolc.manifests import Document
 

@@ -10,10 +10,10 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from typing import cast
 
-from netpolc.backends.nft.rollout.channel import Channel
-from netpolc.backends.nft.rollout.generation import Generation
 from netpolc.backends.nft.rollout.kernel import Kernel
-from netpolc.backends.nft.rollout.session import Reply, Session
+from netpolc.backends.nft.rollout.libnftables.channel import Channel
+from netpolc.backends.nft.rollout.libnftables.session import Reply, Session
+from netpolc.backends.nft.rollout.netfilter.generation import Generation
 from tests.helpers.fake_nftables import listing
 from tests.helpers.fake_nftables.refusal import Refusal, Unmodelled, missing
 from tests.helpers.fake_nftables.tables import Table

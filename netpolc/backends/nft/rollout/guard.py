@@ -22,10 +22,11 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass
 
-from netpolc.backends.nft.rollout import conntrack, runtime
-from netpolc.backends.nft.rollout.facts import Facts
+from netpolc.backends.nft.rollout import runtime
 from netpolc.backends.nft.rollout.kernel import Kernel
-from netpolc.backends.nft.rollout.loaded import Unconfirmed
+from netpolc.backends.nft.rollout.netfilter import conntrack
+from netpolc.backends.nft.rollout.state.facts import Facts
+from netpolc.backends.nft.rollout.state.loaded import Unconfirmed
 from netpolc.backends.nft.write import owners
 from netpolc.core.errors import SystemRefusal
 

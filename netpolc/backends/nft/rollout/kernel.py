@@ -18,13 +18,13 @@ from netpolc.backends.nft.names import LOADED, UNCONFIRMED
 from netpolc.backends.nft.objects import index
 from netpolc.backends.nft.options import check_table
 from netpolc.backends.nft.rollout import runtime
-from netpolc.backends.nft.rollout.channel import Channel
-from netpolc.backends.nft.rollout.facts import Facts, PodCounts
-from netpolc.backends.nft.rollout.loaded import MOMENT, Owned, Unconfirmed
-from netpolc.backends.nft.rollout.memory import Known, Memory
-from netpolc.backends.nft.rollout.session import Died
+from netpolc.backends.nft.rollout.libnftables.channel import Channel
+from netpolc.backends.nft.rollout.libnftables.session import Died
+from netpolc.backends.nft.rollout.state.facts import Facts, PodCounts
+from netpolc.backends.nft.rollout.state.loaded import MOMENT, Owned, Unconfirmed
+from netpolc.backends.nft.rollout.state.memory import Known, Memory
+from netpolc.backends.nft.rollout.state.table import TableReader
 from netpolc.backends.nft.rollout.steps import Steps, UpdateStep
-from netpolc.backends.nft.rollout.table import TableReader
 from netpolc.backends.nft.write.delta import Delta
 from netpolc.backends.nft.write.ruleset import Ruleset
 from netpolc.backends.nft.write.text import addition

@@ -19,15 +19,16 @@ from netpolc.backends.nft.options import Options
 from netpolc.backends.nft.readback import parse_json, parse_text
 from netpolc.backends.nft.readback.listing import Listing
 from netpolc.backends.nft.readback.proof import Fragmented, Proof
-from netpolc.backends.nft.rollout import conntrack, guard
+from netpolc.backends.nft.rollout import guard
 from netpolc.backends.nft.rollout.attempt import Attempt
-from netpolc.backends.nft.rollout.channel import Channel
-from netpolc.backends.nft.rollout.drift import Drift
-from netpolc.backends.nft.rollout.facts import Facts
 from netpolc.backends.nft.rollout.kernel import Kernel, Update
-from netpolc.backends.nft.rollout.loaded import drifted
+from netpolc.backends.nft.rollout.libnftables.channel import Channel
+from netpolc.backends.nft.rollout.netfilter import conntrack
+from netpolc.backends.nft.rollout.state.drift import Drift
+from netpolc.backends.nft.rollout.state.facts import Facts
+from netpolc.backends.nft.rollout.state.loaded import drifted
+from netpolc.backends.nft.rollout.state.table import TableReader
 from netpolc.backends.nft.rollout.stopping import Stops
-from netpolc.backends.nft.rollout.table import TableReader
 from netpolc.backends.nft.write.ruleset import Ruleset
 from netpolc.core.errors import Emptied, RulesetError, SystemRefusal, Unproven, listing
 from netpolc.core.program import Program

@@ -10,9 +10,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from netpolc.backends.nft.objects import Objects, index
-from netpolc.backends.nft.rollout import conntrack
-from netpolc.backends.nft.rollout.facts import Facts
-from netpolc.backends.nft.rollout.memory import Known, Memory
+from netpolc.backends.nft.rollout.netfilter import conntrack
+from netpolc.backends.nft.rollout.state.facts import Facts
+from netpolc.backends.nft.rollout.state.memory import Known, Memory
 from netpolc.backends.nft.write.delta import Delta, delta
 from netpolc.backends.nft.write.digest import generation
 from netpolc.backends.nft.write.owners import Noted, Notes

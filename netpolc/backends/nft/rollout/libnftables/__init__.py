@@ -1,0 +1,1 @@
+"""Talks to libnftables, in a process of its own."""

@@ -1,0 +1,216 @@
+"""Open flows in the kernel's connection tracking: the only module that reads or forgets them.
+
+Comes in: values for the mark; addresses; a Program and a node. Goes out: a value that no flow
+carries; how many flows were forgotten. Refused (`SystemRefusal`): whatever the kernel refuses.
+
+Netlink and not the program `conntrack`, which reads the whole table again for each flow it deletes
+and is not on every machine. Messages are linux/netfilter/nfnetlink_conntrack.h. An entry is deleted
+by its tuple, its zone and its number, all as the kernel listed them: other zones have other flows
+with the same tuple, and the number keeps a later flow safe.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+import struct
+import time
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from errno import ENOENT
+
+from netpolc.backends.nft.rollout.netfilter.netlink import NESTED, Netfilter, attribute, attributes
+from netpolc.core.errors import SystemRefusal
+from netpolc.core.nets import IPV6, Protocol, format_address
+from netpolc.core.program import Program
+from netpolc.core.semantics import Flow, evaluate
+
+_FAMILIES = (socket.AF_INET, socket.AF_INET6)
+_GET, _DELETE = 1 << 8 | 1, 1 << 8 | 2  # NFNL_SUBSYS_CTNETLINK << 8 | IPCTNL_MSG_CT_...
+_GET_EXPECTED, _DELETE_EXPECTED = 2 << 8 | 1, 2 << 8 | 2  # NFNL_SUBSYS_CTNETLINK_EXP
+_ORIGINAL, _REPLY, _MARK, _NUMBER, _ZONE, _MASK = 1, 2, 8, 12, 18, 21  # CTA_...
+_EXPECTED, _EXPECTED_NUMBER, _EXPECTED_ZONE = 2, 5, 7  # CTA_EXPECT_...
+_ENDS, _SERVICE = 1, 2  # CTA_TUPLE_IP, CTA_TUPLE_PROTO
+_SOURCE = {socket.AF_INET: 1, socket.AF_INET6: 3}  # CTA_IP_V4_SRC, CTA_IP_V6_SRC
+_PROTOCOL, _PORT = 1, 2  # CTA_PROTO_NUM, CTA_PROTO_SRC_PORT
+_FEW = 16
+_PASSES, _ON_ITS_WAY = 5, 0.02
+"""How often, and how many seconds later, it is looked whether an answer began a flow anew."""
+_WITH_PORTS = frozenset(map(int, Protocol))
+
+
+@dataclass(frozen=True, slots=True)
+class OpenFlow:
+    """A tracked flow as policies see it: destination and port after translation; and its entry."""
+
+    flow: Flow
+    family: socket.AddressFamily
+    entry: dict[int, bytes]
+
+
+def first_unused(values: Iterable[int], mask: int) -> int:
+    """The first of some values that no open flow has under the mask of its mark."""
+    with _socket() as conntrack:
+        for value in values:
+            wanted = attribute(_MARK, struct.pack(">I", value))
+            wanted += attribute(_MASK, struct.pack(">I", mask))
+            if not list(conntrack.dump(_GET, socket.AF_UNSPEC, wanted)):
+                return value
+    raise SystemRefusal(
+        "open flows carry every value of the mark that netpolc may use: a wider --ct-mark-mask has "
+        "more"
+    )
+
+
+def open_flows() -> Iterator[OpenFlow]:
+    """Every tracked flow of both families."""
+    with _socket() as conntrack:
+        for family in _FAMILIES:
+            for entry in map(attributes, list(conntrack.dump(_GET, family))):
+                source, _, _ = _end(entry[_ORIGINAL], family)
+                destination, protocol, port = _end(entry[_REPLY], family)
+                yield OpenFlow(Flow(source, destination, protocol, port), family, entry)
+
+
+def forget_denied(program: Program, node: str | None, local: Collection[int] | None = None) -> int:
+    """Forget the flows of local pods that the policies deny; gives how many there were.
+
+    Only pods with one of the addresses `local` count, if it is given. Other flows are left alone:
+    forgetting an admitted one could break it, because the address of a Service is translated once,
+    when the flow begins.
+    """
+    denied = [own for own in open_flows() if _is_denied(program, node, own.flow, local)]
+    with _socket() as conntrack:
+        return sum(_forget(conntrack, own.family, own.entry) for own in denied)
+
+
+def forget_addresses(addresses: Collection[int]) -> int:
+    """Forget every flow with one of the addresses, before translation or after it, and what
+    helpers expect of them; gives how many flows there were.
+
+    An answer that was on its way would begin its flow anew from the other end, if that is admitted,
+    and so what begins that way in the next moments is forgotten as well.
+    """
+    if not addresses:
+        return 0
+    with _socket() as conntrack:
+        ended = [
+            (family, entry)
+            for family in _FAMILIES
+            for entry in _forgotten(conntrack, family, addresses)
+        ]
+        for _ in range(_PASSES if ended else 0):
+            time.sleep(_ON_ITS_WAY)
+            if not _forget_answers(conntrack, ended):
+                break
+    return len(ended)
+
+
+def _forgotten(
+    conntrack: Netfilter, family: socket.AddressFamily, addresses: Collection[int]
+) -> list[dict[int, bytes]]:
+    own = [_packed(address) for address in addresses if _is_of(family, address)]
+    if not own:
+        return []
+    flows = _with_addresses(conntrack.dump(_GET, family), own, (_ORIGINAL, _REPLY))
+    expected = _with_addresses(conntrack.dump(_GET_EXPECTED, family), own, (_EXPECTED,))
+    for entry in expected:
+        parts = (_EXPECTED, _EXPECTED_ZONE, _EXPECTED_NUMBER)
+        _delete(conntrack, _DELETE_EXPECTED, family, entry, parts)
+    return [entry for entry in flows if _forget(conntrack, family, entry)]
+
+
+def _forget_answers(
+    conntrack: Netfilter, ended: Iterable[tuple[socket.AddressFamily, dict[int, bytes]]]
+) -> int:
+    """Forget flows that begin with what answered one of those that ended."""
+    answers = {entry[_REPLY] for _, entry in ended}
+    again = [
+        (family, entry)
+        for family in {family for family, _ in ended}
+        for entry in map(attributes, list(conntrack.dump(_GET, family)))
+        if entry[_ORIGINAL] in answers
+    ]
+    return sum(_forget(conntrack, family, entry) for family, entry in again)
+
+
+def _with_addresses(
+    found: Iterator[bytes], addresses: Collection[bytes], tuples: tuple[int, ...]
+) -> list[dict[int, bytes]]:
+    """The entries that have one of some addresses in one of their tuples."""
+    likely = list(found)
+    if len(addresses) <= _FEW:  # most flows are passed over without taking them apart
+        likely = [entry for entry in likely if any(address in entry for address in addresses)]
+    wanted = frozenset(addresses)
+    return [
+        entry
+        for entry in map(attributes, likely)
+        if any(
+            not wanted.isdisjoint(attributes(attributes(entry[own])[_ENDS]).values())
+            for own in tuples
+        )
+    ]
+
+
+def _is_denied(
+    program: Program, node: str | None, flow: Flow, local: Collection[int] | None
+) -> bool:
+    """Whether a pod of this node may not have the flow; the others are judged by their nodes."""
+    source, destination = (
+        pod is not None and pod.is_on(node) and (local is None or address in local)
+        for address in (flow.source, flow.destination)
+        for pod in (program.pods_by_address.get(address),)
+    )
+    if not source and not destination:
+        return False
+    verdict = evaluate(program, flow)
+    return (source and not verdict.egress.allowed) or (destination and not verdict.ingress.allowed)
+
+
+def _forget(conntrack: Netfilter, family: int, entry: dict[int, bytes]) -> bool:
+    return _delete(conntrack, _DELETE, family, entry, (_ORIGINAL, _ZONE, _NUMBER))
+
+
+def _delete(
+    conntrack: Netfilter, kind: int, family: int, entry: dict[int, bytes], parts: tuple[int, ...]
+) -> bool:
+    """Delete one entry, named by some of its attributes; False when it ended by itself."""
+    first = parts[0]
+    content = attribute(first | NESTED, entry[first])
+    content += b"".join(attribute(own, entry[own]) for own in parts[1:] if own in entry)
+    try:
+        conntrack.ask(kind, family, content)
+    except OSError as error:
+        if error.errno == ENOENT:
+            return False
+        raise
+    return True
+
+
+def _end(content: bytes, family: socket.AddressFamily) -> tuple[str, int, int | None]:
+    """Where packets of one direction come from: address, protocol, port (None: it has none)."""
+    own = attributes(content)
+    address = socket.inet_ntop(family, attributes(own[_ENDS])[_SOURCE[family]])
+    service = attributes(own[_SERVICE])
+    protocol = service[_PROTOCOL][0]
+    port = int.from_bytes(service[_PORT], "big") if protocol in _WITH_PORTS else None
+    return address, protocol, port
+
+
+def _is_of(family: int, address: int) -> bool:
+    return (address >= IPV6) == (family == socket.AF_INET6)
+
+
+def _packed(address: int) -> bytes:
+    return ipaddress.ip_address(format_address(address)).packed
+
+
+@contextmanager
+def _socket() -> Iterator[Netfilter]:
+    try:
+        with Netfilter() as conntrack:
+            yield conntrack
+    except OSError as error:
+        text = f"the kernel refused to show or forget open flows: {error.strerror or error}"
+        raise SystemRefusal(text) from error

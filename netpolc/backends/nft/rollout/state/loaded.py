@@ -1,0 +1,132 @@
+"""What a table of netpolc's says of itself, by the names and comments of its counters.
+
+Comes in: a listing of counters, as libnftables JSON. Goes out: `Loaded`. Refused (`Foreign`):
+a table that says nothing, which is somebody else's.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from netpolc.backends.nft.names import (
+    AUDIT,
+    DIGEST,
+    DROP,
+    INVALID,
+    LOADED,
+    ODD,
+    OPTIONS,
+    POD_BRIDGES_NOTE,
+    UNCONFIRMED,
+)
+from netpolc.backends.nft.options import Options
+from netpolc.backends.nft.rollout.state.drift import Drift
+from netpolc.backends.nft.signals.counters import Drops
+from netpolc.core.errors import SystemRefusal
+
+MOMENT = "%Y-%m-%dT%H:%M:%SZ"
+_UNCONFIRMED = re.compile(r"(?P<token>[0-9a-f]{16}) until (?P<until>[-0-9T:]{19}Z)", re.ASCII)
+
+
+class Foreign(SystemRefusal):
+    """A table that says nothing netpolc would say of it."""
+
+
+class Owned(SystemRefusal):
+    """A table by our name that a running program owns: nobody else can change or delete it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unconfirmed:
+    """A rollout that is undone at a moment (UTC) unless it is confirmed; the token names it."""
+
+    token: str
+    until: str
+
+    @classmethod
+    def after(cls, token: str, seconds: int) -> Unconfirmed:
+        """One that has so many seconds from now."""
+        return cls(token, (datetime.now(UTC) + timedelta(seconds=seconds)).strftime(MOMENT))
+
+    def note(self) -> str:
+        """As the comment of a counter carries it."""
+        return f"{self.token} until {self.until}"
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A table of netpolc's in the kernel; `since` is empty if `netpolc apply` did not load it."""
+
+    table: str
+    digest: str
+    options: Options
+    since: str
+    drops: tuple[Drops, ...]
+    unconfirmed: Unconfirmed | None
+    invalid: int = 0
+    """Packets of no connection that no rule admits; they are in no `Drops`."""
+    odd: tuple[str, ...] = ()
+    """What it says of objects that are not enforced as they were written."""
+
+
+def drifted(
+    loaded: Loaded | None, content: str | None, expected: str | None = None
+) -> tuple[Drift, ...]:
+    """What is wrong with a table whose content `TableReader.content` gave, and if it should have
+    this digest.
+    """
+    if loaded is None or content is None:
+        return (Drift.MISSING,)
+    modified = content != loaded.digest
+    stale = expected is not None and loaded.digest != expected
+    return (*([Drift.MODIFIED] if modified else ()), *([Drift.STALE] if stale else ()))
+
+
+def counters_of(listing: str) -> dict[str, Any]:
+    """The counters of a listing, by name."""
+    entries = json.loads(listing)["nftables"]
+    return {own["counter"]["name"]: own["counter"] for own in entries if "counter" in own}
+
+
+def unconfirmed_in(counters: dict[str, Any]) -> Unconfirmed | None:
+    """The rollout that waits to be confirmed, if the counters say that one does."""
+    note = _UNCONFIRMED.fullmatch(counters.get(UNCONFIRMED, {}).get("comment", ""))
+    return Unconfirmed(note["token"], note["until"]) if note is not None else None
+
+
+def loaded_in(table: str, listing: str) -> Loaded:
+    """What the counters of a table say of it; `Foreign` for a table of somebody else."""
+    counters = counters_of(listing)
+    comments = {name: own.get("comment", "") for name, own in counters.items()}
+    try:
+        digest = comments[DIGEST]
+        noted = f"{comments[OPTIONS]} {comments.get(POD_BRIDGES_NOTE, '')}"
+        options = Options.from_description(table, noted)
+    except (KeyError, ValueError) as error:
+        raise Foreign(f"table inet {table} was not made by netpolc: {error}") from error
+    drops = tuple(
+        Drops(
+            name.removeprefix(kind),
+            own["packets"],
+            own["bytes"],
+            own.get("comment", ""),
+            kind == AUDIT,
+        )
+        for kind in (DROP, AUDIT)
+        for name, own in sorted(counters.items())
+        if name.startswith(kind)
+    )
+    return Loaded(
+        table,
+        digest,
+        options,
+        comments.get(LOADED, ""),
+        drops,
+        unconfirmed_in(counters),
+        counters.get(INVALID, {}).get("packets", 0),
+        tuple(sorted(told for name, told in comments.items() if name.startswith(ODD))),
+    )

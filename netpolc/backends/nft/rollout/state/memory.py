@@ -1,0 +1,75 @@
+"""What tables are made of, remembered from one change to the next.
+
+Comes in: what a transaction left. Goes out: `Known`. It is believed for as long as nobody has
+changed anything in nf_tables since, and read back otherwise.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from netpolc.backends.nft.names import GENERATION, LOADED, UNCONFIRMED
+from netpolc.backends.nft.objects import Objects, index, key
+from netpolc.backends.nft.readback import notes
+from netpolc.backends.nft.readback.parse_listing import parse_listing
+from netpolc.backends.nft.rollout.state.table import TableReader
+from netpolc.backends.nft.write.owners import Noted
+from netpolc.core.errors import RulesetError
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What a table is made of as of one generation of nf_tables, what it notes of addresses, and
+    whether it is unconfirmed.
+    """
+
+    generation: int
+    objects: Objects
+    noted: Noted
+    waits: bool
+
+    @property
+    def mark(self) -> str:
+        """The comment that says what flows carry which the table judged; empty if it marks none."""
+        entry = self.objects.get(key("counter", GENERATION))
+        return (entry.comment or "") if entry is not None else ""
+
+
+class Memory:
+    """Remembers tables by name."""
+
+    def __init__(self, tables: TableReader) -> None:
+        self._tables = tables
+        self._known: dict[str, Known] = {}
+
+    def recall(self, table: str, now: int) -> Known | None:
+        """What a table is made of in the generation `now`; None if netpolc cannot tell, because
+        there is none, or none as netpolc makes them.
+        """
+        known = self._known.pop(table, None)
+        if known is not None and known.generation == now:
+            self._known[table] = known
+            return known
+        text = self._tables.text_listing(table)
+        if text is None:
+            return None
+        try:
+            found = index(parse_listing(text, table))
+        except RulesetError:
+            return None  # not as netpolc makes tables: it will be replaced
+        if found.pop(key("counter", LOADED), None) is None:
+            return None
+        waits = found.pop(key("counter", UNCONFIRMED), None) is not None
+        noted = Noted(*notes.take(found))
+        return Known(now, found, noted, waits)
+
+    def forget(self, table: str) -> None:
+        """A table is about to change: believe nothing of it."""
+        self._known.pop(table, None)
+
+    def keep(self, table: str, left: Known, now: int) -> None:
+        """Remember what a transaction left, if it was the next one after the generation that it
+        was made for.
+        """
+        if now == left.generation + 1:
+            self._known[table] = replace(left, generation=now)

@@ -1,0 +1,1 @@
+"""Commands that make rulesets, and change what a node enforces."""

@@ -1,0 +1,279 @@
+"""`netpolc apply`."""
+
+from __future__ import annotations
+
+import re
+import select
+import sys
+import termios
+import time
+from functools import cache
+
+import click
+
+from netpolc.backends.nft import Options, Ruleset
+from netpolc.backends.nft.rollout.guard import TICK, Pending
+from netpolc.backends.nft.rollout.kernel import Kernel
+from netpolc.backends.nft.rollout.rollout import Held, Plan, refuse_empty, restore, roll_out
+from netpolc.backends.nft.write.delta import Delta
+from netpolc.cli import interruption, options, table_options, terminal
+from netpolc.cli.enforce.plan import show_plan
+from netpolc.cli.enforce.watch import keep_applied
+from netpolc.cli.host import local_node, on_this_host
+from netpolc.cli.output import write
+from netpolc.compiler import Program, compile
+from netpolc.core.cluster import Snapshot
+from netpolc.core.errors import SystemRefusal, UsageError
+
+_UNITS = {"s": 1, "m": 60, "h": 3600}
+_CHANGES = 4
+"""The exit code of --detailed-exitcode where something would change."""
+_LATE = 1.0
+"""Seconds after which `apply` undoes it itself, in case the guard was killed."""
+
+
+def _seconds(ctx: click.Context, param: click.Parameter, value: str | None) -> int | None:
+    """`60s`, `5m` or `1h` as seconds."""
+    if value is None:
+        return None
+    match = re.fullmatch(r"([1-9][0-9]{0,4})([smh])", value, re.ASCII)
+    if match is None:
+        raise click.BadParameter(f"{value!r} is not like 60s, 5m or 1h", ctx, param)
+    return int(match[1]) * _UNITS[match[2]]
+
+
+@click.command()
+@options.paths
+@options.node
+@options.all_pods
+@click.option(
+    "--plan",
+    is_flag=True,
+    help="Say which connections would open and close, and what would be sent; load nothing.",
+)
+@click.option(
+    "--dry-run", is_flag=True, help="The same, and let the kernel check the ruleset; load nothing."
+)
+@click.option(
+    "--detailed-exitcode",
+    is_flag=True,
+    help="Of --plan and --dry-run: exit code 4 if something would change.",
+)
+@click.option(
+    "--verify/--no-verify",
+    default=None,
+    help="Prove the ruleset equal to the policies before it is loaded, and read it back after; "
+    "--watch does.",
+)
+@click.option(
+    "--save", metavar="FILE", help="Write the table that is replaced, for `nft -f`; before loading."
+)
+@click.option(
+    "--confirm",
+    metavar="TIME",
+    callback=_seconds,
+    help="Bring the replaced table back unless Enter or `netpolc confirm` comes in time (60s, 5m).",
+)
+@click.option(
+    "--flush-conntrack",
+    is_flag=True,
+    help="Then forget the open flows of this node's pods that are denied now.",
+)
+@click.option(
+    "--allow-empty",
+    is_flag=True,
+    help="Also load a snapshot without pods of this node, or without policies, over a table that "
+    "isolates somebody.",
+)
+@click.option(
+    "--watch",
+    is_flag=True,
+    help="Go on, and apply again whenever something in the folders PATH changes.",
+)
+@table_options.ruleset
+@options.reading
+@click.pass_context
+def apply(
+    ctx: click.Context,
+    paths: tuple[str, ...],
+    node: str | None,
+    all_pods: bool,
+    plan: bool,
+    dry_run: bool,
+    detailed_exitcode: bool,
+    verify: bool | None,
+    save: str | None,
+    confirm: int | None,
+    flush_conntrack: bool,
+    allow_empty: bool,
+    watch: bool,
+    chosen: Options,
+    reading: options.Reading,
+) -> None:
+    """Compile for this node and load the ruleset in one transaction.
+
+    What is loaded is changed where it differs and left alone where not; drop counters go on. The
+    node is --node, or the one named like this host. On any error the table that was loaded before
+    stays in force, or is in force again. Exit code 1 when --verify finds a difference or nobody
+    confirms.
+
+    \b
+    Examples:
+      netpolc apply cluster/
+      netpolc apply cluster/ --node node-a --plan
+      netpolc apply cluster/ --node node-a --verify --save before.nft --confirm 60s
+      netpolc apply lab.yaml --all-pods --log=5/second
+      netpolc apply cluster/ --audit
+      netpolc apply --watch /etc/netpolc --established recheck
+    """
+    changes_nothing = plan or dry_run
+    _check(changes_nothing, bool(verify), save, confirm, flush_conntrack, watch, chosen)
+    if detailed_exitcode and not changes_nothing:
+        raise UsageError("--detailed-exitcode is for --plan and --dry-run")
+    reading = reading.around_odd() if watch else reading
+    proves = watch if verify is None else verify
+    kernel = cache(Kernel)  # one, made once the input is good
+    applied: list[tuple[Program, Ruleset]] = []  # the last one
+
+    def apply_once() -> tuple[str, Pending | None]:
+        snapshot = reading.snapshot(paths)
+        local = local_node(snapshot, node, all_pods)
+        program = compile(snapshot if local is None else on_this_host(snapshot, local))
+        missing = "" if allow_empty else _missing(snapshot, local)
+        if missing and watch:
+            restore_applied()  # else nothing tells whom a table that was just flushed isolated
+        ruleset = program.ruleset(local, chosen)
+        of = f"node {local}" if local is not None else "every pod"
+        audit = " (audit: nothing is denied)" if chosen.audit else ""
+        what = f"table inet {chosen.table} for {of}: {ruleset.digest}"
+        if changes_nothing:
+            refuse_empty(kernel().facts, chosen.table, missing)
+            changes = show_plan(kernel(), program, ruleset, what + audit)
+            if dry_run:
+                kernel().check(ruleset)
+                terminal.say(f"the kernel would load {what}{audit}")
+            ctx.exit(_CHANGES if changes and detailed_exitcode else 0)
+        steps = Plan(
+            program if proves else None,
+            (lambda text: write(text, save)) if save is not None else None,
+            confirm,
+            program if flush_conntrack else None,
+            missing,
+            quick=watch,
+        )
+        rollout = roll_out(kernel(), ruleset, steps)
+        applied[:] = [(program, ruleset)]
+        delta = rollout.update.delta
+        touched = f" ({delta})" if delta else ""
+        proven = ", proven" if proves and not rollout.unproven else ""
+        said = f"{_done(delta)} {what}{proven}{audit}{touched}"
+        if rollout.unproven:
+            said += f"; not proven: {rollout.unproven}"
+        if rollout.by_pairs:
+            said += f"\nevery pair of addresses was walked for itself: {rollout.by_pairs}"
+        if flush_conntrack:
+            flows = "open flow that is" if rollout.forgotten == 1 else "open flows that are"
+            said += f"\nforgot {rollout.forgotten} {flows} denied now"
+        return said, rollout.pending
+
+    def say(said: str) -> None:
+        terminal.say_lines(said.split("\n"))
+
+    held = cache(lambda: Held(kernel(), chosen.table))
+
+    def watched() -> str:
+        if not applied:
+            held()  # whatever becomes of the snapshot: what is there may be flushed
+        return apply_once()[0]
+
+    def restore_applied() -> str:
+        if not applied:
+            return held().restore()
+        program, ruleset = applied[0]
+        judged_again = chosen.recheck or chosen.audit
+        return restore(kernel(), ruleset, None if judged_again else program)
+
+    if watch:
+        keep_applied(paths, watched, restore_applied, chosen.table, say)
+    else:
+        said, pending = apply_once()
+        say(said)
+        if pending is not None and confirm is not None:
+            try:
+                code = _await(pending, kernel(), confirm, applied[0][1].digest)
+            except SystemRefusal as error:
+                moment = pending.unconfirmed.until
+                error.add_note(f"unless it is confirmed, the guard takes it back at {moment}")
+                raise
+            ctx.exit(code)
+
+
+def _missing(snapshot: Snapshot, node: str | None) -> str:
+    """What a snapshot lacks that denies nothing; pods of the host's network are denied nothing."""
+    local = (pod for pod in snapshot.cluster.pods if pod.is_on(node))
+    if not any(pod.addresses and not pod.host_network for pod in local):
+        return "no pod with an address" + (f" on node {node}" if node is not None else "")
+    return "" if any(policy.restricts for policy in snapshot.policies) else "no NetworkPolicy"
+
+
+def _check(
+    changes_nothing: bool,
+    verify: bool,
+    save: str | None,
+    confirm: int | None,
+    flush_conntrack: bool,
+    watch: bool,
+    chosen: Options,
+) -> None:
+    """`UsageError` for options that make no sense together."""
+    if changes_nothing and (verify or save is not None or confirm is not None):
+        text = "--plan and --dry-run load nothing; they exclude --verify, --save and --confirm"
+        raise UsageError(text)
+    if changes_nothing and (watch or flush_conntrack):
+        text = "--plan and --dry-run change nothing: they exclude --watch and --flush-conntrack"
+        raise UsageError(text)
+    if watch and (save is not None or confirm is not None):
+        raise UsageError("--watch applies again and again: it excludes --save and --confirm")
+    if save == "-":
+        raise UsageError("--save needs a file")
+    if flush_conntrack and chosen.recheck:
+        # A forgotten flow may begin anew from its other end, where a known one stays denied.
+        raise UsageError("--established recheck ends what is denied: leave --flush-conntrack out")
+    if flush_conntrack and chosen.audit:
+        raise UsageError("--audit denies nothing, so there is nothing for --flush-conntrack")
+
+
+def _done(delta: Delta | None) -> str:
+    if delta is None:
+        return "loaded"
+    return "updated" if delta else "nothing to change in"
+
+
+def _await(pending: Pending, kernel: Kernel, seconds: int, digest: str) -> int:
+    """Wait until somebody confirms, interrupts (which undoes it at once) or the time is over; the
+    exit code. `digest` is that of the table that waits: the guard may have undone it already.
+    """
+    code, why, own = 1, "not confirmed", None
+    until = time.monotonic() + seconds + _LATE
+    try:
+        own = kernel.facts.loaded(pending.table)
+        watched = [sys.stdin] if sys.stdin.isatty() else []
+        if watched:
+            termios.tcflush(sys.stdin, termios.TCIFLUSH)  # what was typed before is no answer
+        asked = "press Enter, or run `netpolc confirm`" if watched else "`netpolc confirm`"
+        terminal.say(f"waiting to be confirmed until {pending.unconfirmed.until}: {asked}")
+        while not pending.settled and time.monotonic() < until:
+            if select.select(watched, [], [], TICK)[0]:
+                if sys.stdin.readline().endswith("\n"):
+                    kernel.confirm(pending.table, pending.unconfirmed.token)
+                watched = []  # the terminal is gone
+    except KeyboardInterrupt as error:
+        code, why = interruption.exit_code(error), "interrupted, not confirmed"
+    pending.undo(kernel)  # nothing to do, unless it was interrupted or the guard was killed
+    now = kernel.facts.loaded(pending.table)
+    mark = (own.digest, own.since) if own is not None else None
+    if now is not None and mark == (now.digest, now.since) and now.digest == digest:
+        terminal.say("confirmed")
+        return 0
+    terminal.say(f"{why}: what was loaded before, or since, is in force", "bold red")
+    return code

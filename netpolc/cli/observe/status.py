@@ -1,0 +1,143 @@
+"""`netpolc status`."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+import click
+
+from netpolc.backends.nft import Options
+from netpolc.backends.nft.rollout.libnftables.channel import Channel
+from netpolc.backends.nft.rollout.runtime import kept
+from netpolc.backends.nft.rollout.state.drift import Drift
+from netpolc.backends.nft.rollout.state.facts import Facts
+from netpolc.backends.nft.rollout.state.loaded import Loaded, drifted
+from netpolc.backends.nft.rollout.state.table import TableReader
+from netpolc.cli import options, table_options
+from netpolc.cli.host import local_node
+from netpolc.cli.observe.counting import FORMS, read_counters
+from netpolc.cli.output import write
+from netpolc.core.foreign import inert, to_json
+
+
+@click.command()
+@options.optional_paths
+@options.node
+@options.all_pods
+@table_options.table
+@click.option(
+    "--format",
+    "form",
+    type=options.Registered(lambda: FORMS),
+    default="text",
+    show_default=True,
+    help="Output; prometheus is --counters for node_exporter's textfile collector.",
+)
+@click.option(
+    "--counters",
+    is_flag=True,
+    help="What was denied, by chain and by pod; PATHs name the pods.",
+)
+@click.option("-o", "--output", metavar="FILE", help="Write a file, whole [default: print].")
+@options.reading
+@click.pass_context
+def status(
+    ctx: click.Context,
+    paths: tuple[str, ...],
+    node: str | None,
+    all_pods: bool,
+    table: str,
+    form: str,
+    counters: bool,
+    output: str | None,
+    reading: options.Reading,
+) -> None:
+    """Tell what is loaded: digest, since when, drop counters, and whether it drifted.
+
+    It is missing, modified (somebody changed it since `netpolc apply` loaded it) or, with PATHs,
+    stale (loaded from another snapshot; the options hook, priority, deny and log are taken from the
+    loaded table). Exit code 1 for each.
+
+    \b
+    Examples:
+      netpolc status
+      netpolc status cluster/ --node node-a
+      netpolc status cluster/ --counters
+      netpolc status cluster/ --format prometheus -o /var/lib/node_exporter/netpolc.prom
+    """
+    reading = reading.around_odd()
+    channel = Channel()
+    if counters or form not in ("text", "json"):
+        program = reading.program(paths) if paths else None
+        counted = read_counters(channel, table, program)
+        write(FORMS[form](table, counted), output)
+        ctx.exit(1 if counted is None else 0)
+    facts, tables = Facts(channel), TableReader(channel)
+    loaded, content = channel.generation.consistent(
+        lambda: (facts.loaded(table), tables.content(table))
+    )
+    expected = None
+    if paths:
+        program = reading.program(paths)
+        chosen = loaded.options if loaded is not None else Options(table)
+        expected = program.ruleset(local_node(program, node, all_pods), chosen).digest
+    drift = drifted(loaded, content, expected)
+    text = (
+        _as_json(loaded, expected, drift)
+        if form == "json"
+        else "\n".join(map(inert, _as_text(table, loaded, expected, drift)))
+    )
+    write(f"{text}\n", output)
+    ctx.exit(1 if drift else 0)
+
+
+def _as_json(loaded: Loaded | None, expected: str | None, drift: Sequence[Drift]) -> str:
+    found = None
+    if loaded is not None:
+        found = {**dataclasses.asdict(loaded), "options": loaded.options.describe()}
+    matches = None if expected is None else loaded is not None and loaded.digest == expected
+    body = {"loaded": found, "expected": expected, "matches": matches, "drift": drift}
+    return to_json(body, indent=2)
+
+
+def _as_text(
+    table: str, loaded: Loaded | None, expected: str | None, drift: Sequence[Drift]
+) -> list[str]:
+    if loaded is None:
+        return [f"table inet {table} is not loaded"]
+    lines = [
+        f"table     inet {table}",
+        f"digest    {loaded.digest}",
+        f"loaded    {loaded.since or 'not by netpolc apply'}",
+        f"options   {loaded.options.describe()}",
+    ]
+    if Drift.MODIFIED in drift:
+        lines.append("content   modified: it is not what netpolc apply loaded")
+    else:
+        lines.append("content   as it was loaded")
+    if loaded.unconfirmed is not None:
+        waiting = loaded.unconfirmed
+        lines.append(
+            f"confirm   awaited until {waiting.until}; then {kept(waiting.token)} is loaded"
+        )
+    lines.extend(f"odd       {told}" for told in loaded.odd)
+    if expected is not None:
+        stale = f"differs: it would be {expected}"
+        lines.append(f"snapshot  {stale if Drift.STALE in drift else 'matches'}")
+    if loaded.invalid:
+        lines.append(f"invalid   {loaded.invalid} packets of no connection dropped, no denials")
+    lines.append("")
+    if not loaded.drops:
+        return [*lines, "no pod of this node is isolated"]
+    width = max(len(entry.chain) for entry in loaded.drops)
+    for audited, title in (False, "denied"), (True, "let pass"):
+        drops = [entry for entry in loaded.drops if entry.audited is audited]
+        if drops:
+            lines.append(f"{'chain':<{width}}  direction  {title:>10}  {'bytes':>12}  isolated by")
+        lines.extend(
+            f"{entry.chain:<{width}}  {entry.direction:<9}  {entry.packets:>10}  "
+            f"{entry.bytes:>12}  {entry.policies}"
+            for entry in drops
+        )
+    return lines

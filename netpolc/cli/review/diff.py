@@ -1,0 +1,82 @@
+"""`netpolc diff`."""
+
+from __future__ import annotations
+
+import click
+
+from netpolc.analysis.connectivity.changes import Changes, as_dot, lines
+from netpolc.analysis.connectivity.difference import Difference
+from netpolc.analysis.connectivity.forms import DIFFERENCES
+from netpolc.analysis.report import comparison
+from netpolc.cli import options
+from netpolc.cli.output import write
+from netpolc.cli.review.graphviz import svg
+from netpolc.cli.terminal import progress, show
+from netpolc.core.errors import UsageError
+from netpolc.manifests import excluding
+from netpolc.manifests.git import at_revision
+
+
+@click.command()
+@options.paths
+@click.option("--git", "revision", metavar="REV", help="Compare PATHs at this revision with now.")
+@click.option(
+    "--with", "common", multiple=True, metavar="PATH", help="Manifests that are in both snapshots."
+)
+@click.option(
+    "-o",
+    "--output",
+    "form",
+    type=options.Registered(lambda: ("table", *DIFFERENCES, "svg", "html")),
+    default="table",
+    show_default=True,
+    help="The form of the differences; svg needs Graphviz.",
+)
+@click.option("--file", metavar="FILE", help="Write there instead of printing.")
+@options.configured_reading
+@click.pass_context
+def diff(
+    ctx: click.Context,
+    paths: tuple[str, ...],
+    revision: str | None,
+    common: tuple[str, ...],
+    form: str,
+    file: str | None,
+    reading: options.Reading,
+) -> None:
+    """Tell what connections change from OLD to NEW, with an example and the policy of each.
+
+    What is compared is what the two snapshots mean: policies written in other words are no
+    difference. Exit code 1 when there is one.
+
+    \b
+    Examples:
+      netpolc diff old/ new/
+      netpolc diff policies-before.yaml policies.yaml --with cluster.json
+      netpolc diff --git origin/main k8s/ -o md
+      netpolc diff old/ new/ -o html --file change.html
+    """
+    if revision is None and len(paths) != 2:
+        raise UsageError("give OLD and NEW, or --git REV and PATHs")
+    reading = reading.configured((*paths, *common))
+    if revision is not None:
+        excluded = excluding(reading.exclude)
+        old = reading.program((*at_revision(revision, paths, excluded, reading.raw), *common))
+        new = reading.program((*paths, *common))
+    else:
+        old = reading.program((paths[0], *common))
+        new = reading.program((paths[1], *common))
+    sides = (revision, "now") if revision is not None else paths
+    difference = Difference(old, new)
+    with progress("comparing") as report:
+        changes = difference.changes(report)
+    found = Changes(changes, difference.new_workloads, difference.lost_workloads)
+    if form == "table":
+        show(lines(found), file)
+    elif form == "svg":
+        write(svg(as_dot(found)), file)
+    elif form == "html":
+        write(comparison(difference, " → ".join(sides)), file)
+    else:
+        write(DIFFERENCES[form](found), file)
+    ctx.exit(1 if found else 0)

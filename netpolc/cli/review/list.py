@@ -1,0 +1,152 @@
+"""`netpolc list`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import click
+
+from netpolc.analysis.connectivity import Connection, Grouping, Party, Table
+from netpolc.analysis.connectivity.exposure import expose
+from netpolc.analysis.connectivity.forms import LISTINGS
+from netpolc.analysis.connectivity.listing import Connections, as_dot, readable
+from netpolc.analysis.connectivity.newcomers import with_newcomers
+from netpolc.analysis.connectivity.selection import parse_port, parties_of, select
+from netpolc.analysis.connectivity.table import deciders
+from netpolc.analysis.report import report
+from netpolc.cli import options
+from netpolc.cli.output import write
+from netpolc.cli.review.graphviz import svg
+from netpolc.cli.terminal import plain_table, progress, table, warn
+from netpolc.compiler import compile
+from netpolc.core.errors import UsageError
+from netpolc.core.ir import Direction
+
+
+def _written(listing: Connections, form: str) -> str:
+    """What is printed, or written to a file."""
+    if form == "table":
+        return plain_table(*readable(listing))
+    return svg(as_dot(listing)) if form == "svg" else LISTINGS[form](listing)
+
+
+@click.command("list")
+@options.paths
+@click.option(
+    "-o",
+    "--output",
+    "form",
+    type=options.Registered(lambda: ("table", *LISTINGS, "svg", "html")),
+    default="table",
+    show_default=True,
+    help="The form; svg needs Graphviz, html is a page with filters of its own.",
+)
+@click.option("--file", metavar="FILE", help="Where to write it [default: print].")
+@click.option(
+    "--workload",
+    "workloads",
+    multiple=True,
+    metavar="NAME",
+    help="Only connections of these: web, shop/web, shop/*, 'shop/web[Deployment]'.",
+)
+@click.option(
+    "--namespace",
+    "namespaces",
+    multiple=True,
+    metavar="NAME",
+    help="Only connections of workloads in these; * and ? match anything.",
+)
+@click.option(
+    "--direction",
+    type=click.Choice([str(own) for own in Direction]),
+    help="Only those into (ingress) or out of (egress) the workloads asked for.",
+)
+@click.option("--port", metavar="PORT", help="Only those that admit it: 80, TCP/80.")
+@click.option(
+    "--group",
+    type=click.Choice([str(own) for own in Grouping]),
+    default=str(Grouping.WORKLOAD),
+    show_default=True,
+    help="One row a workload, or one for all pods that no policy tells apart.",
+)
+@click.option(
+    "--exposure", is_flag=True, help="What pods that do not exist yet could reach or be reached by."
+)
+@click.option("--why", is_flag=True, help="Name the rules that decide about each connection.")
+@options.configured_reading
+def list_(
+    paths: tuple[str, ...],
+    form: str,
+    file: str | None,
+    workloads: tuple[str, ...],
+    namespaces: tuple[str, ...],
+    direction: str | None,
+    port: str | None,
+    group: str,
+    exposure: bool,
+    why: bool,
+    reading: options.Reading,
+) -> None:
+    """List who can reach whom, and on which ports.
+
+    Addresses outside the cluster are ranges, split where policies split them. What is not listed is
+    denied. hostNetwork pods are their node, whose addresses are addresses like any other.
+
+    \b
+    Examples:
+      netpolc list cluster/
+      netpolc list cluster/ --workload shop/db --direction ingress
+      netpolc list cluster/ --namespace shop --port TCP/443 -o csv --file shop.csv
+      netpolc list cluster/ --exposure --workload shop/db --direction ingress
+      netpolc list cluster/ --why --workload shop/db -o md
+      netpolc list cluster/ --group identity -o svg --file cluster.svg
+      netpolc list cluster/ -o html --file cluster.html
+    """
+    if form == "html":
+        if workloads or namespaces or direction or port or exposure or why:
+            raise UsageError("-o html has its own filters: only --group and --file go with it")
+        write(_page(paths, Grouping(group), reading), file)
+        return
+    wanted_port = parse_port(port) if port is not None else None
+    wanted_way = Direction[direction.upper()] if direction is not None else None
+    snapshot = reading.snapshot(paths)
+    with progress("listing") as done:
+        if exposure:
+            new = with_newcomers(snapshot)
+            exposed = expose(compile(new.snapshot), new.pods, Grouping(group), done)
+            parties, connections = exposed.parties, exposed.connections
+            sides, reach = exposed.newcomers, exposed.reach
+        else:
+            found = Table(compile(snapshot), Grouping(group))
+            parties, connections = found.parties, list(found.connections(done))
+            sides, reach = found.workloads, found.reach
+    if workloads or namespaces:
+        sides = parties_of(parties, snapshot.cluster, workloads, namespaces)
+    if exposure:
+        _say_closed(set(sides) & set(exposed.newcomers), connections)
+    listed = list(select(connections, sides, wanted_way, wanted_port))
+    shown = {*sides, *_ends(listed)}
+    because = {own: list(deciders(reach, own)) for own in listed} if why else None
+    listing = Connections([party for party in parties if party in shown], listed, because)
+    if form == "table" and file is None:
+        table(*readable(listing))
+    else:
+        write(_written(listing, form), file)
+
+
+def _page(paths: tuple[str, ...], grouping: Grouping, reading: options.Reading) -> str:
+    """The report of everything, with the reasons."""
+    found = Table(compile(reading.snapshot(paths)), grouping)
+    with progress("listing") as done:
+        return report(found, " ".join(paths), done)
+
+
+def _ends(connections: Iterable[Connection]) -> set[Party]:
+    return {end for own in connections for end in (own.source, own.destination)}
+
+
+def _say_closed(newcomers: set[Party], connections: Iterable[Connection]) -> None:
+    """Name those without any connection: a list without them would read as if any pod's held."""
+    closed = newcomers - _ends(connections)
+    for name in sorted(party.name for party in closed):
+        warn(f"no connection: {name}")

@@ -1,0 +1,1 @@
+"""Objects that make up a cluster: namespaces, nodes, pods, and workloads that make pods."""

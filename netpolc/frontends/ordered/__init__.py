@@ -1,0 +1,1 @@
+"""Cluster-scoped policies of policy.networking.k8s.io, whose rules are asked in order."""
