@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from netpolc.backends.nft import Options, Ruleset
     from netpolc.compiler import Program, compile, load, load_objects
     from netpolc.core.cluster import Snapshot
+    from netpolc.core.ends import flows_between
     from netpolc.core.errors import (
         Diagnostic,
         InputError,
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
         UnsupportedError,
         UsageError,
     )
-    from netpolc.core.semantics import Flow, Verdict, evaluate, flows_between
+    from netpolc.core.semantics import Flow, Verdict, evaluate
 
 __all__ = [
     "Diagnostic",
@@ -60,7 +61,8 @@ _MODULES = {
     "backends.nft": ("Options", "Ruleset"),
     "compiler": ("Program", "compile", "load", "load_objects"),
     "core.cluster": ("Snapshot",),
-    "core.semantics": ("Flow", "Verdict", "evaluate", "flows_between"),
+    "core.ends": ("flows_between",),
+    "core.semantics": ("Flow", "Verdict", "evaluate"),
 }
 _PLACES = {name: module for module, names in _MODULES.items() for name in names}
 

@@ -1,8 +1,9 @@
 """Flow logs in bulk: CSV or JSON lines in, the same with a verdict out.
 
 In: text whose rows have `src`, `dst`, `protocol` and `port`, in any order and among others: a CSV
-with a header, or an object a line. Ends are addresses or `namespace/pod`; a pod stands for all its
-addresses, and a flow is allowed if it is between all pairs of one family. Out: every row, in order,
+with a header, or an object a line. Ends are addresses, `namespace/pod` or whatever else
+`flows_between` takes; a pod stands for all its addresses, a workload for all its pods, and a flow
+is allowed if it is between all pairs of one family. Out: every row, in order,
 with `verdict`: ALLOW, DENY or INVALID. Refused (`UsageError`): a log without these columns. A row
 that is no flow is reported with its line, counted, and no reason to stop.
 """
@@ -18,15 +19,19 @@ from typing import Any, TextIO
 import msgspec
 
 from netpolc.backends.matcher import Matcher
+from netpolc.core.ends import flows_between
 from netpolc.core.errors import UsageError
 from netpolc.core.foreign import csv_copies, inert_json
 from netpolc.core.nets import format_address
 from netpolc.core.program import Program
+from netpolc.core.semantics import evaluate
 
 COLUMNS = ("src", "dst", "protocol", "port")
 ALLOWED, DENIED, BAD = "ALLOW", "DENY", "INVALID"
 BLOCK = 20_000
 """Rows judged at once: enough to hide what a call costs, few enough to stay in the cache."""
+_MANY_NAMES = 100_000
+"""Flows between names of which the verdict is kept."""
 _ICMP = {"ICMP": 1, "ICMPV6": 58, "ICMP6": 58}
 
 Report = Callable[[int, str], None]
@@ -91,19 +96,22 @@ class _Judge:
     """Rows to verdicts, a block at a time."""
 
     def __init__(self, program: Program) -> None:
+        self._program = program
         self._matcher = Matcher(program)
         self._pods: Mapping[str, tuple[str, ...]] = {
             pod.key: tuple(map(format_address, pod.addresses))
             for identity in program.identities
             for pod in identity.pods
+            if pod.addresses
         }
+        self._named: dict[tuple[object, ...], tuple[str, str]] = {}
 
     def verdicts(self, rows: list[_Row]) -> Iterator[tuple[str, str]]:
         """The verdict of each row, with the reason of an INVALID one."""
         flows: list[Fields] = []
         ends = []
         for row in rows:
-            if row.fields is not None:
+            if row.fields is not None and not self._is_named(row.fields):
                 flows.extend(self._flows(row.fields))
             ends.append(len(flows))
         columns = [list(column) for column in zip(*flows, strict=True)] or [[], [], [], []]
@@ -113,6 +121,8 @@ class _Judge:
             own = codes[first:end]
             if row.fields is None:
                 yield BAD, row.problem
+            elif self._is_named(row.fields):
+                yield self._between_names(row.fields)
             elif not own:
                 yield BAD, "the two pods have no address family in common"
             elif 2 in own:
@@ -120,6 +130,39 @@ class _Judge:
             else:
                 yield (ALLOWED if all(own) else DENIED), ""
             first = end
+
+    def _is_named(self, fields: Fields) -> bool:
+        """Whether an end is neither an address nor a pod that has one."""
+        return any(
+            isinstance(end, str) and end not in self._pods and ("/" in end or end[:5] == "node:")
+            for end in fields[:2]
+        )
+
+    def _between_names(self, fields: Fields) -> tuple[str, str]:
+        """The verdict between workloads, pods without address, Services and nodes."""
+        source, destination, protocol, port = fields
+        if not isinstance(protocol, str | int) or not isinstance(port, int | float | str | None):
+            return BAD, f"protocol {protocol!r} or port {port!r} is none"
+        asked = str(source), str(destination), protocol, port
+        known = self._named.get(asked)
+        if known is None:
+            if len(self._named) >= _MANY_NAMES:
+                self._named.clear()
+            known = self._named[asked] = self._judged(*asked)
+        return known
+
+    def _judged(
+        self, source: str, destination: str, protocol: str | int, port: float | str | None
+    ) -> tuple[str, str]:
+        number = int(port) if isinstance(port, float) and port.is_integer() else port
+        if isinstance(number, float):
+            return BAD, f"port {port!r} is no whole number"
+        try:
+            flows = flows_between(self._program, source, destination, protocol, number)
+        except (UsageError, ValueError) as error:
+            return BAD, str(error)
+        allowed = all(evaluate(self._program, flow).allowed for flow in flows)
+        return (ALLOWED if allowed else DENIED), ""
 
     def _flows(self, fields: Fields) -> Iterable[Fields]:
         """A row between addresses is one flow, with a pod one for each pair of a family."""
@@ -138,9 +181,6 @@ class _Judge:
     def _problem(self, fields: Fields) -> str:
         """What the matcher says of it when it is asked alone."""
         source, destination, protocol, port = fields
-        for end in (source, destination):
-            if isinstance(end, str) and "/" in end:
-                return f"unknown pod {end!r}"
         try:
             self._matcher.verdict(source, destination, protocol, port)  # type: ignore[arg-type]
         except (TypeError, ValueError, OverflowError) as error:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import wraps
 from typing import TYPE_CHECKING, Any
@@ -13,9 +13,10 @@ from netpolc.cli.settings import NOTHING, Settings, settings_for
 from netpolc.cli.terminal import warn
 from netpolc.compiler import Program, compile, load
 from netpolc.core.cluster import Snapshot
+from netpolc.core.ends import flows_between
 from netpolc.core.errors import Problems, UsageError
-from netpolc.core.nets import Family, family, format_address, parse_address
-from netpolc.core.semantics import Flow, flows_between
+from netpolc.core.nets import parse_address
+from netpolc.core.semantics import Flow
 from netpolc.frontends import Semantics, Treatment
 from netpolc.frontends.fields import DEFAULT_NAMESPACE, dns_label_problems
 from netpolc.manifests import Given, excluding
@@ -100,9 +101,14 @@ all_pods = click.option("--all-pods", is_flag=True, help="Take every pod of the 
 
 
 _flow_options = stack(
-    click.option("--src", metavar="END", help="namespace/pod, node:NAME or an address."),
-    click.option("--dst", metavar="END", help="The same."),
-    click.option("--port", type=int, help="Destination port, for TCP, UDP and SCTP."),
+    click.option(
+        "--src", metavar="END", help="namespace/name of a pod or workload, node:NAME, an address."
+    ),
+    click.option("--dst", metavar="END", help="The same, or a Service: svc/name."),
+    click.option(
+        "-n", "--namespace", type=NamespaceName(), metavar="NAME", help="Of deployment/web and web."
+    ),
+    click.option("--port", metavar="PORT", help="Of TCP, UDP and SCTP; of a Service also by name."),
     click.option(
         "--protocol",
         default="TCP",
@@ -118,26 +124,18 @@ class Between:
 
     src: str
     dst: str
-    port: int | None
+    port: int | str | None
     protocol: str
+    namespace: str = ""
 
     def flows(self, program: Program) -> tuple[Flow, ...]:
         """One for each address family the ends share; `UsageError` for what no packet could be."""
+        protocol = int(self.protocol) if self.protocol.isdigit() else self.protocol
+        ends = program, self.src, self.dst
         try:
-            return tuple(self._flows(program))
+            return flows_between(*ends, protocol, self.port, namespace=self.namespace)
         except ValueError as error:
             raise UsageError(str(error)) from None
-
-    def _flows(self, program: Program) -> Iterator[Flow]:
-        ends = program, self.src, self.dst
-        if self.protocol.upper() != "ICMP":
-            named = int(self.protocol) if self.protocol.isdigit() else self.protocol
-            yield from flows_between(*ends, named, self.port)
-            return
-        for flow in flows_between(*ends, 1, self.port):  # which has another number in IPv6
-            number = 1 if family(flow.source) is Family.IPV4 else 58
-            source, destination = format_address(flow.source), format_address(flow.destination)
-            yield Flow(source, destination, number, self.port)
 
 
 def between(usage: str) -> Callable[[Command], Command]:
@@ -152,13 +150,15 @@ def between(usage: str) -> Callable[[Command], Command]:
             *args: Any,
             src: str | None,
             dst: str | None,
-            port: int | None,
+            port: str | None,
             protocol: str,
+            namespace: str | None,
             **rest: Any,
         ) -> None:
             asked = None
             if src is not None and dst is not None:
-                asked = Between(src, dst, port, protocol)
+                number = int(port) if port is not None and port.isdigit() else port
+                asked = Between(src, dst, number, protocol, namespace or "")
             elif (src, dst, port) != (None, None, None):
                 raise UsageError(usage)
             function(*args, asked=asked, **rest)
@@ -218,8 +218,9 @@ class Reading:
     def snapshot(self, paths: Sequence[Given], quiet: Container[str] = ()) -> Snapshot:
         """Load, with the same on standard error except for warnings of the `quiet` codes."""
         snapshot = self._load(paths)
+        tells = self.values is not None  # enforces nothing, so a template is as good as a pod
         for warning in snapshot.warnings:
-            if warning.code not in quiet:
+            if warning.code not in quiet and not (tells and warning.code == "NP004"):
                 warn(str(warning))
         self.say_ignored(snapshot)
         return snapshot

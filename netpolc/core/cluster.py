@@ -16,6 +16,7 @@ from netpolc.core.errors import Diagnostic
 from netpolc.core.expectation import Expectation
 from netpolc.core.foreign import html_table
 from netpolc.core.ir import Origin, Policy, Waived
+from netpolc.core.nets import Protocol
 
 NAME_LABEL = "kubernetes.io/metadata.name"
 """Set by the API server on every namespace (Kubernetes 1.22), and immutable."""
@@ -71,7 +72,9 @@ class Pod(Struct, frozen=True, eq=False, gc=False):
     its node. `owner` is the kind and name of its controller (`metadata.ownerReferences`), None for
     a pod of its own; `uid` tells it from others of its name (`metadata.uid`), empty if unknown. A
     `closed` pod is isolated in both directions, admits nothing, and is meant by no selector: it is
-    odd, or nobody can tell whether its address is its own.
+    odd, or nobody can tell whether its address is its own. `declared` are all ports of its
+    containers, as protocol and number; None where one of these declares none, so that nobody can
+    tell where it listens.
     """
 
     namespace: str
@@ -87,6 +90,7 @@ class Pod(Struct, frozen=True, eq=False, gc=False):
     owner: Owner | None = None
     uid: str = ""
     closed: bool = False
+    declared: frozenset[tuple[int, int]] | None = None
 
     def is_on(self, node: str | None) -> bool:
         """Whether a node (None: any) judges the pod; one on no known node is judged on all."""
@@ -98,18 +102,106 @@ class Pod(Struct, frozen=True, eq=False, gc=False):
         return f"{self.namespace}/{self.name}"
 
 
+@dataclass(frozen=True, slots=True)
+class ServicePort:
+    """A port of a Service (`spec.ports[]`) and where it leads: a number, or the name of a port of
+    the pods' containers (`targetPort`).
+    """
+
+    name: str
+    protocol: Protocol
+    number: int
+    target: int | str
+
+    def on(self, pod: Pod) -> tuple[int, ...]:
+        """The port numbers it leads to on a pod; none where the pod has no port of that name."""
+        if isinstance(self.target, int):
+            return (self.target,)
+        wanted = self.target, int(self.protocol)
+        return tuple(number for *own, number in pod.ports if tuple(own) == wanted)
+
+    def __str__(self) -> str:
+        return f"{self.protocol.name}/{self.number}"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Service:
+    """A Service: which pods it leads to, from which addresses and ports.
+
+    `selector` is None where somebody else says which pods these are (no `spec.selector`), and of an
+    `external` one, which is a name of DNS (`type: ExternalName`). `addresses` are those that the
+    cluster gives it (`clusterIPs`, `externalIPs`, `status.loadBalancer`).
+    """
+
+    namespace: str
+    name: str
+    selector: Mapping[str, str] | None
+    ports: tuple[ServicePort, ...]
+    addresses: frozenset[int]
+    origin: Origin
+    waived: Waived = frozenset()
+    external: bool = False
+
+    @property
+    def key(self) -> str:
+        """`namespace/name[Service]`, as workloads are called."""
+        return f"{self.namespace}/{self.name}[Service]"
+
+    def selects(self, pod: Pod) -> bool:
+        """Whether its connections may end at a pod, also one on its node's network."""
+        if self.selector is None or pod.namespace != self.namespace:
+            return False
+        return self.selector.items() <= pod.labels.items()
+
+    def port(self, wanted: int | str | None) -> ServicePort | None:
+        """The port of a number or a name; without either the only one."""
+        if wanted is None:
+            return self.ports[0] if len(self.ports) == 1 else None
+        return next((own for own in self.ports if wanted in (own.number, own.name)), None)
+
+
+@dataclass(frozen=True, slots=True)
+class PublishedPort:
+    """A port of a Service that an object publishes; `port` is its number or name, None where the
+    object leaves it open. `field` is where the object says so.
+    """
+
+    namespace: str
+    service: str
+    port: int | str | None
+    field: tuple[str | int, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Publication:
+    """An object that publishes ports of Services: an Ingress, a route of the Gateway API or of
+    OpenShift. Connections to these come from whatever implements it, the ingress controller.
+    """
+
+    backends: tuple[PublishedPort, ...]
+    origin: Origin
+    waived: Waived = frozenset()
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Cluster:
     """All namespaces (also those only mentioned), nodes and living pods, each sorted by name.
 
     `owners` are the owners of the controllers that are in the snapshot, by namespace, kind and
-    name: a ReplicaSet's Deployment, None for a Deployment.
+    name: a ReplicaSet's Deployment, None for a Deployment. `services` are by namespace and name;
+    no policy sees them, nor what `published` says.
     """
 
     namespaces: Mapping[str, Namespace]
     nodes: Mapping[str, Node]
     pods: tuple[Pod, ...]
     owners: Mapping[tuple[str, str, str], Owner | None] = field(default_factory=dict)
+    services: Mapping[tuple[str, str], Service] = field(default_factory=dict)
+    published: tuple[Publication, ...] = ()
+
+    def behind(self, service: Service) -> tuple[Pod, ...]:
+        """The pods that a Service leads to."""
+        return tuple(pod for pod in self.pods if service.selects(pod))
 
     def node_addresses(self, pod: Pod) -> frozenset[int]:
         """Addresses of the node a pod runs on: traffic with them is not judged for that pod."""

@@ -227,6 +227,11 @@ class Program:
         return {pod.key: own.number for own in self.identities for pod in own.pods}
 
     @cached_property
+    def pods_by_key(self) -> dict[str, Pod]:
+        """Every pod that can be judged by its key (`namespace/name`), hostNetwork pods left out."""
+        return {pod.key: pod for own in self.identities for pod in own.pods}
+
+    @cached_property
     def matches(self) -> tuple[Match, ...]:
         """What the rules match, each once: many rules may share one."""
         rules = (rule for own in self.combinations for tier in own.tiers for rule in tier.rules)

@@ -37,13 +37,17 @@ class Flow:
 
     `source` and `destination` are on the address line (`nets`), `protocol` is an IP protocol
     number, `port` the destination port: 0 to 65535 for TCP, UDP and SCTP, None for every other
-    protocol.
+    protocol. `source_pod` and `destination_pod` (`namespace/pod`) are ends that have no address
+    yet, empty of others: of such an end the address says only which family is meant, and what
+    blocks of addresses hold it.
     """
 
     source: int
     destination: int
     protocol: int
     port: int | None
+    source_pod: str = ""
+    destination_pod: str = ""
 
     def __init__(
         self,
@@ -51,6 +55,8 @@ class Flow:
         destination: AddressLike,
         protocol: str | int = "TCP",
         port: int | None = None,
+        source_pod: str = "",
+        destination_pod: str = "",
     ) -> None:
         """Addresses as text or `ipaddress` objects; `protocol` is TCP, UDP, SCTP, ICMP (of either
         family), ICMPv6 or a number. `ValueError` for what no packet could be.
@@ -75,10 +81,13 @@ class Flow:
             raise ValueError(f"protocol {protocol} has no ports")
         object.__setattr__(self, "protocol", protocol)
         object.__setattr__(self, "port", port)
+        object.__setattr__(self, "source_pod", source_pod)
+        object.__setattr__(self, "destination_pod", destination_pod)
 
     def __str__(self) -> str:
-        ends = f"{format_address(self.source)} -> {format_address(self.destination)}"
-        return f"{ends} {format_service(self.protocol, self.port)}"
+        source = self.source_pod or format_address(self.source)
+        destination = self.destination_pod or format_address(self.destination)
+        return f"{source} -> {destination} {format_service(self.protocol, self.port)}"
 
 
 def _whole(name: str, number: object) -> int:
@@ -163,21 +172,35 @@ def evaluate(program: Program, flow: Flow, *, hairpin: bool = False) -> Verdict:
 
     `hairpin` says of a flow of a pod with itself that a Service led it back, so that it left the
     pod: ordered tiers then judge it, while a NetworkPolicy never keeps a pod from itself. Raises
-    nothing of its own: what no packet could be is no `Flow`.
+    nothing of its own: what no packet could be is no `Flow`; `UsageError` for a pod without address
+    that is not in the Program.
     """
-    source = program.pods_by_address.get(flow.source)
-    destination = program.pods_by_address.get(flow.destination)
-    if source is not None and source is destination and not hairpin:
+    source = pod_at(program, flow.source, flow.source_pod)
+    destination = pod_at(program, flow.destination, flow.destination_pod)
+    # A pod without address is the template of many: two addresses are two of these.
+    is_self = source is destination and not (flow.source_pod and flow.source != flow.destination)
+    if source is not None and is_self and not hairpin:
         return Verdict(
             flow,
             Decision(Direction.EGRESS, True, Reason.SELF),
             Decision(Direction.INGRESS, True, Reason.SELF),
         )
+    ends = source, destination
     return Verdict(
         flow,
-        _decide(program, Direction.EGRESS, source, destination, flow.destination, flow),
-        _decide(program, Direction.INGRESS, destination, source, flow.source, flow),
+        _decide(program, Direction.EGRESS, *ends, flow.destination, flow, is_self),
+        _decide(program, Direction.INGRESS, *ends[::-1], flow.source, flow, is_self),
     )
+
+
+def pod_at(program: Program, address: int, name: str = "") -> Pod | None:
+    """The pod that an end of a flow is: the one with the address, or one without that is named."""
+    if not name:
+        return program.pods_by_address.get(address)
+    pod = program.pods_by_key.get(name)
+    if pod is None:
+        raise UsageError(f"no pod {name!r} in the Program")
+    return pod
 
 
 def _decide(
@@ -187,6 +210,7 @@ def _decide(
     peer: Pod | None,
     peer_address: int,
     flow: Flow,
+    is_self: bool,
 ) -> Decision:
     if subject is None:
         return Decision(direction, True, Reason.NOT_A_POD)
@@ -197,11 +221,11 @@ def _decide(
     combination, tried = program.combination_of.get(key), program.tried_of.get(key)
     decision = Decision(direction, True, Reason.NOT_ISOLATED)
     if combination is not None:
-        decision = _judge(combination, peer_identity, peer_address, flow, peer is subject)
-        if subject.closed and peer is not subject:
+        decision = _judge(combination, peer_identity, peer_address, flow, is_self)
+        if subject.closed and not is_self:
             decision = replace(decision, reason=Reason.CLOSED)
     if tried is not None:
-        would_be = _judge(tried, peer_identity, peer_address, flow, peer is subject)
+        would_be = _judge(tried, peer_identity, peer_address, flow, is_self)
         decision = replace(decision, tried=would_be)
     return decision
 
@@ -291,40 +315,3 @@ def _surely_matches(rule: ResolvedRule, flow: Flow | None) -> bool:
     if flow is None:
         return rule.match.ports is ANY
     return rule.match.has_port(flow.protocol, flow.port)
-
-
-def flows_between(
-    program: Program, source: str, destination: str, protocol: str | int, port: int | None
-) -> tuple[Flow, ...]:
-    """The flows between two ends named `namespace/pod`, by address, or `node:NAME`, one a family.
-
-    `UsageError` when an end is unknown or the two have no address family in common, `ValueError`
-    for a protocol or a port that is none.
-    """
-    starts, ends = _ends(program, source), _ends(program, destination)
-    flows = tuple(
-        Flow(format_address(start), format_address(end), protocol, port)
-        for start in starts
-        for end in ends
-        if family(start) is family(end)
-    )
-    if not flows:
-        raise UsageError(f"{source} and {destination} have no address family in common")
-    return flows
-
-
-def _ends(program: Program, name: str) -> tuple[int, ...]:
-    if name.startswith("node:"):
-        node = program.cluster.nodes.get(name.removeprefix("node:"))
-        if node is None:
-            raise UsageError(f"unknown node {name.removeprefix('node:')!r}")
-        return tuple(sorted(node.addresses))
-    if "/" not in name:
-        try:
-            return (parse_address(name),)
-        except ValueError as error:
-            raise UsageError(f"{name!r} is no namespace/pod and no address: {error}") from None
-    pods = [pod for pod in program.cluster.pods if pod.key == name]
-    if not pods:
-        raise UsageError(f"unknown pod {name!r}")
-    return pods[0].addresses

@@ -91,9 +91,12 @@ def test_icmp_has_a_number_in_each_family() -> None:
         (["--src", FRONTEND, "--dst", BACKEND, "-o", "x", "--port", "1"], "give --src and --dst"),
         (["--flows", "-", "--port", "80"], "give --src and --dst, or --flows"),
         (["--src", FRONTEND, "--dst", BACKEND], "needs a port"),
-        (["--src", FRONTEND, "--dst", "no/such", "--port", "1"], "unknown pod 'no/such'"),
+        (
+            ["--src", FRONTEND, "--dst", "no/such", "--port", "1"],
+            "unknown pod or workload",
+        ),
         (["--src", FRONTEND, "--dst", "node:no", "--port", "1"], "unknown node 'no'"),
-        (["--src", FRONTEND, "--dst", "nothing", "--port", "1"], "no namespace/pod"),
+        (["--src", FRONTEND, "--dst", "nothing", "--port", "1"], "no namespace/name"),
         (["--src", FRONTEND, "--dst", BACKEND, "--protocol", "QUIC"], "unknown protocol"),
         (["--flows", "/no/such/file"], "cannot read /no/such/file"),
     ],
@@ -129,7 +132,7 @@ def test_a_log_with_bad_rows_among_the_good() -> None:
     assert rows[2]["when"] == "a, quoted"
     for line in (5, 7, 8, 9, 10, 11, 12, 13):
         assert f"standard input:{line}: " in result.stderr
-    for problem in ("octet", "3 fields", "unknown pod 'no/such'", "needs a port", "QUIC"):
+    for problem in ("octet", "3 fields", "unknown pod or workload 'no/such'", "needs a port", "QUIC"):
         assert problem in result.stderr
     assert "10 flows: 1 allowed, 1 denied, 8 invalid" in result.stderr
 

@@ -32,6 +32,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("netpolc.analysis",),
     ("netpolc.frontends", "netpolc.passes", "netpolc.backends"),
     ("netpolc.manifests",),
+    ("netpolc.core.ends",),
     ("netpolc.core.semantics",),
     ("netpolc.core.program",),
     ("netpolc.core.cluster", "netpolc.core.labels"),

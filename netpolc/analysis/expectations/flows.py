@@ -17,8 +17,8 @@ from msgspec import structs
 
 from netpolc.analysis.connectivity import Table
 from netpolc.analysis.connectivity.parties import stranger
-from netpolc.analysis.connectivity.reach import Blocks
 from netpolc.core.cluster import Cluster, Pod, Snapshot
+from netpolc.core.ends import did_you_mean, free_addresses, kind_called
 from netpolc.core.errors import UsageError
 from netpolc.core.expectation import Demand, End, Expectation, Named
 from netpolc.core.ir import ANY, NetworkPeer
@@ -32,7 +32,16 @@ def addressed(snapshot: Snapshot) -> Snapshot:
     cluster = snapshot.cluster
     if all(pod.addresses or pod.host_network for pod in cluster.pods):
         return snapshot
-    free = [_free(snapshot, version) for version in Family]
+    networks = [
+        peer.addresses
+        for policy in snapshot.policies
+        for rule in policy.rules
+        if rule.peers is not ANY
+        for peer in rule.peers
+        if isinstance(peer, NetworkPeer)
+    ]
+    owned, count = cluster.owned_addresses(), len(cluster.pods)
+    free = [free_addresses(networks, owned, version, count) for version in Family]
     pods = tuple(
         pod
         if pod.addresses or pod.host_network
@@ -40,34 +49,6 @@ def addressed(snapshot: Snapshot) -> Snapshot:
         for pod in cluster.pods
     )
     return replace(snapshot, cluster=replace(cluster, pods=pods))
-
-
-def _free(snapshot: Snapshot, version: Family) -> Iterator[int]:
-    """Addresses that are nobody's, enough for every pod, where the fewest policies have a block."""
-    used = snapshot.cluster.owned_addresses()
-    networks = [
-        Ranges((peer.cidr,)) - Ranges.of(peer.excepts)
-        for policy in snapshot.policies
-        for rule in policy.rules
-        if rule.peers is not ANY
-        for peer in rule.peers
-        if isinstance(peer, NetworkPeer)
-    ]
-    classes = [
-        (held.bit_count(), addresses)
-        for held, addresses in Blocks(networks).classes()
-        if family(addresses.spans[0][0]) is version
-        and _size(addresses) >= len(used) + len(snapshot.cluster.pods)
-    ]
-    _, best = min(classes, key=lambda entry: (entry[0], -_size(entry[1])))
-    for first, last in sorted(best, key=lambda span: span[0] - span[1]):
-        middle = (first + last) // 2  # away from the ends, where networks have their own
-        yield from (a for a in range(middle, last + 1) if a not in used)
-        yield from (a for a in range(first, middle) if a not in used)
-
-
-def _size(addresses: Ranges) -> int:
-    return sum(last - first + 1 for first, last in addresses)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +87,7 @@ class Expander:
 
     def _points(self, ends: Sequence[End], about: Expectation, others: bool) -> list[Point]:
         """Points of the ends, or with `others` of everything else."""
+        ends = [self._meant(end, about.origin.namespace) for end in ends]
         named = [self._pods_of(end) for end in ends]
         meant = {pod.key for pods in named for pod in pods}
         blocks = Ranges.of(span for end in ends if isinstance(end, Ranges) for span in end)
@@ -114,7 +96,8 @@ class Expander:
             if not pods and not (isinstance(end, Ranges) and end - owned):
                 name = end if isinstance(end, Named) else "an address of no pod or node"
                 where = f"{about.origin.place()}: {about.title}"
-                raise UsageError(f"{where}: {name} matches no pod and no workload")
+                hint = did_you_mean(self._cluster, str(end)) if isinstance(end, Named) else ""
+                raise UsageError(f"{where}: {name} matches no pod and no workload{hint}")
         found: list[Point] = []
         for party in self._table.workloads:
             pods = [pod for pod in party.pods if (pod.key in meant) is not others]
@@ -123,6 +106,15 @@ class Expander:
             addresses = party.addresses - blocks if others else party.addresses & blocks
             found.extend(self._outside(addresses))
         return found
+
+    def _meant(self, end: End, namespace: str) -> End:
+        """The same; `deployment/web` is of the namespace of the expectation, unless there is a
+        namespace of that name.
+        """
+        if not isinstance(end, Named) or end.kind or end.namespace in self._cluster.namespaces:
+            return end
+        kind = kind_called(self._cluster, end.namespace)
+        return Named(namespace, end.name, kind) if kind else end
 
     def _pods_of(self, end: End) -> list[Pod]:
         if isinstance(end, Ranges):

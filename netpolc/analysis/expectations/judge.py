@@ -96,6 +96,6 @@ class ExpectationRunner:
     def _failure(self, ends: str, flow: Flow) -> Failure:
         explanation = explain(self._program, self._snapshot, flow)
         state = "allowed" if explanation.verdict.allowed else "denied"
-        _, *reasons = brief(explanation)
+        reasons = brief(explanation)
         text = f"{state}: {ends} {format_service(flow.protocol, flow.port)}"
         return Failure(text, tuple(reason.strip() for reason in reasons))

@@ -16,7 +16,7 @@ from netpolc.analysis.explain.model import Answer, Consulted, End, Explanation, 
 from netpolc.core.cluster import Pod, Snapshot
 from netpolc.core.ir import Action, Direction, Origin, Policy, Rule, Selector, Tier
 from netpolc.core.program import Combination, Match, Program, Run, Stage
-from netpolc.core.semantics import Decision, Flow, Reason, evaluate
+from netpolc.core.semantics import Decision, Flow, Reason, evaluate, pod_at
 
 
 def explain(program: Program, snapshot: Snapshot, flow: Flow) -> Explanation:
@@ -44,15 +44,16 @@ class _Explainer:
 
     def explain(self, flow: Flow) -> Explanation:
         verdict = evaluate(self._program, flow)
-        source, destination = self._end(flow.source), self._end(flow.destination)
+        source = self._end(flow.source, flow.source_pod)
+        destination = self._end(flow.destination, flow.destination_pod)
         egress = self._side(verdict.egress, source, destination, flow)
         ingress = self._side(verdict.ingress, destination, source, flow)
         return Explanation(verdict, egress, ingress)
 
-    def _end(self, address: int) -> End:
+    def _end(self, address: int, name: str) -> End:
         nodes = self._cluster.nodes.values()
         node = next((node.name for node in nodes if address in node.addresses), "")
-        return End(address, self._program.pods_by_address.get(address), node)
+        return End(address, pod_at(self._program, address, name), node)
 
     def _side(self, decision: Decision, subject: End, peer: End, flow: Flow) -> Side:
         consulted: tuple[Consulted, ...] = ()

@@ -15,7 +15,7 @@ from netpolc.analysis.explain import words
 from netpolc.analysis.explain.model import Answer, Consulted, End, Explanation, Miss, RulePart, Side
 from netpolc.core.errors import printable
 from netpolc.core.ir import Action, Origin, Rule, Tier
-from netpolc.core.nets import format_address
+from netpolc.core.nets import family, format_address
 from netpolc.core.program import ResolvedRule
 from netpolc.core.semantics import Decision, Reason
 
@@ -34,9 +34,19 @@ class Line:
     style: Style = ""
 
 
+def briefs(explanations: Iterable[Explanation]) -> Iterator[str]:
+    """Verdicts, and a line for each direction with what decided.
+
+    Between pods without addresses both families are said at once where they are alike.
+    """
+    bodies = groupby(explanations, key=lambda found: (str(found.flow), list(brief(found))))
+    for (_, reasons), group in bodies:
+        yield from (line.text for line in _headlines(group))
+        yield from reasons
+
+
 def brief(explanation: Explanation) -> Iterator[str]:
-    """The verdict, and a line for each direction with what decided."""
-    yield _headline(explanation)
+    """A line for each direction with what decided."""
     for side in explanation.sides:
         decision = side.decision
         name = str(side.subject)
@@ -46,8 +56,18 @@ def brief(explanation: Explanation) -> Iterator[str]:
             yield f"  {decision.direction!s:<8}audit   {name}: would be denied: {why}"
 
 
-def _headline(explanation: Explanation) -> str:
-    return f"{'ALLOW' if explanation.verdict.allowed else 'DENY'} {explanation.flow}"
+def _headlines(explanations: Iterable[Explanation]) -> Iterator[Line]:
+    """The verdict of each flow; of two that differ in an unknown address one line."""
+    alike: dict[str, list[Explanation]] = {}
+    for explanation in explanations:
+        verdict = "ALLOW" if explanation.verdict.allowed else "DENY"
+        alike.setdefault(f"{verdict} {explanation.flow}", []).append(explanation)
+    for text, group in alike.items():
+        flow = group[0].flow
+        is_one = len({family(own.flow.source) for own in group}) == 1
+        over = f" over IPv{family(flow.source)}" if flow.source_pod and flow.destination_pod else ""
+        allowed = group[0].verdict.allowed
+        yield Line(text + (over if is_one else ""), "green" if allowed else "red")
 
 
 def _state(decision: Decision) -> str:
@@ -76,9 +96,7 @@ def text(explanations: Iterable[Explanation], most: int | None = CLOSEST) -> Ite
     for number, (body, group) in enumerate(bodies):
         if number:
             yield Line("")
-        for explanation in group:
-            allowed = explanation.verdict.allowed
-            yield Line(_headline(explanation), "green" if allowed else "red")
+        yield from _headlines(group)
         yield from body
 
 
@@ -199,7 +217,8 @@ def document(explanation: Explanation, most: int | None = CLOSEST) -> dict[str, 
 
 def _end(end: End) -> dict[str, str | None]:
     pod = end.pod.key if end.pod is not None else None
-    return {"address": format_address(end.address), "pod": pod, "node": end.node or None}
+    address = format_address(end.address) if end.is_placed else None
+    return {"address": address, "pod": pod, "node": end.node or None}
 
 
 def _side(side: Side, most: int | None) -> dict[str, Any]:

@@ -57,7 +57,7 @@ def misses(rule: Rule, peer: End, destination: End, flow: Flow, cluster: Cluster
                 yield Miss(rule, at, (*met, *port_met), (*gaps, *ports))
             case NetworkPeer():
                 outside = tuple(_network_gaps(entry, peer))
-                met = () if outside else (f"{format_address(peer.address)} is in the ipBlock",)
+                met = () if outside else (f"{_address(peer)} is in the ipBlock",)
                 yield Miss(rule, at, (*met, *port_met), (*outside, *ports))
             case NodePeer():
                 other = tuple(_node_gaps(entry, rule, peer, cluster))
@@ -146,9 +146,12 @@ def _carried(need: Requirement, labels: Mapping[str, str]) -> str:
 
 def _network_gaps(wanted: NetworkPeer, end: End) -> Iterator[Gap]:
     first, last = wanted.cidr
-    address, cidr = format_address(end.address), words.block(wanted.cidr)
+    address, cidr = _address(end), words.block(wanted.cidr)
     if family(first) is not family(end.address):
         yield Gap(GapKind.ADDRESS, f"ipBlock {cidr} is of the other address family than {address}")
+    elif not end.is_placed and not first <= end.address <= last:
+        text = f"{end} has no address yet: nobody can tell whether it will be in ipBlock {cidr}"
+        yield Gap(GapKind.ADDRESS, text)
     elif not first <= end.address <= last:
         yield Gap(GapKind.ADDRESS, f"{address} is outside of ipBlock {cidr}")
     else:
@@ -158,9 +161,14 @@ def _network_gaps(wanted: NetworkPeer, end: End) -> Iterator[Gap]:
             yield Gap(GapKind.EXCEPT, text)
 
 
+def _address(end: End) -> str:
+    """Its address, or whose it would be."""
+    return format_address(end.address) if end.is_placed else str(end)
+
+
 def _node_gaps(wanted: NodePeer, rule: Rule, end: End, cluster: Cluster) -> Iterator[Gap]:
     """Why an address is none of a node that is meant; who denies also means nodes that may be."""
-    address = format_address(end.address)
+    address = _address(end)
     holders = [node for node in cluster.nodes.values() if end.address in node.addresses]
     if not holders:
         yield Gap(GapKind.NOT_A_NODE, f"nodes are meant, {address} is not known to be one's")

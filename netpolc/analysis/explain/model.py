@@ -20,11 +20,19 @@ from netpolc.core.semantics import Decision, Flow, Verdict
 
 @dataclass(frozen=True)
 class End:
-    """One end of a flow: `node` is the name of the node whose address it is, if it is one's."""
+    """One end of a flow: `node` is the name of the node whose address it is, if it is one's.
+
+    The address of a pod that has none yet stands for any of its family.
+    """
 
     address: int
     pod: Pod | None
     node: str = ""
+
+    @property
+    def is_placed(self) -> bool:
+        """Whether the address is its own."""
+        return self.pod is None or bool(self.pod.addresses)
 
     def __str__(self) -> str:
         return self.pod.key if self.pod is not None else format_address(self.address)

@@ -12,7 +12,7 @@ from typing import BinaryIO
 import click
 
 from netpolc.analysis.explain import explain_all
-from netpolc.analysis.explain.formats import brief
+from netpolc.analysis.explain.formats import briefs
 from netpolc.cli import options
 from netpolc.cli.host import on_this_host, say_remarks
 from netpolc.cli.output import writing
@@ -64,7 +64,7 @@ def eval_(
     program = compile(snapshot)
     if asked is not None:
         explanations = list(explain_all(program, snapshot, asked.flows(program)))
-        say_lines(line for found in explanations for line in brief(found))
+        say_lines(briefs(explanations))
         say_remarks(explanations, listed.cluster, program)
         ctx.exit(0 if all(found.verdict.allowed for found in explanations) else 1)
     ctx.exit(_judge_log(program, flows or "-", output))
