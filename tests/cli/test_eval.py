@@ -132,7 +132,13 @@ def test_a_log_with_bad_rows_among_the_good() -> None:
     assert rows[2]["when"] == "a, quoted"
     for line in (5, 7, 8, 9, 10, 11, 12, 13):
         assert f"standard input:{line}: " in result.stderr
-    for problem in ("octet", "3 fields", "unknown pod or workload 'no/such'", "needs a port", "QUIC"):
+    for problem in (
+        "octet",
+        "3 fields",
+        "unknown pod or workload 'no/such'",
+        "needs a port",
+        "QUIC",
+    ):
         assert problem in result.stderr
     assert "10 flows: 1 allowed, 1 denied, 8 invalid" in result.stderr
 

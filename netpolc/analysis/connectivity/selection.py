@@ -13,6 +13,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from netpolc.analysis.connectivity.parties import Party
 from netpolc.analysis.connectivity.table import Connection
 from netpolc.core.cluster import Cluster, Pod
+from netpolc.core.ends import did_you_mean
 from netpolc.core.errors import UsageError
 from netpolc.core.ir import Direction
 from netpolc.core.nets import PORTS, Protocol, Ranges, ports
@@ -39,7 +40,8 @@ def parties_of(
         tests = [(pattern, matching(pattern)) for pattern in patterns]
         for pattern, matches in tests:
             if not any(matches(pod) for party in found for pod in party.pods):
-                raise UsageError(f"no {what} with pods of its own matches {pattern!r}")
+                hint = did_you_mean(cluster, pattern) if what == "workload" else ""
+                raise UsageError(f"no {what} with pods of its own matches {pattern!r}{hint}")
         if tests:
             found = [
                 party

@@ -47,7 +47,8 @@ def check(snapshot: Snapshot, program: Program) -> list[Finding]:
     view = View(snapshot, program)
     remarks = [remark for look in CHECKS for remark in look(view)]
     remarks.extend(reading.waivers(snapshot, CATALOGUE))
-    findings = [reading.found(warning, CATALOGUE) for warning in snapshot.warnings]
+    warnings = (own for own in snapshot.warnings if not reading.is_of_nodes(own, snapshot))
+    findings = [reading.found(warning, CATALOGUE) for warning in warnings]
     findings.extend(r.finding(CATALOGUE[r.code].level) for r in remarks if r.code not in r.waived)
     return _ordered(findings)
 

@@ -19,6 +19,7 @@ from netpolc.core.ir import Direction, Origin, Policy, Rule, Tier, Waived
 
 MANIFEST_ERROR = "NP001"
 MANIFEST_WARNING = "NP002"
+NOTHING_ISOLATED = "NP004"
 UNKNOWN_WAIVER = "NP005"
 
 

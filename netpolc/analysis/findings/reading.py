@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from netpolc.analysis.findings.model import (
     MANIFEST_ERROR,
     MANIFEST_WARNING,
+    NOTHING_ISOLATED,
     UNKNOWN_WAIVER,
     Code,
     Finding,
@@ -49,11 +50,11 @@ CODES = (
         "apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy",
     ),
     Code(
-        "NP004",
+        NOTHING_ISOLATED,
         Level.INFO,
         "the snapshot isolates nothing",
-        "There is no policy, or no pod with an address. Manifests with workload templates only are "
-        "checked all the same; if pods were meant to be there, the path is wrong.",
+        "There is no policy: most likely the path is wrong. Commands that a node's ruleset comes "
+        "from also say it where no pod has an address; here templates of workloads are as good.",
         "netpolc check policies/",
         "netpolc check policies/ cluster/",
     ),
@@ -162,6 +163,11 @@ def found(diagnostic: Diagnostic, catalogue: Mapping[str, Code]) -> Finding:
     code = diagnostic.code or (MANIFEST_ERROR if is_error else MANIFEST_WARNING)
     place, field = diagnostic.place, diagnostic.path
     return Finding(code, catalogue[code].level, place, "", field, diagnostic.message)
+
+
+def is_of_nodes(diagnostic: Diagnostic, snapshot: Snapshot) -> bool:
+    """Whether it matters only where a node enforces the policies: that no pod has an address."""
+    return diagnostic.code == NOTHING_ISOLATED and bool(snapshot.policies)
 
 
 def waivers(snapshot: Snapshot, known: Collection[str]) -> Iterator[Remark]:
