@@ -1,12 +1,14 @@
-"""How many chains may follow one another: what is refused before it is loaded, the kernel refuses.
+"""How many chains may follow one another: the kernel's bound, and that no ruleset comes near it.
 
-In: an enforced Admin and Baseline policy and an audited one, of few and of many rules. Out: the
-longest row of chains, and whether the kernel takes the ruleset.
+In: rows of chains written by hand, and the deepest rulesets there are: enforced Admin and Baseline
+policies beside an audited one, of few and of many rules, with every kind of options. Out: whether
+the kernel takes them.
 """
 
 from __future__ import annotations
 
 import json
+from itertools import product
 from typing import Any
 
 import pytest
@@ -14,11 +16,18 @@ import pytest
 import netpolc
 from netpolc.backends import nft
 from netpolc.backends.nft.objects import MOST_CHAINS, Written, longest_row
-from netpolc.core.errors import UnsupportedError
+from netpolc.core.errors import UnsupportedError, UsageError
 from tests.helpers.lab import Router, RulesetError
 from tests.helpers.manifests import Manifest, namespace, pod
+from tests.property.test_ordered import LONGEST
 
 EVERYBODY: Manifest = {"namespaces": {}}
+OPTIONS = [
+    netpolc.Options(hook=hook, established=established, audit=audit)
+    for hook, established, audit in product(
+        ("forward", "postrouting"), ("keep", "recheck"), (False, True)
+    )
+]
 
 
 def rules(action: str, end: str, count: int) -> list[Manifest]:
@@ -44,49 +53,70 @@ def policy(name: str, tier: str, priority: int, action: str, count: int) -> Mani
     }
 
 
-def program(count: int) -> netpolc.Program:
-    tried = policy("trial", "Admin", 10, "Deny", count)
-    tried["metadata"]["annotations"] = {"netpolc.dev/audit": "true"}
+def program(count: int, *, tried: bool = True) -> netpolc.Program:
+    trial = policy("trial", "Admin", 10, "Deny", count)
+    trial["metadata"]["annotations"] = {"netpolc.dev/audit": "true"}
     objects: list[Any] = [
         namespace("a"),
         pod("a/p", "10.0.0.1"),
         policy("guard", "Admin", 5, "Deny", count),
         policy("floor", "Baseline", 5, "Accept", count),
-        tried,
+        *([trial] if tried else []),
     ]
     return netpolc.compile(netpolc.load_objects(json.loads(json.dumps(objects))))
 
 
+def row(count: int) -> str:
+    """A base chain, and chains below it each of which leads to the next."""
+    lines = ["table inet netpolc {", f"chain c{count - 1} {{ accept; }}"]
+    for number in range(count - 2, 0, -1):
+        how = ("jump", "goto")[number % 2]
+        lines.append(f"chain c{number} {{ {how} c{number + 1}; }}")
+    lines += ["chain base { type filter hook forward priority 0; jump c1; }", "}"]
+    return "\n".join(lines) + "\n"
+
+
 @pytest.mark.kernel
-@pytest.mark.parametrize("established", ["keep", "recheck"])
-@pytest.mark.parametrize("count", [1, 3, 8, 25])
-def test_what_the_kernel_refuses_is_refused_before(
-    count: int, established: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    options = netpolc.Options(established=established)
-    monkeypatch.setattr(nft, "MOST_CHAINS", 1 << 10)
-    ruleset = program(count).ruleset(options=options)
-    deep = len(longest_row(ruleset.objects())) > MOST_CHAINS
+def test_the_kernel_takes_as_many_chains_as_are_let_pass() -> None:
     with Router() as router:
-        if deep:
-            with pytest.raises(RulesetError, match="Too many links"):
-                router.load(ruleset.text())
-        else:
+        router.load(row(MOST_CHAINS))
+        router.flush()
+        with pytest.raises(RulesetError, match="Too many links"):
+            router.load(row(MOST_CHAINS + 1))
+
+
+@pytest.mark.kernel
+def test_the_kernel_takes_the_deepest_rulesets() -> None:
+    with Router() as router:
+        for count, options, tried in product((1, 3, 8, 25), OPTIONS, (False, True)):
+            ruleset = program(count, tried=tried).ruleset(options=options)
+            assert len(longest_row(ruleset.objects())) <= LONGEST < MOST_CHAINS
+            router.flush()
             router.load(ruleset.text())
-    monkeypatch.undo()
-    if deep:
-        with pytest.raises(UnsupportedError, match="chains would follow one another, from forward"):
-            program(count).ruleset(options=options)
 
 
-def test_both_are_tried() -> None:
-    lengths = {
-        len(longest_row(program(count).ruleset(options=netpolc.Options()).objects()))
-        for count in (1, 3)
-    }
-    assert max(lengths) <= MOST_CHAINS
-    with pytest.raises(UnsupportedError):
-        program(25).ruleset(options=netpolc.Options(established="recheck"))
+def test_what_is_tried_gives_ingress_a_base_chain_of_its_own() -> None:
+    """And only that: an open connection pays for each."""
+    found = {}
+    for tried in (False, True):
+        table = program(3, tried=tried).ruleset().table
+        hooks = [(own.name, own.hook.priority) for own in table.chains if own.hook is not None]
+        found[tried] = sorted(hooks)
+    assert found == {False: [("forward", -5)], True: [("forward", -5), ("then_ingress", -4)]}
+
+
+def test_a_second_base_chain_needs_a_priority() -> None:
+    last = netpolc.Options(hook="postrouting", priority=99)
+    program(3, tried=False).ruleset(options=last)
+    with pytest.raises(UsageError, match="priority 99 leaves no room for a second base chain"):
+        program(3).ruleset(options=last)
+
+
+def test_what_the_kernel_would_refuse_is_refused_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    length = len(longest_row(program(25).ruleset().objects()))
+    monkeypatch.setattr(nft, "MOST_CHAINS", length - 1)
+    with pytest.raises(UnsupportedError, match=f"{length} chains would follow one another"):
+        program(25).ruleset()
 
 
 def test_a_row_goes_through_maps() -> None:

@@ -35,7 +35,7 @@ def test_the_kernel_judges_as_the_policies_say(
     for seed in range(CLUSTERS):
         force(monkeypatch, linear=bool(seed % 2))
         draw = Random(f"{hook} {seed}")
-        program = netpolc.compile(ordered.snapshot(draw))
+        program = netpolc.compile(ordered.snapshot(draw, audited=seed % 5 == 4))
         established = ("keep", "recheck")[seed % 3 == 2]
         options = netpolc.Options(hook=hook, established=established)
         text = program.ruleset(None, options).text()
@@ -76,8 +76,9 @@ def test_a_hairpin_is_denied_by_ordered_tiers_alone(
 def test_a_change_leaves_what_a_fresh_load_leaves(
     injector: Injector, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Rules edited, priorities changed, policies gone: what the kernel lists afterwards."""
-    for seed in range(24):
+    """Rules edited, priorities changed, policies gone or on trial: what the kernel lists after."""
+    bases = set()
+    for seed in range(36):
         force(monkeypatch, (True, False, None)[seed % 3])
         options = netpolc.Options(established=("keep", "recheck")[seed % 2])
         draw = Random(f"change {seed}")
@@ -85,7 +86,11 @@ def test_a_change_leaves_what_a_fresh_load_leaves(
         *rest, one, last = (*own.policies, *own.policies[-1:])
         edited = replace(one, priority=one.priority + draw.randint(-1, 1), rules=one.rules[::-1])
         other = replace(own, policies=(*rest, edited) if one is not last else tuple(rest))
+        if seed % 3 == 2:  # which may give ingress a base chain, or take it away
+            tried = replace(own, policies=(replace(own.policies[-1], audited=True), *own.policies))
+            own, other = (tried, other) if seed % 2 else (other, tried)
         old, new = (netpolc.compile(found).ruleset(None, options) for found in (own, other))
+        bases.add(tuple(sum(c.hook is not None for c in r.table.chains) for r in (old, new)))
         change = delta("netpolc", index(old.objects()), index(new.objects()))
         assert change is not None
         injector.flush()
@@ -97,6 +102,7 @@ def test_a_change_leaves_what_a_fresh_load_leaves(
         fresh = index(parse_listing(_listed(injector), "netpolc"))
         assert after.keys() == fresh.keys()
         assert digest_of(after.values()) == digest_of(fresh.values()) == new.digest
+    assert {(1, 2), (2, 1)} <= bases
 
 
 def _listed(injector: Injector) -> str:

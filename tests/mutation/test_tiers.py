@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 
 import netpolc
-from netpolc.backends.nft.readback import parse_json
+from netpolc.backends.nft.readback import parse_json, parse_text
 from netpolc.backends.nft.readback.listing import Listing
 from netpolc.backends.nft.readback.proof import Proof
 from netpolc.backends.nft.readback.tracer import ICMPV6, Tracer, packet
@@ -169,3 +169,28 @@ def test_what_a_packet_can_notice_is_noticed(
     assert killed["Pass accepts"] >= 5
     assert killed["missing entry"] >= (0 if linear else 30)
     assert killed.total() / (killed.total() + alive.total()) >= 0.99
+
+
+@pytest.mark.parametrize("established", ["keep", "recheck"])
+def test_a_second_base_chain_that_asks_nothing_is_noticed(established: str) -> None:
+    """Without its lookups what ingress denies would pass; without its rules nothing is known."""
+    options = netpolc.Options(established=established)
+    program = next(
+        found
+        for seed in range(100)
+        if "then_ingress"
+        in (found := netpolc.compile(ordered.snapshot(Random(seed), audited=True)))
+        .ruleset(options=options)
+        .text()
+    )
+    text = program.ruleset(options=options).text()
+    assert Proof(program, parse_text.parse(text)).first() == []
+    head, _, tail = text.partition("chain then_ingress {")
+    rules, _, rest = tail.partition("}")
+    lines = rules.splitlines(keepends=True)
+    assert len(lines) >= 4
+    for number in range(2, len(lines) - 1):  # behind the line of the hook
+        mutant = (
+            f"{head}chain then_ingress {{{''.join(lines[:number] + lines[number + 1 :])}}}{rest}"
+        )
+        assert Proof(program, parse_text.parse(mutant)).first() != [], lines[number]

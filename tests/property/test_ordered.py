@@ -1,11 +1,12 @@
 """Rulesets of drawn clusters with ordered tiers are what the policies mean, in either layout.
 
 In: clusters of `tests.helpers.ordered`. Out: no difference in the proof, in text and in JSON, with
-every kind of options.
+every kind of options, and rows of chains that no number of policies makes longer.
 """
 
 from __future__ import annotations
 
+from itertools import product
 from random import Random
 
 import pytest
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 
 import netpolc
 from netpolc.backends.nft.lower import cost
+from netpolc.backends.nft.objects import longest_row
 from netpolc.backends.nft.readback import parse_json, parse_text
 from netpolc.backends.nft.readback.proof import Proof
 from tests.helpers import ordered
@@ -25,6 +27,8 @@ OPTIONS = (
     netpolc.Options(audit=True),
     netpolc.Options(established="recheck", log="3/hour"),
 )
+LONGEST = 14
+"""The longest row of chains there is, as docs/internals/ruleset.md counts it."""
 LAYOUTS = {"linear": True, "merged": False, "by cost": None}
 PATIENT = settings(
     deadline=None,
@@ -57,3 +61,19 @@ def test_what_is_emitted_is_what_the_policies_mean(
         proof = Proof(program, listing, node, audit=options.audit)
         assert [str(found) for found in proof.first()] == []
         assert proof.by_pairs == ""
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@settings(PATIENT, max_examples=25)
+@given(seed=st.integers(0, 1 << 32), audited=st.booleans())
+def test_rows_of_chains_are_short(
+    monkeypatch: pytest.MonkeyPatch, layout: str, seed: int, audited: bool
+) -> None:
+    force(monkeypatch, LAYOUTS[layout])
+    program = netpolc.compile(ordered.snapshot(Random(seed), audited=audited))
+    for hook, established, audit, log in product(
+        ("forward", "postrouting"), ("keep", "recheck"), (False, True), (None, "3/hour")
+    ):
+        options = netpolc.Options(hook=hook, established=established, audit=audit, log=log)
+        row = longest_row(program.ruleset(None, options).objects())
+        assert len(row) <= LONGEST, row

@@ -31,6 +31,8 @@ from netpolc.core.nets import Family
 
 INGRESS = "ingress"
 """The chain that judges ingress, after egress has admitted."""
+INGRESS_BASE = "then_ingress"
+"""The base chain that leads there, where egress and ingress have one each."""
 EXEMPT = "exempt"
 """The chain of what is never judged."""
 REMEMBER = "remember"

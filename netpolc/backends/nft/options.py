@@ -106,6 +106,19 @@ class Options:
         return DEFAULT_PRIORITY[self.hook] if self.priority is None else self.priority
 
     @property
+    def second_priority(self) -> int:
+        """The priority of the base chain of ingress, where it has one of its own; `UsageError` if
+        there is none between that of egress and source NAT.
+        """
+        found = self.base_priority + 1
+        if (self.hook == "postrouting" and found >= _SRCNAT) or found >= 1 << 31:
+            raise UsageError(
+                f"priority {self.base_priority} leaves no room for a second base chain, which "
+                "audited policies of ordered tiers beside enforced ones need: have it 1 lower"
+            )
+        return found
+
+    @property
     def audit_rate(self) -> str:
         """How often a chain logs what it would deny: somebody who tries a policy wants to see."""
         return self.log or LOG_RATE

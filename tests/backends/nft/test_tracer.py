@@ -72,6 +72,44 @@ def test_a_missing_key_goes_on_with_the_next_rule() -> None:
     assert found == [True, False, False, True, True, False, True]
 
 
+SECOND = "\tchain then_ingress {\n\t\ttype filter hook %s priority %d; policy %s;\n%s\t}\n"
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "policies", "wanted"),
+    [
+        ("accept", "drop", ("drop", "accept"), False),  # accepted, and then asked again
+        ("", "drop", ("accept", "accept"), False),
+        ("drop", "accept", ("accept", "accept"), False),  # dropped is dropped
+        ("accept", "accept", ("drop", "drop"), True),
+        ("accept", "", ("drop", "drop"), False),
+        ("", "accept", ("drop", "drop"), False),
+    ],
+)
+def test_what_one_base_chain_accepts_comes_to_the_next(
+    first: str, second: str, policies: tuple[str, str], wanted: bool
+) -> None:
+    lines = f'\t\t{second} comment ""\n' if second else ""
+    later = SECOND % ("forward", -4, policies[1], lines)
+    assert passed(later, first, policy=policies[0]) is wanted
+
+
+@pytest.mark.parametrize(
+    ("second", "words"),
+    [
+        (SECOND % ("forward", -5, "accept", ""), "netpolc emits one"),
+        (SECOND % ("forward", 10, "accept", ""), "does not come next"),
+        (SECOND % ("postrouting", -4, "accept", ""), "does not come next"),
+        (SECOND % ("forward", -6, "accept", ""), "netpolc emits one"),
+        ((SECOND % ("forward", -4, "accept", "")).replace("then", "else"), "netpolc emits one"),
+    ],
+)
+def test_base_chains_that_netpolc_does_not_emit_are_refused(second: str, words: str) -> None:
+    parse_text.parse(HEAD + SECOND % ("forward", -4, "accept", "") + BASE % ("accept", ""))
+    with pytest.raises(RulesetError, match=words):
+        parse_text.parse(HEAD + second + BASE % ("accept", ""))
+
+
 def test_a_trace_tells_how_far_ports_are_alike_and_which_rule_decided() -> None:
     lines = '\t\tth dport . meta l4proto vmap @v comment "map"\n\t\taccept comment "last"\n'
     listing = parse_text.parse(HEAD + PORTS + chain("a", "drop") + BASE % ("accept", lines))

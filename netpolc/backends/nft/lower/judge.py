@@ -9,7 +9,7 @@ meanings. `layout.py` lays out what NetworkPolicies admit, `tiers/` what ordered
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from netpolc.backends.nft import model as nft
@@ -76,16 +76,15 @@ class Judge:
 
 
 class JudgeBuilder:
-    """Builds judges for one Program and one set of options; equal questions get the same object."""
+    """Builds judges for one Program and one set of options; equal questions get the same object.
+
+    `admit` is what an admitted packet meets next, by direction.
+    """
 
     def __init__(
-        self, program: Program, options: Options, ingress: str, admitted: nft.Verdict
+        self, program: Program, options: Options, admit: Mapping[Direction, nft.Verdict]
     ) -> None:
-        self.options = options
-        self._admit = {
-            Direction.INGRESS: admitted,
-            Direction.EGRESS: nft.Verdict(nft.Action.GOTO, ingress),
-        }
+        self.options, self._admit = options, admit
         self._cases: dict[tuple[int, int], Matter | None] = {}
         self._named: dict[str, Matter] = {}
         self._judges: dict[tuple[object, ...], Judge] = {}

@@ -29,6 +29,7 @@ from netpolc.backends.nft.names import (
     END,
     EXEMPT,
     INGRESS,
+    INGRESS_BASE,
     INVALID,
     REMEMBER,
     REPLY,
@@ -36,6 +37,7 @@ from netpolc.backends.nft.names import (
     chain_map,
     denied_set,
     self_set,
+    twin,
 )
 from netpolc.backends.nft.options import Options
 from netpolc.core.cluster import Pod
@@ -45,7 +47,7 @@ from netpolc.core.nets import Family, family, format_address
 from netpolc.core.program import Program
 
 _MIRROR = Mirror(kept=(EXEMPT, REMEMBER))
-_KNOWN = nft.ConnectionState(("established", "related"))
+_KNOWN_STATES = nft.ConnectionState(("established", "related"))
 _FIELDS: dict[Direction, nft.Field] = {Direction.INGRESS: "daddr", Direction.EGRESS: "saddr"}
 
 
@@ -65,7 +67,7 @@ class Lowering:
 
     def __init__(self, program: Program) -> None:
         self._program = program
-        self._builders: dict[Options, JudgeBuilder] = {}
+        self._builders: dict[tuple[Options, bool], JudgeBuilder] = {}
 
     @cached_property
     def _pods_by_node(self) -> dict[str, list[tuple[Pod, int]]]:
@@ -78,7 +80,9 @@ class Lowering:
 
     def table(self, node: str | None, options: Options) -> nft.Table:
         """The table of one node."""
-        dispatch = self._dispatch(self._local_pods(node), options)
+        split = self._is_split(node, options)
+        builder = self._builder(options, split)
+        dispatch = self._dispatch(self._local_pods(node), builder)
         judges = list(_with_tried(dispatch.judges[name] for name in sorted(dispatch.judges)))
         tiers = _tiers(judges)
         sets = {entry.name: entry for judge in judges for entry in judge.sets}
@@ -97,14 +101,14 @@ class Lowering:
         counters = list({own.name: own for own in found}.values())
         pairs = _pair_sets(dispatch.pairs, always=any(judge.then for judge in judges))
         denied = _denied_sets(dispatch, by_address)
-        ends = tuple(self._end_chains(denied, pairs if tiers else (), options))
-        fixed = _fixed_chains(maps, () if tiers else pairs, options)
+        ends = tuple(_end_chains(denied, pairs if tiers else (), builder))
+        fixed = _fixed_chains(maps, () if tiers else pairs, options, split)
         neighbours: tuple[nft.NamedSet, ...] = ()
         if judges:
             by_direction = {
                 own: list(_with_tried(some.values())) for own, some in dispatch.directions.items()
             }
-            frames = bridged(by_direction, dispatch.local, self._builder(options))
+            frames = bridged(by_direction, dispatch.local, builder)
             neighbours = frames.sets
             chains.update({chain.name: chain for chain in frames.chains})
             counters += [*frames.counters, nft.Counter(INVALID, "of no connection")]
@@ -131,14 +135,27 @@ class Lowering:
         # Whose node is not known is judged wherever it may be.
         return (*by_node.get(node, ()), *by_node.get("", ()))
 
-    def _builder(self, options: Options) -> JudgeBuilder:
-        if options not in self._builders:
-            own = JudgeBuilder(self._program, options, INGRESS, _admitted(options))
-            self._builders[options] = own
-        return self._builders[options]
+    def _builder(self, options: Options, split: bool) -> JudgeBuilder:
+        if (options, split) not in self._builders:
+            admit = {
+                Direction.INGRESS: _admitted(options),
+                Direction.EGRESS: nft.ACCEPT if split else nft.Verdict(nft.Action.GOTO, INGRESS),
+            }
+            self._builders[options, split] = JudgeBuilder(self._program, options, admit)
+        return self._builders[options, split]
 
-    def _dispatch(self, pods: Iterable[tuple[Pod, int]], options: Options) -> _Dispatch:
-        dispatch, builder = _Dispatch(), self._builder(options)
+    def _is_split(self, node: str | None, options: Options) -> bool:
+        """Whether ingress has a base chain of its own, so that no row of chains becomes too long:
+        where what some pod's policies accept is tried by audited ones.
+        """
+        enforced, tried = self._program.combination_of, self._program.tried_of
+        case = self._builder(options, False).case
+        keys = {(way, own) for _, own in self._local_pods(node) for way in Direction} & tried.keys()
+        found = (case(enforced.get(key), tried[key]) for key in keys)
+        return any(own is not None and own.then is not None for own in found)
+
+    def _dispatch(self, pods: Iterable[tuple[Pod, int]], builder: JudgeBuilder) -> _Dispatch:
+        dispatch = _Dispatch()
         cases: dict[str, Matter] = {}
         families: dict[str, set[Family]] = {}
         verdicts: dict[str, nft.Verdict] = {}
@@ -167,33 +184,28 @@ class Lowering:
         _judge(dispatch, builder, cases, families)
         return dispatch
 
-    def _end_chains(
-        self,
-        denied: tuple[nft.AddressSet, ...],
-        pairs: tuple[nft.PairSet, ...],
-        options: Options,
-    ) -> Iterator[nft.Chain]:
-        """What a packet meets before it is denied: exemptions, then the counter of its pod.
 
-        With ordered tiers a pod with itself (`pairs`) is an exemption from NetworkPolicies alone:
-        egress then goes on to ingress, whose tiers may deny it.
-        """
-        invalid = nft.Rule((nft.ConnectionState((INVALID,)),), (nft.RETURN,), "no denial")
-        exempt = nft.Rule((), (nft.Verdict(nft.Action.JUMP, EXEMPT),), "never judged")
-        builder = self._builder(options)
-        for direction in Direction:
-            counts = [
-                nft.Rule(
-                    (nft.SetMatch(_FIELDS[direction], own.family, own.name, False),), (), "by pod"
-                )
-                for own in denied
-                if own.name == denied_set(direction, own.family)
-            ]
-            if counts:
-                itself = _itself(pairs, builder.admit(direction))
-                yield nft.Chain(END[direction], (exempt, *itself, invalid, *counts))
-                if pairs:
-                    yield nft.Chain(RULE_END[direction], (exempt, invalid, *counts))
+def _end_chains(
+    denied: tuple[nft.AddressSet, ...], pairs: tuple[nft.PairSet, ...], builder: JudgeBuilder
+) -> Iterator[nft.Chain]:
+    """What a packet meets before it is denied: exemptions, then the counter of its pod.
+
+    With ordered tiers a pod with itself (`pairs`) is an exemption from NetworkPolicies alone:
+    egress then goes on to ingress, whose tiers may deny it.
+    """
+    invalid = nft.Rule((nft.ConnectionState((INVALID,)),), (nft.RETURN,), "no denial")
+    exempt = nft.Rule((), (nft.Verdict(nft.Action.JUMP, EXEMPT),), "never judged")
+    for direction in Direction:
+        counts = [
+            nft.Rule((nft.SetMatch(_FIELDS[direction], own.family, own.name, False),), (), "by pod")
+            for own in denied
+            if own.name == denied_set(direction, own.family)
+        ]
+        if counts:
+            itself = _itself(pairs, builder.admit(direction))
+            yield nft.Chain(END[direction], (exempt, *itself, invalid, *counts))
+            if pairs:
+                yield nft.Chain(RULE_END[direction], (exempt, invalid, *counts))
 
 
 def _judge(
@@ -277,9 +289,11 @@ def _pair_sets(pairs: set[tuple[int, int]], *, always: bool) -> tuple[nft.PairSe
 
 
 def _fixed_chains(
-    maps: dict[str, nft.NamedMap], pairs: tuple[nft.PairSet, ...], options: Options
+    maps: dict[str, nft.NamedMap], pairs: tuple[nft.PairSet, ...], options: Options, split: bool
 ) -> tuple[nft.Chain, ...]:
-    """`exempt`, `ingress` and the base chain; `pairs` are never judged."""
+    """`exempt`, `ingress` and the base chain, of `split` directions two; `pairs` are never
+    judged.
+    """
     if not maps:
         return (nft.Chain(options.hook, (), nft.Hook(options.hook, options.base_priority)),)
     exempt = list(_itself(pairs, nft.ACCEPT))
@@ -301,24 +315,23 @@ def _fixed_chains(
     }
     then_ingress = nft.Rule((), (nft.Verdict(nft.Action.GOTO, INGRESS),), "then ingress")
     neighbours = {own: (enter(own),) if lookups[own] else () for own in Direction}
-    judged = (*lookups[Direction.EGRESS], *neighbours[Direction.EGRESS], then_ingress)
+    judged = (*lookups[Direction.EGRESS], *neighbours[Direction.EGRESS])
+    if not split:
+        judged = (*judged, then_ingress)
     admitted = nft.Rule((), (_admitted(options),), "not isolated for ingress")
     to_pods = (*lookups[Direction.INGRESS], *neighbours[Direction.INGRESS])
     ingress = nft.Chain(INGRESS, (*to_pods, admitted))
     hook = nft.Hook(options.hook, options.base_priority)
-    if not options.recheck:
-        known = nft.Rule((_KNOWN,), (nft.ACCEPT,), "known connections")
-        base = nft.Chain(options.hook, (known, *judged), hook)
-        return nft.Chain(EXEMPT, tuple(exempt)), ingress, base
-    replies = replace(_MIRROR.chain(nft.Chain("", judged)), name=REPLY)
-    return (
-        nft.Chain(EXEMPT, tuple(exempt)),
-        ingress,
-        _MIRROR.chain(ingress),
-        replies,
-        _remember(options),
-        nft.Chain(options.hook, (*_already_judged(options), *judged), hook),
-    )
+    bases = [nft.Chain(options.hook, (*_known(options, REPLY), *judged), hook)]
+    if split:
+        rules = (*_known(options, twin(INGRESS)), then_ingress)
+        hook = nft.Hook(options.hook, options.second_priority)
+        bases.append(nft.Chain(INGRESS_BASE, rules, hook))
+    fixed = [nft.Chain(EXEMPT, tuple(exempt)), ingress]
+    if options.recheck:
+        replies = replace(_MIRROR.chain(nft.Chain("", judged)), name=REPLY)
+        fixed += [_MIRROR.chain(ingress), replies, _remember(options, split)]
+    return (*fixed, *bases)
 
 
 def _admitted(options: Options) -> nft.Verdict:
@@ -326,27 +339,32 @@ def _admitted(options: Options) -> nft.Verdict:
     return nft.Verdict(nft.Action.GOTO, REMEMBER) if options.recheck else nft.ACCEPT
 
 
-def _already_judged(options: Options) -> tuple[nft.Rule, ...]:
-    """Flows that this ruleset judged before; of the others, replies go to the mirrored chains."""
+def _known(options: Options, replies: str) -> tuple[nft.Rule, ...]:
+    """What is not judged any more: known connections or, with `recheck`, flows that this ruleset
+    judged before; of the others replies go to a mirrored chain.
+    """
+    if not options.recheck:
+        return (nft.Rule((_KNOWN_STATES,), (nft.ACCEPT,), "known connections"),)
     mark = nft.FlowMark(options.mark_mask, nft.NO_GENERATION)
     reply = (nft.ConnectionState(("established",)), nft.ReplyDirection())
+    twins = (nft.Verdict(nft.Action.GOTO, replies),)
     return (
-        nft.Rule((_KNOWN, mark), (nft.ACCEPT,), "flows that were judged by these policies"),
-        nft.Rule(reply, (nft.Verdict(nft.Action.GOTO, REPLY),), "replies are judged as their flow"),
+        nft.Rule((_KNOWN_STATES, mark), (nft.ACCEPT,), "flows that were judged by these policies"),
+        nft.Rule(reply, twins, "replies are judged as their flow"),
     )
 
 
-def _remember(options: Options) -> nft.Chain:
+def _remember(options: Options, split: bool) -> nft.Chain:
     """Marks an admitted flow as judged, and accepts.
 
-    A related packet (an ICMP error) is judged as itself, so it says nothing of its flow.
+    A related packet (an ICMP error) is judged as itself, so it says nothing of its flow; nor does
+    one that is never judged, which comes here where a base chain of its own judged egress.
     """
     own = nft.ConnectionState(("established", "new"))
     mark = nft.MarkFlow(options.mark_mask, nft.NO_GENERATION)
-    return nft.Chain(
-        REMEMBER,
-        (
-            nft.Rule((own,), (mark,), "judged by these policies"),
-            nft.Rule((), (nft.ACCEPT,), "admitted"),
-        ),
+    rules = (
+        nft.Rule((own,), (mark,), "judged by these policies"),
+        nft.Rule((), (nft.ACCEPT,), "admitted"),
     )
+    never = nft.Rule((), (nft.Verdict(nft.Action.JUMP, EXEMPT),), "never judged")
+    return nft.Chain(REMEMBER, (never, *rules) if split else rules)

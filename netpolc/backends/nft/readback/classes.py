@@ -315,7 +315,7 @@ class Classes:
             self._representatives(field, own, (ROUTED.iifname,), LINKS, members=True)
             for field in (Field.IN_NAME, Field.OUT_NAME)
         )
-        if self._listing.base.hook == "postrouting":
+        if self._listing.hook == "postrouting":
             came.append(0)
         return (ROUTED, *(Link(True, *names) for names in product(came, left)))
 

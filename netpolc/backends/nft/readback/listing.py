@@ -15,6 +15,7 @@ from enum import Enum
 from functools import cached_property
 from itertools import pairwise
 
+from netpolc.backends.nft.names import INGRESS_BASE
 from netpolc.backends.nft.readback.fields import LINK_FIELDS, NEVER, Field
 from netpolc.core.errors import RulesetError
 from netpolc.core.nets import Span
@@ -181,7 +182,7 @@ class Rule:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Base:
-    """Where the base chain sits, and what becomes of packets that reach its end."""
+    """Where a base chain sits, and what becomes of packets that reach its end."""
 
     chain: str
     hook: str
@@ -189,18 +190,40 @@ class Base:
     policy: Action
 
 
+def in_order(bases: Iterable[Base]) -> tuple[Base, ...]:
+    """Base chains as packets come to them: that of everything or of egress, then that of ingress.
+
+    `RulesetError` for any others.
+    """
+    found = sorted(bases, key=lambda base: base.priority)
+    second = [base for base in found if base.chain == INGRESS_BASE]
+    if len(found) - len(second) != 1 or found[1:] != second:
+        raise RulesetError(
+            f"{len(found)} base chains; netpolc emits one, or {INGRESS_BASE} after it"
+        )
+    if second and (second[0].hook, second[0].priority) != (found[0].hook, found[0].priority + 1):
+        raise RulesetError("the base chain of ingress does not come next after that of egress")
+    return tuple(found)
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Listing:
-    """A table: its base chain, chains with their rules, and every set and map.
+    """A table: its base chains, chains with their rules, and every set and map.
 
-    `rechecks` says that flows carry whether this table judged them (`--established recheck`).
+    What one base chain accepts comes to the next of `bases` (nft(8), "accept"); all are of one
+    hook. `rechecks` says that flows carry whether this table judged them (`--established recheck`).
     """
 
     table: str
-    base: Base
+    bases: tuple[Base, ...]
     chains: dict[str, tuple[Rule, ...]]
     elements: tuple[Elements, ...]
     rechecks: bool = False
+
+    @property
+    def hook(self) -> str:
+        """Where its base chains are."""
+        return self.bases[0].hook
 
     def without(self, field: Field, unknown: Iterable[str] = ()) -> Listing:
         """The same table, but no packet is sent to the chain of a pod by that field alone, and the
@@ -257,7 +280,7 @@ class Listing:
     def _reached_by_rules(self) -> set[str]:
         """The chains that a packet of no pod can come to: no map leads there."""
         found: set[str] = set()
-        waiting = [self.base.chain]
+        waiting = [base.chain for base in self.bases]
         while waiting:
             name = waiting.pop()
             if name not in found:
@@ -268,9 +291,9 @@ class Listing:
 
     def content(self) -> object:
         """All that decides about packets, as values: equal contents judge alike."""
-        base = (self.table, self.base.chain, self.base.hook, self.base.priority, self.base.policy)
+        bases = [(base.chain, base.hook, base.priority, base.policy) for base in self.bases]
         chains = {name: [rule.content() for rule in own] for name, own in self.chains.items()}
-        return base, chains
+        return self.table, bases, chains
 
     def tests(self) -> Iterable[Test]:
         """Every test of every rule, lookups in maps included."""

@@ -25,6 +25,7 @@ from netpolc.backends.nft.readback.listing import (
     Test,
     Verdict,
     check_jumps,
+    in_order,
 )
 from netpolc.core.errors import RulesetError, printable
 from netpolc.core.nets import Protocol, Span
@@ -138,12 +139,9 @@ class _Reader:
             chains[body["chain"]].append(self._rule(body))
         if len(self._marks) > 1:
             raise RulesetError("flows are marked in more than one way")
-        found = [base for base in bases if base is not None]
-        if len(found) != 1:
-            raise RulesetError(f"{len(found)} base chains; netpolc emits one")
         table = Listing(
             self._table,
-            found[0],
+            in_order(base for base in bases if base is not None),
             {name: tuple(rules) for name, rules in chains.items()},
             tuple(self._elements.values()),
             bool(self._marks),

@@ -1,8 +1,8 @@
 """Walks packets through a ruleset as the kernel does, without a kernel.
 
 Comes in: a `Listing` and a `Packet`. Goes out: a `Trace`. It knows nothing of how rulesets are
-compiled: rules in order, `jump` and what comes after it, `goto`, verdict maps, the base chain's
-policy (nft(8), "Verdict statements"; `nft_do_chain` in net/netfilter/nf_tables_core.c).
+compiled: rules in order, `jump` and what comes after it, `goto`, verdict maps, base chains and
+their policies (nft(8), "Verdict statements"; `nft_do_chain` in net/netfilter/nf_tables_core.c).
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ def packet(
 
 @dataclass(frozen=True, slots=True)
 class Trace:
-    """What became of a packet, and the rule that decided (of the base chain's policy: none).
+    """What became of a packet, and the rule that decided (of a base chain's policy: none).
 
     With every port up to `until` (of a reply: its source port) the packet would have met the same
     answers. `asked` has a bit for each `Field` that was looked at: the others could have been
@@ -133,16 +133,16 @@ class Tracer:
         return not done, walk.asked
 
     def trace(self, sent: Packet) -> Trace:
-        """Walk one packet from the base chain to its verdict."""
+        """Walk one packet from base chain to base chain, to its verdict."""
         walk = _Walk(self._listing, sent.values)
-        base = self._listing.base
-        ended = walk.chain(base.chain)
-        if ended is None:
-            passed, rule = base.policy is Action.ACCEPT, None
-            chain, number = base.chain, -1
-        else:
-            action, chain, number = ended
-            passed, rule = action is Action.ACCEPT, self._listing.chains[chain][number]
+        passed, chain, number = True, "", -1
+        for base in self._listing.bases:
+            ended = walk.chain(base.chain)
+            action, chain, number = ended or (base.policy, base.chain, -1)
+            passed = action is Action.ACCEPT
+            if not passed:
+                break
+        rule = self._listing.chains[chain][number] if number >= 0 else None
         return Trace(
             passed,
             chain,

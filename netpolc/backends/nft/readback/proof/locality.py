@@ -30,7 +30,7 @@ class Locality:
         nodes = program.cluster.nodes
         if node is not None and node not in nodes:
             raise UsageError(f"unknown node {node!r}")
-        self._program, self.hook = program, listing.base.hook
+        self._program, self.hook = program, listing.hook
         self._bridges = frozenset(number("ifname", name) for name in pod_bridges)
         self.classes = Classes(program, listing, node, self._bridges)
         pods = [pod for own in program.identities for pod in own.pods if pod.addresses]

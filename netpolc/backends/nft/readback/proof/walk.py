@@ -90,7 +90,7 @@ class Walk:
     """One walk through a ruleset; `universe` says what its tests mean."""
 
     def __init__(self, listing: Listing, universe: Universe) -> None:
-        self._chains, self._base, self._universe = listing.chains, listing.base, universe
+        self._chains, self._bases, self._universe = listing.chains, listing.bases, universe
         self._ranks = _ranks(listing)
         self._rules: dict[int, tuple[list[Asked], list[Asked] | None]] = {}
         self._ends: dict[bool, list[Box]] = {False: [], True: []}
@@ -98,8 +98,11 @@ class Walk:
 
     def ends(self, boxes: Iterable[Box]) -> list[Exit]:
         """What becomes of all packets of some disjoint boxes, in disjoint boxes."""
-        returned = self._chains_from({self._base.chain: list(boxes)})
-        self._ends[self._base.policy is Action.ACCEPT] += returned
+        self._ends[True] = list(boxes)
+        for base in self._bases:
+            coming, self._ends[True] = self._ends[True], []
+            returned = self._chains_from({base.chain: coming})
+            self._ends[base.policy is Action.ACCEPT] += returned
         return [Exit(box, passed) for passed, own in self._ends.items() for box in merged(own)]
 
     def _chains_from(self, waiting: dict[str, list[Box]]) -> list[Box]:
