@@ -1,4 +1,4 @@
-"""The forms in which a Program can be written (`netpolc compile --format`): one line a backend."""
+"""The forms in which a Program can be written (`netpolc compile -o`): one line a backend."""
 
 from __future__ import annotations
 

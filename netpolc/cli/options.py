@@ -5,115 +5,74 @@ from __future__ import annotations
 from collections.abc import Callable, Container, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import wraps
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
+from netpolc.cli import completion
+from netpolc.cli.parameters import (
+    FILE,
+    Command,
+    FlowPort,
+    NamespaceName,
+    NodeAddressType,
+    stack,
+)
 from netpolc.cli.settings import NOTHING, Settings, settings_for
 from netpolc.cli.terminal import warn
 from netpolc.compiler import Program, compile, load
 from netpolc.core.cluster import Snapshot
 from netpolc.core.ends import flows_between
 from netpolc.core.errors import Problems, UsageError
-from netpolc.core.nets import parse_address
+from netpolc.core.nets import Protocol
 from netpolc.core.semantics import Flow
 from netpolc.frontends import Semantics, Treatment
 from netpolc.frontends.fields import DEFAULT_NAMESPACE, dns_label_problems
 from netpolc.manifests import Given, excluding
 from netpolc.manifests.rendering import Values, rendered
 
-Command = Callable[..., None]
-
-if TYPE_CHECKING:
-    _OfText = click.Choice[str]
-    _OfAddress = click.ParamType[tuple[str, int]]
-    _OfName = click.ParamType[str]
-else:  # types with arguments are newer than the oldest click that is taken
-    _OfAddress = click.ParamType
-    _OfName = click.ParamType
-    _OfText = click.Choice
-
-
-def stack(*decorators: Callable[[Command], Command]) -> Callable[[Command], Command]:
-    """Several decorators as one; the first becomes the outermost."""
-
-    def decorate(function: Command) -> Command:
-        for decorator in reversed(decorators):
-            function = decorator(function)
-        return function
-
-    return decorate
-
-
-class Registered(_OfText):
-    """One of the names in a registry, as they are when they are asked for."""
-
-    def __init__(self, names: Callable[[], Iterable[str]]) -> None:
-        self.names = names
-        super().__init__(())
-
-    @property
-    def choices(self) -> tuple[str, ...]:
-        """The names."""
-        return tuple(self.names())
-
-    @choices.setter
-    def choices(self, _: Iterable[str]) -> None:
-        """`click.Choice` sets what it is made with: nothing."""
-
-
-class NodeAddressType(_OfAddress):
-    """A node and one of its addresses, `node-a=10.64.0.1`."""
-
-    name = "node address"
-
-    def convert(
-        self, value: object, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[str, int]:
-        """Its name and the number of the address, or a usage error."""
-        node, equals, address = str(value).partition("=")
-        try:
-            if node and equals:
-                return node, parse_address(address)
-        except ValueError:
-            pass
-        return self.fail(f"{value!r} is not like node-a=10.64.0.1", param, ctx)
-
-
-class NamespaceName(_OfName):
-    """The name of a namespace."""
-
-    name = "namespace"
-
-    def convert(
-        self, value: object, param: click.Parameter | None, ctx: click.Context | None
-    ) -> str:
-        """The name, or a usage error."""
-        for problem in dns_label_problems(str(value)):
-            self.fail(f"{value!r}: {problem}", param, ctx)
-        return str(value)
-
-
-paths = click.argument("paths", metavar="PATH...", nargs=-1, required=True)
-optional_paths = click.argument("paths", metavar="[PATH]...", nargs=-1)
-node = click.option("--node", metavar="NAME", help="The node whose pods are local.")
+paths = click.argument("paths", metavar="PATH...", nargs=-1, required=True, type=FILE)
+optional_paths = click.argument("paths", metavar="[PATH]...", nargs=-1, type=FILE)
+node = click.option(
+    "--node",
+    metavar="NAME",
+    shell_complete=completion.complete_nodes,
+    help="The node whose pods are local.",
+)
 all_pods = click.option("--all-pods", is_flag=True, help="Take every pod of the snapshot as local.")
 
 
 _flow_options = stack(
     click.option(
-        "--src", metavar="END", help="namespace/name of a pod or workload, node:NAME, an address."
+        "--src",
+        metavar="END",
+        shell_complete=completion.complete_ends,
+        help="namespace/name of a pod or workload, node:NAME, an address.",
     ),
-    click.option("--dst", metavar="END", help="The same, or a Service: svc/name."),
     click.option(
-        "-n", "--namespace", type=NamespaceName(), metavar="NAME", help="Of deployment/web and web."
+        "--dst",
+        metavar="END",
+        shell_complete=completion.complete_ends,
+        help="The same, or a Service: svc/name.",
     ),
-    click.option("--port", metavar="PORT", help="Of TCP, UDP and SCTP; of a Service also by name."),
+    click.option(
+        "-n",
+        "--namespace",
+        type=NamespaceName(),
+        metavar="NAME",
+        shell_complete=completion.complete_namespaces,
+        help="Of deployment/web and web.",
+    ),
+    click.option(
+        "--port",
+        type=FlowPort(),
+        metavar="PORT",
+        help="Of TCP, UDP and SCTP: 80, TCP/80 or 80/tcp; of a Service also by name.",
+    ),
     click.option(
         "--protocol",
-        default="TCP",
-        show_default=True,
-        help="TCP, UDP, SCTP, ICMP or the number of an IP protocol.",
+        help="TCP, UDP, SCTP, ICMP or the number of an IP protocol [default: that of --port, or "
+        "TCP].",
     ),
 )
 
@@ -150,15 +109,18 @@ def between(usage: str) -> Callable[[Command], Command]:
             *args: Any,
             src: str | None,
             dst: str | None,
-            port: str | None,
-            protocol: str,
+            port: tuple[Protocol | None, int | str] | None,
+            protocol: str | None,
             namespace: str | None,
             **rest: Any,
         ) -> None:
             asked = None
             if src is not None and dst is not None:
-                number = int(port) if port is not None and port.isdigit() else port
-                asked = Between(src, dst, number, protocol, namespace or "")
+                of, number = port if port is not None else (None, None)
+                if of is not None and (protocol or of.name).upper() not in (of.name, str(int(of))):
+                    raise UsageError(f"--port {of.name}/{number} is not of --protocol {protocol}")
+                named = protocol or (of or Protocol.TCP).name
+                asked = Between(src, dst, number, named, namespace or "")
             elif (src, dst, port) != (None, None, None):
                 raise UsageError(usage)
             function(*args, asked=asked, **rest)
@@ -307,7 +269,11 @@ def configured_reading(function: Command) -> Command:
         ),
         click.option("--release", metavar="NAME", help="Of Helm charts [default: their folder]."),
         click.option(
-            "--values", multiple=True, metavar="FILE", help="For Helm charts; again for more."
+            "--values",
+            multiple=True,
+            metavar="FILE",
+            type=FILE,
+            help="For Helm charts; again for more.",
         ),
         click.option(
             "--set",
@@ -369,6 +335,7 @@ def _reading(function: Command) -> Command:
             type=NodeAddressType(),
             multiple=True,
             metavar="NODE=ADDRESS",
+            shell_complete=completion.complete_nodes,
             help="An address of a node that its Node object does not list; again for more.",
         ),
         click.option(
@@ -388,6 +355,7 @@ def _reading(function: Command) -> Command:
             "--default-namespace",
             type=NamespaceName(),
             metavar="NAME",
+            shell_complete=completion.complete_namespaces,
             help="The namespace of objects that name none [default: default].",
         ),
         click.option(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from netpolc.backends.nft import KEEP, LOG_RATE, MARK_MASK, POD_BRIDGES, RECHECK, TABLE, Options
-from netpolc.cli.options import Command, stack
+from netpolc.cli.parameters import Command, stack
 
 if TYPE_CHECKING:
     _OfNumber = click.ParamType[int]

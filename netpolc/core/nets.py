@@ -27,6 +27,10 @@ LINK_LOCAL: Span = (IPV6 + (0xFE80 << 112), IPV6 + (0xFEC0 << 112) - 1)
 """fe80::/10, which no router forwards (RFC 4291, section 2.5.6)."""
 _MAPPED = 0xFFFF
 _DOTTED = re.compile(r"\d+(\.\d+){3}", re.ASCII)
+_PORTS = re.compile(
+    r"(?:(?P<before>[a-z]+)/)?(?P<first>\d{1,5})(?:-(?P<last>\d{1,5}))?(?:/(?P<after>[a-z]+))?",
+    re.ASCII | re.IGNORECASE,
+)
 
 
 class Protocol(IntEnum):
@@ -287,6 +291,20 @@ def as_key(bits: int) -> bytes:
 def ports(protocol: int, first: int = 0, last: int = PORTS - 1) -> Span:
     """A span of the port line; without numbers, every port of the protocol."""
     return protocol << 16 | first, protocol << 16 | last
+
+
+def parse_ports(text: str) -> tuple[Protocol | None, int, int]:
+    """`80`, `TCP/80`, `80/tcp`, `UDP/8000-8100`: protocol, if one is named, first and last port.
+
+    `ValueError` says of anything else how it is written.
+    """
+    found = _PORTS.fullmatch(text)
+    named = (found["before"] or found["after"] or "").upper() if found else ""
+    first, last = (int(found["first"]), int(found["last"] or found["first"])) if found else (0, -1)
+    both = found is not None and found["before"] and found["after"]
+    if both or (named and named not in Protocol.__members__) or not 0 <= first <= last < PORTS:
+        raise ValueError(f"{text!r} is no port: give 80, TCP/80 or 80/tcp")
+    return Protocol[named] if named else None, first, last
 
 
 def split_ports(span: Span) -> tuple[Protocol, int, int]:

@@ -12,7 +12,14 @@ from typing import Any
 
 from netpolc.core.errors import ROOT, ObjectProblems, Path
 from netpolc.core.expectation import Demand, End, Expectation, Named
-from netpolc.core.nets import EVERY_PORT, PORTS, Protocol, Ranges, parse_address, parse_cidr
+from netpolc.core.nets import (
+    EVERY_PORT,
+    Protocol,
+    Ranges,
+    parse_address,
+    parse_cidr,
+    parse_ports,
+)
 from netpolc.core.nets import ports as port_span
 from netpolc.frontends.fields import Fields, Metadata, invalid, metadata
 from netpolc.frontends.frontend import Frontend, Name, Reader
@@ -24,9 +31,6 @@ _ONLY = {Demand.ONLY_FROM: "from", Demand.ONLY_TO: "to"}
 _ENTRY_FIELDS = ("name", "from", "to", "port", "expect", *_ONLY)
 _NAME = re.compile(
     r"(?:(?P<space>[a-z0-9*?-]+)/)?(?P<name>[a-z0-9.*?-]+)(?:\[(?P<kind>[A-Za-z]+)\])?", re.ASCII
-)
-_PORT = re.compile(
-    r"(?:(?P<protocol>[A-Za-z]+)(?:/(?=\d)|\Z))?(?:(?P<first>\d+)(?:-(?P<last>\d+))?)?", re.ASCII
 )
 _ICMP = Ranges(((1 << 16, 1 << 16), (58 << 16, 58 << 16)))
 """ICMP and ICMPv6, which have no ports."""
@@ -139,7 +143,7 @@ class _Entry:
             own = _ports(item)
             if own is None:
                 at = path / number if isinstance(value, list) else path
-                text = "must be like TCP/80, UDP/53, TCP/8000-8100, SCTP, ICMP, 443 or all"
+                text = "must be like TCP/80, 53/udp, TCP/8000-8100, SCTP, ICMP, 443 or all"
                 self._error(at, invalid(item, text))
             else:
                 found |= own
@@ -167,16 +171,14 @@ def _ports(value: object) -> Ranges | None:
         return _ICMP
     if isinstance(value, bool) or not isinstance(value, int | str):
         return None
-    found = _PORT.fullmatch(str(value))
-    name = ((found and found["protocol"]) or "TCP").upper()
-    if found is None or not found[0] or name not in Protocol.__members__:
+    text = str(value)
+    if text.upper() in Protocol.__members__:
+        return Ranges((port_span(Protocol[text.upper()]),))
+    try:
+        protocol, first, last = parse_ports(text)
+    except ValueError:
         return None
-    if found["first"] is None:
-        return Ranges((port_span(Protocol[name]),))
-    first, last = int(found["first"]), int(found["last"] or found["first"])
-    if not 0 <= first <= last < PORTS:
-        return None
-    return Ranges((port_span(Protocol[name], first, last),))
+    return Ranges((port_span(protocol or Protocol.TCP, first, last),))
 
 
 def _title(entry: dict[str, Any], demand: Demand) -> str:

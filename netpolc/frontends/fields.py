@@ -59,7 +59,10 @@ _JSON_TYPES = {dict: "object", list: "array", str: "string", bool: "boolean", in
 
 def quoted(value: object) -> str:
     """A value as it stands in a message: strings in double quotes, escaped, never a raw newline."""
-    text = json.dumps(value, default=str)
+    try:
+        text = json.dumps(value, default=str)
+    except RecursionError:  # it could be read, a few calls further out
+        text = "nested too deeply to be shown"
     return text if len(text) <= 200 else f"{text[:197]}..."
 
 

@@ -28,8 +28,8 @@ def ruleset(node: str | None = None) -> netpolc.Ruleset:
 def test_print_write_and_library_agree(tmp_path: Path) -> None:
     expected = ruleset().text()
     assert invoke("compile", SNAPSHOT).stdout == expected
-    assert invoke("compile", SNAPSHOT, "-o", "-").stdout == expected
-    outcome = invoke("compile", SNAPSHOT, "-o", str(tmp_path / "all.nft"))
+    assert invoke("compile", SNAPSHOT, "--file", "-").stdout == expected
+    outcome = invoke("compile", SNAPSHOT, "--file", str(tmp_path / "all.nft"))
     assert (outcome.code, outcome.stdout, outcome.stderr) == (0, "", "")
     assert (tmp_path / "all.nft").read_text() == expected
     assert os.listdir(tmp_path) == ["all.nft"]
@@ -39,16 +39,16 @@ def test_forms() -> None:
     program_ = netpolc.compile(netpolc.load([SNAPSHOT]))
     for node in (None, *NODES):
         chosen = ["--node", node] if node else []
-        text = invoke("compile", SNAPSHOT, "--format", "nft", *chosen).stdout
+        text = invoke("compile", SNAPSHOT, "-o", "nft", *chosen).stdout
         assert text == program_.ruleset(node).text()
-        form = invoke("compile", SNAPSHOT, "--format", "json", *chosen).stdout
+        form = invoke("compile", SNAPSHOT, "-o", "json", *chosen).stdout
         assert form == program_.ruleset(node).json()
         assert [next(iter(command)) for command in json.loads(form)["nftables"]][:3] == [
             "add",
             "delete",
             "add",
         ]
-    tuples = invoke("compile", SNAPSHOT, "--format", "ir").stdout
+    tuples = invoke("compile", SNAPSHOT, "-o", "ir").stdout
     assert tuples == program_.document()
     assert set(json.loads(tuples)) == {"version", "identities", "combinations"}
 
@@ -56,18 +56,18 @@ def test_forms() -> None:
 @pytest.mark.parametrize("form", ["nft", "json"])
 def test_all_nodes_writes_what_each_node_gets(form: str, tmp_path: Path) -> None:
     folder = tmp_path / "deep" / "rulesets"
-    outcome = run("compile", SNAPSHOT, "--all-nodes", "--format", form, "-o", str(folder))
+    outcome = run("compile", SNAPSHOT, "--all-nodes", "-o", form, "--file", str(folder))
     assert (outcome.code, outcome.stdout, outcome.stderr) == (0, "", "")
     assert sorted(os.listdir(folder)) == [f"{node}.{form}" for node in NODES]
     for node in NODES:
-        single = invoke("compile", SNAPSHOT, "--node", node, "--format", form).stdout
+        single = invoke("compile", SNAPSHOT, "--node", node, "-o", form).stdout
         assert (folder / f"{node}.{form}").read_bytes() == single.encode()
 
 
 def test_all_nodes_replaces_old_files_and_leaves_others(tmp_path: Path) -> None:
     (tmp_path / "node-a.nft").write_text("old\n")
     (tmp_path / "notes.txt").write_text("mine\n")
-    assert invoke("compile", SNAPSHOT, "--all-nodes", "-o", str(tmp_path)).code == 0
+    assert invoke("compile", SNAPSHOT, "--all-nodes", "--file", str(tmp_path)).code == 0
     assert (tmp_path / "node-a.nft").read_text() == ruleset("node-a").text()
     assert (tmp_path / "notes.txt").read_text() == "mine\n"
     assert len(os.listdir(tmp_path)) == 3
@@ -77,8 +77,8 @@ def test_all_nodes_replaces_old_files_and_leaves_others(tmp_path: Path) -> None:
     "arguments",
     [
         ["--all-nodes"],
-        ["--all-nodes", "--node", "node-a", "-o", "out"],
-        ["--all-nodes", "--format", "ir", "-o", "out"],
+        ["--all-nodes", "--node", "node-a", "--file", "out"],
+        ["--all-nodes", "-o", "ir", "--file", "out"],
     ],
     ids=" ".join,
 )
@@ -88,7 +88,7 @@ def test_all_nodes_goes_with_a_folder_only(
     monkeypatch.chdir(tmp_path)
     outcome = invoke("compile", SNAPSHOT, *arguments)
     assert (outcome.code, outcome.stdout) == (2, "")
-    assert outcome.stderr.startswith("netpolc: --all-nodes goes with -o FOLDER")
+    assert outcome.stderr.startswith("netpolc: --all-nodes goes with --file FOLDER")
     assert os.listdir(tmp_path) == []
 
 
@@ -100,7 +100,7 @@ def small_files(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
 
 def test_a_failing_write_leaves_the_file_as_it_was(tmp_path: Path) -> None:
     (tmp_path / "out.nft").write_text("old\n")
-    done = small_files("compile", SNAPSHOT, "-o", "out.nft", cwd=tmp_path)
+    done = small_files("compile", SNAPSHOT, "--file", "out.nft", cwd=tmp_path)
     assert (done.returncode, done.stdout) == (3, "")
     assert done.stderr == "netpolc: cannot write out.nft: File too large\n"
     assert os.listdir(tmp_path) == ["out.nft"]
@@ -110,7 +110,7 @@ def test_a_failing_write_leaves_the_file_as_it_was(tmp_path: Path) -> None:
 def test_a_failing_write_leaves_the_folder_as_it_was(tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "node-a.nft").write_text("old\n")
-    done = small_files("compile", SNAPSHOT, "--all-nodes", "-o", "out", cwd=tmp_path)
+    done = small_files("compile", SNAPSHOT, "--all-nodes", "--file", "out", cwd=tmp_path)
     assert (done.returncode, done.stdout) == (3, "")
     assert done.stderr == "netpolc: cannot write out: File too large\n"
     assert os.listdir(tmp_path / "out") == ["node-a.nft"]
@@ -120,7 +120,7 @@ def test_a_failing_write_leaves_the_folder_as_it_was(tmp_path: Path) -> None:
 def test_a_failing_rename_leaves_the_folder_as_it_was(tmp_path: Path) -> None:
     (tmp_path / "node-a.nft").write_text("old\n")
     (tmp_path / "node-b.nft").mkdir()
-    outcome = run("compile", SNAPSHOT, "--all-nodes", "-o", str(tmp_path))
+    outcome = run("compile", SNAPSHOT, "--all-nodes", "--file", str(tmp_path))
     assert (outcome.code, outcome.stdout) == (3, "")
     assert sorted(os.listdir(tmp_path)) == ["node-a.nft", "node-b.nft"]
     assert (tmp_path / "node-a.nft").read_text() == "old\n"
@@ -130,21 +130,21 @@ def test_an_existing_file_is_replaced_whole(tmp_path: Path) -> None:
     target = tmp_path / "node-a.nft"
     target.write_text("old\n")
     with target.open() as reader:
-        assert invoke("compile", SNAPSHOT, "--node", "node-a", "-o", str(target)).code == 0
+        assert invoke("compile", SNAPSHOT, "--node", "node-a", "--file", str(target)).code == 0
         assert reader.read() == "old\n"  # who reads meanwhile reads the old file to its end
     assert target.read_text() == ruleset("node-a").text()
     assert os.listdir(tmp_path) == ["node-a.nft"]
 
 
 def test_devices_and_pipes_are_written_to_not_replaced(tmp_path: Path) -> None:
-    assert invoke("compile", SNAPSHOT, "-o", "/dev/null").code == 0
+    assert invoke("compile", SNAPSHOT, "--file", "/dev/null").code == 0
     assert stat.S_ISCHR(os.stat("/dev/null").st_mode)
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
     read: list[str] = []
     reader = threading.Thread(target=lambda: read.append(pipe.read_text()))
     reader.start()
-    assert run("compile", SNAPSHOT, "-o", str(pipe)).code == 0
+    assert run("compile", SNAPSHOT, "--file", str(pipe)).code == 0
     reader.join(10)
     assert read == [ruleset().text()]
     assert stat.S_ISFIFO(os.stat(pipe).st_mode)
@@ -224,7 +224,7 @@ def test_all_nodes_of_a_snapshot_without_nodes_is_refused(tmp_path: Path) -> Non
         json.dumps({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "team-a"}})
     )
     folder = tmp_path / "rulesets"
-    outcome = run("compile", str(tmp_path), "--all-nodes", "-o", str(folder))
+    outcome = run("compile", str(tmp_path), "--all-nodes", "--file", str(folder))
     assert outcome.code == 2
     assert "netpolc: the snapshot has no nodes\n" in outcome.stderr
     assert not folder.exists()

@@ -65,7 +65,7 @@ def test_the_hash_seed_does_not_matter(tmp_path: Path, expected: list[str]) -> N
     for seed in ("0", "1", "4242"):
         environment = {"PYTHONHASHSEED": seed}
         for name, wanted in (("ir", form), ("nft", text), ("json", json_text)):
-            done = run("compile", str(tmp_path), "--format", name, environment=environment)
+            done = run("compile", str(tmp_path), "-o", name, environment=environment)
             assert (done.code, done.stdout) == (0, wanted)
 
 

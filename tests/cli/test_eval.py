@@ -88,7 +88,9 @@ def test_icmp_has_a_number_in_each_family() -> None:
         ([], "give --src and --dst, or --flows"),
         (["--src", FRONTEND], "give --src and --dst, or --flows"),
         (["--src", FRONTEND, "--dst", BACKEND, "--flows", "-"], "give --src and --dst"),
-        (["--src", FRONTEND, "--dst", BACKEND, "-o", "x", "--port", "1"], "give --src and --dst"),
+        (["--src", FRONTEND, "--dst", BACKEND, "--port", "1", "-o", "xml"], "'xml' is not one of"),
+        (["--src", FRONTEND, "--dst", BACKEND, "--port", "1-2"], "'1-2' is no port: give one"),
+        (["--flows", "-", "-o", "json"], "--flows writes the form of the log"),
         (["--flows", "-", "--port", "80"], "give --src and --dst, or --flows"),
         (["--src", FRONTEND, "--dst", BACKEND], "needs a port"),
         (
@@ -152,7 +154,7 @@ def test_json_lines(tmp_path: Path) -> None:
     log = "\n".join(["", *map(json.dumps, lines), "{nonsense"])
     path, out = tmp_path / "flows.jsonl", tmp_path / "judged.jsonl"
     path.write_text(log)
-    result = run("--flows", str(path), "-o", str(out))
+    result = run("--flows", str(path), "--file", str(out))
     assert result.exit_code == 1
     judged = [json.loads(line) for line in out.read_text().splitlines()]
     verdicts = [row["verdict"] for row in judged]
@@ -197,6 +199,6 @@ def test_more_rows_than_a_block_and_an_unwritable_output(
     result = run("--flows", "-", log=log)
     verdicts = [row["verdict"] for row in csv.DictReader(io.StringIO(result.stdout))]
     assert verdicts == ["ALLOW" if n % 3 else "DENY" for n in range(50)]
-    result = run("--flows", "-", "-o", str(tmp_path / "no" / "such"), log=log)
+    result = run("--flows", "-", "--file", str(tmp_path / "no" / "such"), log=log)
     assert result.exit_code == 3
     assert "cannot write" in result.stderr

@@ -199,7 +199,7 @@ def test_all_nodes_are_written_or_none_and_the_reason_is_named(
     if impossible == "folder":
         (tmp_path / "out" / "b.nft").mkdir()
     before = sorted(os.listdir(tmp_path / "out"))
-    outcome = run("compile", "a.json", "--all-nodes", "-o", "out", cwd=tmp_path)
+    outcome = run("compile", "a.json", "--all-nodes", "--file", "out", cwd=tmp_path)
     why = "File name too long" if impossible == "long" else "Is a directory"
     assert outcome.stderr.endswith(f"netpolc: cannot write out: {name}.nft: {why}\n")
     assert outcome.code == 3

@@ -60,8 +60,7 @@ def forms() -> Iterator[tuple[str, ...]]:
         chosen = [
             (parameter.opts[0], str(form))
             for parameter in command.params
-            if isinstance(parameter.type, click.Choice)
-            and {"-o", "--output", "--format"} & set(parameter.opts)
+            if isinstance(parameter.type, click.Choice) and {"-o", "--output"} & set(parameter.opts)
             for form in parameter.type.choices
         ]
         if not chosen:

@@ -39,7 +39,7 @@ def test_table() -> None:
     assert text.replace("netpolc_lab_2", "netpolc") != text
     lines = re.findall(r"^(?:delete )?table inet (\S+)", text, re.MULTILINE)
     assert lines == ["netpolc_lab_2"] * 3
-    commands = json.loads(compiled("--table", "netpolc_lab_2", "--format", "json"))["nftables"]
+    commands = json.loads(compiled("--table", "netpolc_lab_2", "-o", "json"))["nftables"]
     named = [own for one in commands for entry in one.values() for own in entry.items()]
     tables = {own["name"] if kind == "table" else own["table"] for kind, own in named}
     assert tables == {"netpolc_lab_2"}

@@ -22,7 +22,7 @@ PROVEN = "table inet netpolc for node node-a does what the policies mean: "
 @pytest.fixture
 def ruleset(tmp_path: Path) -> Path:
     path = tmp_path / "node-a.nft"
-    assert invoke("compile", SNAPSHOT, "--node", "node-a", "-o", str(path)).code == 0
+    assert invoke("compile", SNAPSHOT, "--node", "node-a", "--file", str(path)).code == 0
     return path
 
 
@@ -36,7 +36,7 @@ def test_both_forms_are_proven(ruleset: Path, tmp_path: Path) -> None:
     assert (code, stderr) == (0, "")
     assert stdout.startswith(PROVEN)
     path = tmp_path / "node-a.json"
-    invoke("compile", SNAPSHOT, "--node", "node-a", "--format", "json", "-o", str(path))
+    invoke("compile", SNAPSHOT, "--node", "node-a", "-o", "json", "--file", str(path))
     assert verify(path) == (0, stdout, "")
 
 

@@ -27,7 +27,7 @@ from tests.helpers.lab import Router
 from tests.helpers.scenarios import ROOT
 
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
-PAGES = {"compile": "ir.md", "status": "counters.md"}
+PAGES = {"compile": "ir.md", "eval": "explain.md", "status": "counters.md"}
 """Where the forms of a command are described, if not on the page of its name."""
 _BLOCK = re.compile(r"```console\n(.*?)```", re.DOTALL)
 _TIMES = re.compile(r"\d+ ms|20\d\d-\d\d-\d\dT[0-9:]+Z")
@@ -163,7 +163,7 @@ def test_every_folder_of_tests_is_explained() -> None:
 
 
 def test_every_form_is_documented() -> None:
-    """What `-o` or `--format` offers beside its default stands on the command's page, as code."""
+    """What `-o` offers beside its default stands on the command's page, as code."""
     tried = 0
     for name in COMMANDS:
         for option in command_of(name).params:

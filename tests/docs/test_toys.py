@@ -133,12 +133,12 @@ HOSTS = (Form("hosts", "the pods of a node", open_hosts),)
 def test_a_backend(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patched:
         patched.setattr(backends, "BACKENDS", (*backends.BACKENDS, HOSTS))
-        assert run("compile", folder, "--format", "hosts").stdout == "shop/a\nshop/b\n"
+        assert run("compile", folder, "-o", "hosts").stdout == "shop/a\nshop/b\n"
         out = tmp_path / "out"
-        assert run("compile", folder, "--format", "hosts", "--all-nodes", "-o", out).exit_code == 0
+        assert run("compile", folder, "-o", "hosts", "--all-nodes", "--file", out).exit_code == 0
         assert (out / "node-a.hosts").read_text() == "shop/a\nshop/b\n"
         assert "[nft|json|ir|hosts]" in run("compile", "--help").stdout
-    assert run("compile", folder, "--format", "hosts").exit_code == 2
+    assert run("compile", folder, "-o", "hosts").exit_code == 2
 
 
 # A check: what a module of `findings` holds, and an entry in its list.

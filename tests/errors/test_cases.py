@@ -52,7 +52,7 @@ def test_bad_input_is_refused(name: str, tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.chdir(HERE / "refused")
     output = tmp_path / "out.nft"
     output.write_text("as it was\n")
-    outcome = invoke("compile", name, *options(Path(name).absolute()), "-o", str(output))
+    outcome = invoke("compile", name, *options(Path(name).absolute()), "--file", str(output))
     assert outcome.stderr == (HERE / "refused" / f"{name}.expected").read_text()
     assert (outcome.code, outcome.stdout) == (2, "")
     assert output.read_text() == "as it was\n"
@@ -68,7 +68,7 @@ def test_every_line_of_a_refusal_has_a_place(name: str) -> None:
 
 @pytest.mark.parametrize("name", sorted(ALSO_AS_A_PROCESS))
 def test_the_program_says_the_same(name: str, tmp_path: Path) -> None:
-    outcome = run("compile", name, "-o", str(tmp_path / "out.nft"), cwd=HERE / "refused")
+    outcome = run("compile", name, "--file", str(tmp_path / "out.nft"), cwd=HERE / "refused")
     expected = (HERE / "refused" / f"{name}.expected").read_text()
     assert (outcome.code, outcome.stdout, outcome.stderr) == (2, "", expected)
     assert list(tmp_path.iterdir()) == []
@@ -80,7 +80,7 @@ def test_nothing_of_it_becomes_a_ruleset_elsewhere(
 ) -> None:
     monkeypatch.chdir(HERE / "refused")
     chosen = options(Path(name).absolute())
-    for rest in (["--format", "ir"], ["--all-nodes", "-o", str(tmp_path / "folder")]):
+    for rest in (["-o", "ir"], ["--all-nodes", "--file", str(tmp_path / "folder")]):
         outcome = invoke("compile", name, *chosen, *rest)
         assert (outcome.code, outcome.stdout) == (2, "")
     assert list(tmp_path.iterdir()) == []

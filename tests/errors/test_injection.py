@@ -235,7 +235,7 @@ def test_a_node_name_cannot_leave_the_folder(name: str, tmp_path: Path) -> None:
     hostile = pod("web", "10.64.0.7")
     hostile["spec"]["nodeName"] = name
     (tmp_path / "in" / "pod.json").write_text(json.dumps(hostile))
-    run("compile", "in", "--all-nodes", "-o", "here/there/out", cwd=tmp_path)
+    run("compile", "in", "--all-nodes", "--file", "here/there/out", cwd=tmp_path)
     written = [path for path in tmp_path.rglob("*") if path.is_file()]
     assert written == [tmp_path / "in" / "pod.json"]
 
@@ -244,7 +244,9 @@ def test_an_unknown_node_is_named_and_refused(tmp_path: Path) -> None:
     (tmp_path / "pod.json").write_text(json.dumps(pod("web", "10.64.0.7")))
     (tmp_path / "policy.json").write_text(json.dumps(policy("web")))
     for name in ("node-b", "../node-a", "node-a\n", ""):
-        outcome = invoke("compile", str(tmp_path), "--node", name, "-o", str(tmp_path / "x.nft"))
+        outcome = invoke(
+            "compile", str(tmp_path), "--node", name, "--file", str(tmp_path / "x.nft")
+        )
         assert outcome.stderr == f"netpolc: unknown node {name!r}; known: node-a\n"
         assert (outcome.code, outcome.stdout) == (2, "")
     assert not (tmp_path / "x.nft").exists()

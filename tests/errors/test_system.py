@@ -55,7 +55,7 @@ unprivileged = pytest.mark.skipif(
     ],
 )
 def test_an_unwritable_file_is_exit_code_3(target: str, reason: str, folder: Path) -> None:
-    outcome = run("compile", "node.yaml", "-o", target, cwd=folder)
+    outcome = run("compile", "node.yaml", "--file", target, cwd=folder)
     assert outcome.stderr == f"netpolc: cannot write {target}: {reason}\n"
     assert (outcome.code, outcome.stdout) == (3, "")
     assert [path.name for path in folder.iterdir()] == ["node.yaml"]
@@ -63,7 +63,7 @@ def test_an_unwritable_file_is_exit_code_3(target: str, reason: str, folder: Pat
 
 @pytest.mark.parametrize("target", ["node.yaml", "node.yaml/below", "/proc/netpolc"])
 def test_an_unwritable_folder_is_exit_code_3(target: str, folder: Path) -> None:
-    outcome = run("compile", "node.yaml", "--all-nodes", "-o", target, cwd=folder)
+    outcome = run("compile", "node.yaml", "--all-nodes", "--file", target, cwd=folder)
     assert outcome.stderr.startswith(f"netpolc: cannot write {target}: ")
     assert (outcome.code, outcome.stdout) == (3, "")
     assert (folder / "node.yaml").read_text() == NODE
@@ -96,9 +96,13 @@ def test_a_reader_that_leaves_is_no_traceback(folder: Path) -> None:
 def test_writing_where_one_may_not_is_exit_code_3(folder: Path) -> None:
     (folder / "out").mkdir(mode=0o755)
     (folder / "out" / "old.nft").write_text("old\n")
-    for arguments in (["-o", "out/new.nft"], ["-o", "out/old.nft"], ["--all-nodes", "-o", "out"]):
-        outcome = run("compile", "node.yaml", *arguments, cwd=folder, user=NOBODY)
-        assert outcome.stderr == f"netpolc: cannot write {arguments[-1]}: Permission denied\n"
+    for arguments in (
+        ["out/new.nft"],
+        ["out/old.nft"],
+        ["out", "--all-nodes"],
+    ):
+        outcome = run("compile", "node.yaml", "--file", *arguments, cwd=folder, user=NOBODY)
+        assert outcome.stderr == f"netpolc: cannot write {arguments[0]}: Permission denied\n"
         assert (outcome.code, outcome.stdout) == (3, "")
     assert (folder / "out" / "old.nft").read_text() == "old\n"
     assert len(list((folder / "out").iterdir())) == 1
@@ -226,7 +230,7 @@ def test_a_dangling_link_in_a_folder_is_named(folder: Path) -> None:
 def test_files_without_objects_are_refused(text: str, folder: Path) -> None:
     """Nothing at all is more often a lost file than an empty cluster."""
     (folder / "none.yaml").write_text(text)
-    outcome = run("compile", "none.yaml", "-o", "out.nft", cwd=folder)
+    outcome = run("compile", "none.yaml", "--file", "out.nft", cwd=folder)
     assert outcome.stderr.startswith("none.yaml: ")
     assert (outcome.code, outcome.stdout) == (2, "")
     assert not (folder / "out.nft").exists()

@@ -32,7 +32,7 @@ def refusal(outcome: Outcome) -> tuple[str, str]:
 def compiled(folder: Path, name: str, content: bytes | str, timeout: float = 20) -> Outcome:
     """The outcome of compiling one file of this content."""
     (folder / name).write_bytes(content if isinstance(content, bytes) else content.encode())
-    return run("compile", name, "-o", "out.nft", cwd=folder, timeout=timeout)
+    return run("compile", name, "--file", "out.nft", cwd=folder, timeout=timeout)
 
 
 @pytest.mark.parametrize(
@@ -154,7 +154,7 @@ def test_100_megabytes_of_yaml_are_refused_at_once(tmp_path: Path) -> None:
 def test_100_megabytes_of_json_are_read(tmp_path: Path) -> None:
     head = b'{"apiVersion": "v1", "kind": "Node", "metadata": {"name": "node-a"}, "x": "'
     (tmp_path / "large.json").write_bytes(head + b"x" * (100 << 20) + b'"}')
-    outcome = run("compile", "large.json", "--format", "ir", cwd=tmp_path, timeout=120)
+    outcome = run("compile", "large.json", "-o", "ir", cwd=tmp_path, timeout=120)
     assert outcome.code == 0
 
 

@@ -48,7 +48,7 @@ def guards(router: Router) -> list[int]:
 
 
 def drift(router: Router, *paths: str) -> list[str]:
-    found = netpolc(router, "status", *paths, "--format", "json")
+    found = netpolc(router, "status", *paths, "-o", "json")
     words: list[str] = json.loads(found.stdout)["drift"]
     assert found.returncode == (1 if words else 0)
     return words

@@ -57,7 +57,7 @@ def test_a_table_from_apply_to_delete(router: Router) -> None:
 def test_status_compares_with_the_options_that_were_used(router: Router) -> None:
     options = ("--all-pods", "--hook", "postrouting", "--log=7/minute", "--priority", "90")
     assert netpolc(router, "apply", THREE_TIER, *options).returncode == 0
-    status = netpolc(router, "status", THREE_TIER, "--all-pods", "--format", "json")
+    status = netpolc(router, "status", THREE_TIER, "--all-pods", "-o", "json")
     found = json.loads(status.stdout)
     assert found["matches"] is True
     assert found["loaded"]["options"] == "hook=postrouting priority=90 deny=drop log=7/minute"

@@ -58,7 +58,7 @@ def load(injector: Injector, *, audit: bool) -> None:
 
 
 def counted(injector: Injector) -> dict[str, list[dict[str, object]]]:
-    status = command(injector.router, "status", SNAPSHOT, "--counters", "--format", "json")
+    status = command(injector.router, "status", SNAPSHOT, "--counters", "-o", "json")
     assert (status.returncode, status.stderr) == (0, "")
     found: dict[str, Any] = json.loads(status.stdout)
     assert found.pop("invalid") == 0
@@ -105,7 +105,7 @@ def test_prometheus_gets_a_whole_file(injector: Injector, tmp_path: Path) -> Non
     load(injector, audit=False)
     send(injector)
     target = tmp_path / "netpolc.prom"
-    arguments = ("status", SNAPSHOT, "--format", "prometheus", "-o", str(target))
+    arguments = ("status", SNAPSHOT, "-o", "prometheus", "--file", str(target))
     assert command(injector.router, *arguments).returncode == 0
     lines = target.read_text().splitlines()
     samples = [line for line in lines if not line.startswith("#")]

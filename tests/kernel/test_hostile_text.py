@@ -40,8 +40,8 @@ NODE = ("--node", "n", "--odd-objects", "isolate")
 BEFORE = (os.fsdecode(NAMES[1]).replace("/", "") + ".nft",)
 COMMANDS: list[tuple[int, str, tuple[str, ...]]] = [
     (1, "", ("status",)),
-    (1, "json", ("status", "--format", "json")),
-    (1, "prometheus", ("status", "--format", "prometheus")),
+    (1, "json", ("status", "-o", "json")),
+    (1, "prometheus", ("status", "-o", "prometheus")),
     (0, "", ("apply", *GIVEN, *NODE, "-v", "--plan")),
     (4, "", ("apply", *GIVEN, *NODE, "--dry-run", "--detailed-exitcode")),
     (0, "", ("apply", *GIVEN, *NODE, "-v", "--verify")),
@@ -49,11 +49,11 @@ COMMANDS: list[tuple[int, str, tuple[str, ...]]] = [
     (0, "", ("apply", ".", *NODE, "--save", *BEFORE)),
     (0, "", ("status",)),
     (0, "", ("status", *GIVEN, "--node", "n")),
-    (0, "json", ("status", *GIVEN, "--node", "n", "--format", "json")),
+    (0, "json", ("status", *GIVEN, "--node", "n", "-o", "json")),
     (0, "", ("status", "--counters")),
     (0, "", ("status", *GIVEN, "--counters")),
-    (0, "json", ("status", *GIVEN, "--counters", "--format", "json")),
-    (0, "prometheus", ("status", *GIVEN, "--format", "prometheus")),
+    (0, "json", ("status", *GIVEN, "--counters", "-o", "json")),
+    (0, "prometheus", ("status", *GIVEN, "-o", "prometheus")),
     (0, "", ("top", *GIVEN, "--once", "--interval", "0.1")),
     (0, "", ("verify", *GIVEN, *NODE)),
     (1, "", ("verify", "../new", "--all-pods", *NODE[2:])),
@@ -168,7 +168,7 @@ def test_what_somebody_wrote_into_the_table_is_escaped(folder: Path) -> None:
             f'add table inet other {{ comment "{text}"; }}\n'
         )
         for form in ("", "json", "prometheus"):
-            chosen = ("--format", form) if form else ()
+            chosen = ("-o", form) if form else ()
             for arguments in (("status", *chosen), ("status", "--counters", *chosen)):
                 outcome = run(router, folder, *arguments)
                 assert outcome.returncode in (0, 1), outcome.stderr

@@ -108,9 +108,9 @@ def test_odd_objects_are_told_by_the_table(injector: Injector, tmp_path: Path) -
     assert injector.judge([TO_SHARED]) == [False]
     assert f"odd       {TOLD}\n" in status(router)
     assert "snapshot  matches" in status(router, *at)
-    assert json.loads(status(router, "--format", "json"))["loaded"]["odd"] == [TOLD]
+    assert json.loads(status(router, "-o", "json"))["loaded"]["odd"] == [TOLD]
     name, treatment = TOLD.split(": ")
-    metrics = status(router, "--format", "prometheus")
+    metrics = status(router, "-o", "prometheus")
     assert 'netpolc_odd_objects{table="netpolc"} 1\n' in metrics
     sample = f'table="netpolc",object="{name}",treatment="{treatment}"'
     assert f"netpolc_odd_object_info{{{sample}}} 1\n" in metrics
@@ -128,7 +128,7 @@ def test_facts_about_objects_change_no_rule(
     for cidr in ("10.0.0.0/8", "10.0.0.5/8", "10.0.0.0/8"):
         path.write_text(f"{text}---\n{ODD.format(cidr=cidr)}")
         assert command(router, "apply", str(path), *how).returncode == 0
-        loaded = json.loads(status(router, str(path), "--node", "node-a", "--format", "json"))
+        loaded = json.loads(status(router, str(path), "--node", "node-a", "-o", "json"))
         assert loaded["drift"] == []
         told = ["NetworkPolicy shop/mine: it is read as 10.0.0.0/8"] if "5/" in cidr else []
         assert loaded["loaded"]["odd"] == told

@@ -49,6 +49,6 @@ def test_what_is_loaded_is_read_back(tmp_path: Path, rules: int, key: str) -> No
         assert run(*netpolc, "apply", *own, "--verify").stdout.startswith("loaded")
         listed = run("nft", "list", "table", "inet", "netpolc").stdout
         assert key in listed
-        assert json.loads(run(*netpolc, "status", "--format", "json").stdout)["drift"] == []
+        assert json.loads(run(*netpolc, "status", "-o", "json").stdout)["drift"] == []
         assert run(*netpolc, "apply", *own).stdout.startswith("nothing to change")
         run(*netpolc, "verify", *own)

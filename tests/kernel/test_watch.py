@@ -50,7 +50,7 @@ def test_the_table_follows_the_folder(tmp_path: Path) -> None:
             (folder / "policies.new").replace(policies)
             second = watching.stdout.readline()
             assert "(6 elements added, 6 elements removed, 4 objects made or deleted)" in second
-            status = [*COMMAND, "status", str(folder), "--node", "node-a", "--format", "json"]
+            status = [*COMMAND, "status", str(folder), "--node", "node-a", "-o", "json"]
             told = router.call(lambda: subprocess.check_output(status, cwd=ROOT))
             assert json.loads(told)["matches"] is True
         finally:

@@ -2,12 +2,11 @@
 
 Comes in: patterns as people write them, parties, connections. Goes out: the parties meant, and the
 connections in which one of them takes part. Refused (`UsageError`): a pattern that matches nothing,
-which is a slip more often than a wish, and what is no port.
+which is a slip more often than a wish.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Collection, Iterable, Iterator
 
 from netpolc.analysis.connectivity.parties import Party
@@ -16,10 +15,8 @@ from netpolc.core.cluster import Cluster, Pod
 from netpolc.core.ends import did_you_mean
 from netpolc.core.errors import UsageError
 from netpolc.core.ir import Direction
-from netpolc.core.nets import PORTS, Protocol, Ranges, ports
+from netpolc.core.nets import Protocol, Ranges, ports
 from netpolc.core.patterns import like
-
-_PORT = re.compile(r"(?:(tcp|udp|sctp)/)?([0-9]{1,5})", re.IGNORECASE | re.ASCII)
 
 
 def parties_of(
@@ -70,14 +67,10 @@ def _workload(pattern: str, cluster: Cluster) -> Callable[[Pod], bool]:
     return matches
 
 
-def parse_port(text: str) -> Ranges:
-    """`80` of any protocol, or `TCP/80`, on the port line."""
-    match = _PORT.fullmatch(text)
-    if match is None or not 0 < int(match[2]) < PORTS:
-        raise UsageError(f"{text!r} is no port: give a number or one as in UDP/53")
-    protocols = [Protocol[match[1].upper()]] if match[1] else list(Protocol)
-    number = int(match[2])
-    return Ranges.of(ports(protocol, number, number) for protocol in protocols)
+def port_ranges(protocol: Protocol | None, number: int) -> Ranges:
+    """A port of one protocol or of any, on the port line."""
+    protocols = [protocol] if protocol is not None else list(Protocol)
+    return Ranges.of(ports(own, number, number) for own in protocols)
 
 
 def select(

@@ -21,6 +21,7 @@ from netpolc.cli.enforce.plan import show_plan
 from netpolc.cli.enforce.watch import keep_applied
 from netpolc.cli.host import local_node, on_this_host
 from netpolc.cli.output import write
+from netpolc.cli.parameters import FILE
 from netpolc.compiler import Program, compile
 from netpolc.core.cluster import Snapshot
 from netpolc.core.errors import SystemRefusal, UsageError
@@ -66,7 +67,10 @@ def _seconds(ctx: click.Context, param: click.Parameter, value: str | None) -> i
     "--watch does.",
 )
 @click.option(
-    "--save", metavar="FILE", help="Write the table that is replaced, for `nft -f`; before loading."
+    "--save",
+    metavar="FILE",
+    type=FILE,
+    help="Write the table that is replaced, for `nft -f`; before loading.",
 )
 @click.option(
     "--confirm",

@@ -8,6 +8,7 @@ from netpolc.backends.forms import forms
 from netpolc.backends.nft import Options
 from netpolc.cli import options, table_options
 from netpolc.cli.output import write, write_all
+from netpolc.cli.parameters import output
 from netpolc.core.errors import UsageError
 
 
@@ -21,18 +22,16 @@ def _about() -> str:
 @options.paths
 @options.node
 @click.option(
-    "--all-nodes", is_flag=True, help="Write one file for each node into the folder given with -o."
+    "--all-nodes",
+    is_flag=True,
+    help="Write one file for each node into the folder given with --file.",
 )
-@click.option(
-    "-o", "--output", metavar="FILE", help="A file, or with --all-nodes a folder [default: print]."
-)
-@click.option(
-    "--format",
-    "form",
-    type=options.Registered(forms),
-    default="nft",
-    show_default=True,
-    help=_about(),
+@output(
+    forms,
+    "nft",
+    _about(),
+    "A file, or with --all-nodes a folder [default: print].",
+    once=("--format",),
 )
 @table_options.ruleset
 @options.reading
@@ -40,8 +39,8 @@ def compile_(
     paths: tuple[str, ...],
     node: str | None,
     all_nodes: bool,
-    output: str | None,
     form: str,
+    file: str | None,
     chosen: Options,
     reading: options.Reading,
 ) -> None:
@@ -51,16 +50,16 @@ def compile_(
 
     \b
     Examples:
-      netpolc compile cluster/ extra.yaml --node node-a -o node-a.nft
-      netpolc compile cluster/ --all-nodes -o rulesets/
+      netpolc compile cluster/ extra.yaml --node node-a --file node-a.nft
+      netpolc compile cluster/ --all-nodes --file rulesets/
       kubectl get ns,pods,nodes,netpol -A -o json | netpolc compile - --node node-a
-      netpolc compile cluster/ --format ir
+      netpolc compile cluster/ -o ir
     """
     backend = forms()[form]
-    if all_nodes and (node is not None or output is None or not backend.per_node):
+    if all_nodes and (node is not None or file is None or not backend.per_node):
         whole = " or ".join(own.name for own in forms().values() if not own.per_node)
         raise UsageError(
-            f"--all-nodes goes with -o FOLDER, without --node and without --format {whole}"
+            f"--all-nodes goes with --file FOLDER, without --node and without -o {whole}"
         )
     program = reading.program(paths)
     emit = backend.open(program)
@@ -68,9 +67,9 @@ def compile_(
     def text(name: str | None) -> str:
         return emit(name, chosen)
 
-    if all_nodes and output is not None:
+    if all_nodes and file is not None:
         if not program.cluster.nodes:
             raise UsageError("the snapshot has no nodes")
-        write_all(list(program.cluster.nodes), output, text, f".{form}")
+        write_all(list(program.cluster.nodes), file, text, f".{form}")
     else:
-        write(text(node), output)
+        write(text(node), file)

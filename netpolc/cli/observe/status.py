@@ -18,6 +18,7 @@ from netpolc.cli import options, table_options
 from netpolc.cli.host import local_node
 from netpolc.cli.observe.counting import FORMS, read_counters
 from netpolc.cli.output import write
+from netpolc.cli.parameters import output
 from netpolc.core.foreign import inert, to_json
 
 
@@ -26,20 +27,18 @@ from netpolc.core.foreign import inert, to_json
 @options.node
 @options.all_pods
 @table_options.table
-@click.option(
-    "--format",
-    "form",
-    type=options.Registered(lambda: FORMS),
-    default="text",
-    show_default=True,
-    help="Output; prometheus is --counters for node_exporter's textfile collector.",
+@output(
+    lambda: FORMS,
+    "text",
+    "The form; prometheus is --counters for node_exporter's textfile collector.",
+    "Write a file, whole [default: print].",
+    once=("--format",),
 )
 @click.option(
     "--counters",
     is_flag=True,
     help="What was denied, by chain and by pod; PATHs name the pods.",
 )
-@click.option("-o", "--output", metavar="FILE", help="Write a file, whole [default: print].")
 @options.reading
 @click.pass_context
 def status(
@@ -49,8 +48,8 @@ def status(
     all_pods: bool,
     table: str,
     form: str,
+    file: str | None,
     counters: bool,
-    output: str | None,
     reading: options.Reading,
 ) -> None:
     """Tell what is loaded: digest, since when, drop counters, and whether it drifted.
@@ -64,14 +63,14 @@ def status(
       netpolc status
       netpolc status cluster/ --node node-a
       netpolc status cluster/ --counters
-      netpolc status cluster/ --format prometheus -o /var/lib/node_exporter/netpolc.prom
+      netpolc status cluster/ -o prometheus --file /var/lib/node_exporter/netpolc.prom
     """
     reading = reading.around_odd()
     channel = Channel()
     if counters or form not in ("text", "json"):
         program = reading.program(paths) if paths else None
         counted = read_counters(channel, table, program)
-        write(FORMS[form](table, counted), output)
+        write(FORMS[form](table, counted), file)
         ctx.exit(1 if counted is None else 0)
     facts, tables = Facts(channel), TableReader(channel)
     loaded, content = channel.generation.consistent(
@@ -88,7 +87,7 @@ def status(
         if form == "json"
         else "\n".join(map(inert, _as_text(table, loaded, expected, drift)))
     )
-    write(f"{text}\n", output)
+    write(f"{text}\n", file)
     ctx.exit(1 if drift else 0)
 
 

@@ -21,6 +21,7 @@ from netpolc.backends.nft.rollout.rollout import Expected, Watch
 from netpolc.backends.nft.rollout.state.table import TableReader
 from netpolc.cli import options, table_options
 from netpolc.cli.host import local_node, on_this_host
+from netpolc.cli.parameters import FILE
 from netpolc.cli.terminal import progress, say, say_lines
 from netpolc.compiler import compile
 from netpolc.core.errors import RulesetError, UsageError
@@ -34,6 +35,7 @@ from netpolc.core.errors import RulesetError, UsageError
     "--ruleset",
     "file",
     metavar="FILE",
+    type=FILE,
     help="Verify a file that netpolc wrote (text or JSON) or a saved `nft -j list table`.",
 )
 @click.option(

@@ -9,8 +9,9 @@ import click
 
 from netpolc.analysis.findings import CATALOGUE, MANIFEST_ERROR, Finding, Level, check, refused
 from netpolc.analysis.findings.formats import FORMATS, explanation
-from netpolc.cli import options
+from netpolc.cli import completion, options
 from netpolc.cli.output import write
+from netpolc.cli.parameters import output
 from netpolc.cli.terminal import say_lines
 from netpolc.compiler import compile
 from netpolc.core.errors import InputError, UsageError
@@ -18,29 +19,37 @@ from netpolc.core.errors import InputError, UsageError
 
 @click.command("check")
 @options.optional_paths
-@click.option(
-    "-o",
-    "--output",
-    "form",
-    type=options.Registered(lambda: FORMATS),
-    default="text",
-    show_default=True,
-    help="The form of the findings.",
-)
+@output(lambda: FORMATS, "text", "The form of the findings.")
 @click.option(
     "--fail-on",
     type=click.Choice([str(level) for level in reversed(Level)]),
     help="The least level that makes the exit code 1 [default: warning].",
 )
 @click.option(
-    "--select", multiple=True, metavar="CODE", help="Only these, as in NP301,NP1 [default: all]."
+    "--select",
+    multiple=True,
+    metavar="CODE",
+    shell_complete=completion.complete_codes,
+    help="Only these, as in NP301,NP1 [default: all].",
 )
-@click.option("--ignore", multiple=True, metavar="CODE", help="Not these; NP1 is every NP1xx.")
-@click.option("--explain", metavar="CODE", help="Say what a code means, with example and fix.")
+@click.option(
+    "--ignore",
+    multiple=True,
+    metavar="CODE",
+    shell_complete=completion.complete_codes,
+    help="Not these; NP1 is every NP1xx.",
+)
+@click.option(
+    "--explain",
+    metavar="CODE",
+    shell_complete=completion.complete_codes,
+    help="Say what a code means, with example and fix.",
+)
 @options.configured_reading
 def check_(
     paths: tuple[str, ...],
     form: str,
+    file: str | None,
     fail_on: str | None,
     select: tuple[str, ...],
     ignore: tuple[str, ...],
@@ -55,7 +64,7 @@ def check_(
     \b
     Examples:
       netpolc check cluster/
-      netpolc check policies/ -o sarif --ignore NP102,NP103
+      netpolc check policies/ -o sarif --file netpolc.sarif --ignore NP102,NP103
       netpolc check --explain NP105
       kustomize build overlays/prod | netpolc check - --fail-on error
     """
@@ -71,7 +80,7 @@ def check_(
     level = _level(fail_on, reading)
     findings, is_valid = _findings(paths, reading)
     shown = [found for found in findings if found.code in wanted]
-    write(FORMATS[form](shown, level), None)
+    write(FORMATS[form](shown, level), file)
     if not is_valid:
         raise click.exceptions.Exit(InputError.exit_code)
     if any(found.level >= level for found in shown):

@@ -8,6 +8,7 @@ from netpolc.analysis.connectivity.changes import lines
 from netpolc.analysis.conversion import as_yaml, changed, convert
 from netpolc.cli import options
 from netpolc.cli.output import write
+from netpolc.cli.parameters import FILE
 from netpolc.cli.terminal import warn
 from netpolc.compiler import load
 from netpolc.core.errors import Problems, UsageError, counted
@@ -21,7 +22,7 @@ _EMPTY = "NP004"
 
 @click.command("convert")
 @options.paths
-@click.option("--file", metavar="FILE", help="Where to write it [default: print].")
+@click.option("--file", metavar="FILE", type=FILE, help="Where to write it [default: print].")
 @options.reading
 def convert_(paths: tuple[str, ...], file: str | None, reading: options.Reading) -> None:
     """Write policies of APIs that are gone as those of today, and prove that nothing changes.

@@ -10,6 +10,7 @@ from netpolc.analysis.connectivity.forms import DIFFERENCES
 from netpolc.analysis.report import comparison
 from netpolc.cli import options
 from netpolc.cli.output import write
+from netpolc.cli.parameters import FILE, output
 from netpolc.cli.review.graphviz import svg
 from netpolc.cli.terminal import progress, show
 from netpolc.core.errors import UsageError
@@ -21,18 +22,18 @@ from netpolc.manifests.git import at_revision
 @options.paths
 @click.option("--git", "revision", metavar="REV", help="Compare PATHs at this revision with now.")
 @click.option(
-    "--with", "common", multiple=True, metavar="PATH", help="Manifests that are in both snapshots."
+    "--with",
+    "common",
+    multiple=True,
+    metavar="PATH",
+    type=FILE,
+    help="Manifests that are in both snapshots.",
 )
-@click.option(
-    "-o",
-    "--output",
-    "form",
-    type=options.Registered(lambda: ("table", *DIFFERENCES, "svg", "html")),
-    default="table",
-    show_default=True,
-    help="The form of the differences; svg needs Graphviz.",
+@output(
+    lambda: ("table", *DIFFERENCES, "svg", "html"),
+    "table",
+    "The form of the differences; svg needs Graphviz.",
 )
-@click.option("--file", metavar="FILE", help="Write there instead of printing.")
 @options.configured_reading
 @click.pass_context
 def diff(

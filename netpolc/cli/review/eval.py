@@ -12,11 +12,13 @@ from typing import BinaryIO
 import click
 
 from netpolc.analysis.explain import explain_all
-from netpolc.analysis.explain.formats import briefs
+from netpolc.analysis.explain.formats import CLOSEST, briefs
+from netpolc.analysis.explain.forms import FLOWS
 from netpolc.cli import options
 from netpolc.cli.host import on_this_host, say_remarks
-from netpolc.cli.output import writing
-from netpolc.cli.terminal import progress, say_lines, warn
+from netpolc.cli.output import write, writing
+from netpolc.cli.parameters import FILE, output
+from netpolc.cli.terminal import progress, show, warn
 from netpolc.compiler import Program, compile
 from netpolc.core.errors import UsageError
 
@@ -29,9 +31,15 @@ _USAGE = "give --src and --dst, or --flows"
 @click.option(
     "--flows",
     metavar="FILE",
+    type=FILE,
     help="Judge every row of a CSV (with a header) or JSON-lines file, or - for standard input.",
 )
-@click.option("-o", "--output", metavar="FILE", help="Where --flows writes [default: print].")
+@output(
+    lambda: ("text", *FLOWS),
+    "text",
+    "The form of one verdict; --flows writes that of the log.",
+    once=(),
+)
 @options.configured_reading
 @click.pass_context
 def eval_(
@@ -39,7 +47,8 @@ def eval_(
     paths: tuple[str, ...],
     asked: options.Between | None,
     flows: str | None,
-    output: str | None,
+    form: str,
+    file: str | None,
     reading: options.Reading,
 ) -> None:
     """Tell whether a flow is allowed, and which rules decide.
@@ -55,22 +64,27 @@ def eval_(
     Examples:
       netpolc eval cluster/ --src shop/web-1 --dst shop/db-0 --port 5432
       netpolc eval cluster/ --src 192.0.2.7 --dst shop/web-1 --protocol ICMP
-      netpolc eval cluster/ --flows flows.csv -o judged.csv
+      netpolc eval cluster/ --flows flows.csv --file judged.csv
     """
-    if (asked is None) == (flows is None) or (asked is not None and output is not None):
+    if (asked is None) == (flows is None):
         raise UsageError(_USAGE)
+    if flows is not None and form != "text":
+        raise UsageError("--flows writes the form of the log: leave -o out")
     listed = reading.snapshot(paths)
     snapshot = on_this_host(listed)
     program = compile(snapshot)
     if asked is not None:
         explanations = list(explain_all(program, snapshot, asked.flows(program)))
-        say_lines(briefs(explanations))
+        if form == "text":
+            show(((line, "") for line in briefs(explanations)), file)
+        else:
+            write(FLOWS[form](explanations, CLOSEST), file)
         say_remarks(explanations, listed.cluster, program)
         ctx.exit(0 if all(found.verdict.allowed for found in explanations) else 1)
-    ctx.exit(_judge_log(program, flows or "-", output))
+    ctx.exit(_judge_log(program, flows or "-", file))
 
 
-def _judge_log(program: Program, path: str, output: str | None) -> int:
+def _judge_log(program: Program, path: str, file: str | None) -> int:
     """Stream a log through the matcher; the exit code."""
     try:
         from netpolc.flows import judge_log  # needs NumPy, which the rest of the command does not
@@ -80,7 +94,7 @@ def _judge_log(program: Program, path: str, output: str | None) -> int:
     def report(line: int, problem: str) -> None:
         warn(f"{'standard input' if path == '-' else path}:{line}: {problem}")
 
-    with _opened(path) as raw, writing(output) as out, progress("judging") as report_bytes:
+    with _opened(path) as raw, writing(file) as out, progress("judging") as report_bytes:
         size = 0 if path == "-" else Path(path).stat().st_size
 
         def advance() -> None:

@@ -12,10 +12,11 @@ import click
 from netpolc.analysis.explain import Explanation, explain_all, formats, policy
 from netpolc.analysis.explain.forms import FLOWS, POLICIES
 from netpolc.backends.nft.signals.logs import LoggedFlow, flows_from_log
-from netpolc.cli import options
+from netpolc.cli import completion, options
 from netpolc.cli.host import on_this_host, say_remarks
 from netpolc.cli.output import write
-from netpolc.cli.terminal import say, say_lines, warn
+from netpolc.cli.parameters import FILE, output
+from netpolc.cli.terminal import show, warn
 from netpolc.compiler import compile
 from netpolc.core.errors import UsageError
 from netpolc.core.semantics import Flow
@@ -26,7 +27,14 @@ _EMPTY = "NP004"
 
 
 @click.command("explain")
-@options.paths
+@click.argument(
+    "paths",
+    metavar="PATH...",
+    nargs=-1,
+    required=True,
+    type=FILE,
+    shell_complete=completion.complete_policies,
+)
 @options.between(_USAGE)
 @click.option(
     "--log-line",
@@ -34,15 +42,7 @@ _EMPTY = "NP004"
     metavar="LINE",
     help="Explain the flow of a kernel log line (see --log), or - for lines on standard input.",
 )
-@click.option(
-    "-o",
-    "--output",
-    "form",
-    type=options.Registered(lambda: ("text", *FLOWS)),
-    default="text",
-    show_default=True,
-    help="The form of the explanation.",
-)
+@output(lambda: ("text", *FLOWS), "text", "The form of the explanation.")
 @click.option("--all", "every", is_flag=True, help="Show every near miss, not the closest three.")
 @options.configured_reading
 @click.pass_context
@@ -52,6 +52,7 @@ def explain_(
     asked: options.Between | None,
     log_line: str | None,
     form: str,
+    file: str | None,
     every: bool,
     reading: options.Reading,
 ) -> None:
@@ -85,7 +86,7 @@ def explain_(
     snapshot = reading.snapshot(files, quiet=(_EMPTY,) if names else ())
     if names:
         found = [policy.describe(snapshot, policy.find_policy(snapshot, name)) for name in names]
-        _show_policies(found, form)
+        _show_policies(found, form, file)
         return
     here = on_this_host(snapshot)
     program = compile(here)
@@ -93,7 +94,12 @@ def explain_(
     explanations = explain_all(program, here, flows)
     remarks = partial(say_remarks, listed=snapshot.cluster, program=program)
     most = None if every else formats.CLOSEST
-    allowed = show_explanations(explanations, form, most, log_line == "-", remarks)
+    live = log_line == "-" and form == "text" and file is None
+    if live:
+        verdicts = [show_explanations([own], form, most, remarks) for own in explanations]
+        allowed = all(verdicts)
+    else:
+        allowed = show_explanations(explanations, form, most, remarks, file)
     ctx.exit(0 if allowed else 1)
 
 
@@ -129,34 +135,34 @@ def show_explanations(
     explanations: Iterable[Explanation],
     form: str,
     most: int | None,
-    live: bool = False,
     remarks: Callable[[list[Explanation]], None] | None = None,
+    file: str | None = None,
 ) -> bool:
-    """Print explanations of flows, if `live` each as it comes; whether all of them are allowed.
+    """Print explanations of flows, or write them to a file; whether all of them are allowed.
 
     `remarks` says what manifests may not tell of them.
     """
-    if live and form == "text":
-        verdicts = [
-            show_explanations([found], form, most, remarks=remarks) for found in explanations
-        ]
-        return all(verdicts)
     found = list(explanations)
     if form in FLOWS:
-        write(FLOWS[form](found, most), None)
+        write(FLOWS[form](found, most), file)
     else:
-        for line in formats.text(found, most):
-            say(line.text, line.style)
+        show(((line.text, line.style) for line in formats.text(found, most)), file)
     if remarks is not None:
         remarks(found)
     return all(explanation.verdict.allowed for explanation in found)
 
 
-def _show_policies(descriptions: list[policy.Description], form: str) -> None:
+def _show_policies(
+    descriptions: list[policy.Description], form: str, file: str | None = None
+) -> None:
     if form in POLICIES:
-        write(POLICIES[form](descriptions), None)
+        write(POLICIES[form](descriptions), file)
         return
     if form != "text":
         raise UsageError(f"a policy is described as text, {', '.join(POLICIES)}; not as {form}")
-    for number, description in enumerate(descriptions):
-        say_lines([*([""] if number else []), *policy.text(description)])
+    lines = [
+        line
+        for number, description in enumerate(descriptions)
+        for line in ([""] if number else []) + list(policy.text(description))
+    ]
+    show(((line, "") for line in lines), file)

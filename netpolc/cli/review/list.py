@@ -11,16 +11,18 @@ from netpolc.analysis.connectivity.exposure import expose
 from netpolc.analysis.connectivity.forms import LISTINGS
 from netpolc.analysis.connectivity.listing import Connections, as_dot, readable
 from netpolc.analysis.connectivity.newcomers import with_newcomers
-from netpolc.analysis.connectivity.selection import parse_port, parties_of, select
+from netpolc.analysis.connectivity.selection import parties_of, port_ranges, select
 from netpolc.analysis.connectivity.table import deciders
 from netpolc.analysis.report import report
-from netpolc.cli import options
+from netpolc.cli import completion, options
 from netpolc.cli.output import write
+from netpolc.cli.parameters import PortType, output
 from netpolc.cli.review.graphviz import svg
 from netpolc.cli.terminal import plain_table, progress, table, warn
 from netpolc.compiler import compile
 from netpolc.core.errors import UsageError
 from netpolc.core.ir import Direction
+from netpolc.core.nets import Protocol
 
 
 def _written(listing: Connections, form: str) -> str:
@@ -32,21 +34,17 @@ def _written(listing: Connections, form: str) -> str:
 
 @click.command("list")
 @options.paths
-@click.option(
-    "-o",
-    "--output",
-    "form",
-    type=options.Registered(lambda: ("table", *LISTINGS, "svg", "html")),
-    default="table",
-    show_default=True,
-    help="The form; svg needs Graphviz, html is a page with filters of its own.",
+@output(
+    lambda: ("table", *LISTINGS, "svg", "html"),
+    "table",
+    "The form; svg needs Graphviz, html is a page with filters of its own.",
 )
-@click.option("--file", metavar="FILE", help="Where to write it [default: print].")
 @click.option(
     "--workload",
     "workloads",
     multiple=True,
     metavar="NAME",
+    shell_complete=completion.complete_workloads,
     help="Only connections of these: web, shop/web, shop/*, 'shop/web[Deployment]'.",
 )
 @click.option(
@@ -54,6 +52,7 @@ def _written(listing: Connections, form: str) -> str:
     "namespaces",
     multiple=True,
     metavar="NAME",
+    shell_complete=completion.complete_namespaces,
     help="Only connections of workloads in these; * and ? match anything.",
 )
 @click.option(
@@ -61,7 +60,12 @@ def _written(listing: Connections, form: str) -> str:
     type=click.Choice([str(own) for own in Direction]),
     help="Only those into (ingress) or out of (egress) the workloads asked for.",
 )
-@click.option("--port", metavar="PORT", help="Only those that admit it: 80, TCP/80.")
+@click.option(
+    "--port",
+    type=PortType(),
+    metavar="PORT",
+    help="Only those that admit it: 80 of any protocol, TCP/80 or 80/tcp.",
+)
 @click.option(
     "--group",
     type=click.Choice([str(own) for own in Grouping]),
@@ -81,7 +85,7 @@ def list_(
     workloads: tuple[str, ...],
     namespaces: tuple[str, ...],
     direction: str | None,
-    port: str | None,
+    port: tuple[Protocol | None, int] | None,
     group: str,
     exposure: bool,
     why: bool,
@@ -107,7 +111,7 @@ def list_(
             raise UsageError("-o html has its own filters: only --group and --file go with it")
         write(_page(paths, Grouping(group), reading), file)
         return
-    wanted_port = parse_port(port) if port is not None else None
+    wanted_port = port_ranges(*port) if port is not None else None
     wanted_way = Direction[direction.upper()] if direction is not None else None
     snapshot = reading.snapshot(paths)
     with progress("listing") as done:

@@ -7,22 +7,14 @@ import click
 from netpolc.cli import options
 from netpolc.cli.host import on_this_host
 from netpolc.cli.output import write
+from netpolc.cli.parameters import output
 from netpolc.cli.terminal import progress, show, warn
 from netpolc.core.errors import UsageError
 
 
 @click.command("test")
 @options.paths
-@click.option(
-    "-o",
-    "--output",
-    "form",
-    type=click.Choice(["text", "json", "junit"]),
-    default="text",
-    show_default=True,
-    help="The form of the results.",
-)
-@click.option("--file", metavar="FILE", help="Write there instead of printing.")
+@output(lambda: ("text", "json", "junit"), "text", "The form of the results.")
 @options.configured_reading
 @click.pass_context
 def test_(

@@ -97,7 +97,7 @@ _TYPES = re.compile("|".join(TYPES))
 
 
 def by_data_types(text: str) -> str:
-    """A ruleset as netpolc once declared it, and as `--format json` does."""
+    """A ruleset as netpolc once declared it, and as `-o json` does."""
     text = re.sub(
         r"(?<=\t)typeof .*", lambda own: _TYPES.sub(lambda own: TYPES[own[0]], own[0]), text
     ).replace("\ttypeof ", "\ttype ")
