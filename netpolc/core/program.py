@@ -120,7 +120,8 @@ class Stage:
     `policies` are those that make the stage what it is: in NETWORK_POLICY those that isolate.
     `unanswered` are rules of NETWORK_POLICY that match nothing, each behind the number of `rules`
     before it: nobody answers their question now, and a pod that comes may. Only who wants to be
-    ready for that pod has to look at them.
+    ready for that pod has to look at them. `named` are the subjects' ports behind names that rules
+    of an ordered tier ask for: to subjects with others the same policies say something else.
     """
 
     tier: Tier
@@ -128,6 +129,7 @@ class Stage:
     default: Action
     policies: tuple[Origin, ...]
     unanswered: tuple[tuple[int, ResolvedRule], ...] = ()
+    named: ContainerPorts = ()
 
     @classmethod
     def of(
@@ -136,10 +138,11 @@ class Stage:
         rules: Iterable[ResolvedRule],
         default: Action,
         policies: tuple[Origin, ...],
+        named: ContainerPorts = (),
     ) -> Stage:
         """A stage of rules in order: adjacent ones with one action become a run."""
         runs = (Run(action, tuple(own)) for action, own in groupby(rules, key=_action))
-        return cls(tier, tuple(runs), default, policies)
+        return cls(tier, tuple(runs), default, policies, named=named)
 
     @cached_property
     def rules(self) -> tuple[ResolvedRule, ...]:

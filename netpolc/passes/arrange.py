@@ -19,7 +19,7 @@ from netpolc.core.cluster import ContainerPorts
 from netpolc.core.ir import Action, Direction, Origin, Policy, Tier
 from netpolc.core.labels import Members
 from netpolc.core.program import Combination, Identity, ResolvedRule, Run, Stage
-from netpolc.passes.resolve import Resolver, has_named_ports
+from netpolc.passes.resolve import Resolver, has_named_ports, named_ports
 
 _ORDER = attrgetter("order")
 CLOSED = "closed-pods"
@@ -148,7 +148,7 @@ class _TierBuilder:
         self._direction = direction
         self._policies = policies
         self._resolver = resolver
-        self._named: dict[int, bool] = {}
+        self._named: dict[int, frozenset[tuple[str, int]]] = {}
         self._resolved: dict[tuple[int, ContainerPorts], _Rules] = {}
         self._stages: dict[tuple[tuple[int, ...], ContainerPorts], Stage] = {}
 
@@ -169,20 +169,23 @@ class _TierBuilder:
         return tuple(found)
 
     def _ordered(self, tier: Tier, members: tuple[int, ...], ports: ContainerPorts) -> Stage:
-        """The stage of some policies of an ordered tier: one for all who have these."""
-        if ports and not any(map(self._has_named_ports, members)):
-            ports = ()
+        """The stage of some policies of an ordered tier: one for all who have these, and the same
+        ports behind the names that these ask for. What else others ask for makes no difference.
+        """
+        if ports:
+            asked = frozenset[tuple[str, int]]().union(*map(self._names, members))
+            ports = tuple(own for own in ports if own[:2] in asked)
         known = self._stages.get((members, ports))
         if known is None:
             rules = tuple(rule for number in members for rule in self._rules(number, ports)[0])
             origins = tuple(self._policies[number].origin for number in members)
-            known = Stage.of(tier, rules, Action.PASS, origins)
+            known = Stage.of(tier, rules, Action.PASS, origins, ports)
             self._stages[members, ports] = known
         return known
 
     def _rules(self, number: int, ports: ContainerPorts) -> _Rules:
         policy = self._policies[number]
-        if ports and not self._has_named_ports(number):
+        if ports and not self._names(number):
             ports = ()
         known = self._resolved.get((number, ports))
         if known is None:
@@ -190,11 +193,14 @@ class _TierBuilder:
             self._resolved[number, ports] = known
         return known
 
-    def _has_named_ports(self, number: int) -> bool:
-        """Whether the rules of a policy mean other ports on other subjects; looked at once."""
+    def _names(self, number: int) -> frozenset[tuple[str, int]]:
+        """The names (with protocols) by which the rules of a policy mean other ports on other
+        subjects; looked at once.
+        """
         known = self._named.get(number)
         if known is None:
-            known = self._named[number] = has_named_ports(self._policies[number].rules)
+            asked = named_ports(self._policies[number].rules)
+            known = self._named[number] = frozenset((own.name, own.protocol) for own in asked)
         return known
 
 

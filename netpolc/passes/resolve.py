@@ -352,9 +352,11 @@ class _PortList:
 
 def has_named_ports(rules: Iterable[Rule]) -> bool:
     """Whether the rules mean other numbers on other subjects: named ports in ingress."""
-    return any(
-        isinstance(port, NamedPort)
-        for rule in rules
-        if rule.direction is Direction.INGRESS and rule.ports is not ANY
-        for port in rule.ports
-    )
+    return any(True for _ in named_ports(rules))
+
+
+def named_ports(rules: Iterable[Rule]) -> Iterator[NamedPort]:
+    """The names of the subject's ports that some rules ask for: those in ingress."""
+    for rule in rules:
+        if rule.direction is Direction.INGRESS and rule.ports is not ANY:
+            yield from (port for port in rule.ports if isinstance(port, NamedPort))

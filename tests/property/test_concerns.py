@@ -1,12 +1,14 @@
 """A node's ruleset is a function of what concerns the node: of the policies that select its pods.
 
-In: the small and the middle cluster of the benchmarks, random clusters. Out: for every node the
-ruleset of all policies, byte for byte, from those alone that select a pod that is judged there.
+In: the small and the middle cluster of the benchmarks, random clusters with and without ordered
+tiers. Out: for every node the ruleset of all policies, byte for byte, from those alone that select
+a pod that is judged there.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
+from random import Random
 
 import pytest
 from hypothesis import given
@@ -14,26 +16,35 @@ from hypothesis import strategies as st
 
 import netpolc
 from benches.workloads import SIZES, cached
+from netpolc.backends.nft.lower import cost
 from netpolc.core.cluster import Snapshot
 from netpolc.core.ir import Policy
 from netpolc.core.labels import selects
 from netpolc.passes import resolve
+from tests.helpers import ordered
 from tests.helpers.cluster_strategies import clusters
 from tests.helpers.manifests import Manifest
+from tests.helpers.ordered_strategies import ordered_snapshots
 from tests.helpers.strategies import patient, policies
 
 
 def concerning(snapshot: Snapshot, node: str) -> Snapshot:
     """The snapshot without policies that select no pod of the node, nor one of unknown node."""
     local: dict[str, list[dict[str, str]]] = {}
+    labels = {own.name: dict(own.labels) for own in snapshot.cluster.namespaces.values()}
     for pod in snapshot.cluster.pods:
         if pod.node in (node, ""):
             local.setdefault(pod.namespace, []).append(dict(pod.labels))
 
     def concerns(policy: Policy) -> bool:
         subject = policy.subject
-        assert isinstance(subject.namespaces, str)
-        return any(selects(subject.pods, own) for own in local.get(subject.namespaces, ()))
+        spaces = subject.namespaces
+        return any(
+            selects(subject.pods, own)
+            for name, several in local.items()
+            if name == spaces or (not isinstance(spaces, str) and selects(spaces, labels[name]))
+            for own in several
+        )
 
     return replace(snapshot, policies=tuple(filter(concerns, snapshot.policies)))
 
@@ -67,3 +78,23 @@ def test_random_clusters(data: st.DataObject, most_pairs: int) -> None:
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(resolve, "MOST_PAIRS", most_pairs)
         assert differing(netpolc.load_objects(objects)) == []
+
+
+@patient(60)
+@given(ordered_snapshots(by_name=True))
+def test_random_clusters_with_ordered_tiers(objects: list[Manifest]) -> None:
+    assert differing(netpolc.load_objects(objects)) == []
+
+
+@pytest.mark.parametrize("linear", [None, True, False], ids=["by cost", "linear", "merged"])
+def test_clusters_with_named_ports_in_ordered_tiers(
+    linear: bool | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Pods elsewhere with other numbers behind a name rename no chain; in both layouts of a tier,
+    and in that which costs less.
+    """
+    if linear is not None:
+        monkeypatch.setattr(cost, "linear", lambda asked, blocks: linear)
+        monkeypatch.setattr(cost, "FEW_RULES", 10_000)
+    for seed in range(80):
+        assert differing(ordered.snapshot(Random(seed))) == [], f"seed {seed}"

@@ -19,8 +19,6 @@ from netpolc.backends.nft.lower.sets import Sets
 from netpolc.backends.nft.lower.tiers.build import Builder, TierChains, Way
 from netpolc.backends.nft.names import digest
 from netpolc.backends.nft.options import Options
-from netpolc.core.ir import Direction
-from netpolc.core.ir import Tier as Rank
 from netpolc.core.program import InvariantError, Program, ResolvedRule, Stage
 
 
@@ -32,7 +30,6 @@ class Tiers:
     ) -> None:
         self._program, self._options = program, options
         self._sets, self._questions = sets, questions
-        self._several: dict[object, set[str]] | None = None
         self._known: dict[tuple[int, Way, Families], TierChains] = {}
         self._named: dict[tuple[str, Families], tuple[str, TierChains]] = {}
         self._said: dict[int, str] = {}
@@ -63,13 +60,13 @@ class Tiers:
         return known
 
     def name(self, stage: Stage, way: Way) -> str:
-        """From its policies, where these say one thing alone; they say several to pods with
-        different named ports.
+        """From its policies, and from the ports of its subjects behind names that these ask for:
+        to subjects with others they say something else. So no other node has a say.
         """
         mode = "audited" if way.audited else ""
         words = [*_policies(stage), mode, way.accepted.chain]
-        if len(self._contents[_asked(way.direction, stage)]) > 1:
-            words.append(self._content(stage))
+        if stage.named:
+            words.append(str(stage.named))
         head = f"{way.direction.name[0]}_{stage.tier.name}".lower()
         return f"{head}_{digest(words)}"
 
@@ -95,25 +92,6 @@ class Tiers:
             self._asked[id(rule)] = known
         return known
 
-    @property
-    def _contents(self) -> dict[object, set[str]]:
-        """What the policies of each tier say."""
-        if self._several is None:
-            self._several = {}
-            known: set[tuple[Direction, int]] = set()
-            for combination in (*self._program.combinations, *self._program.tried):
-                for stage in combination.tiers:
-                    seen = combination.direction, id(stage)
-                    if stage.tier is not Rank.NETWORK_POLICY and seen not in known:
-                        known.add(seen)
-                        key = _asked(combination.direction, stage)
-                        self._several.setdefault(key, set()).add(self._content(stage))
-        return self._several
-
 
 def _policies(stage: Stage) -> list[str]:
     return sorted({"/".join(own.key) for own in stage.policies})
-
-
-def _asked(direction: Direction, stage: Stage) -> object:
-    return direction, stage.tier, frozenset(_policies(stage))
