@@ -16,7 +16,7 @@ from netpolc.core.errors import Diagnostic
 from netpolc.core.expectation import Expectation
 from netpolc.core.foreign import html_table
 from netpolc.core.ir import Origin, Policy, Waived
-from netpolc.core.nets import Protocol
+from netpolc.core.nets import Protocol, Span
 
 NAME_LABEL = "kubernetes.io/metadata.name"
 """Set by the API server on every namespace (Kubernetes 1.22), and immutable."""
@@ -130,7 +130,7 @@ class Service:
 
     `selector` is None where somebody else says which pods these are (no `spec.selector`), and of an
     `external` one, which is a name of DNS (`type: ExternalName`). `addresses` are those that the
-    cluster gives it (`clusterIPs`, `externalIPs`, `status.loadBalancer`).
+    cluster gives it (`clusterIPs`).
     """
 
     namespace: str
@@ -152,12 +152,6 @@ class Service:
         if self.selector is None or pod.namespace != self.namespace:
             return False
         return self.selector.items() <= pod.labels.items()
-
-    def port(self, wanted: int | str | None) -> ServicePort | None:
-        """The port of a number or a name; without either the only one."""
-        if wanted is None:
-            return self.ports[0] if len(self.ports) == 1 else None
-        return next((own for own in self.ports if wanted in (own.number, own.name)), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,6 +192,8 @@ class Cluster:
     owners: Mapping[tuple[str, str, str], Owner | None] = field(default_factory=dict)
     services: Mapping[tuple[str, str], Service] = field(default_factory=dict)
     published: tuple[Publication, ...] = ()
+    service_ranges: tuple[Span, ...] = ()
+    """Blocks that addresses of Services are from (ServiceCIDR)."""
 
     def behind(self, service: Service) -> tuple[Pod, ...]:
         """The pods that a Service leads to."""

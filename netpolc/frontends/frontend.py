@@ -12,10 +12,11 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from netpolc.core.cluster import Namespace, Node, Owner, Pod
+from netpolc.core.cluster import Namespace, Node, Owner, Pod, Publication, Service
 from netpolc.core.errors import ROOT, ObjectProblems, Problems
 from netpolc.core.expectation import Expectation
 from netpolc.core.ir import Policy
+from netpolc.core.nets import Span
 from netpolc.frontends.fields import METADATA_FIELDS, Fields
 from netpolc.frontends.naming import Names
 from netpolc.frontends.odd import OddObjects
@@ -57,6 +58,9 @@ class Gathered:
     controllers: dict[tuple[str, str, str], Owner | None] = field(default_factory=dict)
     """The owner of every workload that is here."""
     expectations: list[Expectation] = field(default_factory=list)
+    services: dict[Name, Service] = field(default_factory=dict)
+    service_ranges: list[Span] = field(default_factory=list)
+    published: list[Publication] = field(default_factory=list)
 
 
 class Reader(ABC):
@@ -99,12 +103,13 @@ class Frontend:
 
     `serves` has by kind where it is read from: API groups (the core is empty), of which any version
     is read, or single versions, `networking.k8s.io/v1`. Objects of `cluster_scoped` kinds are in no
-    namespace.
+    namespace. Of kinds that are not `judged` no policy takes notice: nothing about them is refused.
     """
 
     serves: Mapping[str, tuple[str, ...]]
     reader: Callable[[Gathered], Reader]
     cluster_scoped: bool = False
+    judged: bool = True
 
     def reads(self, document: Document) -> bool:
         """Whether an object is of one of the kinds, from where they are read."""

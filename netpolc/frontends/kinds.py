@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from netpolc.frontends import expectations
-from netpolc.frontends.cluster import namespaces, nodes, pods, workloads
+from netpolc.frontends.cluster import namespaces, nodes, pods, published, services, workloads
 from netpolc.frontends.frontend import Frontend
 from netpolc.frontends.networkpolicy import networkpolicy
 from netpolc.frontends.ordered import (
@@ -17,6 +17,9 @@ KINDS: tuple[Frontend, ...] = (
     nodes.FRONTEND,
     pods.FRONTEND,
     workloads.FRONTEND,
+    services.FRONTEND,
+    services.RANGES,
+    published.FRONTEND,
     networkpolicy.FRONTEND,
     clusternetworkpolicy.FRONTEND,
     adminnetworkpolicy.FRONTEND,

@@ -42,6 +42,7 @@ def _built_in(kinds: tuple[Frontend, ...]) -> tuple[dict[str, tuple[str, ...]], 
     versions = {
         kind: tuple(place or "v1" for place in places)
         for frontend in kinds
+        if frontend.judged
         for kind, places in frontend.serves.items()
         if all(_is_built_in(place.partition("/")[0]) for place in places)
     }

@@ -20,6 +20,7 @@ from netpolc.analysis.findings import (
     ports,
     reading,
     selectors,
+    services,
 )
 from netpolc.analysis.findings.model import MANIFEST_ERROR, Check, Code, Finding, Level
 from netpolc.analysis.findings.view import View
@@ -29,7 +30,7 @@ from netpolc.core.program import Program
 
 __all__ = ["CATALOGUE", "MANIFEST_ERROR", "Code", "Finding", "Level", "check", "refused"]
 
-_FAMILIES = (selectors, ports, coverage, directions, isolation, legacy, blocks, ordered)
+_FAMILIES = (selectors, ports, coverage, directions, isolation, legacy, blocks, ordered, services)
 CHECKS: tuple[Check, ...] = tuple(family.check for family in _FAMILIES)
 CATALOGUE: dict[str, Code] = {
     code.code: code

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from netpolc.analysis.findings.selected import SelectorAnswers
-from netpolc.core.cluster import Pod, Snapshot
+from netpolc.core.cluster import Pod, Service, Snapshot
 from netpolc.core.ir import (
     ANY,
     Direction,
@@ -99,6 +99,14 @@ class View:
         return AddressIndex(
             {address: pod.key for address, pod in self.program.pods_by_address.items()}
         )
+
+    @cached_property
+    def services(self) -> dict[str, list[Service]]:
+        """The Services of each namespace."""
+        found: dict[str, list[Service]] = {}
+        for (namespace, _), service in self.snapshot.cluster.services.items():
+            found.setdefault(namespace, []).append(service)
+        return found
 
     @cached_property
     def node_addresses(self) -> AddressIndex:

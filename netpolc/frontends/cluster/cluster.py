@@ -34,6 +34,9 @@ def build(gathered: Gathered) -> Cluster:
         {name: nodes[name] for name in sorted(nodes)},
         pods,
         gathered.controllers,
+        {key: gathered.services[key] for key in sorted(gathered.services)},
+        tuple(sorted(gathered.published, key=lambda own: own.origin.key)),
+        tuple(gathered.service_ranges),
     )
 
 

@@ -81,6 +81,7 @@ class Pods(Reader):
             own_waivers(found.metadata),
             owner,
             (found.metadata.uid if found.metadata else None) or "",
+            declared=self._ports.declared(spec),
         )
         if not problems.failed:
             self._add(pod, document)
@@ -154,11 +155,29 @@ class NamedPorts:
 
     def __init__(self) -> None:
         self._known: dict[object, ContainerPorts] = {((), ()): ()}
+        self._declared: dict[object, frozenset[tuple[int, int]] | None] = {}
+
+    def declared(self, spec: PodSpec) -> frozenset[tuple[int, int]] | None:
+        """All ports of its containers and sidecars, as protocol and number; None where one of
+        these declares none, which may then listen anywhere.
+        """
+        containers = *(spec.containers or ()), *_sidecars(spec)
+        if not all(own.ports for own in containers):
+            return None
+        key = tuple(
+            (port.protocol, port.containerPort) for own in containers for port in own.ports or ()
+        )
+        if key not in self._declared:
+            self._declared[key] = frozenset(
+                (int(Protocol[protocol or "TCP"]), int(number))
+                for protocol, number in key
+                if number is not None and (protocol or "TCP") in Protocol.__members__
+            )
+        return self._declared[key] or None
 
     def read(self, spec: PodSpec, path: Path, problems: ObjectProblems) -> ContainerPorts:
         """Named ports of the containers and sidecars; other init containers end at the start."""
-        sidecars = [own for own in spec.initContainers or () if own.restartPolicy == "Always"]
-        key = _named_ports(spec.containers or ()), _named_ports(sidecars)
+        key = _named_ports(spec.containers or ()), _named_ports(_sidecars(spec))
         known = self._known.get(key)
         if known is not None:
             return known
@@ -177,6 +196,10 @@ class NamedPorts:
                 good = False
         ports = tuple(sorted(found))
         return self._known.setdefault(key, ports) if good else ports
+
+
+def _sidecars(spec: PodSpec) -> list[InitContainer]:
+    return [own for own in spec.initContainers or () if own.restartPolicy == "Always"]
 
 
 def _named_ports(

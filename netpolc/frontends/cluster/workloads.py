@@ -124,6 +124,7 @@ class Workloads(Reader):
                 Origin(kind, namespace, name, (), own.document.source),
                 own_waivers(own.metadata),
                 (kind, name),
+                declared=self._ports.declared(spec),
             )
             odd.hand_on(own.document, kind, problems, PASSED_OVER)
             if not problems.failed:

@@ -1,0 +1,116 @@
+"""Services and what publishes them: as ends of flows, and where they are written badly.
+
+In: a Deployment with a Service in several forms. Out: flows to the pods behind it; nothing of such
+an object stops a command.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.cli.invocation import invoke
+
+SHOP = """
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: api, namespace: shop}
+spec:
+  selector: {matchLabels: {app: api}}
+  template:
+    metadata: {labels: {app: api}}
+    spec:
+      containers: [{name: c, image: x, ports: [{name: http, containerPort: 8080}]}]
+---
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: api, namespace: shop}
+spec: {podSelector: {}, policyTypes: [Ingress], ingress: [{ports: [{port: 8080}]}]}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: api, namespace: shop}
+spec:
+"""
+PORTS = "  selector: {app: api}\n  ports: [{name: web, port: 80, targetPort: http}, {port: 81}]\n"
+
+
+def asked(tmp_path: Path, service: str, *words: str) -> tuple[int, str]:
+    path = tmp_path / "shop.yaml"
+    path.write_text(SHOP + service)
+    outcome = invoke("eval", str(path), "--src", "192.0.2.1", *words)
+    return outcome.code, outcome.stdout.partition("\n")[0] or outcome.stderr.strip()
+
+
+@pytest.mark.parametrize("end", [("svc/api", "-n", "shop"), ("shop/api[Service]",)])
+@pytest.mark.parametrize(
+    ("port", "code", "number"), [("80", 0, 8080), ("web", 0, 8080), ("81", 1, 81)]
+)
+def test_a_port_of_a_service_leads_to_that_of_the_pods(
+    tmp_path: Path, end: tuple[str, ...], port: str, code: int, number: int
+) -> None:
+    found, line = asked(tmp_path, PORTS, "--dst", *end, "--port", port)
+    verdict = "DENY" if code else "ALLOW"
+    assert (found, line) == (code, f"{verdict} 192.0.2.1 -> shop/api[Deployment] TCP/{number}")
+
+
+@pytest.mark.parametrize(
+    ("service", "words", "said"),
+    [
+        (PORTS, ("--port", "8080"), "no port 8080: it has TCP/80 (web) to http, TCP/81 to 81"),
+        (PORTS, (), "say which port"),
+        (PORTS, ("--port", "80", "--protocol", "UDP"), "no port 80"),
+        ("  ports: [{port: 80}]\n", ("--port", "80"), "has no selector: name the pods"),
+        ("  selector: {app: none}\n", ("--port", "80"), "selects no pod: name the pods"),
+        ("  {type: ExternalName, externalName: a.example}\n", (), "is a name of DNS"),
+    ],
+)
+def test_ports_and_services_that_lead_nowhere(
+    tmp_path: Path, service: str, words: tuple[str, ...], said: str
+) -> None:
+    code, line = asked(tmp_path, service, "--dst", "shop/api[Service]", *words)
+    assert code == 2
+    assert said in line
+
+
+def test_the_only_port_need_not_be_said_and_headless_ports_stay(tmp_path: Path) -> None:
+    one = "  selector: {app: api}\n  ports: [{port: 80, targetPort: http}]\n"
+    code, line = asked(tmp_path, one, "--dst", "shop/api[Service]")
+    assert (code, line) == (0, "ALLOW 192.0.2.1 -> shop/api[Deployment] TCP/8080")
+    code, line = asked(tmp_path, f"{one}  clusterIP: None\n", "--dst", "shop/api[Service]")
+    assert (code, line) == (1, "DENY 192.0.2.1 -> shop/api[Deployment] TCP/80")
+
+
+def test_a_service_is_named_where_no_workload_has_the_name(tmp_path: Path) -> None:
+    path = tmp_path / "shop.yaml"
+    start, end = "kind: Service\n", "metadata: {name: x}\nspec:\n"
+    path.write_text(f"{SHOP.partition(start)[0]}{start}{end}{PORTS}")
+    words = ("eval", str(path), "--src", "192.0.2.1", "--port", "80", "--dst")
+    assert "did you mean default/x[Service]?" in invoke(*words, "default/x").stderr
+    assert "did you mean default/x[Service]?" in invoke(*words, "svc/xx").stderr
+    source = invoke("eval", str(path), "--src", "svc/x", "--dst", "192.0.2.1", "--port", "80")
+    assert source.code == 2
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        "apiVersion: v1\nkind: Service\nmetadata: {name: odd}\nspec: {ports: 80}\n",
+        "apiVersion: v1\nkind: Service\nmetadata: {name: api, namespace: shop}\n",
+        "apiVersion: networking.k8s.io/v1\nkind: Ingress\nspec: {rules: {}}\n",
+        "apiVersion: networking.k8s.io/v1\nkind: ServiceCIDR\nspec: {cidrs: [x]}\n",
+    ],
+)
+def test_odd_ones_stop_nothing(tmp_path: Path, odd: str) -> None:
+    path = tmp_path / "shop.yaml"
+    path.write_text(f"{SHOP}{PORTS}---\n{odd}")
+    outcome = invoke("compile", str(path))
+    assert outcome.code == 0
+    assert "passed over" in outcome.stderr
+
+
+def test_kinds_of_other_groups_with_these_names_are_no_concern(tmp_path: Path) -> None:
+    path = tmp_path / "shop.yaml"
+    path.write_text(f"{SHOP}{PORTS}---\napiVersion: serving.knative.dev/v1\nkind: Route\n")
+    assert invoke("check", str(path), "--fail-on", "error").code == 0
