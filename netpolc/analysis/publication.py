@@ -68,21 +68,30 @@ def meant_ports(service: Service, wanted: int | str | None, pod: Pod) -> list[Se
     return found or [own for own in service.ports if wanted in (own.target, *own.on(pod))]
 
 
-def may_admit_controller(program: Program, pod: Pod, protocol: int, number: int) -> bool:
-    """Whether a pod may be reached by an ingress controller, for all that the policies say.
+def may_admit_controller(program: Program, own: PublishedPod) -> bool:
+    """Whether an ingress controller may reach a published port, for all that the policies say."""
+    rules = admitting_controller(program, own)
+    return rules is None or bool(rules)
 
-    Only where NetworkPolicies alone judge it can that be denied; rules that deny by labels may or
-    may not mean the controller.
+
+def admitting_controller(program: Program, own: PublishedPod) -> list[ResolvedRule] | None:
+    """The rules that may admit an ingress controller to a published port; None where nothing
+    isolates the pod.
+
+    Where an ordered tier judges it nothing is known either (None): what denies by labels may or may
+    not mean the controller.
     """
-    key = Direction.INGRESS, program.identity_of[pod.key]
+    key = Direction.INGRESS, program.identity_of[own.pod.key]
     judge = program.combination_of.get(key)
     if judge is None or any(stage.tier is not Tier.NETWORK_POLICY for stage in judge.tiers):
-        return True
-    return any(
-        rule.match.has_port(protocol, number) and _may_mean_controller(program, rule, pod)
+        return None
+    return [
+        rule
         for stage in judge.tiers
         for rule in stage.questions
-    )
+        if rule.match.has_port(int(own.port.protocol), own.number)
+        and _may_mean_controller(program, rule, own.pod)
+    ]
 
 
 def _may_mean_controller(program: Program, rule: ResolvedRule, subject: Pod) -> bool:

@@ -6,6 +6,8 @@ an object stops a command.
 
 from __future__ import annotations
 
+import json
+import re
 from pathlib import Path
 
 import pytest
@@ -114,3 +116,53 @@ def test_kinds_of_other_groups_with_these_names_are_no_concern(tmp_path: Path) -
     path = tmp_path / "shop.yaml"
     path.write_text(f"{SHOP}{PORTS}---\napiVersion: serving.knative.dev/v1\nkind: Route\n")
     assert invoke("check", str(path), "--fail-on", "error").code == 0
+
+
+INGRESS = """---
+apiVersion: networking.k8s.io/v1
+kind: Ingress
+metadata: {name: api, namespace: shop}
+spec: {defaultBackend: {service: {name: api, port: {number: 80}}}}
+"""
+
+
+def listed(tmp_path: Path, text: str, *words: str) -> str:
+    path = tmp_path / "shop.yaml"
+    path.write_text(text)
+    outcome = invoke("list", str(path), *words)
+    assert outcome.code == 0
+    return outcome.stdout
+
+
+def test_list_names_services_and_the_ingress_controller(tmp_path: Path) -> None:
+    text = SHOP + PORTS + INGRESS
+    table = listed(tmp_path, text, "--workload", "svc/api", "--direction", "ingress", "--why")
+    rows = [re.split(" {2,}", line) for line in table.splitlines()]
+    assert rows[0] == ["source", "destination", "connection", "by Service", "because of"]
+    led = "api TCP/80 to 8080"
+    assert [row[:4] for row in rows[1:]] == [
+        ["shop/api[Deployment]", "shop/api[Deployment]", "TCP 8080", led],
+        ["0.0.0.0/0; ::/0", "shop/api[Deployment]", "TCP 8080", led],
+        ["{ingress}", "shop/api[Deployment]", "TCP 8080", led],
+    ]
+    assert rows[3][4] == "ingress TCP 8080 admitted by shop/api ingress[0]"
+    head = listed(tmp_path, text, "-o", "csv").partition("\n")[0]
+    assert head == "source,destination,families,connection"
+    found = json.loads(listed(tmp_path, text, "-o", "json"))["connections"][-1]
+    assert found["source"] == "{ingress}"
+    assert found["services"] == [{"service": "shop/api", "port": "TCP/80", "targets": [8080]}]
+    assert '"{ingress}" -> "shop/api[Deployment]"' in listed(tmp_path, text, "-o", "dot")
+
+
+def test_what_is_closed_is_no_row_and_what_is_open_is(tmp_path: Path) -> None:
+    closed = SHOP.replace("ports: [{port: 8080}]", "from: [{podSelector: {}}]")
+    assert "{ingress}" not in listed(tmp_path, closed + PORTS + INGRESS)
+    opened = SHOP.replace("{podSelector: {}, ", "{podSelector: {matchLabels: {app: no-other}}, ")
+    assert "{ingress}" in listed(tmp_path, opened + PORTS + INGRESS)
+    gone = INGRESS.replace("name: api, port", "name: gone, port")
+    assert "{ingress}" not in listed(tmp_path, opened + PORTS + gone)
+
+
+def test_without_services_a_list_is_as_it_was(tmp_path: Path) -> None:
+    start = SHOP.rpartition("---")[0]
+    assert "by Service" not in listed(tmp_path, start)

@@ -7,12 +7,12 @@ draws a table. Nothing is refused.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from netpolc.analysis.connectivity import formats, graph
 from netpolc.analysis.connectivity.parties import Party
 from netpolc.analysis.connectivity.ports import NAMED, describe_ports, spans
-from netpolc.analysis.connectivity.table import Connection, Decider
+from netpolc.analysis.connectivity.table import Connection, Decider, Led
 from netpolc.core.foreign import to_json
 from netpolc.core.nets import Family, format_address, format_ports, format_span
 
@@ -29,6 +29,8 @@ class Connections:
     parties: Sequence[Party]
     connections: Sequence[Connection]
     because: Mapping[Connection, Sequence[Decider]] | None = None
+    led: Mapping[Connection, Sequence[Led]] = field(default_factory=dict)
+    """Services that lead to some."""
 
     @property
     def columns(self) -> Sequence[str]:
@@ -52,9 +54,15 @@ COLUMNS = ("source", "destination", "families", "connection")
 
 
 def readable(listing: Connections) -> tuple[Sequence[str], list[Sequence[str]]]:
-    """Columns and rows for people: families only where there is a difference."""
+    """Columns and rows for people: families only where there is a difference, Services only where
+    one leads anywhere.
+    """
     found: list[Sequence[str]] = list(rows(listing))
     columns = listing.columns
+    if listing.led:
+        columns = (*columns[:4], "by Service", *columns[4:])
+        led = ("; ".join(map(str, listing.led.get(own, ()))) for own in listing.connections)
+        found = [(*row[:4], own, *row[4:]) for row, own in zip(found, led, strict=True)]
     if len({row[2] for row in found}) > 1:
         return columns, found
     return (*columns[:2], *columns[3:]), [(*row[:2], *row[3:]) for row in found]
@@ -75,7 +83,8 @@ def as_json(listing: Connections) -> str:
     parties = ",".join(f"\n    {to_json(_party(party))}" for party in listing.parties)
     because = listing.because or {}
     found = ",".join(
-        f"\n    {to_json(_connection(own, because.get(own)))}" for own in listing.connections
+        f"\n    {to_json(_connection(own, because.get(own), listing.led.get(own, ())))}"
+        for own in listing.connections
     )
     return (
         f'{{\n  "version": {VERSION},\n  "parties": [{parties}\n  ],\n'
@@ -92,8 +101,12 @@ def _party(party: Party) -> dict[str, object]:
     return {**found, "pods": pods, "addresses": [format_address(own) for own in addresses]}
 
 
-def _connection(found: Connection, because: Sequence[Decider] | None) -> dict[str, object]:
+def _connection(
+    found: Connection, because: Sequence[Decider] | None, led: Sequence[Led]
+) -> dict[str, object]:
     told = {} if because is None else {"because": [own.fields for own in because]}
+    if led:
+        told["services"] = [own.fields for own in led]
     return {
         "source": found.source.name,
         "destination": found.destination.name,
@@ -114,7 +127,7 @@ def as_dot(listing: Connections) -> str:
 def _edge(found: Connection) -> graph.Edge:
     label = describe_ports(found.ports)
     shared = found.source.places.keys() & found.destination.places.keys()
-    if shared != set(found.families):
+    if shared and shared != set(found.families):  # of a party that is nowhere nothing is shared
         label += f" ({'+'.join(map(_family, found.families))})"
     return graph.Edge(found.source.name, found.destination.name, label)
 

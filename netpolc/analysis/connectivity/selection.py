@@ -11,12 +11,28 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 
 from netpolc.analysis.connectivity.parties import Party
 from netpolc.analysis.connectivity.table import Connection
-from netpolc.core.cluster import Cluster, Pod
+from netpolc.core.cluster import Cluster, Pod, Service
 from netpolc.core.ends import did_you_mean
 from netpolc.core.errors import UsageError
 from netpolc.core.ir import Direction
 from netpolc.core.nets import Protocol, Ranges, ports
 from netpolc.core.patterns import like
+
+
+def _service_named(pattern: str) -> str | None:
+    """`namespace/name` or `name` of a Service that is meant: `svc/api`, `shop/api[Service]`."""
+    word, slash, name = pattern.partition("/")
+    if slash and word in ("svc", "service", "services"):
+        return name
+    return pattern.removesuffix("[Service]") if pattern.endswith("[Service]") else None
+
+
+def _services(pattern: str, cluster: Cluster) -> Iterator[Service]:
+    space, slash, name = pattern.rpartition("/")
+    spaces, names = like(space if slash else "*"), like(name)
+    for (own, called), service in cluster.services.items():
+        if spaces.fullmatch(own) and names.fullmatch(called):
+            yield service
 
 
 def parties_of(
@@ -54,6 +70,10 @@ def _namespace(pattern: str) -> Callable[[Pod], bool]:
 
 
 def _workload(pattern: str, cluster: Cluster) -> Callable[[Pod], bool]:
+    service = _service_named(pattern)
+    if service is not None:
+        behind = {pod.key for own in _services(service, cluster) for pod in cluster.behind(own)}
+        return lambda pod: pod.key in behind
     space, slash, name = pattern.partition("/")
     in_namespace = _namespace(space if slash else "*")
     glob = like(name if slash else pattern)

@@ -7,17 +7,25 @@ them also the rules that decide, and that deny what it leaves out.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from netpolc.analysis.connectivity.candidates import Candidates
 from netpolc.analysis.connectivity.parties import Grouping, Party, families_of, ranges, workloads
 from netpolc.analysis.connectivity.ports import describe_ports
 from netpolc.analysis.connectivity.reach import Reach
+from netpolc.analysis.publication import (
+    admitting_controller,
+    may_admit_controller,
+    published_pods,
+)
+from netpolc.core.cluster import Cluster, Service, ServicePort
 from netpolc.core.ir import Action, Direction, Origin
-from netpolc.core.nets import NOTHING, Family, Ranges
+from netpolc.core.nets import NOTHING, Family, Ranges, Span
 from netpolc.core.program import Program
 
+CONTROLLER = "{ingress}"
+"""The party that published workloads are reached by: an ingress controller or a gateway."""
 _DOES = {Action.ACCEPT: "admitted by", Action.DENY: "denied by"}
 
 
@@ -77,6 +85,91 @@ class Table:
             yield Connection(source, destination, tuple(families), ports)
 
 
+def from_controllers(table: Table) -> Iterator[Connection]:
+    """The published ports of workloads that an ingress controller may reach, wherever it runs.
+
+    All of them come from one party, `{ingress}`, which is nowhere.
+    """
+    program = table.reach.program
+    party_of = {pod.key: party for party in table.workloads for pod in party.pods}
+    found: dict[Party, list[Span]] = {}
+    for own in published_pods(program):
+        if own.pod.key in party_of and may_admit_controller(program, own):
+            found.setdefault(party_of[own.pod.key], []).append(own.span)
+    controller = Party(CONTROLLER, "", (), {})
+    for party in table.workloads:
+        if party in found:
+            yield Connection(controller, party, tuple(party.places), Ranges.of(found[party]))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Led:
+    """A port of a Service that leads to ports of a connection."""
+
+    service: Service
+    port: ServicePort
+    numbers: tuple[int, ...]
+
+    def __str__(self) -> str:
+        numbers = ",".join(map(str, self.numbers))
+        to = f" to {numbers}" if self.numbers != (self.port.number,) else ""
+        return f"{self.service.name} {self.port}{to}"
+
+    @property
+    def fields(self) -> dict[str, object]:
+        """The same for programs (docs/list.md)."""
+        name = f"{self.service.namespace}/{self.service.name}"
+        return {"service": name, "port": str(self.port), "targets": list(self.numbers)}
+
+
+def led_by(
+    cluster: Cluster, connections: Iterable[Connection]
+) -> dict[Connection, tuple[Led, ...]]:
+    """The Services by whose ports connections may be asked for; those that none leads to are left
+    out.
+    """
+    by_namespace: dict[str, list[Service]] = {}
+    for (namespace, _), service in cluster.services.items():
+        by_namespace.setdefault(namespace, []).append(service)
+    ways: dict[Party, list[tuple[Service, ServicePort, list[int]]]] = {}
+    found = {}
+    for connection in connections if by_namespace else ():
+        party = connection.destination
+        if party not in ways:
+            ways[party] = list(_ways(by_namespace, party))
+        led = []
+        for service, port, numbers in ways[party]:
+            first = int(port.protocol) << 16
+            open_ones = tuple(own for own in numbers if first + own in connection.ports)
+            led += [Led(service, port, open_ones)] if open_ones else []
+        if led:
+            found[connection] = tuple(led)
+    return found
+
+
+def _ways(
+    services: Mapping[str, Sequence[Service]], party: Party
+) -> Iterator[tuple[Service, ServicePort, list[int]]]:
+    """The ports of Services that lead to some pod of a party, with the numbers on its pods."""
+    spaces = {pod.namespace for pod in party.pods}
+    for service in (own for space in sorted(spaces) for own in services.get(space, ())):
+        behind = [pod for pod in party.pods if service.selects(pod)]
+        for port in service.ports if behind else ():
+            yield service, port, sorted({number for pod in behind for number in port.on(pod)})
+
+
+def _admitting(program: Program, connection: Connection) -> Iterator[Decider]:
+    """The rules that may admit the ingress controller."""
+    found: dict[Origin, list[Span]] = {}
+    pods = {pod.key for pod in connection.destination.pods}
+    for own in published_pods(program):
+        if own.pod.key in pods:
+            for rule in admitting_controller(program, own) or ():
+                found.setdefault(rule.origin, []).append(own.span)
+    for origin, spans in found.items():
+        yield Decider(Direction.INGRESS, Action.ACCEPT, origin, Ranges.of(spans))
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Decider:
     """A rule that accepts or denies ports of one connection in a direction."""
@@ -109,6 +202,9 @@ def deciders(reach: Reach, connection: Connection) -> Iterator[Decider]:
 
     Where nothing is said of a direction, no rule decides: it is open, or every tier passes.
     """
+    if connection.source.name == CONTROLLER:
+        yield from _admitting(reach.program, connection)
+        return
     version = connection.families[0]
     here, there = connection.source.places[version], connection.destination.places[version]
     for direction, subject, peer in (

@@ -91,8 +91,7 @@ def check(view: View) -> Iterator[Remark]:
 def _blocked(view: View) -> Iterator[Remark]:
     found: dict[tuple[Origin, str], list[PublishedPod]] = {}
     for own in published_pods(view.program):
-        protocol = int(own.port.protocol)
-        if not may_admit_controller(view.program, own.pod, protocol, own.number):
+        if not may_admit_controller(view.program, own):
             origin = inside(own.publication.origin, *own.backend.field)
             text = f"port {own.port} of Service {own.service.namespace}/{own.service.name}"
             found.setdefault((origin, text), []).append(own)

@@ -12,7 +12,7 @@ from netpolc.analysis.connectivity.forms import LISTINGS
 from netpolc.analysis.connectivity.listing import Connections, as_dot, readable
 from netpolc.analysis.connectivity.newcomers import with_newcomers
 from netpolc.analysis.connectivity.selection import parties_of, port_ranges, select
-from netpolc.analysis.connectivity.table import deciders
+from netpolc.analysis.connectivity.table import deciders, from_controllers, led_by
 from netpolc.analysis.report import report
 from netpolc.cli import completion, options
 from netpolc.cli.output import write
@@ -122,7 +122,9 @@ def list_(
             sides, reach = exposed.newcomers, exposed.reach
         else:
             found = Table(compile(snapshot), Grouping(group))
-            parties, connections = found.parties, list(found.connections(done))
+            published = list(from_controllers(found))
+            parties = [*found.parties, *{own.source: None for own in published}]
+            connections = [*found.connections(done), *published]
             sides, reach = found.workloads, found.reach
     if workloads or namespaces:
         sides = parties_of(parties, snapshot.cluster, workloads, namespaces)
@@ -131,7 +133,8 @@ def list_(
     listed = list(select(connections, sides, wanted_way, wanted_port))
     shown = {*sides, *_ends(listed)}
     because = {own: list(deciders(reach, own)) for own in listed} if why else None
-    listing = Connections([party for party in parties if party in shown], listed, because)
+    ends = [party for party in parties if party in shown]
+    listing = Connections(ends, listed, because, led_by(snapshot.cluster, listed))
     if form == "table" and file is None:
         table(*readable(listing))
     else:

@@ -16,7 +16,7 @@ from netpolc.core.errors import ObjectProblems
 from netpolc.core.ir import Origin
 from netpolc.frontends.cluster.pods import own_waivers
 from netpolc.frontends.cluster.services import KIND as SERVICE
-from netpolc.frontends.cluster.services import place_of, readable
+from netpolc.frontends.cluster.services import leniently, place_of
 from netpolc.frontends.frontend import Frontend, Name, Reader
 from netpolc.frontends.objects import Metadata, Text
 from netpolc.manifests import Document
@@ -135,7 +135,7 @@ Reference = tuple[str, str, int | float | str | None, Field]
 
 
 def _of_ingress(document: Document, report: ObjectProblems) -> Found:
-    found = readable(document, IngressObject, report)
+    found = leniently(document, IngressObject, report)
     spec = found.spec if found is not None else None
     return (found.metadata if found else None), list(_ingress_backends(spec or IngressSpec()))
 
@@ -160,7 +160,7 @@ def _ingress_backends(spec: IngressSpec) -> Iterator[Reference]:
 
 
 def _of_gateway(document: Document, report: ObjectProblems) -> Found:
-    found = readable(document, GatewayObject, report)
+    found = leniently(document, GatewayObject, report)
     spec = (found.spec if found is not None else None) or GatewaySpec()
     parents = [own.kind for own in spec.parentRefs or ()]
     if parents and all(kind == SERVICE for kind in parents):
@@ -175,7 +175,7 @@ def _of_gateway(document: Document, report: ObjectProblems) -> Found:
 
 
 def _of_route(document: Document, report: ObjectProblems) -> Found:
-    found = readable(document, RouteObject, report)
+    found = leniently(document, RouteObject, report)
     spec = (found.spec if found is not None else None) or RouteSpec()
     port = spec.port.targetPort if spec.port is not None else None
     entries: list[tuple[Field, BackendRef | None]] = [(("spec", "to"), spec.to)]

@@ -64,7 +64,7 @@ class RangeObject(msgspec.Struct, frozen=True, gc=False):
     spec: RangeSpec | None = None
 
 
-def readable(document: Document, model: type[T], problems: ObjectProblems) -> T | None:
+def leniently(document: Document, model: type[T], problems: ObjectProblems) -> T | None:
     """The object; None, with a warning, of one that has fields of other types."""
     try:
         return document.typed(model)
@@ -85,7 +85,7 @@ class Services(Reader):
 
     def read(self, document: Document, report: ObjectProblems) -> Name | None:
         """A Service. Its name is given to nobody: two of them are no reason to refuse anything."""
-        found = readable(document, ServiceObject, report)
+        found = leniently(document, ServiceObject, report)
         if found is None:
             return None
         key = place_of(found.metadata)
@@ -137,7 +137,7 @@ class ServiceRanges(Reader):
 
     def read(self, document: Document, report: ObjectProblems) -> Name | None:
         """Its ranges."""
-        found = readable(document, RangeObject, report)
+        found = leniently(document, RangeObject, report)
         spec = found.spec if found is not None else None
         for text in (spec.cidrs if spec is not None else None) or ():
             try:
