@@ -2,8 +2,8 @@
 
 Comes in: a revision and paths, in whatever repository each is in. Goes out: `File`s named
 `REVISION:path`, of the same names that a folder is searched for. Links are followed inside the
-revision. Refused: what git does not know, paths that are not in the revision, links that lead out
-of it, repositories of other users.
+revision. Refused: what git does not know, links that lead out of the revision, repositories of
+other users.
 
 What is read may be a proposal of strangers, so no configuration in it is believed. git looks for a
 repository in the folder where it is started, and believes what looks like one: it is started in the
@@ -17,22 +17,84 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from netpolc.core.errors import UsageError
 from netpolc.manifests import SUFFIXES, Excluded, File, nothing
 from netpolc.manifests.files import CHART, KUSTOMIZATIONS
 
-
-def at_revision(
-    revision: str, paths: Sequence[str], excluded: Excluded = nothing, raw: bool = False
-) -> list[File]:
-    """The manifests of these paths at a revision; `UsageError` when it cannot be had."""
-    return [file for path in paths for file in _files(revision, path, excluded, raw)]
+MOST_BYTES = 1 << 29
+"""Of a tree that is written down to be rendered."""
 
 
-def _files(revision: str, path: str, excluded: Excluded, raw: bool) -> Iterator[File]:
+@dataclass(frozen=True, slots=True)
+class Tree:
+    """What a revision has at a path: `inside` is the path in the repository `top`, `names` are the
+    files there, none where the revision does not have it.
+    """
+
+    revision: str
+    top: Path
+    commit: str
+    inside: str
+    names: tuple[str, ...]
+
+    @property
+    def is_file(self) -> bool:
+        """Whether the path is that of a file."""
+        return self.names == (self.inside,)
+
+    @property
+    def is_rendered(self) -> bool:
+        """Whether it is a folder with a kustomization or a chart in it."""
+        made = {CHART, *KUSTOMIZATIONS}.intersection(PurePosixPath(own).name for own in self.names)
+        return bool(made) and not self.is_file
+
+    def write(self, folder: Path) -> None:
+        """Write the whole tree of the revision into a folder, but for links that lead out of it."""
+        listed = _git(self.top, "ls-tree", "-r", "-z", "--full-tree", self.commit)
+        entries = [own.split(b"\t", 1) for own in listed.split(b"\0") if own]
+        blobs = [(head.split(), os.fsdecode(name)) for head, name in entries]
+        blobs = [(head, name) for head, name in blobs if head[1] == b"blob"]
+        request = b"\n".join(head[2] for head, _ in blobs) + b"\n"
+        sizes = _git(self.top, "cat-file", "--batch-check=%(objectsize)", given=request)
+        if sum(map(int, sizes.split())) > MOST_BYTES:
+            raise UsageError(f"revision {self.revision} is too large to be rendered: give folders")
+        content = _git(self.top, "cat-file", "--batch", given=request) if blobs else b""
+        links: dict[Path, str] = {}
+        at = 0
+        for (mode, *_), name in blobs:
+            end = content.index(b"\n", at)
+            size = int(content[at:end].split()[2])
+            data, at = content[end + 1 : end + 1 + size], end + size + 2
+            if not {"..", ".git"}.isdisjoint(PurePosixPath(name).parts):  # no git makes these
+                raise UsageError(f"revision {self.revision} has a file named {name!r}")
+            target = folder / name
+            if mode == b"120000":
+                links[target] = os.fsdecode(data)
+                continue
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(data)
+        _link(links, folder)
+
+
+def _link(links: Mapping[Path, str], folder: Path) -> None:
+    """Make links once there are no files left to write through them; none leads out of a folder."""
+    for link, target in links.items():
+        if not link.exists():
+            link.parent.mkdir(parents=True, exist_ok=True)
+            link.symlink_to(target)
+    for link in links:
+        if link.is_symlink() and not link.resolve().is_relative_to(folder):
+            link.unlink()
+
+
+def tree_of(revision: str, path: str) -> Tree:
+    """What a revision has at a path, which need not exist any more; `UsageError` when it cannot be
+    had.
+    """
     if path == "-":
         raise UsageError("standard input has no revision: give paths in a git repository")
     real = Path(os.path.realpath(path))
@@ -40,24 +102,20 @@ def _files(revision: str, path: str, excluded: Excluded, raw: bool) -> Iterator[
     commit = _commit(top, revision)
     inside = real.relative_to(top).as_posix()
     listed = _git(top, "ls-tree", "-r", "-z", "--full-tree", "--name-only", commit, "--", inside)
-    names = [os.fsdecode(name) for name in listed.split(b"\0") if name]
-    if not names:
-        raise UsageError(f"{path} is not in revision {revision}")
-    is_file = names == [inside]
-    if is_file:
-        wanted = names
-    else:
-        found = [name for name in names if _is_manifest(name, inside)]
-        made = {CHART, *KUSTOMIZATIONS}.intersection(PurePosixPath(own).name for own in names)
-        if made and not raw:
-            raise UsageError(
-                f"{path} holds a {min(made)} at revision {revision}: render both, and compare those"
-            )
-        wanted = [name for name in found if not _is_excluded(top, name, inside, excluded)]
-    if not wanted:
-        raise UsageError(f"{path} holds no .yaml, .yml or .json file at revision {revision}")
-    for name in wanted:
-        yield File(f"{revision}:{name}", _content(top, commit, name), not is_file)
+    names = tuple(os.fsdecode(name) for name in listed.split(b"\0") if name)
+    return Tree(revision, top, commit, inside, names)
+
+
+def files_at(tree: Tree, excluded: Excluded = nothing) -> list[File]:
+    """The manifests there, as they are."""
+    wanted: Iterable[str] = tree.names
+    if not tree.is_file:
+        found = [name for name in tree.names if _is_manifest(name, tree.inside)]
+        wanted = (n for n in found if not _is_excluded(tree.top, n, tree.inside, excluded))
+    return [
+        File(f"{tree.revision}:{n}", _content(tree.top, tree.commit, n), not tree.is_file)
+        for n in wanted
+    ]
 
 
 def _commit(top: Path, revision: str) -> str:

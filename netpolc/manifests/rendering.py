@@ -212,7 +212,7 @@ def _templated(folder: str, values: Values, said: list[str]) -> File:
             "`helm template` prints"
         )
     release = values.release or Path(os.path.realpath(folder)).name
-    options = ["--namespace", values.namespace]
+    options = ["--skip-tests", "--namespace", values.namespace]
     for file in values.files:
         options += ["--values", os.path.abspath(file)]
     for setting in values.settings:

@@ -162,11 +162,13 @@ def test_a_chart_is_rendered_with_its_values(tree: Path, programs: Programs) -> 
     assert MADE in found.stdout
     here = os.getcwd()
     assert programs.calls() == [
-        f"helm template one {tree}/chart --namespace shop --values {tree}/a.toml "
+        f"helm template one {tree}/chart --skip-tests --namespace shop --values {tree}/a.toml "
         f"--values {here}/b --set np=true"
     ]
     invoke("check", str(tree / "chart"))
-    assert programs.calls()[1] == f"helm template chart {tree}/chart --namespace default"
+    assert (
+        programs.calls()[1] == f"helm template chart {tree}/chart --skip-tests --namespace default"
+    )
 
 
 def test_without_helm_a_chart_is_one_message(tree: Path, programs: Programs) -> None:

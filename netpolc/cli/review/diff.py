@@ -12,10 +12,9 @@ from netpolc.cli import options
 from netpolc.cli.output import write
 from netpolc.cli.parameters import FILE, output
 from netpolc.cli.review.graphviz import svg
-from netpolc.cli.terminal import progress, show
+from netpolc.cli.review.revisions import revision_and_now
+from netpolc.cli.terminal import progress, show, warn
 from netpolc.core.errors import UsageError
-from netpolc.manifests import excluding
-from netpolc.manifests.git import at_revision
 
 
 @click.command()
@@ -61,12 +60,12 @@ def diff(
         raise UsageError("give OLD and NEW, or --git REV and PATHs")
     reading = reading.configured((*paths, *common))
     if revision is not None:
-        excluded = excluding(reading.exclude)
-        old = reading.program((*at_revision(revision, paths, excluded, reading.raw), *common))
-        new = reading.program((*paths, *common))
+        old, new = revision_and_now(reading, revision, paths, common)
     else:
         old = reading.program((paths[0], *common))
         new = reading.program((paths[1], *common))
+    if not (old.cluster.pods or new.cluster.pods):
+        warn("neither side has a pod or a workload: policies alone change no connection")
     sides = (revision, "now") if revision is not None else paths
     difference = Difference(old, new)
     with progress("comparing") as report:
