@@ -26,6 +26,7 @@ COMMANDS = {  # in the order of a policy's life
     "eval": "review.eval.eval_",
     "test": "review.test.test_",
     "diff": "review.diff.diff",
+    "audit": "review.audit.audit",
     "convert": "review.convert.convert_",
     "compile": "enforce.compile.compile_",
     "apply": "enforce.apply.apply",

@@ -188,7 +188,7 @@ def test_logs_that_are_none(log: str, message: str) -> None:
 def test_more_rows_than_a_block_and_an_unwritable_output(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr("netpolc.flows.BLOCK", 7)
+    monkeypatch.setattr("netpolc.flows.rows.BLOCK", 7)
     program = read(FOLDER).program()
     source, destination = (
         format_address(netpolc.flows_between(program, end, end, 1, None)[0].source)

@@ -45,6 +45,7 @@ HOMONYMS = {
         "summary",
         "text",
     },
+    "one for each format of flow logs, named where formats are registered": {"detects", "records"},
     "where a process begins": {"main"},
 }
 """Names that several public classes or functions have, by the reason for it."""

@@ -1,0 +1,227 @@
+"""`netpolc audit`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import click
+
+from netpolc.analysis.explain import explain_all
+from netpolc.analysis.explain.formats import brief
+from netpolc.cli import options
+from netpolc.cli.output import write
+from netpolc.cli.terminal import plain_table, progress, table, warn
+from netpolc.compiler import Program, compile
+from netpolc.core.cluster import Snapshot
+from netpolc.core.errors import UsageError
+from netpolc.core.semantics import Flow
+
+if TYPE_CHECKING:
+    from netpolc.flows.audit import Audit, FlowGroup
+    from netpolc.flows.forms import Findings
+    from netpolc.flows.notes import LogNotes
+
+_MOST_ROWS = 20
+
+
+@dataclass(frozen=True, slots=True)
+class _Question:
+    """What is asked of the logs, and how they are read."""
+
+    logs: tuple[str, ...]
+    log_format: str | None
+    denied: bool
+    unused: bool
+    since: str | None
+    until: str | None
+    keep_going: bool
+
+
+@click.command()
+@click.argument("logs", metavar="LOG...", nargs=-1, required=True)
+@click.option(
+    "--policies",
+    "paths",
+    metavar="PATH",
+    multiple=True,
+    required=True,
+    help="Manifests to judge by: pods, namespaces and policies; again for more.",
+)
+@click.option(
+    "--against",
+    metavar="PATH",
+    multiple=True,
+    help="Manifests as they shall become: which observed flows do they cut or open?",
+)
+@click.option(
+    "--with", "common", multiple=True, metavar="PATH", help="Manifests that are in both snapshots."
+)
+@click.option("--denied", is_flag=True, help="Only what policies deny, and why.")
+@click.option("--unused", is_flag=True, help="The rules that no observed flow needed.")
+@click.option("--since", metavar="TIME", help="Only records from then on (RFC 3339, or seconds).")
+@click.option("--until", metavar="TIME", help="Only records before that.")
+@click.option(
+    "--format", "log_format", metavar="NAME", help="Of the logs [default: their content]."
+)
+@click.option(
+    "-o",
+    "--output",
+    "form",
+    type=click.Choice(("table", "json", "csv")),
+    default="table",
+    show_default=True,
+    help="The form; json and csv are whole.",
+)
+@click.option("--file", metavar="FILE", help="Where to write it [default: print].")
+@click.option(
+    "--top",
+    type=click.IntRange(min=1),
+    default=_MOST_ROWS,
+    show_default=True,
+    help="Rows of the table.",
+)
+@click.option("--keep-going", is_flag=True, help="Count what cannot be read, and go on.")
+@options.configured_reading
+@click.pass_context
+def audit(
+    ctx: click.Context,
+    logs: tuple[str, ...],
+    paths: tuple[str, ...],
+    against: tuple[str, ...],
+    common: tuple[str, ...],
+    denied: bool,
+    unused: bool,
+    since: str | None,
+    until: str | None,
+    log_format: str | None,
+    form: str,
+    file: str | None,
+    top: int,
+    keep_going: bool,
+    reading: options.Reading,
+) -> None:
+    """Tell what policies say of the traffic in flow logs.
+
+    LOGs are files, folders, patterns or - for standard input, also packed with gzip or zstd:
+    Hubble, AWS VPC, GKE policy_action, Calico, conntrack -E, ulogd2, and CSV, JSON lines, Parquet
+    or Arrow with columns src, dst, protocol and port. What a log does not say is told on standard
+    error. Needs pyarrow and NumPy (pip install netpolc[audit]).
+
+    Exit code 1 when traffic was denied, yet forwarded; with --against when an observed flow is cut,
+    with --denied and --unused when there is any; and when records were lost, cut or not judged.
+
+    \b
+    Examples:
+      netpolc audit flows.json --policies cluster/
+      hubble observe -o json | netpolc audit - --policies cluster/ --denied
+      netpolc audit logs/ --policies policies/ --against proposed/ --with pods.json
+      netpolc audit 'logs/*.gz' --policies cluster/ --unused --since 2026-11-01T00:00:00Z
+    """
+    if [bool(against), denied, unused].count(True) > 1:
+        raise UsageError("--against, --denied and --unused exclude each other")
+    asked = _Question(logs, log_format, denied, unused, since, until, keep_going)
+    reading = reading.configured((*paths, *common))
+    snapshot = reading.snapshot((*paths, *common))
+    changed = reading.snapshot((*against, *common)) if against else None
+    found, is_clean = _audited(asked, snapshot, changed)
+    _show(found, form, file, top)
+    ctx.exit(0 if is_clean else 1)
+
+
+def _audited(
+    asked: _Question, snapshot: Snapshot, changed: Snapshot | None
+) -> tuple[Findings, bool]:
+    """What is to be shown, and whether there is nothing to find."""
+    try:
+        from netpolc.flows.audit import Audit
+        from netpolc.flows.notes import LogNotes
+        from netpolc.flows.reading import take_in
+        from netpolc.flows.usage import Usage
+        from netpolc.flows.values import moment
+    except ImportError as error:
+        raise UsageError(f"{error}: pip install netpolc[audit]") from None
+    try:
+        span = moment(asked.since), moment(asked.until)
+    except ValueError as error:
+        raise UsageError(f"--since, --until: {error}") from None
+    program = compile(snapshot)
+    other = compile(changed) if changed is not None else None
+    notes = LogNotes(keep_going=asked.keep_going)
+    audit = Audit(program, other, *span)
+    usage = Usage(program, snapshot) if asked.unused else None
+    with progress("judging") as report:
+        take_in(asked.logs, audit, notes, asked.log_format, usage, report)
+    judging = (program, snapshot) if changed is None or other is None else (other, changed)
+    found = _findings(asked, audit, notes, judging, changed is not None)
+    if usage is not None:
+        found.groups, found.rules = (), list(usage.unused())
+    return found, _is_clean(found, notes, asked, changed is not None)
+
+
+def _findings(
+    asked: _Question,
+    audit: Audit,
+    notes: LogNotes,
+    judging: tuple[Program, Snapshot],
+    is_change: bool,
+) -> Findings:
+    from netpolc.flows.forms import Findings
+    from netpolc.flows.judging import RecordOutcome
+
+    groups = audit.groups()
+    if is_change:
+        groups = [group for group in groups if group.shift is not None]
+        groups.sort(key=lambda group: (group.shift or "", -group.records))
+    elif asked.denied:
+        denied = (RecordOutcome.DENY, RecordOutcome.FAR)
+        groups = [group for group in groups if group.outcome in denied]
+    because = _because(*judging) if is_change or asked.denied else None
+    return Findings(audit.totals, list(notes), groups, because=because)
+
+
+def _because(program: Program, snapshot: Snapshot) -> Callable[[FlowGroup], Sequence[str]]:
+    """Why the sample of a group is denied, in explain's words."""
+
+    def reasons(group: FlowGroup) -> Sequence[str]:
+        flow = Flow(*group.sample)
+        lines = (
+            line.split()
+            for found in explain_all(program, snapshot, [flow])
+            for line in brief(found)
+        )
+        return [" ".join(words) for words in lines if words[1] == "denied"]
+
+    return reasons
+
+
+def _is_clean(found: Findings, notes: LogNotes, asked: _Question, is_change: bool) -> bool:
+    from netpolc.flows.audit import Disagreement, Shift
+    from netpolc.flows.notes import Gravity
+
+    if notes.count(Gravity.LOST) or notes.count(Gravity.DAMAGED) or found.totals.problems:
+        return False
+    if is_change:
+        return not any(group.shift is Shift.CUT for group in found.groups)
+    if asked.unused:
+        return not found.rules
+    if asked.denied:
+        return not found.groups
+    return not any(group.disagreement is Disagreement.LEAK for group in found.groups)
+
+
+def _show(found: Findings, form: str, file: str | None, top: int) -> None:
+    from netpolc.flows.forms import FORMS, NUMBERS, shown, told
+
+    every = found.groups if found.rules is None else found.rules
+    if form != "table":
+        write(FORMS[form](found), file)
+    elif file is not None:
+        write(plain_table(*shown(found), NUMBERS), file)
+    elif every:
+        table(*shown(found, top), NUMBERS)
+        if len(every) > top:
+            warn(f"{len(every) - top} more rows (--top, or -o json)")
+    for line in told(found):
+        warn(line)

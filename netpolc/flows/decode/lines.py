@@ -1,0 +1,127 @@
+"""Lines of a log, with their numbers, from blocks of bytes as they come.
+
+Comes in: blocks. Goes out: lines, each with its number and whether it was ended. Counted as damage:
+a stream that ends early, a line longer than `LONGEST` (it is skipped without being held), and what
+a format makes of a line that it cannot read. Memory is flat in the length of the log.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import NamedTuple, TypeVar
+
+import msgspec
+
+from netpolc.flows.notes import LogNotes
+from netpolc.flows.schema import Record
+
+LONGEST = 1 << 20
+"""Bytes of a line: a record of any of these formats has a few thousand."""
+_T = TypeVar("_T")
+_UNREADABLE = "no record of this format"
+UNENDED = "the last line has no end and may be cut"
+"""Of text whose last number may lack its last digits: nobody can tell."""
+
+
+class LogLine(NamedTuple):
+    """A line without its end; of the last one of a log `is_ended` tells whether it had one."""
+
+    number: int
+    content: bytes
+    is_ended: bool = True
+
+
+class Told:
+    """LogNotes of one log: they know its name."""
+
+    def __init__(self, name: str, notes: LogNotes) -> None:
+        self.name, self.notes = name, notes
+
+    def at(self, line: LogLine) -> str:
+        """The place of a line."""
+        return f"{self.name}:{line.number}"
+
+    def note(self, line: LogLine, kind: str, count: int = 1) -> None:
+        """What is no flow and no loss."""
+        self.notes.note(kind, self.at(line), count)
+
+    def lose(self, line: LogLine, kind: str, count: int = 1) -> None:
+        """Flows that the log says it lacks."""
+        self.notes.lose(kind, self.at(line), count)
+
+    def damage(self, line: LogLine, kind: str, detail: str = "") -> None:
+        """What cannot be read."""
+        self.notes.damage(kind, self.at(line), detail)
+
+
+Records = Callable[[Iterator[LogLine], Told], Iterator[Record]]
+"""What a format of lines is: lines to records, telling of all that is none."""
+
+
+def numbered_lines(blocks: Iterable[bytes], told: Told) -> Iterator[LogLine]:
+    """The lines of a log; blank ones are left out."""
+    number, rest, too_long = 0, b"", False
+    for block in _until_broken(blocks, told):
+        *whole, last = block.split(b"\n")
+        if whole:
+            whole[0], rest = rest + whole[0], b""
+        for content in whole:
+            number += 1
+            line = LogLine(number, content.removesuffix(b"\r"))
+            if too_long or len(content) > LONGEST:
+                _refuse_length(line, told)
+                too_long = False
+            elif content.strip():
+                yield line
+        if not too_long:
+            rest += last
+            too_long = len(rest) > LONGEST
+            rest = b"" if too_long else rest
+    if too_long:
+        _refuse_length(LogLine(number + 1, b""), told)
+    elif rest.strip():
+        yield LogLine(number + 1, rest, is_ended=False)
+
+
+def _refuse_length(line: LogLine, told: Told) -> None:
+    told.damage(line, f"a line of more than {LONGEST} bytes")
+
+
+def _until_broken(blocks: Iterable[bytes], told: Told) -> Iterator[bytes]:
+    try:
+        yield from blocks
+    except OSError as error:
+        told.notes.damage(f"it cannot be read to its end: {error}", told.name)
+
+
+def read_lines(
+    lines: Iterable[LogLine], told: Told, read: Callable[[LogLine], Record | None]
+) -> Iterator[Record]:
+    """What `read` makes of each line; what it refuses (`ValueError`) is damage."""
+    for line in lines:
+        try:
+            record = read(line)
+        except (ValueError, msgspec.DecodeError, RecursionError) as error:
+            told.damage(line, _UNREADABLE, str(error))
+            continue
+        if record is not None:
+            yield record
+
+
+def json_reader(type_: type[_T], read: Callable[[_T, LogLine, Told], Record | None]) -> Records:
+    """A format of one JSON object a line, read as a typed structure; further fields are skipped."""
+    decode = msgspec.json.Decoder(type_).decode
+
+    def records(lines: Iterator[LogLine], told: Told) -> Iterator[Record]:
+        return read_lines(lines, told, lambda line: read(decode(line.content), line, told))
+
+    return records
+
+
+def ended(lines: Iterable[LogLine], told: Told) -> Iterator[LogLine]:
+    """The lines but for a last one without an end, which is damage: for text in columns."""
+    for line in lines:
+        if line.is_ended:
+            yield line
+        else:
+            told.damage(line, UNENDED, "end it with a newline if it is whole")

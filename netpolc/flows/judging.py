@@ -1,0 +1,227 @@
+"""Record batches to what policies say of each record.
+
+Comes in: batches of `schema.SCHEMA`. Goes out: a `RecordOutcome` a row. Both ends are judged, as
+`netpolc.evaluate` does. A record that is known to be a reply is not judged: policies are asked for
+the first packet of a connection. Of one that may be a reply both readings are tried, and nothing is
+guessed. A record that cannot be judged says why.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import IntEnum
+from itertools import product
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from netpolc.backends.matcher import ALLOW, INVALID, Matcher
+from netpolc.core.program import Program
+from netpolc.core.semantics import Flow, evaluate
+from netpolc.flows.ends import EndColumn, EndReader, LoggedEnd
+from netpolc.flows.schema import EGRESS, FORWARDED
+from netpolc.flows.values import WITH_PORTS
+
+Codes = NDArray[np.uint8]
+_MOST = 1 << 16
+"""Sides of flows that are remembered."""
+NO_PROTOCOL, NO_PORT = "no protocol", "no port"
+TWO_FAMILIES = "ends of two address families"
+NO_FLOW = "no flow that a packet could be"
+
+
+class RecordOutcome(IntEnum):
+    """What policies say of a record."""
+
+    DENY = 0
+    ALLOW = 1
+    FAR = 2
+    """Denied, and by the other end than the one where the record was made: that it was forwarded
+    there is no contradiction."""
+    REPLY = 3
+    """A reply, which belongs to a connection: not judged."""
+    UNCLEAR = 4
+    """Denied as a request and allowed as a reply, and the log does not say which it is."""
+    UNJUDGED = 5
+    """What names no flow, or no end that is known: `problem` says why."""
+    NO_POD = 6
+    """Neither end is a pod: no policy is about it."""
+
+
+class Judged(NamedTuple):
+    """A batch, its ends, an outcome a row, and the same for other policies if there are some."""
+
+    source: EndColumn
+    destination: EndColumn
+    outcomes: Codes
+    others: Codes | None
+    problems: dict[str, int]
+    """Why rows are UNJUDGED: how many of each."""
+
+
+class RecordJudge:
+    """Batches to outcomes by one program, and by another one with the same pods if it is given."""
+
+    def __init__(self, program: Program, other: Program | None = None) -> None:
+        self._program = program
+        self.ends = EndReader(program)
+        self._matcher = Matcher(program)
+        self._other = None if other is None else Matcher(other)
+        self._sides: dict[tuple[str, str, int, int | None, bool], bool] = {}
+
+    def judged(self, batch: pa.RecordBatch) -> Judged:
+        """The outcomes of a batch."""
+        source = self.ends.column(batch["src"], batch["src_pod"])
+        destination = self.ends.column(batch["dst"], batch["dst_pod"])
+        problem, names = _problems(batch, source, destination)
+        flows = _Flows(batch, source, destination)
+        is_reply = pc.fill_null(batch["is_reply"], False).to_numpy(zero_copy_only=False)
+        problem[is_reply] = 0
+        may_reply = batch["is_reply"].is_null().to_numpy(zero_copy_only=False)
+
+        no_pod = ~(_of_pods(source) | _of_pods(destination))
+
+        def outcomes(matcher: Matcher) -> Codes:
+            found = flows.codes(matcher)
+            found[(found == INVALID) & (problem == 0)] = RecordOutcome.UNJUDGED
+            denied = np.flatnonzero((found == RecordOutcome.DENY) & may_reply & (problem == 0))
+            found[denied[flows.reversed_codes(matcher, denied) == ALLOW]] = RecordOutcome.UNCLEAR
+            found[no_pod] = RecordOutcome.NO_POD
+            found[problem > 0] = RecordOutcome.UNJUDGED
+            found[is_reply] = RecordOutcome.REPLY
+            return found
+
+        own = outcomes(self._matcher)
+        self._tell_far_ends(batch, flows, own)
+        counts = {name: int((problem == at).sum()) for at, name in enumerate(names, start=1)}
+        strange = int((own == RecordOutcome.UNJUDGED).sum()) - sum(counts.values())
+        counts |= {NO_FLOW: strange}
+        problems = {name: count for name, count in counts.items() if count}
+        others = None if self._other is None else outcomes(self._other)
+        return Judged(source, destination, own, others, problems)
+
+    def _tell_far_ends(self, batch: pa.RecordBatch, flows: _Flows, outcomes: Codes) -> None:
+        """DENY becomes FAR where the end that saw the packet forwarded allows it."""
+        forwarded = _is(batch["verdict"], FORWARDED)
+        known = batch["direction"].is_valid().to_numpy(zero_copy_only=False)
+        at_source = _is(batch["direction"], EGRESS)
+        for row in np.flatnonzero((outcomes == RecordOutcome.DENY) & forwarded & known).tolist():
+            if all(self._allows(flow, bool(at_source[row])) for flow in flows.of(row)):
+                outcomes[row] = RecordOutcome.FAR
+
+    def _allows(self, flow: tuple[str, str, int, int | None], at_source: bool) -> bool:
+        key = (*flow, at_source)
+        if (found := self._sides.get(key)) is None:
+            if len(self._sides) >= _MOST:
+                self._sides.clear()
+            verdict = evaluate(self._program, Flow(*flow))
+            decision = verdict.egress if at_source else verdict.ingress
+            found = self._sides[key] = decision.allowed
+        return found
+
+
+class _Flows:
+    """The rows of a batch as flows between addresses."""
+
+    def __init__(self, batch: pa.RecordBatch, source: EndColumn, destination: EndColumn) -> None:
+        self._batch, self._source, self._destination = batch, source, destination
+        self._columns = {
+            "src": source.addresses(),
+            "dst": destination.addresses(),
+            "protocol": batch["protocol"],
+            "port": batch["port"],
+            "src_port": batch["src_port"],
+        }
+        several = [
+            side.where([len(end.addresses) > 1 for end in side.ends])
+            for side in (source, destination)
+        ]
+        self._several = np.flatnonzero(several[0] | several[1]).tolist()
+
+    def codes(self, matcher: Matcher) -> Codes:
+        """The matcher's code of each row, as a request."""
+        found = matcher.verdicts_arrow(pa.table(self._columns))
+        for row in self._several:
+            found[row] = self._code(row, lambda *flow: matcher.verdict(*flow))
+        return found
+
+    def reversed_codes(self, matcher: Matcher, rows: NDArray[np.int64]) -> Codes:
+        """The codes of some rows as replies: of the flows that they would be replies to."""
+        table = pa.table(self._columns).take(pa.array(rows))
+        return matcher.verdicts_arrow(table, ("dst", "src", "protocol", "src_port"))
+
+    def of(self, row: int) -> list[tuple[str, str, int, int | None]]:
+        """One flow for each pair of addresses of one family."""
+        ends = (self._end(side, row).addresses for side in (self._source, self._destination))
+        protocol, port = self._batch["protocol"][row].as_py(), self._batch["port"][row].as_py()
+        return [
+            (start, end, protocol, port)
+            for start, end in product(*ends)
+            if (":" in start) == (":" in end)
+        ]
+
+    def _code(self, row: int, verdict: Callable[..., bool]) -> int:
+        """Between pods that are known by name: allowed if it is between all pairs of addresses."""
+        flows = self.of(row)
+        if not flows or any(None in flow[:3] for flow in flows):
+            return int(INVALID)
+        return int(all(verdict(*flow) for flow in flows))
+
+    @staticmethod
+    def _end(side: EndColumn, row: int) -> LoggedEnd:
+        return side.ends[int(side.of_row[row])]
+
+
+def _of_pods(side: EndColumn) -> NDArray[np.bool_]:
+    return side.where([end.is_pod for end in side.ends])
+
+
+def _problems(
+    batch: pa.RecordBatch, source: EndColumn, destination: EndColumn
+) -> tuple[NDArray[np.int64], list[str]]:
+    """For each row 0, or the number (from 1 on) of the reason why it cannot be judged."""
+    found = np.zeros(len(batch), dtype=np.int64)
+    names: list[str] = []
+
+    def add(name: str, rows: NDArray[np.bool_]) -> None:
+        rows = rows & (found == 0)
+        if rows.any():
+            if name not in names:
+                names.append(name)
+            found[rows] = names.index(name) + 1
+
+    given = batch["problem"]
+    for word in given.dictionary.to_pylist():
+        add(word, _is(given, word))
+    for side in (source, destination):
+        for problem in dict.fromkeys(end.problem for end in side.ends if end.problem):
+            add(problem, side.where([end.problem == problem for end in side.ends]))
+    protocol = batch["protocol"].fill_null(-1).to_numpy(zero_copy_only=False)
+    add(NO_PROTOCOL, protocol == -1)
+    no_port = batch["port"].is_null().to_numpy(zero_copy_only=False)
+    add(NO_PORT, no_port & np.isin(protocol, list(WITH_PORTS)))
+    add(TWO_FAMILIES, ~_shared(source, destination))
+    return found, names
+
+
+def _shared(source: EndColumn, destination: EndColumn) -> NDArray[np.bool_]:
+    """Which rows have two ends with an address family in common."""
+
+    def has(side: EndColumn, is_ipv6: bool) -> NDArray[np.bool_]:
+        flags = [any((":" in own) == is_ipv6 for own in end.addresses) for end in side.ends]
+        return side.where(flags)
+
+    return (has(source, False) & has(destination, False)) | (
+        has(source, True) & has(destination, True)
+    )
+
+
+def _is(column: Any, word: str) -> NDArray[np.bool_]:
+    """Which rows of a dictionary hold a word."""
+    found: NDArray[np.bool_] = pc.fill_null(
+        pc.equal(column.cast(pa.string()), word), False
+    ).to_numpy(zero_copy_only=False)
+    return found

@@ -1,0 +1,60 @@
+"""Logs from beginning to end: each source decoded and audited, whatever its format.
+
+Comes in: the paths of logs. Goes out: an audit that has taken in all of them. Refused (`LogError`):
+what decoding refuses, and logs that say nothing of the pods of the snapshot.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from netpolc.core.errors import UsageError
+from netpolc.flows.audit import Audit
+from netpolc.flows.decode import FORMATS, decoded_batches
+from netpolc.flows.judging import RecordOutcome
+from netpolc.flows.notes import Gravity, LogError, LogNotes
+from netpolc.flows.sources import sources_of
+from netpolc.flows.usage import Usage
+
+Report = Callable[[int, int], None]
+"""Told how many bytes are read, of how many."""
+
+
+def take_in(
+    paths: Iterable[str],
+    audit: Audit,
+    notes: LogNotes,
+    form: str | None = None,
+    usage: Usage | None = None,
+    report: Report = lambda done, total: None,
+) -> None:
+    """Read all logs into an audit, and into the `usage` of rules if that is wanted."""
+    if form is not None and form not in FORMATS:
+        raise UsageError(f"--format {form}: one of {', '.join(FORMATS)} is expected")
+    sources = sources_of(paths)
+    total = sum(source.size for source in sources)
+    before = 0
+    for source in sources:
+        for batch in decoded_batches(source, notes, form):
+            judged = audit.add(batch)
+            if usage is not None and judged is not None:
+                usage.add(*judged)
+            if total:
+                report(before + source.done, total)
+        before += source.size
+    _check_pods(audit, notes, ", ".join(source.name for source in sources[:3]))
+
+
+def _check_pods(audit: Audit, notes: LogNotes, names: str) -> None:
+    """Whatever was asked, a log of another cluster has no answer to it."""
+    totals = audit.totals
+    strangers = totals.outcomes[RecordOutcome.NO_POD] + totals.outcomes[RecordOutcome.UNJUDGED]
+    judged = totals.outcomes.total()
+    if judged and strangers == judged and not notes.count(Gravity.DAMAGED):
+        why = ", ".join(f"{count}: {problem}" for problem, count in totals.problems.most_common(3))
+        error = LogError(
+            f"{names}: none of {judged} records can be judged: no end is a pod of the snapshot (it "
+            "is of another cluster or time, or addresses were translated before they were logged)"
+            + (f"; {why}" if why else "")
+        )
+        notes.give_up(error, names)

@@ -1,0 +1,1 @@
+"""Flow logs: formats, and what an audit says of them."""
