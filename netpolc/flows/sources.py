@@ -119,6 +119,19 @@ class _Counted(_Peekable):
         return found
 
 
+class Tailed(_Peekable):
+    """Remembers the last bytes that were read of a stream, so many of them."""
+
+    def __init__(self, raw: Stream, size: int) -> None:
+        super().__init__(raw)
+        self._size, self.last = size, b""
+
+    def _next(self, size: int) -> bytes:
+        found = super()._next(size)
+        self.last = (self.last + found)[-self._size :]
+        return found
+
+
 def beginning(stream: Stream, size: int) -> bytes:
     """The first bytes of an opened source, which stay to be read."""
     if isinstance(stream, _Peekable):

@@ -72,6 +72,7 @@ WITH_IO = (
     GENERATION,
     f"{NFT}.rollout.netfilter.monitor",  # who changes the table
     STORE,
+    "netpolc.flows.sources",  # logs: files, folders, standard input
 )
 INET = {"AF_INET", "AF_INET6", "inet_ntop", "inet_pton"}
 IO_MODULES = {

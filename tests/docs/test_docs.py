@@ -27,7 +27,12 @@ from tests.helpers.lab import Router
 from tests.helpers.scenarios import ROOT
 
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
-PAGES = {"compile": "ir.md", "eval": "explain.md", "status": "counters.md"}
+PAGES = {
+    "audit": "flow-logs.md",
+    "compile": "ir.md",
+    "eval": "explain.md",
+    "status": "counters.md",
+}
 """Where the forms of a command are described, if not on the page of its name."""
 _BLOCK = re.compile(r"```console\n(.*?)```", re.DOTALL)
 _TIMES = re.compile(r"\d+ ms|20\d\d-\d\d-\d\dT[0-9:]+Z")

@@ -8,7 +8,6 @@ group or batch), and files that are cut.
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterator
 
 import pyarrow as pa
@@ -18,7 +17,7 @@ import pyarrow.parquet as pq
 from netpolc.flows.decode.jsonlines import unknown_names
 from netpolc.flows.notes import LogError, LogNotes
 from netpolc.flows.schema import ROWS, SCHEMA
-from netpolc.flows.sources import Stream
+from netpolc.flows.sources import Stream, Tailed
 from netpolc.flows.values import VERDICTS, protocol_number
 
 PARQUET, ARROW = "parquet", "arrow"
@@ -63,26 +62,10 @@ def _opened(source: Stream) -> Iterator[pa.RecordBatch]:
         if begin == _FILE:
             file = pa.ipc.open_file(source)
             return (file.get_batch(number) for number in range(file.num_record_batches))
-    return _to_its_end(_Watched(source))
+    return _to_its_end(Tailed(source, len(_END)))
 
 
-class _Watched(io.RawIOBase):
-    """A stream that remembers its last bytes."""
-
-    def __init__(self, source: Stream) -> None:
-        self._source, self.last = source, b""
-
-    def readable(self) -> bool:
-        return True
-
-    def read(self, size: int = -1) -> bytes:
-        """The next bytes."""
-        found = self._source.read(size)
-        self.last = (self.last + found)[-len(_END) :]
-        return found
-
-
-def _to_its_end(source: _Watched) -> Iterator[pa.RecordBatch]:
+def _to_its_end(source: Tailed) -> Iterator[pa.RecordBatch]:
     """Arrow takes a stream that is cut between two batches for one that has ended."""
     yield from pa.ipc.open_stream(pa.PythonFile(source, mode="r"))
     if source.last != _END:
