@@ -53,7 +53,7 @@ class _Question:
     "--against",
     metavar="PATH",
     multiple=True,
-    help="Manifests as they shall become: which observed flows do they cut or open?",
+    help="Manifests as they shall become: what they would cut or open of the observed flows.",
 )
 @click.option(
     "--with", "common", multiple=True, metavar="PATH", help="Manifests that are in both snapshots."
