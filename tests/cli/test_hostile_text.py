@@ -37,7 +37,12 @@ GIVEN = tuple(os.fsdecode(name + b".json") for name in (b"a", *NAMES))
 KERNEL = {"apply", "confirm", "delete", "status", "top"}
 """Commands that need a kernel: tests/kernel/test_hostile_text.py has them."""
 FLOW = ("--src", "a/p", "--dst", "a/q", "--port", "80")
+LOGS = ("../flows.csv", "../flows.jsonl")
 ARGUMENTS: dict[str, list[tuple[str, ...]]] = {
+    "audit": [
+        (*LOGS, "--policies", ".", "--keep-going", "--denied"),
+        (*LOGS, "--policies", ".", "--keep-going", "--unused"),
+    ],
     "check": [(".",), GIVEN, (".", "--select", "NP0")],
     "list": [(".", "-v"), (".", "--exposure"), (".", "--group", "identity")],
     "explain": [(*GIVEN, *FLOW), (".", "--log-line", "-"), ("a.json#a/n",)],

@@ -12,6 +12,7 @@ from netpolc.analysis.explain import explain_all
 from netpolc.analysis.explain.formats import brief
 from netpolc.cli import options
 from netpolc.cli.output import write
+from netpolc.cli.parameters import FILE, output
 from netpolc.cli.terminal import plain_table, progress, table, warn
 from netpolc.compiler import Program, compile
 from netpolc.core.cluster import Snapshot
@@ -40,23 +41,30 @@ class _Question:
 
 
 @click.command()
-@click.argument("logs", metavar="LOG...", nargs=-1, required=True)
+@click.argument("logs", metavar="LOG...", nargs=-1, required=True, type=FILE)
 @click.option(
     "--policies",
     "paths",
     metavar="PATH",
     multiple=True,
     required=True,
+    type=FILE,
     help="Manifests to judge by: pods, namespaces and policies; again for more.",
 )
 @click.option(
     "--against",
     metavar="PATH",
     multiple=True,
+    type=FILE,
     help="Manifests as they shall become: what they would cut or open of the observed flows.",
 )
 @click.option(
-    "--with", "common", multiple=True, metavar="PATH", help="Manifests that are in both snapshots."
+    "--with",
+    "common",
+    multiple=True,
+    metavar="PATH",
+    type=FILE,
+    help="Manifests that are in both snapshots.",
 )
 @click.option("--denied", is_flag=True, help="Only what policies deny, and why.")
 @click.option("--unused", is_flag=True, help="The rules that no observed flow needed.")
@@ -65,16 +73,7 @@ class _Question:
 @click.option(
     "--format", "log_format", metavar="NAME", help="Of the logs [default: their content]."
 )
-@click.option(
-    "-o",
-    "--output",
-    "form",
-    type=click.Choice(("table", "json", "csv")),
-    default="table",
-    show_default=True,
-    help="The form; json and csv are whole.",
-)
-@click.option("--file", metavar="FILE", help="Where to write it [default: print].")
+@output(lambda: ("table", "json", "csv"), "table", "The form; json and csv are whole.")
 @click.option(
     "--top",
     type=click.IntRange(min=1),
