@@ -13,6 +13,7 @@ from tests.cli.invocation import command_of
 
 ROOT = Path(__file__).parents[2]
 MANUAL = {
+    "audit": "docs/flow-logs.md",
     "check": "docs/check.md",
     "compile": "docs/ir.md README.md docs/verify.md",
     "diff": "docs/diff.md",
