@@ -190,6 +190,7 @@ class Reading:
     def _load(self, paths: Sequence[Given]) -> Snapshot:
         chosen = self.configured(paths)
         given, patterns = self._rendered(paths, chosen)
+        given = [*given, *chosen.settings.manifests()]
         snapshot = load(
             given,
             semantics=self.semantics,

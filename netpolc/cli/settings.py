@@ -8,9 +8,10 @@ somebody who owns neither the folder nor the process is not believed.
 
 from __future__ import annotations
 
+import json
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from glob import escape
 from pathlib import Path
@@ -18,10 +19,11 @@ from typing import Any
 
 from netpolc.cli.terminal import warn
 from netpolc.core.errors import Diagnostic, InputError, Severity
-from netpolc.manifests import Given
+from netpolc.manifests import File, Given
 
 OWN_FILE, SHARED_FILE = ".netpolc.toml", "pyproject.toml"
 _LISTS = ("exclude", "select", "ignore")
+_TABLES = ("stubs",)
 _TEXTS = ("fail-on", "default-namespace")
 _AT = re.compile(r" \(at line (\d+), column (\d+)\)$")
 
@@ -36,12 +38,38 @@ class Settings:
     ignore: tuple[str, ...] = ()
     fail_on: str | None = None
     default_namespace: str | None = None
+    stubs: tuple[dict[str, Any], ...] = ()
+    """What comes from elsewhere (`frontends/cluster/stubs.py`)."""
     source: _Source | None = None
 
     def refuse(self, name: str, reason: object) -> InputError:
         """An error about one of the values, with its place."""
         place = self.source.place(name) if self.source is not None else name
         return InputError([Diagnostic(Severity.ERROR, place, name, str(reason))])
+
+    def manifests(self) -> list[File]:
+        """The stubs as manifests, each at the line of its table."""
+        if not self.stubs or self.source is None:
+            return []
+        lines = self.source.tables("stubs")
+        if len(lines) < len(self.stubs):  # written as one value
+            lines = [int(self.source.place("stubs").rpartition(":")[2])] * len(self.stubs)
+        text = ""
+        for line, stub in zip(lines, self.stubs, strict=False):
+            text += "\n" * (line - 1 - text.count("\n"))
+            try:
+                text += json.dumps(_manifest(stub), default=str, allow_nan=False) + " "
+            except ValueError as error:
+                raise self.refuse("stubs", error) from None
+        return [File(str(self.source.path), text.encode())]
+
+
+def _manifest(stub: Mapping[str, Any]) -> dict[str, Any]:
+    own = dict(stub)
+    names = {key: own.pop(key) for key in ("name", "namespace") if key in own}
+    if "namespace-labels" in own:
+        own["namespaceLabels"] = own.pop("namespace-labels")
+    return {"apiVersion": "netpolc.dev/v1", "kind": "Stub", "metadata": names, **own}
 
 
 NOTHING = Settings()
@@ -71,6 +99,12 @@ class _Source:
             if (inside and key.match(words)) or below.match(words):
                 return f"{self.path}:{number}"
         return f"{self.path}:{table}"
+
+    def tables(self, name: str) -> list[int]:
+        """The lines where tables of a list of them begin."""
+        header = rf"\[\[\s*{re.escape(self.header and self.header + '.')}{re.escape(name)}\s*\]\]"
+        lines = enumerate(self.text.splitlines(), 1)
+        return [number for number, line in lines if re.match(header, line.strip())]
 
 
 def settings_for(paths: Iterable[Given]) -> Settings:
@@ -155,6 +189,9 @@ def _problem(name: str, value: object) -> str | None:
     if name in _LISTS:
         good = isinstance(value, list) and all(isinstance(own, str) for own in value)
         return None if good else "must be a list of strings"
+    if name in _TABLES:
+        good = isinstance(value, list) and all(isinstance(own, dict) for own in value)
+        return None if good else "must be a list of tables"
     if name in _TEXTS:
         return None if isinstance(value, str) else "must be a string"
-    return f"unknown key: there are {', '.join(sorted((*_LISTS, *_TEXTS)))}"
+    return f"unknown key: there are {', '.join(sorted((*_LISTS, *_TABLES, *_TEXTS)))}"

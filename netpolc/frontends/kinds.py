@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from netpolc.frontends import expectations
-from netpolc.frontends.cluster import namespaces, nodes, pods, published, services, workloads
+from netpolc.frontends.cluster import namespaces, nodes, pods, published, services, stubs, workloads
 from netpolc.frontends.frontend import Frontend
 from netpolc.frontends.networkpolicy import networkpolicy
 from netpolc.frontends.ordered import (
@@ -20,6 +20,7 @@ KINDS: tuple[Frontend, ...] = (
     services.FRONTEND,
     services.RANGES,
     published.FRONTEND,
+    stubs.FRONTEND,
     networkpolicy.FRONTEND,
     clusternetworkpolicy.FRONTEND,
     adminnetworkpolicy.FRONTEND,

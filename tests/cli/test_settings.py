@@ -66,9 +66,9 @@ def test_patterns_begin_at_the_folder_of_the_file(tree: Path) -> None:
 def test_the_level_that_fails(tree: Path) -> None:
     written(tree, ".netpolc.toml", 'exclude = ["old"]\nfail-on = "error"\nselect = ["NP101"]\n')
     found = invoke("check", "k8s")
-    assert (found.code, NP101 in found.stdout, "NP004" in found.stdout) == (0, True, False)
+    assert (found.code, NP101 in found.stdout, "NP501" in found.stdout) == (0, True, False)
     assert invoke("check", "k8s", "--fail-on", "warning").code == 1
-    assert "NP004" in invoke("check", "k8s", "--select", "NP0").stdout
+    assert "NP501" in invoke("check", "k8s", "--select", "NP5").stdout
 
 
 def test_the_namespace_of_what_names_none(tree: Path) -> None:
@@ -104,7 +104,7 @@ def test_the_same_in_json(tree: Path) -> None:
         ("ignore = [1]\n", 1, "ignore: must be a list of strings"),
         ("fail-on = 2\n", 1, "fail-on: must be a string"),
         ('exclude = ["old"]\nfail-on = "never"\n', 2, "fail-on: 'never' is none of error, warning"),
-        ('exclude = ["old"]\n\nselect = ["NP9"]\n', 3, "select: unknown code 'NP9'"),
+        ('exclude = ["old"]\n\nselect = ["NP99"]\n', 3, "select: unknown code 'NP99'"),
         ('exclude = ["old"]\ndefault-namespace = "A"\n', 2, "default-namespace: is no name of"),
         ("[check]\nselect = []\n", 1, "check: unknown key"),
         ("exclude = [\n", 0, "broken TOML: "),

@@ -56,7 +56,8 @@ def _is_there(path: str) -> bool:
 
 def _program(reading: Reading, given: Sequence[Given]) -> Program:
     """What is given, which may be nothing."""
-    return reading.program(given) if given else compile(load_objects([]))
+    is_nothing = not given and not reading.settings.stubs
+    return compile(load_objects([])) if is_nothing else reading.program(given)
 
 
 def _old(reading: Reading, files: Sequence[File], common: Sequence[str]) -> Program:

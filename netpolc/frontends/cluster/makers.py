@@ -99,8 +99,11 @@ class Makers:
             self._found.append(document)
 
     def finish(self) -> None:
-        """Name those in namespaces without pods; where there are some, theirs are among them."""
+        """Name those in namespaces without pods or stubs; where there are some, theirs are among
+        them."""
         known = {namespace for namespace, _ in self._gathered.pods}
+        stubs = (own for own in self._gathered.templates if own.origin.kind == "Stub")
+        known.update(pod.namespace for pod in stubs)
         for document in self._found:
             report = ObjectProblems(self._gathered.problems, document.source.place)
             try:
