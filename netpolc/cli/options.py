@@ -29,7 +29,7 @@ from netpolc.core.semantics import Flow
 from netpolc.frontends import Semantics, Treatment
 from netpolc.frontends.fields import DEFAULT_NAMESPACE, dns_label_problems
 from netpolc.manifests import Given, excluding
-from netpolc.manifests.rendering import Values, rendered
+from netpolc.manifests.rendering import Values, alternatives, rendered
 
 paths = click.argument("paths", metavar="PATH...", nargs=-1, required=True, type=FILE)
 optional_paths = click.argument("paths", metavar="[PATH]...", nargs=-1, type=FILE)
@@ -187,9 +187,25 @@ class Reading:
         self.say_ignored(snapshot)
         return snapshot
 
+    def each(self, paths: Sequence[Given]) -> list[Snapshot]:
+        """Load, saying nothing of warnings: a snapshot for each of the kustomizations and charts
+        that make objects of the same names, one where there are none.
+        """
+        chosen = self.configured(paths)
+        given, patterns = self._rendered(paths, chosen)
+        several = alternatives(given) if patterns else [("", given)]
+        return [self._read(own, patterns, chosen) for _, own in several]
+
     def _load(self, paths: Sequence[Given]) -> Snapshot:
         chosen = self.configured(paths)
         given, patterns = self._rendered(paths, chosen)
+        several = alternatives(given) if patterns else []
+        if len(several) > 1:
+            names = ", ".join(name for name, _ in several)
+            raise UsageError(f"{names} make objects of the same names: give one of them at a time")
+        return self._read(given, patterns, chosen)
+
+    def _read(self, given: Sequence[Given], patterns: Sequence[str], chosen: Reading) -> Snapshot:
         given = [*given, *chosen.settings.manifests()]
         snapshot = load(
             given,
@@ -224,6 +240,8 @@ class Reading:
 
     def say_ignored(self, snapshot: Snapshot) -> None:
         """What was not read at all, on standard error."""
+        for name in snapshot.not_followed:
+            warn(f"not followed: {name} is a link to a folder; give it as a PATH to have it read")
         over = snapshot.passed_over
         if self.verbose:
             for name in over:

@@ -274,6 +274,8 @@ class Snapshot:
     """Objects that are enforced in the strict direction (docs/odd-objects.md), in order."""
     passed_over: tuple[str, ...] = ()
     """Files in folders that hold what is no Kubernetes object, in order."""
+    not_followed: tuple[str, ...] = ()
+    """Links to folders, inside of folders that were read: nothing behind them was."""
 
     def __repr__(self) -> str:
         counts = {

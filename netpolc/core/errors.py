@@ -138,6 +138,8 @@ class Problems:
         self.diagnostics: list[Diagnostic] = []
         self.passed_over: list[str] = []
         """Where folders hold what is no object: the names of files."""
+        self.not_followed: list[str] = []
+        """Links to folders, inside of folders that are read."""
 
     def add(
         self,

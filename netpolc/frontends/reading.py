@@ -117,6 +117,7 @@ class _Reading:
             tuple(gathered.expectations),
             tuple(sorted(set(self._odd.found))),
             tuple(gathered.problems.passed_over),
+            not_followed=tuple(sorted(gathered.problems.not_followed)),
         )
 
     def _warn_of_emptiness(self, found: Cluster) -> None:

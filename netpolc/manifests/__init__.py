@@ -80,6 +80,9 @@ def read(
             finally:
                 problems.diagnostics[place:place] = found.diagnostics
                 problems.passed_over += found.passed_over
+                read_anyway = {os.path.realpath(p) for p in paths if not isinstance(p, File)}
+                links = (p for p in found.not_followed if os.path.realpath(p) not in read_anyway)
+                problems.not_followed += links
             return
         time.sleep(0.1 * 2**number)
     for name in sorted({name for name, *_ in changed}):

@@ -190,13 +190,22 @@ def _below(folder: str, problems: Problems, excluded: Excluded, raw: bool) -> It
                         continue
                     if entry.is_dir(follow_symlinks=False):
                         open_folders.append(entry.path)
+                    elif os.path.isdir(entry.path):
+                        if not _is_inside(entry.path, folder):
+                            problems.not_followed.append(entry.path)
                     elif is_manifest(entry.name):
                         if os.path.isfile(entry.path) or not os.path.exists(entry.path):
                             yield entry.path
-                        elif not os.path.isdir(entry.path):
+                        else:
                             problems.add(entry.path, "", "is not a regular file")
         except OSError as error:
             problems.add(str(error.filename), "", reason(error))
+
+
+def _is_inside(link: str, folder: str) -> bool:
+    """Whether a link leads to a folder that is read anyway."""
+    real, top = os.path.realpath(link), os.path.realpath(folder)
+    return os.path.commonpath([real, top]) == top
 
 
 def _is_rendered(folder: str, names: set[str], problems: Problems, raw: bool) -> bool:

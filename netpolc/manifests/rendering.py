@@ -82,6 +82,37 @@ def rendered(
     return given, patterns, said
 
 
+def alternatives(given: Sequence[Given]) -> list[tuple[str, list[Given]]]:
+    """What to read at once: everything, unless several of what was rendered make objects of the
+    same names, as overlays of one base do. Then one of those at a time with everything else, each
+    with the name of that one.
+    """
+    made = {own: _objects(own) for own in given if isinstance(own, File)}
+    clashing = [
+        own for own in made if any(made[own] & made[other] for other in made if other is not own)
+    ]
+    if not clashing:
+        return [("", list(given))]
+    return [
+        (one.name, [own for own in given if own is one or own not in clashing]) for one in clashing
+    ]
+
+
+def _objects(file: File) -> set[tuple[str, str, str]]:
+    """Kind, namespace and name of what a file holds; none of one that is broken."""
+    found = set()
+    try:
+        for document in yaml_format.documents(file.read()):
+            value: Any = document.value
+            own = value.get("metadata") if isinstance(value, dict) else None
+            if isinstance(own, dict):
+                names = value.get("kind"), own.get("namespace"), own.get("name")
+                found.add((str(names[0]), str(names[1] or ""), str(names[2])))
+    except (SyntaxProblem, RecursionError):
+        return set()
+    return found
+
+
 def _search(folder: str, excluded: Excluded) -> _Folders:
     found = _Folders()
     for path, folders, files in _walked(folder):

@@ -214,3 +214,31 @@ def test_what_a_node_enforces_is_made_by_no_program(
         f"{tree}/app/overlays/prod: {refused}",
         f"{tree}/chart: is a Helm chart: give netpolc what `helm template` prints",
     ]
+
+
+OVERLAYS = """\
+#!/bin/sh
+cat <<END
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: web, namespace: media}
+spec: {podSelector: {matchLabels: {app: $(cat "$2/label")}}}
+END
+"""
+
+
+def test_overlays_of_one_base_are_snapshots_of_their_own(tree: Path, programs: Programs) -> None:
+    programs.add("kustomize", OVERLAYS)
+    stage = written(tree, "app/overlays/stage/kustomization.yml", "resources: [../../base]\n")
+    written(tree, "app/overlays/stage/label", "web")
+    written(tree, "app/overlays/prod/label", "other")
+    written(tree, "pod.yaml", POD.replace("other, namespace: default", "x, namespace: media"))
+    found = invoke("check", str(tree), "--select", "NP101")
+    prod, stages = (f"{tree}/app/overlays/{own} (kustomize)" for own in ("prod", "stage"))
+    lines = found.stdout.splitlines()[:-1]
+    assert [line.partition(":")[0] for line in lines] == [prod, stages]
+    outcome = invoke("list", str(tree))
+    assert outcome.code == 2
+    text = f"{prod}, {stages} make objects of the same names: give one of them at a time"
+    assert text in outcome.stderr
+    assert invoke("list", str(Path(stage).parent)).code == 0

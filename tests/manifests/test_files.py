@@ -15,6 +15,7 @@ import netpolc
 from netpolc import manifests
 from netpolc.core.errors import Problems
 from netpolc.manifests import Document
+from tests.cli.invocation import invoke
 from tests.manifests.reading import OBJECT, loaded, refused, written
 
 
@@ -52,6 +53,25 @@ def test_hidden_files_are_read_when_they_are_named(tmp_path: Path) -> None:
     path = written(tmp_path, ".hidden/.a.yaml", OBJECT)
     assert len(loaded(path)) == 1
     assert refused(tmp_path) == [f"{tmp_path}: holds no .yaml, .yml or .json file"]
+
+
+def test_links_to_folders_elsewhere_are_told(tmp_path: Path) -> None:
+    folder, other = tmp_path / "k8s", tmp_path / "other"
+    for own in (folder / "inside", other):
+        own.mkdir(parents=True)
+        (own / "pod.yaml").write_text(
+            f"apiVersion: v1\nkind: Pod\nmetadata: {{name: {own.name}}}\n"
+        )
+    (folder / "away").symlink_to(other)
+    (folder / "near").symlink_to("inside")
+    (folder / "back").symlink_to(tmp_path / "k8s")
+    snapshot = netpolc.load([folder])
+    assert [pod.name for pod in snapshot.cluster.pods] == ["inside"]
+    assert snapshot.not_followed == (str(folder / "away"),)
+    said = f"not followed: {folder / 'away'} is a link to a folder"
+    for command in ("list", "compile"):
+        assert said in invoke(command, str(folder)).stderr
+    assert netpolc.load([folder, folder / "away"]).not_followed == ()
 
 
 def test_links_are_followed_once(tmp_path: Path) -> None:

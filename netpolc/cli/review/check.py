@@ -90,12 +90,15 @@ def check_(
 def _findings(paths: tuple[str, ...], reading: options.Reading) -> tuple[list[Finding], bool]:
     """The findings, and whether the manifests were valid at all."""
     try:
-        snapshot = reading.again(paths)
+        snapshots = reading.each(paths)
     except InputError as error:
         return refused(error.diagnostics), False
-    reading.say_ignored(snapshot)
-    snapshot = snapshot.enforcing_all()  # a policy that is tried is meant as it is written
-    return check(snapshot, compile(snapshot)), True
+    found: dict[Finding, None] = {}
+    for snapshot in snapshots:
+        reading.say_ignored(snapshot)
+        meant = snapshot.enforcing_all()  # a policy that is tried is meant as it is written
+        found.update(dict.fromkeys(check(meant, compile(meant))))
+    return list(found), True
 
 
 def _level(given: str | None, reading: options.Reading) -> Level:
