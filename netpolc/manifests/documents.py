@@ -14,7 +14,7 @@ import msgspec
 
 from netpolc.core.errors import ROOT, ObjectProblems, Path
 from netpolc.manifests import json_format, yaml_format
-from netpolc.manifests.files import File
+from netpolc.manifests.files import Field, File, Whereabouts
 from netpolc.manifests.syntax import Elements, NumberedLines, SyntaxProblem
 
 T = TypeVar("T")
@@ -47,6 +47,9 @@ class ManifestSource(msgspec.Struct, frozen=True, eq=False, gc=False):
 
     def place(self, elements: Sequence[str | int] = (), at_key: bool = False) -> str:
         """`file:line:column` of a field, or of the deepest part of its path that is there."""
+        traced = self._traced(elements)
+        if traced is not None:
+            return traced[0].place(traced[1], at_key)
         try:
             line, column = self._locator().locate(self.document, (*self.at, *elements), at_key)
         except (OSError, SyntaxProblem, RecursionError):
@@ -55,10 +58,18 @@ class ManifestSource(msgspec.Struct, frozen=True, eq=False, gc=False):
 
     def excerpt(self, elements: Sequence[str | int] = ()) -> NumberedLines:
         """The lines of a field, from its key on; none where the file cannot be read again."""
+        traced = self._traced(elements)
+        if traced is not None:
+            return traced[0].excerpt(traced[1])
         try:
             return self._locator().excerpt(self.document, (*self.at, *elements))
         except (OSError, SyntaxProblem, RecursionError):
             return ()
+
+    def _traced(self, elements: Field) -> tuple[Whereabouts, Field] | None:
+        """Where it was written, if it was made from other files."""
+        trace = self.file.trace
+        return None if trace is None else trace(self.file, self.document, self.at, elements)
 
     def _locator(self) -> json_format.Locator | yaml_format.Locator:
         return (_json_locator if self.is_json else _yaml_locator)(self.file)

@@ -9,13 +9,13 @@ from __future__ import annotations
 import os
 import stat
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from errno import EFBIG, EINVAL
 from fnmatch import fnmatchcase
 from glob import escape
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Protocol
 
 from netpolc.core.errors import Problems
 
@@ -27,6 +27,26 @@ PIECE = 1 << 20
 """Bytes asked for at once where the size is not known."""
 
 
+Field = Sequence[str | int]
+
+
+class Whereabouts(Protocol):
+    """Where an object was written."""
+
+    def place(self, elements: Field = (), at_key: bool = False) -> str:
+        """`file:line:column` of a field."""
+        ...
+
+    def excerpt(self, elements: Field = ()) -> tuple[tuple[int, str], ...]:
+        """The numbered lines of a field."""
+        ...
+
+
+Trace = Callable[["File", int, Field, Field], tuple[Whereabouts, Field] | None]
+"""Of a file, the number of a document in it, the object there and a field: where that was written,
+None where nobody knows."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class File:
     """A file by the name the user gave; `data` is kept only where it cannot be read again."""
@@ -35,6 +55,8 @@ class File:
     data: bytes | None = None
     in_folder: bool = False
     """Found there: it may hold what is no manifest. A file that is named must be one."""
+    trace: Trace | None = None
+    """Of what was made from other files: finds an object and its field there."""
 
     def read(self) -> bytes:
         """The whole content; `OSError` when it cannot be read."""

@@ -24,12 +24,16 @@ from netpolc.core.errors import UsageError
 from netpolc.manifests import yaml_format
 from netpolc.manifests.files import CHART, KUSTOMIZATIONS, Excluded, File, Given
 from netpolc.manifests.syntax import SyntaxProblem
+from netpolc.manifests.tracing import tracer
 
 PATIENCE = 300.0
 """Seconds after which a program is ended."""
 _NAMED = {"bases", "components", "configurations", "crds", "generators", "resources"}
 _NAMED |= {"transformers", "validators"}
 _LOADED = {"path", "files", "envs", "env", "patchesStrategicMerge"}
+_PARTS = re.compile(rb"^---\n", re.MULTILINE)
+_SOURCE = re.compile(rb"# Source: [^/\n]+/([^\n]+)\n")
+"""How `helm template` says of each document which template it is from."""
 _REMOTE = re.compile(r"(?:[^\n=]*=)?\s*(?:[a-z+]+://|git@|git::)")
 
 
@@ -74,7 +78,8 @@ def rendered(
         found = _search(name, excluded)
         roots = [own for real, own in found.kustomizations.items() if real not in found.included]
         given += [_kustomized(own, said) for own in roots]
-        given += [_templated(own, values, said) for own in found.charts.values()]
+        for own in found.charts.values():
+            given += _templated(own, values, said)
         covered = found.covered
         patterns += [escape(own) for own in covered]
         if not covered or _is_more(name, excluded, covered):
@@ -168,6 +173,16 @@ def _include(first: Path, included: set[str]) -> None:
                 left.append(target)
 
 
+def _files(folder: str) -> Iterator[str]:
+    """The files that a kustomization names, or one that it includes, by their paths from here."""
+    included: set[str] = set()
+    _include(Path(os.path.realpath(folder)), included)
+    for own in included:
+        if os.path.isfile(own):
+            # As it was given: a name from here stays one.
+            yield own if os.path.isabs(folder) else os.path.relpath(own)
+
+
 def _names(folder: Path) -> Iterator[str]:
     for name in sorted(KUSTOMIZATIONS):
         path = folder / name
@@ -228,14 +243,17 @@ def _kustomized(folder: str, said: list[str]) -> File:
         found = _program(program)
         if found is not None:
             said.append(f"rendered {folder} with {program} {words[0]}")
-            return File(f"{folder} ({program})", _output([found, *words], folder, []))
+            trace = tracer(sorted(_files(folder)))
+            name = f"{folder} ({program})"
+            return File(name, _output([found, *words], folder, []), trace=trace)
     raise UsageError(
         f"{folder} is a kustomization: install kustomize (or kubectl) to render it, or read its "
         "files as they are with --raw"
     )
 
 
-def _templated(folder: str, values: Values, said: list[str]) -> File:
+def _templated(folder: str, values: Values, said: list[str]) -> list[File]:
+    """What a chart makes, a file for each template: lines are those of its output."""
     found = _program("helm")
     if found is None:
         raise UsageError(
@@ -249,7 +267,15 @@ def _templated(folder: str, values: Values, said: list[str]) -> File:
     for setting in values.settings:
         options += ["--set", setting]
     said.append(f"rendered {folder} with helm template")
-    return File(f"{folder} (helm)", _output([found, "template", release], folder, options))
+    made: dict[bytes, list[bytes]] = {}
+    for part in _PARTS.split(_output([found, "template", release], folder, options)):
+        source = _SOURCE.match(part)
+        made.setdefault(source[1] if source else b"", []).append(part)
+    return [
+        File(f"{os.path.join(folder, os.fsdecode(own))} (helm)", b"\n---\n".join(parts))
+        for own, parts in made.items()
+        if own or any(part.strip() for part in parts)
+    ]
 
 
 def _program(name: str) -> str | None:

@@ -221,7 +221,7 @@ OVERLAYS = """\
 cat <<END
 apiVersion: networking.k8s.io/v1
 kind: NetworkPolicy
-metadata: {name: web, namespace: media}
+metadata: {name: made, namespace: media}
 spec: {podSelector: {matchLabels: {app: $(cat "$2/label")}}}
 END
 """
@@ -242,3 +242,64 @@ def test_overlays_of_one_base_are_snapshots_of_their_own(tree: Path, programs: P
     text = f"{prod}, {stages} make objects of the same names: give one of them at a time"
     assert text in outcome.stderr
     assert invoke("list", str(Path(stage).parent)).code == 0
+
+
+PREFIXED = """\
+#!/bin/sh
+cat <<END
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: x-web, namespace: media}
+spec: {podSelector: {matchLabels: {app: none}}, ingress: [{}, {}]}
+END
+"""
+CHART = """\
+#!/bin/sh
+cat <<END
+---
+# Source: x/templates/a.yaml
+apiVersion: v1
+kind: Pod
+metadata: {name: x, labels: {app: web}}
+---
+# Source: x/templates/np.yaml
+
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: x}
+spec: {podSelector: {matchLabels: {app: none}}}
+---
+# Source: x/templates/a.yaml
+apiVersion: v1
+kind: Pod
+metadata: {name: y}
+END
+"""
+
+
+def test_places_are_those_of_the_files(tree: Path, programs: Programs) -> None:
+    programs.add("kustomize", PREFIXED)
+    written(tree, "pod.yaml", POD.replace("other, namespace: default", "x, namespace: media"))
+    found = invoke("check", str(tree), "--select", "NP101").stdout
+    start = f"{tree}/app/base/web.yaml:4:21: warning NP101: NetworkPolicy media/x-web: spec.podSel"
+    assert found.startswith(start)
+    # A list of another length is not gone into: what is shown is the deepest that both have.
+    excerpt = invoke("explain", str(tree), "--src", "192.0.2.1", "--dst", "media/x", "--port", "1")
+    assert excerpt.code == 0
+    # Of two that may be meant neither is.
+    base = tree / "app" / "base"
+    (base / "kustomization.yaml").write_text("resources: [web.yaml, more.yaml]\n")
+    (base / "more.yaml").write_text(POLICY.replace("name: web", "name: w"))
+    (base / "web.yaml").write_text(POLICY.replace("name: web", "name: eb"))
+    found = invoke("check", str(tree), "--select", "NP101").stdout
+    assert found.startswith(f"{tree}/app/overlays/prod (kustomize):4:21: warning NP101")
+
+
+def test_places_in_a_chart_are_its_templates(tree: Path, programs: Programs) -> None:
+    programs.add("helm", CHART)
+    chart(tree)
+    found = invoke("check", str(tree / "chart"), "--select", "NP101").stdout
+    assert found.startswith(f"{tree}/chart/templates/np.yaml (helm):6:21: warning NP101: ")
+    listed = invoke("list", str(tree / "chart")).stdout
+    assert "default/x[Pod]" in listed
+    assert "default/y[Pod]" in listed

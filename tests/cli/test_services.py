@@ -101,6 +101,7 @@ def test_a_service_is_named_where_no_workload_has_the_name(tmp_path: Path) -> No
         "apiVersion: v1\nkind: Service\nmetadata: {name: odd}\nspec: {ports: 80}\n",
         "apiVersion: v1\nkind: Service\nmetadata: {name: api, namespace: shop}\n",
         "apiVersion: networking.k8s.io/v1\nkind: Ingress\nspec: {rules: {}}\n",
+        "apiVersion: v1\nkind: Service\nspec: {ports: [{port: [], targetPort: .inf}]}\n",
         "apiVersion: networking.k8s.io/v1\nkind: ServiceCIDR\nspec: {cidrs: [x]}\n",
     ],
 )
@@ -110,6 +111,22 @@ def test_odd_ones_stop_nothing(tmp_path: Path, odd: str) -> None:
     outcome = invoke("compile", str(path))
     assert outcome.code == 0
     assert "passed over" in outcome.stderr
+
+
+@pytest.mark.parametrize("number", ["1e400", "-1e400", "0", "65536", "70000.5", "9" * 4000])
+def test_numbers_that_are_no_ports_are_no_traceback(tmp_path: Path, number: str) -> None:
+    path = tmp_path / "shop.json"
+    container = f'{{"name": "c", "ports": [{{"containerPort": {number}}}]}}'
+    port = f'{{"port": {number}, "targetPort": {number}}}'
+    path.write_text(
+        '{"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "a"}, '
+        f'"spec": {{"containers": [{container}]}}}}\n'
+        '{"apiVersion": "v1", "kind": "Service", "metadata": {"name": "a"}, '
+        f'"spec": {{"ports": [{port}]}}}}\n'
+        '{"apiVersion": "route.openshift.io/v1", "kind": "Route", "metadata": {"name": "a"}, '
+        f'"spec": {{"to": {{"name": "a"}}, "port": {{"targetPort": {number}}}}}}}\n'
+    )
+    assert invoke("check", str(path), "--fail-on", "error").code in (0, 2)
 
 
 def test_kinds_of_other_groups_with_these_names_are_no_concern(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from msgspec import structs
 from netpolc.core.cluster import ContainerPorts, Owner, Pod
 from netpolc.core.errors import ROOT, ObjectProblems, Path
 from netpolc.core.ir import Origin, Waived
-from netpolc.core.nets import Protocol, parse_address, readable_address
+from netpolc.core.nets import PORTS, Protocol, parse_address, readable_address
 from netpolc.frontends.cluster.addresses import closed
 from netpolc.frontends.fields import invalid, waived
 from netpolc.frontends.frontend import Frontend, Gathered, Name, Reader, check_fields
@@ -171,7 +171,9 @@ class NamedPorts:
             self._declared[key] = frozenset(
                 (int(Protocol[protocol or "TCP"]), int(number))
                 for protocol, number in key
-                if number is not None and (protocol or "TCP") in Protocol.__members__
+                if number is not None
+                and 0 < number < PORTS
+                and (protocol or "TCP") in Protocol.__members__
             )
         return self._declared[key] or None
 

@@ -16,7 +16,7 @@ from netpolc.core.errors import ObjectProblems
 from netpolc.core.ir import Origin
 from netpolc.frontends.cluster.pods import own_waivers
 from netpolc.frontends.cluster.services import KIND as SERVICE
-from netpolc.frontends.cluster.services import leniently, place_of
+from netpolc.frontends.cluster.services import leniently, place_of, port_or_name
 from netpolc.frontends.frontend import Frontend, Name, Reader
 from netpolc.frontends.objects import Metadata, Text
 from netpolc.manifests import Document
@@ -205,19 +205,13 @@ class Publications(Reader):
         namespace, name = place_of(metadata)
         origin = Origin(document.kind, namespace, name, (), document.source)
         backends = tuple(
-            PublishedPort(space or namespace, service, _port(port), field)
+            PublishedPort(space or namespace, service, port_or_name(port), field)
             for space, service, port, field in entries
         )
         if backends:
             own = Publication(tuple(dict.fromkeys(backends)), origin, own_waivers(metadata))
             self._gathered.published.append(own)
         return None
-
-
-def _port(port: int | float | str | None) -> int | str | None:
-    if isinstance(port, float) or (isinstance(port, str) and port.isdecimal()):
-        return int(port)
-    return port or None
 
 
 FRONTEND = Frontend(

@@ -14,7 +14,7 @@ import msgspec
 from netpolc.core.cluster import Service, ServicePort
 from netpolc.core.errors import ROOT, ObjectProblems
 from netpolc.core.ir import Origin
-from netpolc.core.nets import Protocol, parse_address, parse_cidr
+from netpolc.core.nets import PORTS, Protocol, parse_address, parse_cidr
 from netpolc.frontends.cluster.pods import own_waivers
 from netpolc.frontends.fields import DEFAULT_NAMESPACE
 from netpolc.frontends.frontend import PASSED_OVER, Frontend, Name, Reader
@@ -24,6 +24,8 @@ from netpolc.manifests import Document
 T = TypeVar("T")
 KIND, RANGE = "Service", "ServiceCIDR"
 _HEADLESS = "None"
+_DIGITS = 5
+_PROTOCOLS = Protocol.__members__
 
 
 class ServicePortEntry(msgspec.Struct, frozen=True, gc=False):
@@ -113,15 +115,21 @@ def _ports(spec: ServiceSpec, is_headless: bool) -> Iterator[ServicePort]:
     """The ports; a headless Service leads nowhere, its name is the pods' addresses."""
     for entry in spec.ports or ():
         protocol = entry.protocol or "TCP"
-        if entry.port is None or protocol not in Protocol.__members__:
+        if entry.port is None or not 0 < entry.port < PORTS or protocol not in _PROTOCOLS:
             continue
         number = int(entry.port)
-        target = entry.targetPort
-        if isinstance(target, float) or (isinstance(target, str) and target.isdecimal()):
-            target = int(target)
-        if target in (None, "", 0) or is_headless:
-            target = number
-        yield ServicePort(entry.name or "", Protocol[protocol], number, target or number)
+        target = number if is_headless else port_or_name(entry.targetPort) or number
+        yield ServicePort(entry.name or "", Protocol[protocol], number, target)
+
+
+def port_or_name(value: int | float | str | None) -> int | str | None:
+    """A port by number or name; None of what is neither."""
+    if isinstance(value, str):
+        is_number = value.isascii() and value.isdecimal()
+        if not is_number or len(value) > _DIGITS:
+            return None if is_number else value or None
+        value = int(value)
+    return int(value) if value is not None and 0 < value < PORTS else None
 
 
 def _addresses(spec: ServiceSpec) -> Iterator[int]:

@@ -15,7 +15,7 @@ import msgspec
 from netpolc.core.cluster import NAME_LABEL, Namespace, Pod
 from netpolc.core.errors import ROOT, ObjectProblems
 from netpolc.core.ir import Origin
-from netpolc.core.nets import Protocol
+from netpolc.core.nets import PORTS, Protocol
 from netpolc.frontends.fields import METADATA_FIELDS, Fields, invalid
 from netpolc.frontends.frontend import Frontend, Gathered, Name, Reader
 from netpolc.frontends.objects import Labels, Metadata, Text, decode
@@ -124,7 +124,7 @@ def _ports(entries: list[StubPort], report: ObjectProblems) -> Iterator[tuple[st
     for number, entry in enumerate(entries):
         path = ROOT / "ports" / number
         port = entry.port
-        if port is None or port != int(port) or not 0 < port < 65536:
+        if port is None or not 0 < port < PORTS or port != int(port):
             report.error(path / "port", "must be between 1 and 65535, inclusive")
         elif (entry.protocol or "TCP") not in Protocol.__members__:
             text = invalid(entry.protocol, 'supported values: "TCP", "UDP", "SCTP"')
