@@ -8,7 +8,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 APT := python3-venv python3-dev python3-nftables nftables gcc g++ libc6-dev iproute2 util-linux mount
 
-.PHONY: help demo test test-trixie test-clients fuzz lint bench setup asan clean
+.PHONY: help demo test test-trixie test-clients fuzz lint bench setup deb asan clean
 
 help:  ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 13
@@ -41,6 +41,9 @@ test-clients: setup  ## objects of the Python clients of Kubernetes, columns of 
 			-r tests/clients/requirements.txt && touch build/clients/ready; }
 	PYTEST_DISABLE_PLUGIN_AUTOLOAD=1 PYTHONPATH=build/clients $(BIN)/python -m pytest -o addopts= \
 		-o filterwarnings=default tests/clients/objects.py
+
+deb:  ## build dist/netpolc_*.deb for the Debian of this machine (python3-venv python3-dev gcc libc6-dev dpkg-dev)
+	distribution/deb
 
 fuzz: setup  ## damaged input for every reader until stopped, or for SECONDS=60
 	$(BIN)/python -m tests.fuzz $(if $(SECONDS),--seconds $(SECONDS))

@@ -1,14 +1,31 @@
-"""Builds the matcher extension from ext/; every other fact about the package is in pyproject.toml.
+"""Builds the matcher extension from ext/, and README.md as PyPI shows it; every other fact about
+the package is in pyproject.toml.
 
 setuptools hands .pyx sources to Cython by itself, so this file needs no import of Cython and a
 source distribution ships the .pyx and .pxd files rather than generated C.
 """
 
+import re
+import tomllib
 from glob import glob
+from pathlib import Path
 
 from setuptools import Extension, setup
 
+HERE = Path(__file__).parent
+
+
+def readme() -> str:
+    """README.md with links to files of the repository where others find them."""
+    project = tomllib.loads((HERE / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    files = f"{project['urls']['Homepage']}/blob/main/"
+    text = (HERE / "README.md").read_text(encoding="utf-8")
+    return re.sub(r"\]\((?!https?:|#)", f"]({files}", text)
+
+
 setup(
+    long_description=readme(),
+    long_description_content_type="text/markdown",
     ext_modules=[
         Extension(
             "netpolc.backends.matcher._core",

@@ -96,8 +96,8 @@ def main() -> None:
     """
 
 
-def run() -> None:
-    """The `netpolc` program."""
+def run(name: str | None = None) -> None:
+    """The `netpolc` program, or the same by another name."""
     interruption.listen()
     gc.disable()  # a short life without cycles: collecting would be a third of the time
-    main()
+    main(prog_name=name)
