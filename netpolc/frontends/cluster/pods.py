@@ -45,7 +45,7 @@ class Pods(Reader):
 
     def __init__(self, gathered: Gathered) -> None:
         super().__init__(gathered)
-        self._ports = NamedPorts()
+        self._ports = PortReader()
         self._known_owners: dict[Owner, Owner] = {}
         self._hosts: dict[tuple[str | None, ...], tuple[int, ...]] = {}
 
@@ -68,6 +68,7 @@ class Pods(Reader):
             return namespace, name
         spec = found.spec or PodSpec()
         labels = found.metadata.labels if found.metadata else None
+        ports, declared = self._ports.read(spec, _SPEC, problems)
         pod = Pod(
             namespace,
             name,
@@ -76,12 +77,12 @@ class Pods(Reader):
             names.node(spec.nodeName or "", problems),
             self._host_addresses(status, problems),
             bool(spec.hostNetwork),
-            self._ports.read(spec, _SPEC, problems),
+            ports,
             Origin(KIND, namespace, name, (), document.source),
             own_waivers(found.metadata),
             owner,
             (found.metadata.uid if found.metadata else None) or "",
-            declared=self._ports.declared(spec),
+            declared=declared,
         )
         if not problems.failed:
             self._add(pod, document)
@@ -150,71 +151,68 @@ def _seen(pod: Pod) -> tuple[object, ...]:
     )
 
 
-class NamedPorts:
-    """Reads the named ports of pods; those of replicas are stored once."""
+Declared = frozenset[tuple[int, int]] | None
+_Entry = tuple[str | None, str | None, int | float | None]
+_Entries = tuple[tuple[_Entry, ...], ...]
+"""Name, protocol and number of each port, container by container."""
+
+
+class PortReader:
+    """Reads the ports of pods; those of replicas are stored once."""
 
     def __init__(self) -> None:
-        self._known: dict[object, ContainerPorts] = {((), ()): ()}
-        self._declared: dict[object, frozenset[tuple[int, int]] | None] = {}
+        self._known: dict[tuple[_Entries, _Entries], tuple[ContainerPorts, Declared]] = {}
 
-    def declared(self, spec: PodSpec) -> frozenset[tuple[int, int]] | None:
-        """All ports of its containers and sidecars, as protocol and number; None where one of
-        these declares none, which may then listen anywhere.
+    def read(
+        self, spec: PodSpec, path: Path, problems: ObjectProblems
+    ) -> tuple[ContainerPorts, Declared]:
+        """Named ports of the containers and sidecars, and all that these declare (`Pod.declared`);
+        other init containers end at the start.
         """
-        containers = *(spec.containers or ()), *_sidecars(spec)
-        if not all(own.ports for own in containers):
-            return None
-        key = tuple(
-            (port.protocol, port.containerPort) for own in containers for port in own.ports or ()
-        )
-        if key not in self._declared:
-            self._declared[key] = frozenset(
-                (int(Protocol[protocol or "TCP"]), int(number))
-                for protocol, number in key
-                if number is not None
-                and 0 < number < PORTS
-                and (protocol or "TCP") in Protocol.__members__
-            )
-        return self._declared[key] or None
-
-    def read(self, spec: PodSpec, path: Path, problems: ObjectProblems) -> ContainerPorts:
-        """Named ports of the containers and sidecars; other init containers end at the start."""
-        key = _named_ports(spec.containers or ()), _named_ports(_sidecars(spec))
+        sidecars = [own for own in spec.initContainers or () if own.restartPolicy == "Always"]
+        key = _entries(spec.containers or ()), _entries(sidecars)
         known = self._known.get(key)
         if known is not None:
             return known
         found = set()
         good = True
-        for field, named in zip(("containers", "initContainers"), key, strict=True):
-            for name, protocol, number in named:
+        for field, containers in zip(("containers", "initContainers"), key, strict=True):
+            for name, protocol, number in (port for own in containers for port in own if port[0]):
                 if (protocol or "TCP") not in Protocol.__members__:
                     detail = f'Unsupported value: "{protocol}": supported values: {_PROTOCOLS}'
-                elif number is None or not 0 < number < 65536 or number != int(number):
+                elif number is None or not 0 < number < PORTS or number != int(number):
                     detail = "containerPort must be between 1 and 65535, inclusive"
                 else:
-                    found.add((name, int(Protocol[protocol or "TCP"]), int(number)))
+                    found.add((name or "", int(Protocol[protocol or "TCP"]), int(number)))
                     continue
                 problems.error(path / field, f"port {name}: {detail}")
                 good = False
-        ports = tuple(sorted(found))
+        ports = tuple(sorted(found)), _declared((*key[0], *key[1]))
         return self._known.setdefault(key, ports) if good else ports
 
 
-def _sidecars(spec: PodSpec) -> list[InitContainer]:
-    return [own for own in spec.initContainers or () if own.restartPolicy == "Always"]
+def _entries(containers: Sequence[Container | InitContainer]) -> _Entries:
+    return tuple(
+        [
+            tuple([(port.name, port.protocol, port.containerPort) for port in own.ports or ()])
+            for own in containers
+        ]
+    )
 
 
-def _named_ports(
-    containers: Iterable[Container | InitContainer],
-) -> tuple[tuple[str, str | None, float | None], ...]:
-    found = [
-        (port.name, port.protocol, port.containerPort)
-        for container in containers
-        if container.ports
-        for port in container.ports
-        if port.name
-    ]
-    return tuple(found)
+def _declared(containers: _Entries) -> Declared:
+    """All ports, as protocol and number; None where a container declares none, which may then
+    listen anywhere.
+    """
+    if not all(containers):
+        return None
+    found = frozenset(
+        (int(Protocol[protocol or "TCP"]), int(number))
+        for own in containers
+        for _, protocol, number in own
+        if number is not None and 0 < number < PORTS and (protocol or "TCP") in Protocol.__members__
+    )
+    return found or None
 
 
 def controller(references: Sequence[Reference]) -> Owner | None:

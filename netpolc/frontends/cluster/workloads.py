@@ -13,7 +13,7 @@ from typing import NamedTuple
 from netpolc.core.cluster import TEMPLATE_HASH, Pod
 from netpolc.core.errors import ROOT, ObjectProblems, Path
 from netpolc.core.ir import Origin
-from netpolc.frontends.cluster.pods import NamedPorts, controller, own_waivers
+from netpolc.frontends.cluster.pods import PortReader, controller, own_waivers
 from netpolc.frontends.fields import label_value_problems
 from netpolc.frontends.frontend import (
     PASSED_OVER,
@@ -67,7 +67,7 @@ class Workloads(Reader):
 
     def __init__(self, gathered: Gathered) -> None:
         super().__init__(gathered)
-        self._ports = NamedPorts()
+        self._ports = PortReader()
         self._found: list[_Found] = []
 
     def read(self, document: Document, problems: ObjectProblems) -> Name | None:
@@ -112,6 +112,7 @@ class Workloads(Reader):
             labels = template.metadata.labels if template.metadata else None
             read = names.labels(labels, path / "metadata" / "labels", problems)
             spec = template.spec or PodSpec()
+            ports, declared = self._ports.read(spec, path / "spec", problems)
             pod = Pod(
                 namespace,
                 f"{name}[{kind}]",
@@ -120,11 +121,11 @@ class Workloads(Reader):
                 "",
                 (),
                 bool(spec.hostNetwork),
-                self._ports.read(spec, path / "spec", problems),
+                ports,
                 Origin(kind, namespace, name, (), own.document.source),
                 own_waivers(own.metadata),
                 (kind, name),
-                declared=self._ports.declared(spec),
+                declared=declared,
             )
             odd.hand_on(own.document, kind, problems, PASSED_OVER)
             if not problems.failed:
