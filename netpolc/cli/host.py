@@ -108,10 +108,26 @@ def say_remarks(explanations: Iterable[Explanation], listed: Cluster, program: P
     found = (
         text
         for explanation in explanations
-        for text in (_remark(explanation, listed), on_a_bridge(program, explanation.flow))
+        for text in (
+            _remark(explanation, listed),
+            on_a_bridge(program, explanation.flow),
+            _is_a_service(explanation, listed),
+        )
     )
     for text in dict.fromkeys(filter(None, found)):
         warn(f"note: {text}")
+
+
+def _is_a_service(explanation: Explanation, listed: Cluster) -> str | None:
+    """What to say of a flow to an address of a Service, which is no pod's."""
+    address = explanation.flow.destination
+    for service in listed.services.values():
+        if address in service.addresses:
+            return (
+                f"{format_address(address)} is the address of {service.key}: where kube-proxy "
+                "leads connections on, policies see the pods behind it; ask for the Service by name"
+            )
+    return None
 
 
 def _remark(explanation: Explanation, listed: Cluster) -> str | None:

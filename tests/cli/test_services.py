@@ -84,6 +84,15 @@ def test_the_only_port_need_not_be_said_and_headless_ports_stay(tmp_path: Path) 
     assert (code, line) == (1, "DENY 192.0.2.1 -> shop/api[Deployment] TCP/80")
 
 
+def test_the_address_of_a_service_is_not_what_policies_see(tmp_path: Path) -> None:
+    path = tmp_path / "shop.yaml"
+    path.write_text(f"{SHOP}{PORTS}  clusterIP: 10.96.0.17\n")
+    words = ("eval", str(path), "--src", "shop/api", "--port", "80", "--dst")
+    told = "note: 10.96.0.17 is the address of shop/api[Service]: where kube-proxy leads"
+    assert told in invoke(*words, "10.96.0.17").stderr
+    assert "note" not in invoke(*words, "10.96.0.18").stderr
+
+
 def test_a_service_is_named_where_no_workload_has_the_name(tmp_path: Path) -> None:
     path = tmp_path / "shop.yaml"
     start, end = "kind: Service\n", "metadata: {name: x}\nspec:\n"
