@@ -52,7 +52,7 @@ lint: setup  ## ruff, mypy --strict, stubtest, cython-lint
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/stubtest netpolc.backends.matcher._core
+	$(BIN)/stubtest --mypy-config-file pyproject.toml netpolc.backends.matcher._core
 	PATH="$(CURDIR)/$(BIN):$$PATH" cython-lint ext  # it starts pycodestyle by name
 
 bench: setup  ## print the tables of BENCHMARKS.md

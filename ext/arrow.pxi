@@ -40,8 +40,22 @@ cdef ArrowBatch open_batch(
     return batch
 
 
-def arrow_batches(MatcherCore matcher not None, source, tuple names):
-    """The batches of an Arrow source one by one, each as `fill_batch` takes it."""
+class _Held:
+    """An Arrow source whose capsules were taken out of it."""
+
+    def __init__(self, stream=None, array=None):
+        if stream is not None:
+            self.__arrow_c_stream__ = lambda requested_schema=None: stream
+        else:
+            self.__arrow_c_array__ = lambda requested_schema=None: array
+
+
+def arrow_batches(MatcherCore matcher not None, source, tuple names, plain=None):
+    """The batches of an Arrow source one by one, each as `fill_batch` takes it.
+
+    `plain` makes of a source with columns of other types than are read here, and their names, one
+    with four columns src, dst, protocol and port of those; or None where it cannot.
+    """
     cdef _Schema schema = _Schema.__new__(_Schema)
     cdef ArrowArray array
     cdef ArrowArrayStream* stream
@@ -53,6 +67,11 @@ def arrow_batches(MatcherCore matcher not None, source, tuple names):
         stream = <ArrowArrayStream*> PyCapsule_GetPointer(capsule, "arrow_array_stream")
         if stream.get_schema(stream, &schema.schema):
             raise ValueError(stream_error(stream))
+        if plain is not None and not is_read_here(&schema.schema, names):
+            other = plain(_Held(stream=capsule), names)
+            if other is not None:
+                yield from arrow_batches(matcher, other, ("src", "dst", "protocol", "port"))
+                return
         while True:
             memset(&array, 0, sizeof(ArrowArray))
             if stream.get_next(stream, &array):
@@ -63,6 +82,11 @@ def arrow_batches(MatcherCore matcher not None, source, tuple names):
     elif hasattr(source, "__arrow_c_array__"):
         schema_capsule, array_capsule = source.__arrow_c_array__()
         given = <ArrowSchema*> PyCapsule_GetPointer(schema_capsule, "arrow_schema")
+        if plain is not None and not is_read_here(given, names):
+            other = plain(_Held(array=(schema_capsule, array_capsule)), names)
+            if other is not None:
+                yield from arrow_batches(matcher, other, ("src", "dst", "protocol", "port"))
+                return
         yield open_batch(
             matcher, <ArrowArray*> PyCapsule_GetPointer(array_capsule, "arrow_array"), given, names
         )

@@ -78,6 +78,37 @@ cdef int child_named(const ArrowSchema* schema, str name) except -1:
     return names.index(name)
 
 
+cdef bint holds_text(const ArrowSchema* schema) except -1:
+    return schema.format.decode() in ("u", "U", "vu")
+
+
+cdef bint holds_integers(const ArrowSchema* schema) except -1:
+    return schema.format[1] == 0 and schema.format[0] in b"cCsSiIlL"
+
+
+cdef bint is_read_here(const ArrowSchema* schema, tuple names) except -1:
+    """Whether the columns are of types that are read without conversion; what is no column at all
+    is refused (`ValueError`), unless its name may be the path of a field.
+    """
+    cdef int i
+    cdef const ArrowSchema* column
+    cdef list present = [schema.children[i].name.decode() for i in range(schema.n_children)]
+    for i in range(4):
+        if names[i] not in present and "." in names[i]:
+            return False
+        column = schema.children[child_named(schema, names[i])]
+        if column.dictionary != NULL:
+            if not holds_integers(column):
+                return True  # which is refused by name
+            column = column.dictionary
+        if i < 2:
+            if not holds_text(column) and column.format.decode() not in ("I", "w:4", "w:16"):
+                return False
+        elif not holds_integers(column) and (i == 3 or not holds_text(column)):
+            return False
+    return True
+
+
 cdef int set_text(Column* c, const ArrowArray* array, str kind) except -1:
     """The buffers of a column of text: validity, offsets or views, then the bytes."""
     cdef int32_t narrow = 0
@@ -201,19 +232,33 @@ cdef int64_t integer_at(const uint8_t* data, char kind, size_t row) noexcept nog
 
 
 cdef int64_t protocol_of_text(const uint8_t* text, size_t size) noexcept nogil:
-    """The number behind TCP, UDP or SCTP in any case."""
-    cdef uint8_t upper[4]
+    """The number behind TCP, UDP, SCTP, ICMP, ICMPv4 or ICMPv6 in any case, or of digits."""
+    cdef uint8_t upper[6]
     cdef size_t i
-    if size != 3 and size != 4:
+    cdef int64_t number = 0
+    if size == 0 or size > 6:
         return NOT_A_NUMBER
-    for i in range(3):
-        upper[i] = text[i] & 0xdf
-    if size == 4:
-        upper[3] = text[3] & 0xdf
-        return 132 if memcmp(upper, b"SCTP", 4) == 0 else NOT_A_NUMBER
-    if memcmp(upper, b"TCP", 3) == 0:
+    if c"0" <= text[0] <= c"9":
+        for i in range(size):
+            if size > 3 or not c"0" <= text[i] <= c"9":
+                return NOT_A_NUMBER
+            number = 10 * number + text[i] - c"0"
+        return number
+    for i in range(size):
+        upper[i] = text[i] & 0xdf if text[i] >= c"A" else text[i]
+    if size == 3 and memcmp(upper, b"TCP", 3) == 0:
         return 6
-    return 17 if memcmp(upper, b"UDP", 3) == 0 else NOT_A_NUMBER
+    if size == 3 and memcmp(upper, b"UDP", 3) == 0:
+        return 17
+    if size == 4 and memcmp(upper, b"SCTP", 4) == 0:
+        return 132
+    if memcmp(upper, b"ICMP", 4 if size >= 4 else size) or size < 4:
+        return NOT_A_NUMBER
+    if size == 6 and upper[4] != c"V":
+        return NOT_A_NUMBER
+    if size == 4 or upper[size - 1] == c"4":
+        return 1
+    return 58 if upper[size - 1] == c"6" else NOT_A_NUMBER
 
 
 cdef int fill_integers(

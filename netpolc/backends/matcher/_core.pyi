@@ -1,5 +1,5 @@
 from array import array
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from typing import Any, SupportsIndex, TypeAlias, TypeVar, final, overload
 
@@ -55,7 +55,10 @@ class ArrowBatch:
     def rows(self) -> int: ...
 
 def arrow_batches(
-    matcher: MatcherCore, source: object, names: tuple[str, ...]
+    matcher: MatcherCore,
+    source: object,
+    names: tuple[str, ...],
+    plain: Callable[[object, tuple[str, ...]], object] | None = None,
 ) -> Iterator[ArrowBatch]: ...
 def fill_batch(
     matcher: MatcherCore, batch: ArrowBatch, out: Any, first: int, last: int

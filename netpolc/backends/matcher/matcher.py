@@ -171,16 +171,24 @@ class Matcher(MatcherCore):
         columns: tuple[str, str, str, str] = ("src", "dst", "protocol", "port"),
         *,
         threads: int = 1,
+        reasons: bool = False,
     ) -> Codes:
         """A code for each row of an Arrow table, record batch, reader or data frame.
 
-        Anything with `__arrow_c_stream__` or `__arrow_c_array__`; pyarrow is not needed. `columns`
-        names the source, the destination, the protocol and the port. Addresses are utf8, large_utf8
-        or utf8_view, uint32, fixed_size_binary of 4 or 16 bytes, or dictionaries of those, which
-        are resolved once a batch; protocols are integers, names or dictionaries of either. Batches
-        are read as they lie, one at a time. Null rows get INVALID. `ValueError` for a missing
-        column, another type or no four names, `TypeError` for what is not in Arrow's form.
+        Anything with `__arrow_c_stream__` or `__arrow_c_array__`. `columns` names the source, the
+        destination, the protocol and the port; `a.b` is a field of a struct. Addresses are utf8,
+        large_utf8 or utf8_view, uint32, fixed_size_binary of 4 or 16 bytes, or dictionaries of
+        those, which are resolved once a batch; protocols are integers, names, digits or
+        dictionaries of them. Batches are read as they lie, one at a time. With pyarrow there are
+        also other integers for IPv4 addresses, binary columns that hold text, run-end-encoded ones,
+        and text, floats, decimals and nulls for protocols and ports. Null rows get INVALID;
+        `reasons` gives two columns, the code and an `InvalidReason` (with pyarrow). `ValueError`
+        for a missing column, another type or no four names, `TypeError` for what is not in Arrow's
+        form.
         """
+        if reasons:
+            found = _arrow_reasons(self, source, columns, threads)
+            return np.concatenate([np.empty((0, 2), dtype=np.uint8), *found])
         return np.concatenate(
             [np.empty(0, dtype=np.uint8), *_arrow_codes(self, source, columns, threads)]
         )
@@ -280,10 +288,32 @@ def _flatten(program: Program) -> tuple[dict[str, int], dict[str, Any]]:
 def _arrow_codes(
     matcher: Matcher, source: object, columns: tuple[str, str, str, str], threads: int
 ) -> Iterator[Codes]:
-    for batch in arrow_batches(matcher, source, column_names(columns)):
+    for batch in arrow_batches(matcher, source, column_names(columns), _plain):
         codes = np.empty(batch.rows, dtype=np.uint8)
         _in_threads(partial(fill_batch, matcher, batch, codes), batch.rows, threads)
         yield codes
+
+
+def _plain(source: object, columns: tuple[str, ...]) -> object:
+    """The source in plain columns; None without pyarrow."""
+    try:
+        from netpolc.backends.matcher.engines import plain_reader
+    except ModuleNotFoundError as error:
+        if error.name != "pyarrow":
+            raise
+        return None
+    return plain_reader(source, columns)
+
+
+def _arrow_reasons(
+    matcher: Matcher, source: object, columns: tuple[str, str, str, str], threads: int
+) -> Iterator[Codes]:
+    from netpolc.backends.matcher.engines import NAMES, with_reasons
+
+    def judge(batch: object) -> Codes:
+        return np.concatenate(list(_arrow_codes(matcher, batch, NAMES, threads)))
+
+    return with_reasons(matcher, source, column_names(columns), judge)
 
 
 def _in_threads(judge: Callable[[int, int], None], rows: int, threads: int) -> None:

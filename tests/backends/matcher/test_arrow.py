@@ -93,6 +93,8 @@ def uint32(items: list[Any]) -> pa.Array:
 
 
 def wanted(rows: list[tuple[Any, ...]]) -> list[int]:
+    """One by one; only columns of Arrow take ICMP by name."""
+    rows = [(*row[:2], 1 if row[2] == "ICMP" else row[2], *row[3:]) for row in rows]
     codes: list[int] = MATCHERS[0].verdicts(*([row[i] for row in rows] for i in range(4))).tolist()
     for row, code in zip(rows, codes, strict=True):
         try:
@@ -250,9 +252,9 @@ def test_other_names_and_readers() -> None:
         ([1], TypeError, "__arrow_c_stream__"),
         (pa.table({"src": [1.5], "dst": ["a"], "protocol": [6], "port": [1]}), ValueError,
          "'src' of Arrow type 'g'"),
-        (pa.table({"src": ["a"], "dst": ["a"], "protocol": [1.5], "port": [1]}), ValueError,
+        (pa.table({"src": ["a"], "dst": ["a"], "protocol": [True], "port": [1]}), ValueError,
          "integers or names"),
-        (pa.table({"src": ["a"], "dst": ["a"], "protocol": [6], "port": ["80"]}), ValueError,
+        (pa.table({"src": ["a"], "dst": ["a"], "protocol": [6], "port": [[80]]}), ValueError,
          "integers are expected"),
     ],
 )  # fmt: skip
