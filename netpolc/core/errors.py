@@ -170,7 +170,16 @@ class ObjectProblems:
     the first few are told, because a tenant may have written thousands.
     """
 
-    __slots__ = ("_lenient", "_place", "_problems", "_waived", "failed", "mended", "refused")
+    __slots__ = (
+        "_lenient",
+        "_place",
+        "_problems",
+        "_waived",
+        "failed",
+        "mended",
+        "refused",
+        "warned",
+    )
 
     def __init__(
         self,
@@ -188,6 +197,8 @@ class ObjectProblems:
         self.refused: list[str] = []
         """The field paths of all errors."""
         self.mended: list[str] = []
+        self.warned = 0
+        """How many warnings there were, waived ones included."""
 
     @property
     def diagnostics(self) -> Sequence[Diagnostic]:
@@ -228,6 +239,7 @@ class ObjectProblems:
 
     def warning(self, path: Path, message: str, *, at_key: bool = False, code: str = "") -> None:
         """A warning: never fatal, and reported unless the object waives its code."""
+        self.warned += 1
         if code not in self._waived:
             self._add(path, message, Severity.WARNING, at_key, code)
 

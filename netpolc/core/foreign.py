@@ -135,6 +135,11 @@ def _quotable(line: str) -> str:
     return inert(line).replace("\\", "\\\\").replace('"', '\\"')
 
 
+def in_quotes(text: str) -> str:
+    """In double quotes, which nothing inside can end; whoever writes it out escapes the rest."""
+    return '"{}"'.format(text.replace("\\", "\\\\").replace('"', '\\"'))
+
+
 def ruleset_word(text: str) -> str:
     """A word inside the quotes of a ruleset, for people: nft has no escape, so what is not plain
     becomes `_`, and of a long text only the beginning is there.

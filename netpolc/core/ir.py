@@ -15,6 +15,7 @@ from typing import Protocol as Interface
 
 from msgspec import Struct, structs
 
+from netpolc.core.foreign import in_quotes
 from netpolc.core.nets import Protocol, Ranges, Span
 
 
@@ -123,9 +124,10 @@ class Origin(Struct, frozen=True, eq=False, gc=False):
     def name_said(self) -> str:
         """The name that its author gave a rule, as it follows the rule in a text for people.
 
-        It may hold any character: whoever writes it out escapes it (`foreign`).
+        It may hold any character: no quote ends it, and whoever writes it out escapes the others
+        (`foreign`).
         """
-        return f' "{self.called}"' if self.called else ""
+        return f" {in_quotes(self.called)}" if self.called else ""
 
     @property
     def title(self) -> str:

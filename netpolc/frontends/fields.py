@@ -11,6 +11,7 @@ import json
 import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 from netpolc.core.errors import ObjectProblems, Path
@@ -98,8 +99,13 @@ def dns_label_problems(name: str) -> Iterator[str]:
         yield _DNS_LABEL_TEXT
 
 
-def label_key_problems(key: str) -> Iterator[str]:
-    """Why a key is no qualified name, `[prefix/]name`."""
+@lru_cache(maxsize=1 << 12)
+def label_key_problems(key: str) -> tuple[str, ...]:
+    """Why a key is no qualified name, `[prefix/]name`; few keys are in use."""
+    return tuple(_label_key_problems(key))
+
+
+def _label_key_problems(key: str) -> Iterator[str]:
     prefix, slash, name = key.rpartition("/")
     if slash:
         if not prefix:
@@ -134,12 +140,15 @@ class Fields:
 
     `hints` say what to write instead of fields that other versions of an API have. `doubts` take
     what is wrong inside of selectors that API servers do not look into, those of custom resources.
+    `unknown`, where it is given, takes unknown fields and what is said of them in place of a
+    warning.
     """
 
     problems: ObjectProblems
     strict: bool
     hints: Mapping[str, str] = field(default_factory=dict)
     doubts: ObjectProblems | None = None
+    unknown: list[tuple[Path, str]] | None = None
 
     def mapping(self, value: object, path: Path, known: Collection[str]) -> dict[str, Any] | None:
         """A map whose keys are all in `known`; None when it is no map."""
@@ -149,9 +158,14 @@ class Fields:
         for name in value:
             if name in known:
                 continue
-            report = self.problems.error if self.strict else self.problems.warning
             hint = f": {self.hints[name]}" if name in self.hints else ""
-            report(path / name, f'unknown field "{path / name}"{hint}', at_key=True)
+            said = f'unknown field "{path / name}"{hint}'
+            if self.strict:
+                self.problems.error(path / name, said, at_key=True)
+            elif self.unknown is not None:
+                self.unknown.append((path / name, said))
+            else:
+                self.problems.warning(path / name, said, at_key=True)
         return value
 
     def sequence(self, value: object, path: Path) -> list[Any]:

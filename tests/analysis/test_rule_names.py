@@ -176,3 +176,63 @@ def test_list_says_what_is_left_out_and_of_pods_to_come() -> None:
     )
     assert "ingress all except TCP 22 admitted by BaselineAdminNetworkPolicy/default" in printed
     assert invoke("list", "now.yaml", "--why", "-o", "html").code == 2
+
+
+FORGED = 'a" accepts and ClusterNetworkPolicy/other ingress[0] "b\\'
+IN_QUOTES = '"a\\" accepts and ClusterNetworkPolicy/other ingress[0] \\"b\\\\"'
+"""By hand: the name as a text for people has it, in which no quote of its own ends it."""
+
+
+@pytest.mark.usefixtures("files")
+def test_no_name_ends_its_quotes() -> None:
+    """In findings, SARIF, pages, tables, explanations; names in JSON are as they were written."""
+    name = json.dumps(FORGED)
+    other = CLUSTER.partition("kind: BaselineAdminNetworkPolicy")[0].rpartition("---")[0]
+    guard = other.rpartition("---")[2].replace(f'"{HOSTILE}"', name)
+    tied = guard.replace("name: guard", "name: tied").replace("action: Deny", "action: Pass")
+    Path("now.yaml").write_text(f"{other.rpartition('---')[0]}---{guard}---{tied}")
+    text = invoke("check", "now.yaml").stdout
+    says = f"ClusterNetworkPolicy/guard ingress[0] {IN_QUOTES} denies"
+    assert says in text
+    assert f"ClusterNetworkPolicy/tied ingress[0] {IN_QUOTES} passes" in text
+    assert says in "".join(
+        own["message"]["text"]
+        for own in json.loads(invoke("check", "now.yaml", "-o", "sarif").stdout)["runs"][0][
+            "results"
+        ]
+    )
+    assert (
+        f"denied by {says.removesuffix(' denies')}" in invoke("explain", "now.yaml", *FLOW).stdout
+    )
+    page = invoke("list", "now.yaml", "-o", "html").stdout
+    assert FORGED not in page
+    found = json.loads(invoke("explain", "now.yaml", *FLOW, "-o", "json").stdout)
+    assert found["flows"][0]["ingress"]["name"] == FORGED
+    table = invoke("compile", "now.yaml").stdout
+    assert "accepts and" not in table
+    assert "a__accepts_and" in table  # the comment and the line of the log have plain characters
+
+
+BLOCKED = """
+apiVersion: policy.networking.k8s.io/v1alpha2
+kind: ClusterNetworkPolicy
+metadata: {name: guard}
+spec:
+  tier: Admin
+  priority: 10
+  subject: {namespaces: {}}
+  egress:
+  - {action: Deny, to: [{networks: [198.51.100.0/24]}]}
+"""
+
+
+@pytest.mark.usefixtures("files")
+def test_blocks_are_called_as_the_kind_calls_them() -> None:
+    Path("now.yaml").write_text(f"{CLUSTER.partition('---')[0]}---{BLOCKED}")
+    near = ("--src", "shop/web", "--dst", "203.0.113.1", "--port", "80", "--all")
+    for asked in (near, ("now.yaml#ClusterNetworkPolicy/guard",)):
+        told = invoke(
+            "explain", *([] if asked[0].startswith("now") else ["now.yaml"]), *asked
+        ).stdout
+        assert "ipBlock" not in told
+    assert "networks mean addresses, those of pods and nodes in them too" in " ".join(told.split())

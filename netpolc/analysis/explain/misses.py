@@ -56,8 +56,9 @@ def misses(rule: Rule, peer: End, destination: End, flow: Flow, cluster: Cluster
                 met, gaps = _pod_gaps(entry, peer, cluster)
                 yield Miss(rule, at, (*met, *port_met), (*gaps, *ports))
             case NetworkPeer():
-                outside = tuple(_network_gaps(entry, peer))
-                met = () if outside else (f"{_address(peer)} is in the ipBlock",)
+                field_said = words.block_field(rule.origin)
+                outside = tuple(_network_gaps(entry, peer, field_said))
+                met = () if outside else (f"{_address(peer)} is in the {field_said}",)
                 yield Miss(rule, at, (*met, *port_met), (*outside, *ports))
             case NodePeer():
                 other = tuple(_node_gaps(entry, rule, peer, cluster))
@@ -144,20 +145,20 @@ def _carried(need: Requirement, labels: Mapping[str, str]) -> str:
     return "none" if value is None else words.pair(need.key, value)
 
 
-def _network_gaps(wanted: NetworkPeer, end: End) -> Iterator[Gap]:
+def _network_gaps(wanted: NetworkPeer, end: End, field: str) -> Iterator[Gap]:
     first, last = wanted.cidr
     address, cidr = _address(end), words.block(wanted.cidr)
     if family(first) is not family(end.address):
-        yield Gap(GapKind.ADDRESS, f"ipBlock {cidr} is of the other address family than {address}")
+        yield Gap(GapKind.ADDRESS, f"{field} {cidr} is of the other address family than {address}")
     elif not end.is_placed and not first <= end.address <= last:
-        text = f"{end} has no address yet: nobody can tell whether it will be in ipBlock {cidr}"
+        text = f"{end} has no address yet: nobody can tell whether it will be in {field} {cidr}"
         yield Gap(GapKind.ADDRESS, text)
     elif not first <= end.address <= last:
-        yield Gap(GapKind.ADDRESS, f"{address} is outside of ipBlock {cidr}")
+        yield Gap(GapKind.ADDRESS, f"{address} is outside of {field} {cidr}")
     else:
         holes = [hole for hole in wanted.excepts if hole[0] <= end.address <= hole[1]]
         if holes:
-            text = f"{address} is in ipBlock {cidr} but in its except {words.block(holes[0])}"
+            text = f"{address} is in {field} {cidr} but in its except {words.block(holes[0])}"
             yield Gap(GapKind.EXCEPT, text)
 
 

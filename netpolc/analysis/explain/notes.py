@@ -117,7 +117,10 @@ def _rule(rule: Rule) -> Iterator[str]:
         family, other = ("4", "::/0") if "0.0.0.0/0" in whole else ("6", "0.0.0.0/0")
         yield f"{whole.pop()} is every IPv{family} address and no other; the rest is {other}."
     if blocks:
-        yield "an ipBlock means addresses, those of pods and nodes in it too."
+        field = words.block_field(rule.origin)
+        means = "networks mean" if field == "networks" else f"an {field} means"
+        inside = "them" if field == "networks" else "it"
+        yield f"{means} addresses, those of pods and nodes in {inside} too."
     if rule.action is Action.ACCEPT and any(peer.excepts for peer in blocks):
         yield "an except denies nothing: another peer, rule or policy may admit those addresses."
 

@@ -16,6 +16,7 @@ from netpolc.core.ir import (
     NetworkPeer,
     NodePeer,
     Operator,
+    Origin,
     Peer,
     PodPeer,
     Port,
@@ -107,6 +108,11 @@ def peer(entry: Peer) -> str:
             return f"{joined(names, 'or')} by name, which is nobody here"
         case _:
             assert_never(entry)
+
+
+def block_field(origin: Origin) -> str:
+    """The field in which rules of a kind write blocks of addresses."""
+    return "ipBlock" if origin.kind == "NetworkPolicy" else "networks"
 
 
 def block(span: tuple[int, int]) -> str:

@@ -18,7 +18,7 @@ from netpolc.frontends.frontend import Gathered, Semantics
 from netpolc.frontends.naming import NAME
 from netpolc.frontends.odd import UNKNOWN_FIELD, OddObjects, body_of
 from netpolc.frontends.ordered.ordered_fields import BEFORE_ALL, Dialect, PodFields, at_most
-from netpolc.frontends.ordered.ordered_rules import RuleReader
+from netpolc.frontends.ordered.ordered_rules import Known, RuleReader
 from netpolc.frontends.policies import OBJECT_FIELDS, SPEC, audited
 from netpolc.frontends.policy_kinds import PolicyObjects
 from netpolc.manifests import Document
@@ -28,9 +28,15 @@ _OWN_FIELDS = ("subject", "ingress", "egress")
 
 
 def lower(
-    document: Document, problems: ObjectProblems, strict: bool, dialect: Dialect
+    document: Document,
+    problems: ObjectProblems,
+    strict: bool,
+    dialect: Dialect,
+    known: Known | None = None,
 ) -> Policy | None:
-    """The policy of a manifest; None when it has errors, which are then in `problems`."""
+    """The policy of a manifest; None when it has errors, which are then in `problems`. What is
+    `known` from other manifests of the kind is not read again.
+    """
     body = document.fields(problems, strict)
     if body is None:
         return None
@@ -49,9 +55,11 @@ def lower(
     if spec is None:
         return None
     tier, priority = dialect.rank(fields, spec)
-    subject = PodFields(fields, dialect.namespaces_given, problems).subject(spec)
+    # A field that nobody knows would leave it open whom the policy is about, also if not strict.
+    exact = fields if strict else Fields(problems, True, dialect.hints)
+    subject = PodFields(exact, dialect.namespaces_given, problems).subject(spec)
     origin = named.origin(document.kind, document.source)
-    reader = RuleReader(dialect, problems, strict, origin)
+    reader = RuleReader(dialect, problems, strict, origin, {} if known is None else known)
     rules = tuple(rule for way in Direction for rule in _rules(reader, fields, spec, way))
     tried = audited(fields, body)
     if problems.failed or subject is None:
@@ -114,12 +122,13 @@ def _directions(spec: dict[str, Any], paths: list[str], dialect: Dialect) -> lis
 
 def ordered_policies(gathered: Gathered, dialect_of: DialectOf) -> PolicyObjects:
     """The reader of one kind."""
+    known: Known = {}
 
     def read(document: Document, report: ObjectProblems, strict: bool) -> Policy | None:
         if gathered.semantics is Semantics.V1_6:
             report.error(ROOT / "kind", f"{document.kind} did not exist in Kubernetes 1.6")
             return None
-        return lower(document, report, strict, dialect_of(document))
+        return lower(document, report, strict, dialect_of(document), known)
 
     def close(document: Document, kind: str, report: ObjectProblems) -> Policy | None:
         return closing(document, kind, report, gathered.odd, dialect_of(document))

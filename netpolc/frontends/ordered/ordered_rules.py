@@ -11,11 +11,11 @@ always, and told (NP010).
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
+from typing import Any, TypeVar
 
-from netpolc.core.errors import ObjectProblems, Path, Problems
+from netpolc.core.errors import ROOT, ObjectProblems, Path, Problems
 from netpolc.core.ir import (
     ANY,
     Action,
@@ -76,35 +76,41 @@ class Aside(ObjectProblems):
         self._object.warning(path, message, at_key=at_key, code=code)
 
 
-@dataclass(frozen=True, slots=True)
-class RuleReader:
-    """Reads the rules of one object."""
+Known = dict[tuple[object, str], tuple[Any, ...]]
+"""Peers and ports of rules by how they were written, of which there was nothing to say."""
+_T = TypeVar("_T")
 
-    dialect: Dialect
-    problems: ObjectProblems
-    strict: bool
-    origin: Origin
+
+class RuleReader:
+    """Reads the rules of one object, one after the other; what is `known` from others is not read
+    again.
+    """
+
+    def __init__(
+        self,
+        dialect: Dialect,
+        problems: ObjectProblems,
+        strict: bool,
+        origin: Origin,
+        known: Known,
+    ) -> None:
+        self.dialect, self._problems, self._origin, self._known = dialect, problems, origin, known
+        self._direction, self._path = Direction.INGRESS, ROOT
+        self._refused, self._doubted = Aside(problems), Aside(problems)
+        self._unknown: list[tuple[Path, str]] = []
+        self._fields = Fields(
+            self._refused, strict, dialect.hints, self._doubted, None if strict else self._unknown
+        )
+        self._pods = PodFields(self._fields, dialect.namespaces_given, problems)
 
     def read(self, direction: Direction, value: object, path: Path) -> Rule:
         """A rule, closed if it cannot be read as it is written."""
-        return _Reading(self, direction, path).rule(value)
-
-
-class _Reading:
-    """One rule while it is read."""
-
-    def __init__(self, reader: RuleReader, direction: Direction, path: Path) -> None:
-        self._dialect, self._problems = reader.dialect, reader.problems
-        self._origin = reader.origin
         self._direction, self._path = direction, path
-        self._refused, self._doubted = Aside(reader.problems), Aside(reader.problems)
-        self._fields = Fields(self._refused, reader.strict, self._dialect.hints, self._doubted)
-        given = self._dialect.namespaces_given
-        self._pods = PodFields(self._fields, given, reader.problems)
-
-    def rule(self, value: object) -> Rule:
-        fields, path = self._fields, self._path
-        at_peers, at_ports = _PEERS[self._direction], self._dialect.ports
+        for aside in self._refused, self._doubted:
+            aside.found.clear()
+        self._unknown.clear()
+        fields = self._fields
+        at_peers, at_ports = _PEERS[direction], self.dialect.ports
         rule = fields.mapping(value, path, ("name", "action", at_peers, at_ports)) or {}
         called = self._name(rule.get("name"), path / "name")
         action = self._action(rule.get("action"), path / "action") if rule else None
@@ -119,12 +125,16 @@ class _Reading:
             self._origin.source,
             called,
         )
-        if action is None or self._refused.failed or self._doubted.failed:
+        if action is Action.DENY:  # without a field that nobody knows it denies more, if anything
+            for at, message in self._unknown:
+                self._problems.warning(at, message, at_key=True)
+            self._unknown.clear()
+        if action is None or self._refused.found or self._doubted.found or self._unknown:
             self._tell(action, origin)
             if action is not Action.ACCEPT:
-                return Rule(self._direction, Action.DENY, ANY, ANY, origin)
+                return Rule(direction, Action.DENY, ANY, ANY, origin)
             peers, ports = (), ANY
-        return Rule(self._direction, action, peers, ports, origin)
+        return Rule(direction, action, peers, ports, origin)
 
     def _tell(self, action: Action | None, origin: Origin) -> None:
         does = "matches nothing" if action is Action.ACCEPT else "denies everything"
@@ -133,6 +143,32 @@ class _Reading:
             self._problems.mend(path, message, instead, at_key=at_key)
         for path, message, at_key in self._doubted.found:
             self._problems.doubt(path, message, instead, at_key=at_key)
+        for path, message in self._unknown:
+            self._problems.doubt(path, message, instead, at_key=True)
+
+    def _read_once(
+        self,
+        key: object,
+        entries: Sequence[object],
+        path: Path,
+        read: Callable[[object, Path], Iterable[_T]],
+    ) -> Iterator[_T]:
+        """What entries of a list say; what others were written alike is known, if there was nothing
+        to say of it.
+        """
+        for number, entry in enumerate(entries):
+            text = repr(entry)
+            found = self._known.get((key, text))
+            if found is None:
+                told = self._told()
+                found = tuple(read(entry, path / number))
+                if told == self._told():
+                    self._known[key, text] = found
+            yield from found
+
+    def _told(self) -> tuple[int, ...]:
+        aside = len(self._refused.found), len(self._doubted.found), len(self._unknown)
+        return *aside, len(self._problems.mended), self._problems.warned
 
     def _name(self, value: object, path: Path) -> str:
         name = self._fields.text(value, path) or ""
@@ -142,38 +178,33 @@ class _Reading:
         return name
 
     def _action(self, value: object, path: Path) -> Action | None:
-        text = chosen(self._fields, value, path, tuple(self._dialect.actions))
-        return None if text is None else self._dialect.actions[text]
+        text = chosen(self._fields, value, path, tuple(self.dialect.actions))
+        return None if text is None else self.dialect.actions[text]
 
     def _ports(self, value: object, path: Path) -> tuple[Port, ...] | Any_:
         if value is None:
             return ANY
-        entries = self._list(value, path, self._dialect.most)
-        return tuple(
-            port
-            for number, entry in enumerate(entries)
-            for port in self._dialect.port(self._fields, entry, path / number)
-        )
+        entries = _list(self._fields, value, path, self.dialect.most)
+        return tuple(self._read_once("ports", entries, path, self._port))
 
-    def _list(self, value: object, path: Path, most: int) -> list[Any]:
-        """A list that holds something, and not too much."""
-        entries = self._fields.sequence(value, path)
-        if isinstance(value, list) and at_least_one(self._fields, len(entries), path, "items"):
-            at_most(self._fields, len(entries), most, path)
-        return entries
+    def _port(self, entry: object, path: Path) -> Iterator[Port]:
+        return self.dialect.port(self._fields, entry, path)
 
     def _peers(self, value: object, path: Path, action: Action | None) -> Iterator[Peer]:
         if value is None:
             self._fields.problems.error(path, "Required value")
             return
-        known = PODS if self._direction is Direction.INGRESS else self._dialect.egress
-        for number, entry in enumerate(self._list(value, path, self._dialect.most)):
-            found = one_of(self._fields, entry, path / number, known)
-            if found is not None:
-                name, content = found
-                yield from self._peer(name, content, path / number / name, action)
+        entries = _list(self._fields, value, path, self.dialect.most)
+        way = self._direction, action
+        yield from self._read_once(way, entries, path, partial(self._peer, action))
 
-    def _peer(self, name: str, value: object, path: Path, action: Action | None) -> Iterator[Peer]:
+    def _peer(self, action: Action | None, entry: object, path: Path) -> Iterator[Peer]:
+        known = PODS if self._direction is Direction.INGRESS else self.dialect.egress
+        found = one_of(self._fields, entry, path, known)
+        if found is None:
+            return
+        name, value = found
+        path = path / name
         match name:
             case "nodes":
                 if action is Action.DENY:
@@ -187,7 +218,7 @@ class _Reading:
                 yield self._pods.read(name, value, path)
 
     def _networks(self, value: object, path: Path) -> Iterator[Peer]:
-        texts = self._set_of_text(value, path)
+        texts = _set_of_text(self._fields, value, path)
         for number, text in texts:
             at = path / number
             if len(text) > _CIDR_LENGTH:
@@ -208,7 +239,7 @@ class _Reading:
             return parse_cidr(text)
         except ValueError as error:
             instead = f"it is read as {format_span(span)}"
-            if self._dialect.host_bits:
+            if self.dialect.host_bits:
                 self._problems.doubt(path, invalid(text, str(error)), instead)
             else:
                 detail = invalid(text, "Invalid CIDR format provided")
@@ -217,7 +248,7 @@ class _Reading:
 
     def _domains(self, value: object, path: Path, action: Action | None) -> Iterator[Peer]:
         names = []
-        for number, text in self._set_of_text(value, path):
+        for number, text in _set_of_text(self._fields, value, path):
             names.append(text)
             if not _DOMAINS.match(text):
                 detail = invalid(text, f"{path / number} in body should match '{_DOMAIN}'")
@@ -229,34 +260,43 @@ class _Reading:
             self._doubted.error(path, "domainNames are for rules that accept alone")
         yield NamePeer(tuple(names))
 
-    def _set_of_text(self, value: object, path: Path) -> Sequence[tuple[int, str]]:
-        """The entries of a list of strings, of which no two are equal."""
-        seen = set[str]()
-        found = []
-        for number, entry in enumerate(self._list(value, path, _FEW)):
-            text = self._fields.text(entry, path / number)
-            if text is None:
-                if entry is None:
-                    self._fields.mistyped(entry, path / number, "string")
-                continue
-            if text in seen:
-                detail = f"Duplicate value: {invalid(text, '').split(': ')[1]}"
-                self._fields.problems.error(path / number, detail)
-            seen.add(text)
-            found.append((number, text))
-        return found
-
     def _refuse_names_of_addresses(self, rule: dict[str, Any]) -> None:
         """Names of ports are of pods: peers that are none exclude them, in egress rules."""
         if self._direction is Direction.INGRESS:
             return
-        own = self._dialect.addressed
-        peers, ports = rule.get("to"), rule.get(self._dialect.ports)
-        if _any_has(peers, own) and _any_has(ports, (self._dialect.named_port,)):
+        own = self.dialect.addressed
+        peers, ports = rule.get("to"), rule.get(self.dialect.ports)
+        if _any_has(peers, own) and _any_has(ports, (self.dialect.named_port,)):
             kinds = "/".join(sorted(own, key=_KINDS.index))
             said = f"{kinds} peer cannot be set with namedPorts since there are no namedPorts for"
             detail = f"Invalid value: {said} {kinds}"
             self._fields.problems.error(self._path, detail)
+
+
+def _list(fields: Fields, value: object, path: Path, most: int) -> list[Any]:
+    """A list that holds something, and not too much."""
+    entries = fields.sequence(value, path)
+    if isinstance(value, list) and at_least_one(fields, len(entries), path, "items"):
+        at_most(fields, len(entries), most, path)
+    return entries
+
+
+def _set_of_text(fields: Fields, value: object, path: Path) -> Sequence[tuple[int, str]]:
+    """The entries of a list of strings, of which no two are equal."""
+    seen = set[str]()
+    found = []
+    for number, entry in enumerate(_list(fields, value, path, _FEW)):
+        text = fields.text(entry, path / number)
+        if text is None:
+            if entry is None:
+                fields.mistyped(entry, path / number, "string")
+            continue
+        if text in seen:
+            detail = f"Duplicate value: {invalid(text, '').split(': ')[1]}"
+            fields.problems.error(path / number, detail)
+        seen.add(text)
+        found.append((number, text))
+    return found
 
 
 _KINDS = ("networks", "nodes", "domainNames")
