@@ -14,7 +14,7 @@ runs and stages and needs to ask neither for the tier nor for the kind of a poli
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import groupby, pairwise
@@ -273,7 +273,7 @@ class Program:
             "identities are numbered in order",
         )
         everyone = frozenset(range(len(self.identities)))
-        checked = _Checked({action: set() for action in Action}, set())
+        checked = _Checked(set(), set(), set())
         _verify_combinations(self.combinations, everyone, checked)
         _verify_combinations(self.tried, everyone, checked)
         for key, tried in self.tried_of.items():
@@ -285,9 +285,10 @@ class Program:
 class _Checked(NamedTuple):
     """What was looked at, by `id`: many pods have the same lists of rules."""
 
-    rules: dict[Action, set[int]]
-    """By the action of the run that they were in."""
+    rules: set[int]
     stages: set[int]
+    parts: set[int]
+    """Of matches: many rules have the same peers or ports."""
 
 
 def _verify_combinations(
@@ -304,12 +305,10 @@ def _verify_combinations(
         for stage in combination.tiers:
             if id(stage) not in checked.stages:
                 checked.stages.add(id(stage))
-                _verify_stage(stage, everyone, checked.rules)
+                _verify_stage(stage, everyone, checked)
 
 
-def _verify_stage(
-    stage: Stage, everyone: frozenset[int], checked: Mapping[Action, set[int]]
-) -> None:
+def _verify_stage(stage: Stage, everyone: frozenset[int], checked: _Checked) -> None:
     actions = [run.action for run in stage.runs]
     _require(
         stage.tier is not Tier.NETWORK_POLICY or actions in ([], [Action.ACCEPT]),
@@ -317,22 +316,31 @@ def _verify_stage(
     )
     _require(all(own is not next_ for own, next_ in pairwise(actions)), "runs differ in action")
     _require(all(rule.match.is_empty for _, rule in stage.unanswered), "no answer is no match")
+    fresh: list[ResolvedRule] = []
     for run in stage.runs:
-        _require(bool(run.rules), "runs have rules")
-        _verify_run(run, everyone, checked[run.action])
+        action, rules = run.action, run.rules
+        if not rules:
+            raise InvariantError("runs have rules")
+        for rule in rules:
+            if rule.action is not action:
+                raise InvariantError("a run has one action")
+            if id(rule) not in checked.rules:
+                checked.rules.add(id(rule))
+                fresh.append(rule)
+    _verify_matches((rule.match for rule in fresh), everyone, checked.parts)
 
 
-def _verify_run(run: Run, everyone: frozenset[int], checked: set[int]) -> None:
-    for rule in run.rules:
-        if id(rule) in checked:
-            continue
-        checked.add(id(rule))
-        match = rule.match
-        _require(rule.action is run.action, "a run has one action")
+def _verify_matches(matches: Iterable[Match], everyone: frozenset[int], sound: set[int]) -> None:
+    for match in matches:
         _require((match.identities is ANY) == (match.networks is ANY), "any peer is any address")
-        _require(match.identities is ANY or match.identities <= everyone, "peers exist")
-        _require(match.networks is ANY or _canonical(match.networks), "networks are canonical")
-        _require(match.ports is ANY or _canonical_ports(match.ports), "ports are canonical")
+        pods, networks, ports = match.identities, match.networks, match.ports
+        if id(pods) not in sound:
+            _require(pods is ANY or pods <= everyone, "peers exist")
+        if id(networks) not in sound:
+            _require(networks is ANY or _canonical(networks), "networks are canonical")
+        if -id(ports) not in sound:  # a part may be sound as networks and not as ports
+            _require(ports is ANY or _canonical_ports(ports), "ports are canonical")
+        sound.update((id(pods), id(networks), -id(ports)))
 
 
 def _canonical(ranges: Ranges) -> bool:

@@ -148,13 +148,15 @@ class _TierBuilder:
         self._direction = direction
         self._policies = policies
         self._resolver = resolver
+        self._tiers = [policy.tier for policy in policies]
         self._named: dict[int, frozenset[tuple[str, int]]] = {}
+        self._named_among: dict[tuple[int, ...], frozenset[tuple[str, int]]] = {}
         self._resolved: dict[tuple[int, ContainerPorts], _Rules] = {}
         self._stages: dict[tuple[tuple[int, ...], ContainerPorts], Stage] = {}
 
     def tiers(self, numbers: Sequence[int], ports: ContainerPorts) -> tuple[Stage, ...]:
         found = []
-        for tier, group in groupby(numbers, key=lambda number: self._policies[number].tier):
+        for tier, group in groupby(numbers, key=self._tiers.__getitem__):
             members = list(group)
             if tier is not Tier.NETWORK_POLICY:
                 found.append(self._ordered(tier, tuple(members), ports))
@@ -173,7 +175,10 @@ class _TierBuilder:
         ports behind the names that these ask for. What else others ask for makes no difference.
         """
         if ports:
-            asked = frozenset[tuple[str, int]]().union(*map(self._names, members))
+            asked = self._named_among.get(members)
+            if asked is None:
+                asked = frozenset[tuple[str, int]]().union(*map(self._names, members))
+                self._named_among[members] = asked
             ports = tuple(own for own in ports if own[:2] in asked)
         known = self._stages.get((members, ports))
         if known is None:

@@ -109,15 +109,18 @@ class Resolver:
                     ports = pods and (ports or bool(question.named))
                 if ports:
                     yield ResolvedRule(match, rule.action, rule.origin, question)
-            yield from self._doubtful(rule)
+            if rule.action is Action.PASS:
+                yield from self._doubtful(rule)
 
     def _doubtful(self, rule: Rule) -> Iterator[ResolvedRule]:
         """What denies nodes that a rule may mean, as nobody knows their labels, and that it would
         pass: a later rule might accept them, or the next tier.
         """
-        if rule.action is not Action.PASS or rule.peers is ANY:
+        if rule.peers is ANY:
             return
         peers = [peer for peer in rule.peers if isinstance(peer, NodePeer)]
+        if not peers:
+            return
         found = Ranges.of(span for peer in peers for span in self._nodes[peer].doubtful)
         wanted = rule.ports if rule.ports is ANY else self._ports(rule.ports, ())
         if found and (wanted is ANY or wanted):
@@ -174,7 +177,11 @@ class Resolver:
         found = [self._members[peer] for peer in rule.peers if isinstance(peer, PodPeer)]
         if len(found) == 1:
             return found[0]
-        return self._unions.setdefault(frozenset(found), frozenset[int]().union(*found))
+        several = frozenset(found)
+        known = self._unions.get(several)
+        if known is None:
+            known = self._unions[several] = NONE.union(*found)
+        return known
 
     def _pods_among(self, rule: Rule, some: AbstractSet[int]) -> Members:
         """Those of some pods that a rule speaks of, at the cost of those some."""

@@ -10,15 +10,17 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterable
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 from netpolc.backends.nft import model as nft
 from netpolc.backends.nft.lower.questions import PodQuestion, everyone
 from netpolc.backends.nft.names import digest
-from netpolc.core.nets import IPV6, NOTHING, Family, Ranges, Span, format_address
+from netpolc.core.nets import IPV6, NOTHING, Family, Ranges, Span, family, format_address
 from netpolc.core.program import InvariantError, Program
 
 _Addresses = dict[Family, tuple[str, ...]]
+PodAddress = tuple[int, str, int]
+"""An address of a pod, the same as text, and the pod's identity."""
 
 
 class Sets:
@@ -29,6 +31,20 @@ class Sets:
         self._addresses: dict[tuple[PodQuestion, ...], _Addresses] = {}
         self._named: dict[str, nft.AddressSet] = {}
         self._blocks: dict[tuple[Span, ...], nft.NetworkSet] = {}
+
+    @cached_property
+    def pods(self) -> dict[Family, list[PodAddress]]:
+        """The addresses of all pods, in order."""
+        found: dict[Family, list[PodAddress]] = {version: [] for version in Family}
+        owners = (
+            (address, own.number)
+            for own in self._program.identities
+            for pod in own.pods
+            for address in pod.addresses
+        )
+        for address, number in sorted(owners):
+            found[family(address)].append((address, _written(address), number))
+        return found
 
     def of(self, asked: PodQuestion, version: Family) -> nft.AddressSet:
         """The addresses that answer a question."""

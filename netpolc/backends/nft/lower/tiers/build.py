@@ -25,7 +25,7 @@ from netpolc.backends.nft.lower.tiers.decisions import Decided, Decisions, Hits
 from netpolc.backends.nft.names import RULE_END, counter_name, digest, naming, said
 from netpolc.backends.nft.options import Options
 from netpolc.core.ir import ANY, Action, Direction, Origin
-from netpolc.core.nets import Family, Span, family, format_address, numbers, split_ports
+from netpolc.core.nets import Family, Span, family, numbers, split_ports
 from netpolc.core.program import InvariantError, Program, ResolvedRule, Stage
 
 
@@ -156,15 +156,15 @@ class Builder:
         """Lookups of the peer, then what everybody meets."""
         alike = [None if own == nft.RETURN else own for own in self._verdicts]
         decisions = Decisions(self._rules, alike)
-        pods = sorted(decisions.pods(self._program.identities))
+        pods = {own: list(decisions.pods(some)) for own, some in self._sets.pods.items()}
         blocks = list(decisions.blocks())
-        meets = _Meets(self, decisions, name, {hits for _, hits in (*pods, *blocks)})
+        several = {hits for own in pods.values() for _, hits in own} | {own for _, own in blocks}
+        meets = _Meets(self, decisions, name, several).verdicts
         rules: list[nft.Rule] = []
         suffix = digest((name,))
         for version in Family:
-            own = [(at, hits) for at, hits in pods if family(at) is version]
-            if own:
-                entries = tuple((format_address(at), meets.verdict(hits)) for at, hits in own)
+            if pods[version]:
+                entries = tuple((text, meets[hits]) for text, hits in pods[version])
                 pod_map = nft.AddressMap(f"m{version.value}_{suffix}", version, entries)
                 self._maps.append(pod_map)
                 lookup = nft.AddressLookup(self._field, version, pod_map.name)
@@ -172,7 +172,7 @@ class Builder:
         for version in Family:
             spans = [(span, hits) for span, hits in blocks if family(span[0]) is version]
             if spans:
-                parts = tuple(_joined((span, meets.verdict(hits)) for span, hits in spans))
+                parts = tuple(_joined((span, meets[hits]) for span, hits in spans))
                 block_map = nft.NetworkMap(f"n{version.value}_{suffix}", version, parts)
                 self._maps.append(block_map)
                 by_block = nft.NetworkLookup(self._field, version, block_map.name)
@@ -232,23 +232,22 @@ class _Meets:
     def __init__(
         self, builder: Builder, decisions: Decisions, name: str, several: set[Hits]
     ) -> None:
-        self._builder, self._decisions = builder, decisions
         texts: dict[Decided, str] = {}
         for hits in several:
             decided = decisions.decided(hits)
             if builder.at_once(decided) is None:
                 text = builder.peers(hits)
                 texts[decided] = min(text, texts.get(decided, text))
-        self._known: dict[Decided, nft.Verdict] = {}
+        known: dict[Decided, nft.Verdict] = {}
         for decided, text in sorted(texts.items(), key=lambda own: own[1]):
             chain = f"k_{digest((name, text))}"
             builder.put(nft.Chain(chain, tuple(builder.on_ports(decided, chain))))
-            self._known[decided] = nft.Verdict(nft.Action.GOTO, chain)
-
-    def verdict(self, hits: Hits) -> nft.Verdict:
-        """Where packets go whose peer these rules hit."""
-        decided = self._decisions.decided(hits)
-        return self._builder.at_once(decided) or self._known[decided]
+            known[decided] = nft.Verdict(nft.Action.GOTO, chain)
+        self.verdicts: dict[Hits, nft.Verdict] = {}
+        """Where packets go whose peer some rules hit."""
+        for hits in several:
+            decided = decisions.decided(hits)
+            self.verdicts[hits] = builder.at_once(decided) or known[decided]
 
 
 def _joined(

@@ -11,13 +11,14 @@ address.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+from netpolc.backends.nft.lower.sets import PodAddress
 from netpolc.core.ir import ANY, Action
 from netpolc.core.nets import EVERY_PORT, NOTHING, Ranges, Span, numbers, split
-from netpolc.core.program import Identity, ResolvedRule, Stage
+from netpolc.core.program import ResolvedRule, Stage
 
 Hits = int
 """The rules of a tier that speak of some peer: a bit for each, by its place."""
@@ -78,17 +79,23 @@ class Decisions:
     def _firsts(self) -> list[int]:
         return [first for (first, _), _ in self.of_blocks]
 
-    def pods(self, identities: Sequence[Identity]) -> Iterator[tuple[int, Hits]]:
-        """The addresses of pods that meet something else than their address tells, with what they
-        meet.
+    def pods(self, several: Iterable[PodAddress]) -> Iterator[tuple[str, Hits]]:
+        """Those of some addresses of pods that meet something else than their address tells, with
+        what they meet.
         """
-        for number in sorted(self.of_identity):
-            own = self.of_identity[number]
-            for pod in identities[number].pods:
-                for address in pod.addresses:
-                    around = self.around(address)
-                    if self.decided(own | around) != self.decided(around):
-                        yield address, own | around
+        if not self.of_blocks:  # then all addresses of an identity meet the same
+            everybody = self.everybody
+            told = self.decided(everybody)
+            found = {number: own | everybody for number, own in self.of_identity.items()}
+            meets = {number: hits for number, hits in found.items() if self.decided(hits) != told}
+            yield from ((text, meets[number]) for _, text, number in several if number in meets)
+            return
+        for address, text, number in several:
+            own = self.of_identity.get(number)
+            if own is not None:
+                around = self.around(address)
+                if self.decided(own | around) != self.decided(around):
+                    yield text, own | around
 
     def blocks(self) -> Iterator[tuple[Span, Hits]]:
         """The blocks whose addresses meet something else than everybody, with what they meet."""
