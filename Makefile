@@ -61,6 +61,8 @@ bench: setup  ## print the tables of BENCHMARKS.md
 	$(BIN)/python -m benches.matcher
 	$(BIN)/python -m benches.dataplane
 	$(BIN)/python -m benches.dataplane --parts
+	$(BIN)/python -m benches.dataplane --tiers
+	$(BIN)/python -m benches.ordered
 
 asan: setup  ## run the tests of the extension under AddressSanitizer
 	rm -rf build/asan && mkdir -p build/asan

@@ -34,3 +34,14 @@ def test_bridges() -> None:
     done = CliRunner().invoke(main, arguments, catch_exceptions=False)
     assert done.exit_code == 0
     assert done.stdout.count("| 10 policies on a pod, ") == 4
+
+
+def test_tiers() -> None:
+    arguments = ["--tiers", "--rounds", "2", "--connections", "20"]
+    done = CliRunner().invoke(main, arguments, catch_exceptions=False)
+    assert done.exit_code == 0
+    rows = [line.split(" | ") for line in done.stdout.splitlines() if " | **" in line]
+    # Two lanes without tiers, four by the number of rules, one of ingress alone, one that means
+    # everybody, in both families; only those with rules have elements.
+    assert len(rows) == 2 * 8
+    assert sum(row[-1].startswith("0 ") for row in rows) == 2 * 2
