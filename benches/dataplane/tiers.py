@@ -13,6 +13,8 @@ from dataclasses import replace
 from itertools import cycle, islice
 from statistics import median
 
+from msgspec import structs
+
 from benches.dataplane.clusters import Scenario
 from benches.dataplane.frames import Connection
 from benches.dataplane.rulesets import EMPTY, NETPOLC, TRACKED
@@ -71,7 +73,7 @@ def guarded(
     origin = Origin("ClusterNetworkPolicy", "", "guard", (), _Nowhere())
     stage = Stage.of(Tier.ADMIN, rules, Action.PASS, (origin,))
     made = [
-        replace(own, tiers=(stage, *own.tiers)) if own.direction in asked else own
+        structs.replace(own, tiers=(stage, *own.tiers)) if own.direction in asked else own
         for own in program.combinations
     ]
     for direction in asked:

@@ -139,7 +139,8 @@ class Origin(Struct, frozen=True, eq=False, gc=False):
         return self.source.place(self.field)
 
     def __str__(self) -> str:
-        return f"{self.policy} {self.rule}".rstrip()
+        rule = self.rule
+        return f"{self.policy} {rule}" if rule else self.policy
 
 
 WAIVER = "netpolc.dev/ignore"
@@ -183,8 +184,7 @@ class PodPeer(Struct, frozen=True, cache_hash=True):
     pods: Selector
 
 
-@dataclass(frozen=True, slots=True)
-class NetworkPeer:
+class NetworkPeer(Struct, frozen=True, gc=False):
     """Addresses of a CIDR block less its exceptions (`ipBlock`), each as first and last address."""
 
     cidr: Span
@@ -202,8 +202,7 @@ class NodePeer(Struct, frozen=True, cache_hash=True):
     nodes: Selector
 
 
-@dataclass(frozen=True, slots=True)
-class NamePeer:
+class NamePeer(Struct, frozen=True, gc=False):
     """Whoever is behind names of domains (`domainNames`, NPEP-133): nobody, as no name is looked up
     here.
     """
@@ -214,8 +213,7 @@ class NamePeer:
 Peer = PodPeer | NetworkPeer | NodePeer | NamePeer
 
 
-@dataclass(frozen=True, slots=True)
-class PortRange:
+class PortRange(Struct, frozen=True, gc=False):
     """Destination ports `first`..`last` of one protocol, both included."""
 
     protocol: Protocol
@@ -223,8 +221,7 @@ class PortRange:
     last: int
 
 
-@dataclass(frozen=True, slots=True)
-class NamedPort:
+class NamedPort(Struct, frozen=True, gc=False):
     """A container port of the destination pod, by name and protocol."""
 
     protocol: Protocol

@@ -14,10 +14,11 @@ from __future__ import annotations
 import re
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from enum import IntEnum
 from ipaddress import IPv6Address
 from socket import AF_INET, AF_INET6, inet_ntop, inet_pton
+
+from msgspec import Struct
 
 Span = tuple[int, int]
 IPV6 = 1 << 128
@@ -164,8 +165,7 @@ def prefix_length(span: Span) -> int | None:
     return (128 if first >= IPV6 else 32) - size.bit_length() + 1
 
 
-@dataclass(frozen=True, slots=True)
-class Ranges:
+class Ranges(Struct, frozen=True, gc=False):
     """A set of numbers as sorted, disjoint, merged (first, last) spans, both ends included."""
 
     spans: tuple[Span, ...] = ()

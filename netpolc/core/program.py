@@ -21,14 +21,15 @@ from itertools import groupby, pairwise
 from operator import attrgetter
 from typing import NamedTuple
 
+from msgspec import Struct
+
 from netpolc.core.cluster import Cluster, ContainerPorts, Pod
 from netpolc.core.foreign import html_table
 from netpolc.core.ir import ANY, Action, Any_, Direction, NamedPort, Origin, PodPeer, Tier
 from netpolc.core.nets import NOTHING, PORTS, Protocol, Ranges
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Identity:
+class Identity(Struct, frozen=True, eq=False, gc=False):
     """Pods that no policy tells apart; `ports` are those named ports that a policy mentions.
 
     All pods of a `closed` one are closed: no selector means them.
@@ -40,8 +41,7 @@ class Identity:
     closed: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Match:
+class Match(Struct, frozen=True, gc=False):
     """Traffic with a peer that is one of the identities or in one of the networks, on one of the
     ports.
 
@@ -69,8 +69,7 @@ class Match:
         return identity in self.identities or address in self.networks
 
 
-@dataclass(frozen=True, slots=True)
-class Question:
+class Question(Struct, frozen=True, gc=False):
     """What a rule asks for to get its identities: it stays while the policy does, whoever the
     answer is.
 
@@ -87,8 +86,7 @@ class Question:
     rest_of: Origin | None = None
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class ResolvedRule:
+class ResolvedRule(Struct, frozen=True, eq=False, gc=False):
     """What happens to matching traffic, and the rule of the policy that says so.
 
     `question` is None in programs that were not made from policies.
@@ -100,8 +98,7 @@ class ResolvedRule:
     question: Question | None = None
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Run:
+class Run(Struct, frozen=True, eq=False, gc=False):
     """Rules of one action that follow each other: whichever matches, the same is done, so their
     order means nothing and they may be laid out as a union.
     """
@@ -110,8 +107,7 @@ class Run:
     rules: tuple[ResolvedRule, ...]
 
 
-@dataclass(frozen=True, eq=False)
-class Stage:
+class Stage(Struct, frozen=True, eq=False, dict=True):
     """What one tier says of some subjects: runs in order, of which the first with a match decides.
 
     `default` applies when none matches: DENY for pods that a NetworkPolicy isolates, PASS
@@ -167,8 +163,7 @@ class Stage:
 _action = attrgetter("action")
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Combination:
+class Combination(Struct, frozen=True, eq=False, gc=False):
     """What judges its subjects in one direction: a stage for each tier that says anything, in
     order. What all of them pass is accepted.
     """

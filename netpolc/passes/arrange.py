@@ -11,9 +11,10 @@ arranged apart.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from itertools import groupby
 from operator import attrgetter
+
+from msgspec import structs
 
 from netpolc.core.cluster import ContainerPorts
 from netpolc.core.ir import Action, Direction, Origin, Policy, Tier
@@ -59,7 +60,7 @@ def arrange_tried(
             or (direction, own) in ordered
         }
         if subjects:
-            tried.append(replace(combination, subjects=frozenset(subjects)))
+            tried.append(structs.replace(combination, subjects=frozenset(subjects)))
     return tuple(tried)
 
 

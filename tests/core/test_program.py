@@ -5,10 +5,11 @@ In: Programs made by hand, each with one invariant broken. Out: `InvariantError`
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 
 from netpolc.core.cluster import Cluster
 from netpolc.core.ir import ANY, Action, Direction, Origin, Tier
@@ -83,7 +84,10 @@ def test_subjects_exist() -> None:
 
 
 def test_tiers_are_in_order() -> None:
-    admin, baseline = replace(TIER, tier=Tier.ADMIN), replace(TIER, tier=Tier.BASELINE)
+    admin, baseline = (
+        replace(TIER, tier=Tier.ADMIN),
+        replace(TIER, tier=Tier.BASELINE),
+    )
     program(replace(COMBINATION, tiers=(admin, TIER, baseline))).verify()
     for broken in ((), (TIER, admin), (TIER, TIER), (baseline, TIER)):
         with pytest.raises(InvariantError, match="tiers are in order"):
@@ -167,13 +171,13 @@ def test_a_rule_in_two_combinations_is_checked_in_each_tier() -> None:
 
 
 def test_what_is_isolated_is_not_tried() -> None:
-    tried = replace(program(), tried=(COMBINATION,))
+    tried = dataclasses.replace(program(), tried=(COMBINATION,))
     tried.verify()
     assert tried.combination_of == {}
     with pytest.raises(InvariantError, match="what is isolated is not tried"):
-        replace(tried, combinations=(COMBINATION,)).verify()
+        dataclasses.replace(tried, combinations=(COMBINATION,)).verify()
     with pytest.raises(InvariantError, match="subjects exist"):
-        replace(tried, tried=(replace(COMBINATION, subjects=frozenset((2,))),)).verify()
+        dataclasses.replace(tried, tried=(replace(COMBINATION, subjects=frozenset((2,))),)).verify()
 
 
 def test_what_a_match_includes() -> None:

@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from msgspec import structs
+
 from netpolc.analysis.connectivity.candidates import Candidates
 from netpolc.analysis.connectivity.newcomers import ANY_NAMESPACE, ANY_POD
 from netpolc.analysis.connectivity.parties import Grouping, Party, families_of
@@ -92,7 +94,7 @@ def _without(program: Program, pods: set[Pod]) -> Program:
     return replace(
         program,
         identities=tuple(
-            replace(own, pods=tuple(pod for pod in own.pods if pod not in pods))
+            structs.replace(own, pods=tuple(pod for pod in own.pods if pod not in pods))
             for own in program.identities
         ),
     )

@@ -1,13 +1,16 @@
 """A typed nftables ruleset: rules are data until the last line.
 
 Comes in from `lower`; `write` reads it. Only the part of nftables that netpolc emits is here.
+A ruleset has many of these: as msgspec structures they are made several times as fast as frozen
+dataclasses, and the collector does not visit them, because none leads to itself.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from enum import Enum
+from enum import StrEnum
 from typing import Literal
+
+from msgspec import Struct
 
 from netpolc.core.nets import Family, Protocol, Span
 
@@ -16,7 +19,7 @@ PortField = Literal["dport", "sport"]
 LinkField = Literal["iifname", "oifname"]
 
 
-class Action(Enum):
+class Action(StrEnum):
     """How a verdict ends or continues the evaluation."""
 
     ACCEPT = "accept"
@@ -26,8 +29,7 @@ class Action(Enum):
     RETURN = "return"
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(Struct, frozen=True, gc=False):
     """A verdict; jump and goto name a chain."""
 
     action: Action
@@ -43,8 +45,7 @@ RETURN = Verdict(Action.RETURN)
 # ----------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class PortMatch:
+class PortMatch(Struct, frozen=True, gc=False):
     """Ports of one protocol, of the destination unless told; 0 to 65535 compares the protocol
     alone.
     """
@@ -52,19 +53,17 @@ class PortMatch:
     protocol: Protocol
     first: int
     last: int
-    field: PortField = field(default="dport", repr=False)  # names of chains come from `repr`
+    field: PortField = "dport"
 
 
-@dataclass(frozen=True, slots=True)
-class SpanMatch:
+class SpanMatch(Struct, frozen=True, gc=False):
     """An address inside one block, compared inline."""
 
     field: Field
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
-class SetMatch:
+class SetMatch(Struct, frozen=True, gc=False):
     """An address in a named set; `interval` sets carry a second field that is always true."""
 
     field: Field
@@ -73,23 +72,20 @@ class SetMatch:
     interval: bool
 
 
-@dataclass(frozen=True, slots=True)
-class PairMatch:
+class PairMatch(Struct, frozen=True, gc=False):
     """Source and destination together in a named set of pairs."""
 
     family: Family
     name: str
 
 
-@dataclass(frozen=True, slots=True)
-class ConnectionState:
+class ConnectionState(Struct, frozen=True, gc=False):
     """`ct state`, any of some: `established,related` are known connections and errors of theirs."""
 
     states: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class ReplyDirection:
+class ReplyDirection(Struct, frozen=True, gc=False):
     """`ct direction reply`: it answers the flow that was judged."""
 
 
@@ -98,37 +94,32 @@ NO_GENERATION = 1 << 32
 never listed, and nft refuses to load it."""
 
 
-@dataclass(frozen=True, slots=True)
-class FlowMark:
+class FlowMark(Struct, frozen=True, gc=False):
     """The bits of the flow's mark (`ct mark`) under `mask` are `value`."""
 
     mask: int
     value: int
 
 
-@dataclass(frozen=True, slots=True)
-class Acknowledges:
+class Acknowledges(Struct, frozen=True, gc=False):
     """A TCP segment with ACK: it began no connection (RFC 9293, section 3.5)."""
 
 
-@dataclass(frozen=True, slots=True)
-class OutOfBridge:
+class OutOfBridge(Struct, frozen=True, gc=False):
     """`meta oifkind "bridge"`: it leaves by a bridge.
 
     Of a frame between two ports of one bridge, which br_netfilter shows, that is the bridge itself.
     """
 
 
-@dataclass(frozen=True, slots=True)
-class NamedLink:
+class NamedLink(Struct, frozen=True, gc=False):
     """The interface it came in by (`iifname`) or leaves by (`oifname`) is in a set of names."""
 
     field: LinkField
     name: str
 
 
-@dataclass(frozen=True, slots=True)
-class NoInterface:
+class NoInterface(Struct, frozen=True, gc=False):
     """`iif 0`: it came in by no interface.
 
     In postrouting that is what the node itself sends, and what a bridge passes on
@@ -136,21 +127,18 @@ class NoInterface:
     """
 
 
-@dataclass(frozen=True, slots=True)
-class LocalSource:
+class LocalSource(Struct, frozen=True, gc=False):
     """`fib saddr type local`: the node itself sent it."""
 
 
-@dataclass(frozen=True, slots=True)
-class OnLink:
+class OnLink(Struct, frozen=True, gc=False):
     """IPv6 with hop limit 255: sent on this link, no router was passed (RFC 4861, section 6.1).
 
     In the forward hook that is what a bridge hands over (br_netfilter), never a routed packet.
     """
 
 
-@dataclass(frozen=True, slots=True)
-class NeighbourDiscovery:
+class NeighbourDiscovery(Struct, frozen=True, gc=False):
     """ICMPv6 types 133 to 137 (RFC 4861)."""
 
 
@@ -175,8 +163,7 @@ Match = (
 # -------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class AddressLookup:
+class AddressLookup(Struct, frozen=True, gc=False):
     """Look the address up in a verdict map."""
 
     field: Field
@@ -184,8 +171,7 @@ class AddressLookup:
     name: str
 
 
-@dataclass(frozen=True, slots=True)
-class NetworkLookup:
+class NetworkLookup(Struct, frozen=True, gc=False):
     """Look the address up in a verdict map of blocks."""
 
     field: Field
@@ -193,24 +179,21 @@ class NetworkLookup:
     name: str
 
 
-@dataclass(frozen=True, slots=True)
-class PortLookup:
+class PortLookup(Struct, frozen=True, gc=False):
     """Look protocol and port up in a verdict map; interval maps have the port first."""
 
     name: str
     interval: bool
-    field: PortField = field(default="dport", repr=False)
+    field: PortField = "dport"
 
 
-@dataclass(frozen=True, slots=True)
-class Count:
+class Count(Struct, frozen=True, gc=False):
     """Count the packet in a named counter."""
 
     counter: str
 
 
-@dataclass(frozen=True, slots=True)
-class MarkFlow:
+class MarkFlow(Struct, frozen=True, gc=False):
     """Set the bits of the flow's mark under `mask` to `value`, and leave the others alone."""
 
     mask: int
@@ -222,16 +205,14 @@ class MarkFlow:
         return ~self.mask & 0xFFFFFFFF | self.value
 
 
-@dataclass(frozen=True, slots=True)
-class Log:
+class Log(Struct, frozen=True, gc=False):
     """Log with a prefix, at most `rate` (such as `10/second`)."""
 
     prefix: str
     rate: str
 
 
-@dataclass(frozen=True, slots=True)
-class Reject:
+class Reject(Struct, frozen=True, gc=False):
     """Answer with a TCP reset, or with ICMP(v6) administratively prohibited."""
 
     tcp_reset: bool
@@ -240,8 +221,7 @@ class Reject:
 Statement = AddressLookup | NetworkLookup | PortLookup | Count | MarkFlow | Log | Reject | Verdict
 
 
-@dataclass(frozen=True, slots=True)
-class Rule:
+class Rule(Struct, frozen=True, gc=False):
     """Matches, all of which must hold, then statements in order; the comment names policies."""
 
     matches: tuple[Match, ...]
@@ -262,8 +242,7 @@ def room(count: int) -> int:
     return 1 << max(4, (count + count // 4).bit_length())
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class AddressSet:
+class AddressSet(Struct, frozen=True, eq=False, gc=False):
     """Single addresses, in order, as canonical text: a hash in the kernel.
 
     Of a `counted` one each element counts the packets that were looked up and found.
@@ -275,8 +254,7 @@ class AddressSet:
     counted: bool = False
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class NetworkSet:
+class NetworkSet(Struct, frozen=True, eq=False, gc=False):
     """Disjoint, merged, sorted blocks.
 
     The kernel type is `address . inet_proto` with 0-255 as the second field: that makes it a pipapo
@@ -289,8 +267,7 @@ class NetworkSet:
     spans: tuple[Span, ...]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class PairSet:
+class PairSet(Struct, frozen=True, eq=False, gc=False):
     """Source and destination of one pod: traffic of a pod with itself."""
 
     name: str
@@ -298,16 +275,14 @@ class PairSet:
     elements: tuple[tuple[str, str], ...]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class LinkSet:
+class LinkSet(Struct, frozen=True, eq=False, gc=False):
     """Names of interfaces."""
 
     name: str
     elements: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class AddressMap:
+class AddressMap(Struct, frozen=True, eq=False, gc=False):
     """Verdict by address."""
 
     name: str
@@ -315,8 +290,7 @@ class AddressMap:
     elements: tuple[tuple[str, Verdict], ...]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class NetworkMap:
+class NetworkMap(Struct, frozen=True, eq=False, gc=False):
     """Verdict by block; the blocks are disjoint, and beside a second field as in `NetworkSet`."""
 
     name: str
@@ -324,8 +298,7 @@ class NetworkMap:
     elements: tuple[tuple[Span, Verdict], ...]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class PortMap:
+class PortMap(Struct, frozen=True, eq=False, gc=False):
     """Verdict by protocol and destination port, as spans of the port line; no spans overlap."""
 
     name: str
@@ -337,24 +310,21 @@ NamedSet = AddressSet | NetworkSet | PairSet | LinkSet
 NamedMap = AddressMap | NetworkMap | PortMap
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Counter:
+class Counter(Struct, frozen=True, eq=False, gc=False):
     """A named counter; those named `meta_…` carry facts in their comment and count nothing."""
 
     name: str
     comment: str
 
 
-@dataclass(frozen=True, slots=True)
-class Hook:
+class Hook(Struct, frozen=True, gc=False):
     """Where a base chain sits: filter hook and priority, policy accept."""
 
     name: str
     priority: int
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Chain:
+class Chain(Struct, frozen=True, eq=False, gc=False):
     """A chain; with a hook it is a base chain."""
 
     name: str
@@ -362,8 +332,7 @@ class Chain:
     hook: Hook | None = None
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Table:
+class Table(Struct, frozen=True, eq=False, gc=False):
     """One `inet` table, every object in order of its name."""
 
     name: str

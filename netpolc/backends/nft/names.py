@@ -133,6 +133,8 @@ def said(origin: Origin) -> str:
 def naming(origins: Iterable[Origin]) -> str:
     """A comment that names where a rule comes from, as many as fit."""
     several = list(dict.fromkeys(origins))
+    if len(several) == 1 and len(name := said(several[0])) <= MAX_COMMENT:
+        return name
     names: list[str] = []
     length = 0
     for origin in several:  # of thousands only the first are put into words

@@ -9,8 +9,10 @@ that nobody has to look for them in text.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
+
+from msgspec import Struct, structs
 
 from netpolc.backends.nft import wording
 from netpolc.backends.nft.model import FlowMark, MarkFlow
@@ -37,7 +39,7 @@ class MarkingRule:
         """The same rule with another value where these bits have one."""
         return MarkingRule(
             tuple(
-                replace(own, value=after)
+                structs.replace(own, value=after)
                 if not isinstance(own, str) and (own.mask, own.value) == (mask, before)
                 else own
                 for own in self.parts
@@ -55,8 +57,7 @@ Rule = str | MarkingRule
 """A rule in nft's words; most have no marks and are nothing but text."""
 
 
-@dataclass(frozen=True, slots=True)
-class Written:
+class Written(Struct, frozen=True, gc=False):
     """An object of a table.
 
     `head` says what it is in nft's words, apart from the `comment` of a counter and the `size` of a
@@ -106,7 +107,7 @@ class Written:
         rules = (
             own if isinstance(own, str) else own.remarked(mask, before, after) for own in self.rules
         )
-        return replace(self, rules=tuple(rules))
+        return structs.replace(self, rules=tuple(rules))
 
 
 Objects = Mapping[str, Written]

@@ -4,10 +4,11 @@ tests/kernel/test_update.py and tests/property/test_delta.py.
 
 from __future__ import annotations
 
-from dataclasses import replace
+import dataclasses
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 import netpolc
 from netpolc.backends.nft.lower.questions import Questions
@@ -210,7 +211,8 @@ def test_one_question_has_one_answer() -> None:
     false = replace(rule, match=replace(rule.match, identities=server))
     run = replace(combination.tiers[0].runs[0], rules=(rule, false))
     tier = replace(combination.tiers[0], runs=(run,))
-    broken = replace(program, combinations=(replace(combination, tiers=(tier,)),))
+    other = replace(combination, tiers=(tier,))
+    broken = dataclasses.replace(program, combinations=(other,))
     questions = Questions(broken)
     asked = questions.of(rule)
     assert asked is not None

@@ -7,11 +7,11 @@ that was changed element by element is the one made anew.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from netpolc.backends.nft.model import FlowMark, MarkFlow
 from netpolc.backends.nft.objects import MarkingRule, Written

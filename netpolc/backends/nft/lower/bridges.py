@@ -38,6 +38,7 @@ from netpolc.core.nets import (
     Family,
     Protocol,
     Ranges,
+    family,
     format_address,
     ports,
     split_ports,
@@ -127,10 +128,9 @@ def _on_ports(some: Ranges, verdict: nft.Verdict, comment: str) -> Iterator[nft.
 
 def _known(local: Iterable[int]) -> Iterator[nft.AddressSet]:
     """The addresses of all pods of the node."""
-    addresses = sorted(local)
+    addresses = sorted({*local})
     for version in Family:
-        own = Ranges.of((at, at) for at in addresses).of_family(version)
-        elements = tuple(format_address(at) for first, last in own for at in range(first, last + 1))
+        elements = tuple(format_address(at) for at in addresses if family(at) is version)
         if elements:
             yield nft.AddressSet(f"local{version.value}", version, elements)
 

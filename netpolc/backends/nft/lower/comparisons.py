@@ -39,6 +39,8 @@ def selections(
     """
     apart: dict[PodQuestion, list[Origin]] = {}
     small: list[PodQuestion] = []
+    if len(asked) == 1:
+        return asked, ()
     few = len(asked) <= FEW_SETS
 
     def order(own: PodQuestion) -> tuple[int, int]:
@@ -91,32 +93,41 @@ class Comparisons:
 
     def on_ports(self, ports: Ranges, peers: Peers) -> Iterator[nft.Rule]:
         """Rules that admit peers on some ports, each span of which is compared beside them."""
-        copies = len(ports.spans)
+        admit, compared = (self.admitted,), self._compared(peers, len(ports.spans))
         for span in ports:
-            yield from self.rules(peers, (nft.PortMatch(*split_ports(span)),), copies)
+            match = nft.PortMatch(*split_ports(span))
+            for own, told in compared:
+                yield nft.Rule((match, *own), admit, told)
 
-    def rules(
-        self, peers: Peers, ports: tuple[nft.Match, ...] = (), copies: int = 1
-    ) -> Iterator[nft.Rule]:
-        """Rules that admit peers behind a comparison of ports; `copies` is how often they occur."""
-        admit = (self.admitted,)
+    def rules(self, peers: Peers) -> Iterator[nft.Rule]:
+        """Rules that admit peers, on whatever ports."""
+        for own, told in self._compared(peers, copies=1):
+            yield nft.Rule(own, (self.admitted,), told)
+
+    def _compared(self, peers: Peers, copies: int) -> list[tuple[tuple[nft.Match, ...], str]]:
+        """What is compared to find some peers, each with the rules that admit them in words;
+        `copies` is how often it will stand in rules.
+        """
         if peers.anybody:
-            yield nft.Rule(ports, admit, naming(peers.anybody))
-            return
+            return [((), naming(peers.anybody))]
+        found: list[tuple[tuple[nft.Match, ...], str]] = []
+        looked_up = self._looked_up(peers.asked) if peers.asked else {}
         networks = peers.networks()
+        told = naming(peers.network_origins) if networks else ""
         for version in Family:
-            own = self._lookups(peers.asked, version) if version in self.families else ()
-            for found, origins in own:
-                self.used[found.name] = found
-                match = nft.SetMatch(self._field, version, found.name, interval=False)
-                yield nft.Rule((*ports, match), admit, naming(origins))
-            for block in self._blocks(networks.of_family(version).spans, version, copies):
-                yield nft.Rule((*ports, block), admit, naming(peers.network_origins))
+            for own, origins in looked_up.get(version, ()):
+                self.used[own.name] = own
+                match = nft.SetMatch(self._field, version, own.name, interval=False)
+                found.append(((match,), origins))
+            if networks:
+                blocks = self._blocks(networks.of_family(version).spans, version, copies)
+                found += (((block,), told) for block in blocks)
+        return found
 
     def asked(self, peers: Peers) -> Iterator[str]:
         """What a chain with the rules for some peers is named from."""
         families = [version.name for version in self.families]
-        yield f"{self._field} {families} {self.admitted.action.value} {self.admitted.chain}"
+        yield f"{self._field} {families} {self.admitted.action} {self.admitted.chain}"
         yield from map(str, peers.anybody)
         if not peers.anybody:
             for own, origins in peers.asked.items():
@@ -125,17 +136,23 @@ class Comparisons:
             yield str(peers.networks().spans)
             yield from map(str, peers.network_origins)
 
-    def _lookups(
-        self, asked: dict[PodQuestion, list[Origin]], version: Family
-    ) -> Iterator[tuple[nft.AddressSet, list[Origin]]]:
-        """The sets of a family to look up, and the rules that ask for each."""
+    def _looked_up(
+        self, asked: dict[PodQuestion, list[Origin]]
+    ) -> dict[Family, list[tuple[nft.AddressSet, str]]]:
+        """The sets to look up by their family, each with the rules that ask for it in words."""
+        found: dict[Family, list[tuple[nft.AddressSet, str]]] = {own: [] for own in self.families}
         apart, rest = selections(asked, self._facts)
         for own, origins in apart.items():
-            if version in own.families:
-                yield self._sets.of(own, version), origins
-        if any(version in own.families for own in rest):
-            origins = [origin for own in rest for origin in asked[own]]
-            yield self._sets.rest(tuple(asked), rest, version), origins
+            told = naming(origins)
+            for version in self.families:
+                if version in own.families:
+                    found[version].append((self._sets.of(own, version), told))
+        if rest:
+            told = naming(origin for own in rest for origin in asked[own])
+            for version in self.families:
+                if any(version in own.families for own in rest):
+                    found[version].append((self._sets.rest(tuple(asked), rest, version), told))
+        return found
 
     def _blocks(self, spans: tuple[Span, ...], version: Family, copies: int) -> Iterator[nft.Match]:
         if len(spans) == 1 or cost.inline_blocks(len(spans) * copies):

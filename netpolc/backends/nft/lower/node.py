@@ -16,9 +16,11 @@ by mirrored chains (`replies.py`).
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import product
+
+from msgspec import structs
 
 from netpolc.backends.nft import model as nft
 from netpolc.backends.nft.lower.bridges import bridged, enter
@@ -149,6 +151,8 @@ class Lowering:
         where what some pod's policies accept is tried by audited ones.
         """
         enforced, tried = self._program.combination_of, self._program.tried_of
+        if not tried:
+            return False
         case = self._builder(options, False).case
         keys = {(way, own) for _, own in self._local_pods(node) for way in Direction} & tried.keys()
         found = (case(enforced.get(key), tried[key]) for key in keys)
@@ -158,31 +162,40 @@ class Lowering:
         dispatch = _Dispatch()
         cases: dict[str, Matter] = {}
         families: dict[str, set[Family]] = {}
-        verdicts: dict[str, nft.Verdict] = {}
+        judged: dict[int, list[tuple[Direction, nft.Verdict]]] = {}
         for pod, identity in pods:
-            is_judged = False
             dispatch.local.extend(pod.addresses)
-            for direction in Direction:
-                enforced = self._program.combination_of.get((direction, identity))
-                tried = self._program.tried_of.get((direction, identity))
-                case = builder.case(enforced, tried)
-                if case is None:
-                    continue
-                cases[case.name] = case
-                own = families.setdefault(case.name, set())
-                verdict = verdicts.get(case.name)
-                if verdict is None:
-                    action = nft.Action.GOTO if direction is Direction.INGRESS else nft.Action.JUMP
-                    verdict = verdicts[case.name] = nft.Verdict(action, case.name)
+            found = judged.get(identity)
+            if found is None:
+                found = judged[identity] = []
+                for direction, case in self._cases(identity, builder):
+                    cases[case.name] = case
+                    found.append((direction, _leading_to(case)))
+            for direction, verdict in found:
+                own = families.setdefault(verdict.chain, set())
                 for address in pod.addresses:
                     version = family(address)
                     own.add(version)
                     dispatch.verdicts.setdefault((direction, version), {})[address] = verdict
-                is_judged = True
-            if is_judged:
+            if found:
                 dispatch.pairs.update(product(pod.addresses, pod.addresses))
         _judge(dispatch, builder, cases, families)
         return dispatch
+
+    def _cases(self, identity: int, builder: JudgeBuilder) -> Iterator[tuple[Direction, Matter]]:
+        """What is judged of an identity."""
+        enforced, tried = self._program.combination_of, self._program.tried_of
+        for direction in Direction:
+            key = direction, identity
+            case = builder.case(enforced.get(key), tried.get(key))
+            if case is not None:
+                yield direction, case
+
+
+def _leading_to(case: Matter) -> nft.Verdict:
+    """What sends packets to the chain of a case; from egress they come back, to be judged again."""
+    is_last = case.way.direction is Direction.INGRESS
+    return nft.Verdict(nft.Action.GOTO if is_last else nft.Action.JUMP, case.name)
 
 
 def _end_chains(
@@ -281,7 +294,7 @@ def _pair_sets(pairs: set[tuple[int, int]], *, always: bool) -> tuple[nft.PairSe
     """
     found = []
     for version in Family:
-        own = sorted(pair for pair in pairs if all(family(end) is version for end in pair))
+        own = sorted((a, b) for a, b in pairs if family(a) is version and family(b) is version)
         if own or always:
             elements = tuple((format_address(a), format_address(b)) for a, b in own)
             found.append(nft.PairSet(self_set(version), version, elements))
@@ -329,7 +342,7 @@ def _fixed_chains(
         bases.append(nft.Chain(INGRESS_BASE, rules, hook))
     fixed = [nft.Chain(EXEMPT, tuple(exempt)), ingress]
     if options.recheck:
-        replies = replace(_MIRROR.chain(nft.Chain("", judged)), name=REPLY)
+        replies = structs.replace(_MIRROR.chain(nft.Chain("", judged)), name=REPLY)
         fixed += [_MIRROR.chain(ingress), replies, _remember(options, split)]
     return (*fixed, *bases)
 

@@ -11,8 +11,9 @@ Named sets and counters are shared, so the twin costs rules and maps, not elemen
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
 from typing import assert_never
+
+from msgspec import structs
 
 from netpolc.backends.nft import model as nft
 from netpolc.backends.nft.names import reply_prefix, twin
@@ -60,7 +61,7 @@ class Mirror:
             case nft.Verdict():
                 return self._verdict(statement)
             case nft.Log(prefix):
-                return replace(statement, prefix=reply_prefix(prefix))
+                return structs.replace(statement, prefix=reply_prefix(prefix))
             case nft.Count() | nft.MarkFlow() | nft.Reject():
                 return statement
             case _:
@@ -68,15 +69,15 @@ class Mirror:
 
     def _verdict(self, verdict: nft.Verdict) -> nft.Verdict:
         leads_on = verdict.chain and verdict.chain not in self._kept
-        return replace(verdict, chain=twin(verdict.chain)) if leads_on else verdict
+        return structs.replace(verdict, chain=twin(verdict.chain)) if leads_on else verdict
 
 
 def _match(match: nft.Match) -> nft.Match:
     match match:
         case nft.PortMatch():
-            return replace(match, field="sport")
+            return structs.replace(match, field="sport")
         case nft.SpanMatch() | nft.SetMatch():
-            return replace(match, field=_SWAPPED[match.field])
+            return structs.replace(match, field=_SWAPPED[match.field])
         case nft.PairMatch():  # its sets hold every pair in both orders
             return match
         case nft.ConnectionState() | nft.ReplyDirection() | nft.FlowMark():

@@ -62,7 +62,7 @@ def object_digest(entry: Written) -> bytes:
     words = (entry.key, *entry.opening, "", *map(str, entry.rules))
     content = sha256("\n".join(words).encode())
     if entry.elements:
-        content.update(Members(entry.elements).digest())
+        content.update(_over(_cut(sorted(entry.elements))))
     return content.digest()
 
 
@@ -113,6 +113,10 @@ def _cut(lines: list[str]) -> list[str]:
     text = "\n".join(lines) + "\n"
     *pieces, rest = text.split(_END)
     return [*(own + _END for own in pieces), *([rest] if rest else [])]
+
+
+def _over(pieces: list[str]) -> bytes:
+    return sha256(b"".join(map(_of, pieces))).digest()
 
 
 def _of(piece: str) -> bytes:

@@ -212,4 +212,4 @@ def _statements(statements: Iterable[nft.Statement]) -> Iterator[Json]:
 
 
 def _verdict(verdict: nft.Verdict) -> Json:
-    return {verdict.action.value: {"target": verdict.chain} if verdict.chain else None}
+    return {str(verdict.action): {"target": verdict.chain} if verdict.chain else None}

@@ -9,7 +9,8 @@ something else on every node has the last one's. Nothing is refused.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from netpolc.backends.nft import model
 from netpolc.backends.nft.objects import Written
@@ -17,8 +18,7 @@ from netpolc.backends.nft.write import text
 from netpolc.backends.nft.write.digest import digest_of, object_digest
 
 
-@dataclass(slots=True)
-class _Piece:
+class _Piece(Struct):
     """An object, what it is as written, and what was asked of that."""
 
     entry: text.Entry

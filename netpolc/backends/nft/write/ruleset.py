@@ -13,6 +13,8 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from hashlib import sha256
 
+from msgspec import structs
+
 from netpolc.backends.nft import model
 from netpolc.backends.nft.names import (
     DIGEST,
@@ -139,7 +141,7 @@ class Ruleset:
         The one thing it lacks is the table's comment, which JSON cannot say in nft 1.0.6.
         """
         chains = tuple(_marked(chain, self.generation) for chain in self.table.chains)
-        return json.transaction(replace(self.table, chains=chains), self.facts)
+        return json.transaction(structs.replace(self.table, chains=chains), self.facts)
 
 
 def _odd_facts(odd: tuple[str, ...]) -> Iterator[model.Counter]:
@@ -155,12 +157,12 @@ def _marked(chain: model.Chain, generation: int) -> model.Chain:
     rules = []
     for rule in chain.rules:
         matches = (
-            replace(own, value=generation) if isinstance(own, model.FlowMark) else own
+            structs.replace(own, value=generation) if isinstance(own, model.FlowMark) else own
             for own in rule.matches
         )
         statements = (
-            replace(own, value=generation) if isinstance(own, model.MarkFlow) else own
+            structs.replace(own, value=generation) if isinstance(own, model.MarkFlow) else own
             for own in rule.statements
         )
-        rules.append(replace(rule, matches=tuple(matches), statements=tuple(statements)))
-    return replace(chain, rules=tuple(rules))
+        rules.append(structs.replace(rule, matches=tuple(matches), statements=tuple(statements)))
+    return structs.replace(chain, rules=tuple(rules))

@@ -11,7 +11,8 @@ what nft from 1.1.2 on notes in the kernel about the latter can end an older one
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Literal, assert_never
+from itertools import chain as chained
+from typing import Literal, TypeGuard, assert_never
 
 from netpolc.backends.nft import model as nft
 from netpolc.backends.nft.objects import Mark, MarkingRule, Rule, Written, key
@@ -50,10 +51,7 @@ def addition(table: str, objects: Iterable[Written]) -> str:
 
 def entries(table: nft.Table) -> Iterator[Entry]:
     """Every object of a table, in order."""
-    yield from table.counters
-    yield from table.sets
-    yield from table.maps
-    yield from table.chains
+    return chained(table.counters, table.sets, table.maps, table.chains)
 
 
 def written(entry: Entry) -> Written:
@@ -145,19 +143,24 @@ def chain(entry: nft.Chain) -> Written:
     if entry.hook is not None:
         where = f"hook {entry.hook.name} priority {entry.hook.priority}"
         head = (f"type filter {where}; policy accept;",)
-    refers = frozenset(own for one in entry.rules for own in _used(one))
     return Written(
-        "chain", entry.name, head, rules=tuple(map(rule_line, entry.rules)), refers=refers
+        "chain",
+        entry.name,
+        head,
+        rules=tuple(map(rule_line, entry.rules)),
+        refers=frozenset(_used(entry.rules)),
     )
 
 
 def rule_line(entry: nft.Rule) -> Rule:
     """One rule on one line."""
-    words = [*map(_match, entry.matches), *_statements(entry.statements)]
-    words.append(f'comment "{plain(entry.comment)}"')
-    if _TEXT.issuperset(map(type, words)):
-        return " ".join(map(str, words))
-    return MarkingRule(tuple(_joined(words)))
+    told = f'comment "{plain(entry.comment)}"'
+    words = [*map(_match, entry.matches), *map(_statement, entry.statements), told]
+    return " ".join(words) if _is_text(words) else MarkingRule(tuple(_joined(words)))
+
+
+def _is_text(words: list[str | Mark]) -> TypeGuard[list[str]]:
+    return _TEXT.issuperset(map(type, words))
 
 
 def _joined(words: Iterable[str | Mark]) -> Iterator[str | Mark]:
@@ -175,19 +178,20 @@ def _joined(words: Iterable[str | Mark]) -> Iterator[str | Mark]:
         yield " ".join(text)
 
 
-def _used(entry: nft.Rule) -> Iterator[str]:
-    """The keys of what a rule uses."""
-    for match in entry.matches:
-        if isinstance(match, _OF_SETS):
-            yield key("set", match.name)
-    for statement in entry.statements:
-        if isinstance(statement, nft.Verdict):
-            if statement.chain:
-                yield key("chain", statement.chain)
-        elif isinstance(statement, _OF_MAPS):
-            yield key("map", statement.name)
-        elif isinstance(statement, nft.Count):
-            yield key("counter", statement.counter)
+def _used(rules: Iterable[nft.Rule]) -> Iterator[str]:
+    """The keys of what rules use."""
+    for rule in rules:
+        for match in rule.matches:
+            if isinstance(match, _OF_SETS):
+                yield key("set", match.name)
+        for statement in rule.statements:
+            if isinstance(statement, nft.Verdict):
+                if statement.chain:
+                    yield key("chain", statement.chain)
+            elif isinstance(statement, _OF_MAPS):
+                yield key("map", statement.name)
+            elif isinstance(statement, nft.Count):
+                yield key("counter", statement.counter)
 
 
 def _match(match: nft.Match) -> str | nft.FlowMark:
@@ -235,29 +239,28 @@ def _ports(match: nft.PortMatch) -> str:
     return f"{name} {match.field} {first}-{last}"
 
 
-def _statements(statements: Iterable[nft.Statement]) -> Iterator[str | nft.MarkFlow]:
-    for statement in statements:
-        match statement:
-            case nft.Verdict():
-                yield _verdict(statement)
-            case nft.AddressLookup(field, version, name):
-                yield f"{IP[version]} {field} vmap @{name}"
-            case nft.NetworkLookup(field, version, name):
-                yield f"{IP[version]} {field} . meta l4proto vmap @{name}"
-            case nft.PortLookup(name, interval, port):
-                key = f"th {port} . meta l4proto" if interval else f"meta l4proto . th {port}"
-                yield f"{key} vmap @{name}"
-            case nft.Count(counter):
-                yield f"counter name {counter}"
-            case nft.MarkFlow():
-                yield statement
-            case nft.Log(prefix, rate):
-                yield f'limit rate {rate} log prefix "{plain(prefix)}"'
-            case nft.Reject(tcp_reset):
-                yield f"reject with {'tcp reset' if tcp_reset else 'icmpx admin-prohibited'}"
-            case _:
-                assert_never(statement)
+def _statement(statement: nft.Statement) -> str | nft.MarkFlow:
+    match statement:
+        case nft.Verdict():
+            return _verdict(statement)
+        case nft.AddressLookup(field, version, name):
+            return f"{IP[version]} {field} vmap @{name}"
+        case nft.NetworkLookup(field, version, name):
+            return f"{IP[version]} {field} . meta l4proto vmap @{name}"
+        case nft.PortLookup(name, interval, port):
+            key = f"th {port} . meta l4proto" if interval else f"meta l4proto . th {port}"
+            return f"{key} vmap @{name}"
+        case nft.Count(counter):
+            return f"counter name {counter}"
+        case nft.MarkFlow():
+            return statement
+        case nft.Log(prefix, rate):
+            return f'limit rate {rate} log prefix "{plain(prefix)}"'
+        case nft.Reject(tcp_reset):
+            return f"reject with {'tcp reset' if tcp_reset else 'icmpx admin-prohibited'}"
+        case _:
+            assert_never(statement)
 
 
 def _verdict(verdict: nft.Verdict) -> str:
-    return f"{verdict.action.value} {verdict.chain}".rstrip()
+    return f"{verdict.action} {verdict.chain}" if verdict.chain else f"{verdict.action}"

@@ -1,0 +1,66 @@
+"""`python -m benches.against FOLDER`: this build and an earlier one, side by side.
+
+In: the root of a worktree of the earlier build with its extension built, and its `.venv` if it has
+one. Out: a row for each step and size, this build's CPU seconds over the other's. Each turn runs
+both in processes of their own, one after the other, and takes the least of some rounds: the machine
+may be busy with something else. Refused: a folder without netpolc.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+
+from benches.measure import machine, say
+from benches.steps import nodes_of
+from benches.timing import HEADER, Ratio
+from benches.workloads import SIZES, Size, cached
+
+HERE = Path(__file__).parent.parent
+SCRIPT = Path(__file__).with_name("turn.py")
+
+
+def seconds(build: Path, size: Size, rounds: int) -> dict[str, float]:
+    """The least CPU seconds of each step of a build."""
+    own = build / ".venv/bin/python"
+    command = [own if own.exists() else sys.executable, "-P", SCRIPT, cached(size), str(rounds)]
+    done = subprocess.run(
+        [*command, *nodes_of(size)],
+        env={**os.environ, "PYTHONPATH": str(build)},
+        cwd=build,
+        stdout=subprocess.PIPE,
+        check=True,
+    )
+    found: dict[str, float] = json.loads(done.stdout)
+    return found
+
+
+@click.command()
+@click.argument("before", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option("--sizes", default="S,M", show_default=True, help="Clusters to compile.")
+@click.option("--turns", default=7, show_default=True, help="How often each build has its turn.")
+@click.option("--rounds", default=3, show_default=True, help="Rounds of a turn; the least counts.")
+def main(before: Path, sizes: str, turns: int, rounds: int) -> None:
+    """Print what each step costs, over what it costs in the build of the worktree BEFORE."""
+    if not (before / "netpolc").is_dir():
+        raise click.BadParameter(f"{before} has no netpolc")
+    print(f"{machine()}\n\n{HEADER}")
+    for name in sizes.split(","):
+        pairs: dict[str, list[tuple[float, float]]] = {}
+        for turn in range(turns):
+            say(f"{name}, turn {turn}")
+            other = seconds(before.resolve(), SIZES[name], rounds)
+            for step, own in seconds(HERE, SIZES[name], rounds).items():
+                pairs.setdefault(step, []).append((own, other[step]))
+        for step, several in pairs.items():
+            row = Ratio(f"{name}: {step}", "the build before", tuple(several), "<= 1.05")
+            print(row.row(), flush=True)
+
+
+if __name__ == "__main__":
+    main()
