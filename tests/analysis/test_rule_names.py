@@ -7,10 +7,13 @@ hand.
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
 
+import netpolc
+from netpolc.backends.nft.signals.counters import Drops, attribute_counters, prometheus
 from tests.cli.invocation import invoke
 
 HOSTILE = "a\\n::error::b"
@@ -208,9 +211,27 @@ def test_no_name_ends_its_quotes() -> None:
     assert FORGED not in page
     found = json.loads(invoke("explain", "now.yaml", *FLOW, "-o", "json").stdout)
     assert found["flows"][0]["ingress"]["name"] == FORGED
-    table = invoke("compile", "now.yaml").stdout
+    table = invoke("compile", "now.yaml", "--log", "1/second").stdout
     assert "accepts and" not in table
-    assert "a__accepts_and" in table  # the comment and the line of the log have plain characters
+    lines = re.findall(r'log prefix "netpolc ingress i_rule_[^"]*"', table)
+    assert lines
+    assert all("(a__acc" in line for line in lines)  # plain characters
+
+
+@pytest.mark.usefixtures("files")
+def test_metrics_have_plain_names() -> None:
+    """The label is the comment of the counter, in which a name is plain characters."""
+    Path("now.yaml").write_text(CLUSTER.replace(f'"{HOSTILE}"', json.dumps(FORGED)))
+    program = netpolc.compile(netpolc.load(["now.yaml"]))
+    drops = [
+        Drops(own.name.removeprefix("drop_"), 1, 60, own.comment)
+        for own in program.ruleset().table.counters
+        if own.name.startswith("drop_i_rule")
+    ]
+    text = prometheus("netpolc", attribute_counters("netpolc", drops, (), program))
+    (sample,) = [own for own in text.splitlines() if own.startswith("netpolc_denied_packets")]
+    assert 'policies="ClusterNetworkPolicy/guard ingress[0] (a__accepts_and' in sample
+    assert sample.count('"') == 2 * 4
 
 
 BLOCKED = """

@@ -66,3 +66,9 @@ def test_what_is_written_alike_is_told_each_time() -> None:
     assert len(found["alone"]) >= 3
     assert found["later"][-len(found["alone"]) - 1 : -1] == found["alone"]
     assert "own node" in found["later"][-1]
+
+
+@pytest.mark.parametrize("name", ["a.*.example.com", "*", "example", "a b.example.", "-a.example."])
+def test_names_of_domains_have_the_form_that_servers_want(name: str) -> None:
+    with pytest.raises(netpolc.InputError, match=r"domainNames\[0\] in body should match"):
+        read(cnp(egress=[out("Accept", {"domainNames": [name]})]))
