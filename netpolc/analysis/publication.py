@@ -109,6 +109,8 @@ def _may_be_controller(program: Program, peer: PodPeer, subject: Pod) -> bool:
     """
     if isinstance(peer.namespaces, Selector) and not _is_own(peer.namespaces, subject.namespace):
         return True
+    if subject.namespace in program.cluster.unseen:
+        return True
     found = [
         pod
         for pod in program.cluster.pods

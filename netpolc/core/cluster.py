@@ -194,6 +194,8 @@ class Cluster:
     published: tuple[Publication, ...] = ()
     service_ranges: tuple[Span, ...] = ()
     """Blocks that addresses of Services are from (ServiceCIDR)."""
+    unseen: frozenset[str] = frozenset()
+    """Namespaces in which objects of other projects make pods that may not be here."""
 
     def behind(self, service: Service) -> tuple[Pod, ...]:
         """The pods that a Service leads to."""

@@ -61,6 +61,8 @@ class Gathered:
     services: dict[Name, Service] = field(default_factory=dict)
     service_ranges: list[Span] = field(default_factory=list)
     published: list[Publication] = field(default_factory=list)
+    unseen: set[str] = field(default_factory=set)
+    """Namespaces with objects whose pods nobody knows (NP013)."""
 
 
 class Reader(ABC):

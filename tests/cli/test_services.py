@@ -189,6 +189,18 @@ def test_what_is_closed_is_no_row_and_what_is_open_is(tmp_path: Path) -> None:
     assert "{ingress}" not in listed(tmp_path, opened + PORTS + gone)
 
 
+def test_where_a_chart_makes_pods_nobody_knows_who_is_kept_out(tmp_path: Path) -> None:
+    closed = SHOP.replace("ports: [{port: 8080}]", "from: [{podSelector: {}}]")
+    text = f"{closed}{PORTS}{INGRESS}"
+    maker = "apiVersion: helm.toolkit.fluxcd.io/v2\nkind: HelmRelease\n"
+    release = f"---\n{maker}metadata: {{name: edge, namespace: shop}}\n"
+    for more, is_said in (("", True), (release, False), (release.replace("shop", "x"), True)):
+        path = tmp_path / "shop.yaml"
+        path.write_text(text + more)
+        outcome = invoke("check", str(path), "--select", "NP901")
+        assert ("NP901" in outcome.stdout) is is_said
+
+
 def test_without_services_a_list_is_as_it_was(tmp_path: Path) -> None:
     start = SHOP.rpartition("---")[0]
     assert "by Service" not in listed(tmp_path, start)

@@ -37,6 +37,7 @@ def build(gathered: Gathered) -> Cluster:
         {key: gathered.services[key] for key in sorted(gathered.services)},
         tuple(sorted(gathered.published, key=lambda own: own.origin.key)),
         tuple(gathered.service_ranges),
+        frozenset(gathered.unseen),
     )
 
 

@@ -111,6 +111,7 @@ class Makers:
             except (msgspec.MsgspecError, RecursionError):
                 own = None
             namespace = (own.namespace if own else None) or DEFAULT_NAMESPACE
+            self._gathered.unseen.add(namespace)
             if namespace not in known:
                 text = f"pods of a {document.kind} are not in here: nothing is known of them"
                 report.warning(ROOT / "kind", text, code=CODE)
