@@ -7,23 +7,21 @@ several kinds have.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
-from itertools import product
+from functools import cached_property, lru_cache
+from itertools import islice, product
 
 from netpolc.core.cluster import Cluster, Pod, Service, ServicePort
 from netpolc.core.errors import UsageError, listing
 from netpolc.core.ir import ANY
 from netpolc.core.nets import (
-    EVERYWHERE,
     Family,
-    Ranges,
-    Span,
     family,
     format_address,
+    free_addresses,
     parse_address,
-    split,
 )
 from netpolc.core.program import Program
 from netpolc.core.semantics import Flow
@@ -46,13 +44,6 @@ _WORDS = {
     for kind, short in _KINDS.items()
     for word in (*short, kind.lower(), f"{kind.lower()}s")
 }
-_UNUSED = Ranges(
-    (
-        (parse_address("240.0.0.0"), parse_address("255.255.255.254")),
-        (parse_address("100::"), parse_address("100::ffff:ffff:ffff:ffff")),
-    )
-)
-"""Addresses that nobody has: reserved (RFC 1112), and for discarding (RFC 6666)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +76,7 @@ def flows_between(
     port: int | str | None,
     *,
     namespace: str = "",
+    hints: bool = True,
 ) -> tuple[Flow, ...]:
     """The flows between two ends, one for each family and for each kind of pods that policies tell
     apart.
@@ -95,11 +87,13 @@ def flows_between(
     is one of its ports, by number or name, and the flows go to the pods behind it. A pod that has
     no address yet has one of each family that other pods have.
 
-    `UsageError` when an end is unknown, means several kinds, or the two have no address family in
-    common; `ValueError` for a protocol or a port that is none.
+    `UsageError` when an end is unknown (`hints`: with the name that is most like it), means several
+    kinds, or the two have no address family in common; `ValueError` for a protocol or port that is
+    none.
     """
     cluster = program.cluster
-    starts, ends = (find_ends(cluster, own, namespace) for own in (source, destination))
+    hint = did_you_mean if hints else _no_hint
+    starts, ends = (find_ends(cluster, own, namespace, hint) for own in (source, destination))
     if starts.service is not None:
         raise UsageError(f"{starts.service.key} opens no connections: name the pods that do")
     if ends.service is None and isinstance(port, str):
@@ -112,7 +106,7 @@ def flows_between(
             start.unplaced,
             end.unplaced,
         )
-        for start, end in _Pairing(program).pairs(starts, ends)
+        for start, end in _pairing(program).pairs(starts, ends)
         for service in _services(ends, end.pod, protocol, port)
     )
     if not flows:
@@ -153,15 +147,37 @@ def service_port(service: Service, protocol: str | int, wanted: int | str | None
     raise UsageError(f"{service.key}: {which}: it has {has or 'none'}")
 
 
+def _no_hint(cluster: Cluster, name: str) -> str:
+    return ""
+
+
+@lru_cache(maxsize=1)
+def _pairing(program: Program) -> _Pairing:
+    """That of the program that was asked last: a log asks of one many times."""
+    return _Pairing(program)
+
+
 class _Pairing:
     """Finds pairs of addresses for the ends of flows in one program."""
 
     def __init__(self, program: Program) -> None:
         self._program = program
-        owned = program.cluster.owned_addresses()
         networks = [own.networks for own in program.matches if own.networks is not ANY]
         self._networks = list({id(own): own for own in networks if own}.values())
-        self._free = {version: free_addresses(self._networks, owned, version) for version in Family}
+
+    @cached_property
+    def _stand_ins(self) -> dict[Family, tuple[int, ...]]:
+        """Of each family one for a source and one for a destination without address."""
+        owned = self._program.cluster.owned_addresses()
+        return {
+            version: tuple(islice(free_addresses(self._networks, owned, version), 2))
+            for version in Family
+        }
+
+    @cached_property
+    def _inside(self) -> set[Family]:
+        """The families that pods have addresses of; both where none has any yet."""
+        return {family(own) for own in self._program.pods_by_address} or set(Family)
 
     def pairs(self, starts: Meant, ends: Meant) -> Iterator[tuple[_Point, _Point]]:
         """One for each family and kind of ends, replicas of a workload with one another."""
@@ -181,28 +197,26 @@ class _Pairing:
 
     def _joined(self, start: Pod, end: Pod) -> Iterator[tuple[_Point, _Point]]:
         for version in self._families(start, end):
-            for source in self._points(start, version):
-                for destination in self._points(end, version):
+            for source in self._points(start, version, 0):
+                for destination in self._points(end, version, 1):
                     yield source, destination
 
     def _with(self, pod: Pod, addresses: Iterable[int]) -> Iterator[tuple[_Point, _Point]]:
         for address in addresses:
-            for own in self._points(pod, family(address)):
+            for own in self._points(pod, family(address), 0):
                 yield own, _Point(address)
 
     def _families(self, *pods: Pod) -> list[Family]:
         """The families that pods may share: one without an address has those of the others."""
         known = [{family(own) for own in pod.addresses} for pod in pods if pod.addresses]
-        inside = {family(own) for own in self._program.pods_by_address}
-        shared = set.intersection(*known) if known else inside
-        return [version for version in Family if version in shared or not (known or inside)]
+        shared = set.intersection(*known) if known else self._inside
+        return [version for version in Family if version in shared]
 
-    def _points(self, pod: Pod, version: Family) -> list[_Point]:
-        own = [address for address in pod.addresses if family(address) is version]
-        return [_Point(address, pod) for address in own or self._made(pod, version)]
-
-    def _made(self, pod: Pod, version: Family) -> list[int]:
-        return [] if pod.addresses else [next(self._free[version])]
+    def _points(self, pod: Pod, version: Family, side: int) -> list[_Point]:
+        """The addresses of a pod, or what stands in for them on its side of a flow."""
+        if not pod.addresses:
+            return [_Point(self._stand_ins[version][side], pod)]
+        return [_Point(own, pod) for own in pod.addresses if family(own) is version]
 
     def _kinds(self, pods: Sequence[Pod], outside: set[int]) -> Iterator[list[Pod]]:
         """Pods that policies tell apart, and that have their node among others."""
@@ -223,37 +237,12 @@ class _Pairing:
         yield from found.values()
 
 
-def free_addresses(
-    networks: Iterable[Ranges], owned: Collection[int], version: Family, least: int = 1 << 16
-) -> Iterator[int]:
-    """Addresses of a family that nobody owns, in as few of the networks as can be; where there is
-    a choice, such as are given to nobody.
-
-    There are at least `least` of them.
+def find_ends(
+    cluster: Cluster, text: str, namespace: str, hint: Callable[[Cluster, str], str]
+) -> Meant:
+    """Whoever is named; `namespace` is of names that say none, and lets `KIND/NAME` be said. `hint`
+    ends what is said of an unknown name.
     """
-    classes: dict[int, list[Span]] = {}
-    for span, held in split([EVERYWHERE.of_family(version), *networks]):
-        if family(span[0]) is version:
-            classes.setdefault(held, []).append(span)
-    wanted = len(owned) + least
-    found = [(held.bit_count(), Ranges.of(spans)) for held, spans in classes.items()]
-    large = [(held, own) for held, own in found if _size(own) >= wanted]
-    _, best = min(large or found, key=lambda entry: (entry[0], -_size(entry[1])))
-    unused = best & _UNUSED
-    if _size(unused) >= wanted:
-        best = unused
-    for first, last in sorted(best, key=lambda span: span[0] - span[1]):
-        middle = (first + last) // 2  # away from the ends, where networks have their own
-        yield from (own for own in range(middle, last + 1) if own not in owned)
-        yield from (own for own in range(first, middle) if own not in owned)
-
-
-def _size(addresses: Ranges) -> int:
-    return sum(last - first + 1 for first, last in addresses)
-
-
-def find_ends(cluster: Cluster, text: str, namespace: str = "") -> Meant:
-    """Whoever is named; `namespace` is of names that say none, and lets `KIND/NAME` be said."""
     if text.startswith("node:"):
         return _node(cluster, text.removeprefix("node:"))
     if "/" not in text and "[" not in text:
@@ -262,8 +251,7 @@ def find_ends(cluster: Cluster, text: str, namespace: str = "") -> Meant:
         except ValueError as error:
             if not namespace:
                 raise UsageError(
-                    f"{text!r} is no namespace/name and no address: {error}"
-                    f"{did_you_mean(cluster, text)}"
+                    f"{text!r} is no namespace/name and no address: {error}{hint(cluster, text)}"
                 ) from None
         else:
             return Meant((), (address,))
@@ -276,8 +264,8 @@ def find_ends(cluster: Cluster, text: str, namespace: str = "") -> Meant:
         raise UsageError(f"{text} may be {kinds}: say which")
     if not found:
         also = f"{space}/{name}[{SERVICE}]" if (space, name) in cluster.services else ""
-        hint = f": did you mean {also}?" if also else did_you_mean(cluster, f"{space}/{name}")
-        raise UsageError(f"unknown pod or workload {text!r}{hint}")
+        said = f": did you mean {also}?" if also else hint(cluster, f"{space}/{name}")
+        raise UsageError(f"unknown pod or workload {text!r}{said}")
     (pods,) = found.values()
     return _of_pods(text, pods)
 
@@ -339,26 +327,35 @@ def _parts(cluster: Cluster, text: str, namespace: str) -> tuple[str, str, str]:
 def kind_called(cluster: Cluster, word: str) -> str:
     """The kind that a word means, as kubectl takes it: `deploy`, `deployments`, `Deployment`."""
     lower = word.lower()
-    if lower in _WORDS:
-        return _WORDS[lower]
-    kinds = {pod.owner[0] for pod in cluster.pods if pod.owner is not None}
-    return next((kind for kind in sorted(kinds) if lower in (kind.lower(), f"{kind}s".lower())), "")
+    return _WORDS.get(lower) or _names(cluster).kinds.get(lower, "")
+
+
+class _Names:
+    """Pods by the names of their workloads and their own, and the kinds of workloads by words."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self.pods: dict[tuple[str, str], dict[str, list[Pod]]] = {}
+        self.kinds: dict[str, str] = {}
+        for pod in cluster.pods:
+            stem, _, kind = cluster.workload(pod).partition("/")[2][:-1].rpartition("[")
+            for own in {(kind, stem), pod.owner or ("Pod", pod.name), ("Pod", pod.name)}:
+                self._add(pod, *own)
+
+    def _add(self, pod: Pod, kind: str, name: str) -> None:
+        self.pods.setdefault((pod.namespace, name), {}).setdefault(kind, []).append(pod)
+        for word in (kind.lower(), f"{kind.lower()}s"):
+            self.kinds.setdefault(word, kind)
+
+
+@lru_cache(maxsize=1)
+def _names(cluster: Cluster) -> _Names:
+    return _Names(cluster)
 
 
 def _named(cluster: Cluster, space: str, kind: str, name: str) -> dict[str, list[Pod]]:
     """The pods of workloads (and of themselves) that have a name, by their kinds."""
-    found: dict[str, list[Pod]] = {}
-    for pod in cluster.pods:
-        if pod.namespace != space:
-            continue
-        stem, _, own = cluster.workload(pod).partition("/")[2].removesuffix("]").rpartition("[")
-        kinds = {own} if stem == name else set()
-        kinds |= {pod.owner[0]} if pod.owner is not None and pod.owner[1] == name else set()
-        kinds |= {"Pod"} if pod.name == name else set()
-        for each in kinds:
-            if kind in ("", each):
-                found.setdefault(each, []).append(pod)
-    return found
+    found = _names(cluster).pods.get((space, name), {})
+    return {own: pods for own, pods in found.items() if kind in ("", own)}
 
 
 def did_you_mean(cluster: Cluster, name: str) -> str:

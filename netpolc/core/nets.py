@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from enum import IntEnum
 from ipaddress import IPv6Address
 from socket import AF_INET, AF_INET6, inet_ntop, inet_pton
@@ -331,3 +331,41 @@ def format_ports(span: Span) -> str:
     if (first, last) == (0, PORTS - 1):
         return protocol.name
     return f"{protocol.name} {first}" if first == last else f"{protocol.name} {first}-{last}"
+
+
+_UNUSED = Ranges(
+    (
+        (parse_address("240.0.0.0"), parse_address("255.255.255.254")),
+        (parse_address("100::"), parse_address("100::ffff:ffff:ffff:ffff")),
+    )
+)
+"""Addresses that nobody has: reserved (RFC 1112), and for discarding (RFC 6666)."""
+
+
+def free_addresses(
+    networks: Iterable[Ranges], owned: Collection[int], version: Family, least: int = 1 << 16
+) -> Iterator[int]:
+    """Addresses of a family that nobody owns, in as few of the networks as can be; where there is
+    a choice, such as are given to nobody.
+
+    There are at least `least` of them.
+    """
+    classes: dict[int, list[Span]] = {}
+    for span, held in split([EVERYWHERE.of_family(version), *networks]):
+        if family(span[0]) is version:
+            classes.setdefault(held, []).append(span)
+    wanted = len(owned) + least
+    found = [(held.bit_count(), Ranges.of(spans)) for held, spans in classes.items()]
+    large = [(held, own) for held, own in found if _size(own) >= wanted]
+    _, best = min(large or found, key=lambda entry: (entry[0], -_size(entry[1])))
+    unused = best & _UNUSED
+    if _size(unused) >= wanted:
+        best = unused
+    for first, last in sorted(best, key=lambda span: span[0] - span[1]):
+        middle = (first + last) // 2  # away from the ends, where networks have their own
+        yield from (own for own in range(middle, last + 1) if own not in owned)
+        yield from (own for own in range(first, middle) if own not in owned)
+
+
+def _size(addresses: Ranges) -> int:
+    return sum(last - first + 1 for first, last in addresses)

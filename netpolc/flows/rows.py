@@ -158,7 +158,8 @@ class _Judge:
         if isinstance(number, float):
             return BAD, f"port {port!r} is no whole number"
         try:
-            flows = flows_between(self._program, source, destination, protocol, number)
+            ends = self._program, source, destination
+            flows = flows_between(*ends, protocol, number, hints=False)
         except (UsageError, ValueError) as error:
             return BAD, str(error)
         allowed = all(evaluate(self._program, flow).allowed for flow in flows)

@@ -18,11 +18,11 @@ from msgspec import structs
 from netpolc.analysis.connectivity import Table
 from netpolc.analysis.connectivity.parties import stranger
 from netpolc.core.cluster import Cluster, Pod, Snapshot
-from netpolc.core.ends import did_you_mean, free_addresses, kind_called
+from netpolc.core.ends import did_you_mean, kind_called
 from netpolc.core.errors import UsageError
 from netpolc.core.expectation import Demand, End, Expectation, Named
 from netpolc.core.ir import ANY, NetworkPeer
-from netpolc.core.nets import Family, Ranges, family, format_address
+from netpolc.core.nets import Family, Ranges, family, format_address, free_addresses
 from netpolc.core.program import Program
 from netpolc.core.semantics import Flow
 

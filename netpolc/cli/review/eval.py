@@ -63,6 +63,7 @@ def eval_(
     \b
     Examples:
       netpolc eval cluster/ --src shop/web-1 --dst shop/db-0 --port 5432
+      netpolc eval k8s/ --src shop/web --dst 'shop/db[StatefulSet]' --port 5432
       netpolc eval cluster/ --src 192.0.2.7 --dst shop/web-1 --protocol ICMP
       netpolc eval cluster/ --flows flows.csv --file judged.csv
     """

@@ -72,6 +72,7 @@ def explain_(
     \b
     Examples:
       netpolc explain cluster/ --src shop/web-1 --dst shop/db-0 --port 5432
+      netpolc explain k8s/ -n shop --src deploy/web --dst svc/api --port http
       netpolc explain cluster/ --src 192.0.2.7 --dst shop/web-1 --port 80 -o json
       journalctl -k | netpolc explain cluster/ --log-line -
       netpolc explain policies/web.yaml#shop/web
