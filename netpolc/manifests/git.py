@@ -59,8 +59,10 @@ class Tree:
         blobs = [(head.split(), os.fsdecode(name)) for head, name in entries]
         blobs = [(head, name) for head, name in blobs if head[1] == b"blob"]
         request = b"\n".join(head[2] for head, _ in blobs) + b"\n"
-        sizes = _git(self.top, "cat-file", "--batch-check=%(objectsize)", given=request)
-        if sum(map(int, sizes.split())) > MOST_BYTES:
+        sizes = _git(self.top, "cat-file", "--batch-check=%(objectsize)", given=request).split()
+        if not all(map(bytes.isdigit, sizes)):
+            raise UsageError(f"files of revision {self.revision} are not here: fetch them first")
+        if sum(map(int, sizes)) > MOST_BYTES:
             raise UsageError(f"revision {self.revision} is too large to be rendered: give folders")
         content = _git(self.top, "cat-file", "--batch", given=request) if blobs else b""
         links: dict[Path, str] = {}

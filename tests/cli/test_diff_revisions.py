@@ -7,10 +7,12 @@ removed, what is broken at the revision is told and stops nothing, and links lea
 from __future__ import annotations
 
 import os
+import subprocess
 from pathlib import Path
 
 import pytest
 
+from netpolc.core.errors import UsageError
 from netpolc.manifests.git import tree_of
 from tests.cli.invocation import Outcome, invoke
 from tests.cli.test_diff import git
@@ -169,3 +171,18 @@ def test_no_chain_of_links_leads_outside(repository: Path, tmp_path: Path) -> No
     tree_of("HEAD", "old").write(folder)
     assert not (folder / "away").is_symlink()
     assert (folder / "near").read_text() == (folder / "old" / "web.yaml").read_text()
+
+
+def test_a_clone_without_its_files_is_told(repository: Path, tmp_path: Path) -> None:
+    written(repository, "app/kustomization.yaml", "resources: []\n")
+    commit(repository)
+    for own in (repository / ".git" / "objects").rglob("*"):
+        if own.is_file() and _type(repository, own.parent.name + own.name) == "blob":
+            own.unlink()
+    with pytest.raises(UsageError, match="are not here: fetch them first"):
+        tree_of("HEAD", "app").write(tmp_path / "folder")
+
+
+def _type(top: Path, name: str) -> str:
+    words = ["git", "-C", str(top), "cat-file", "-t", name]
+    return subprocess.run(words, capture_output=True, text=True, check=True).stdout.strip()
