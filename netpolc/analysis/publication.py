@@ -10,10 +10,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 from netpolc.core.cluster import NAME_LABEL, Pod, Publication, PublishedPort, Service, ServicePort
 from netpolc.core.ir import ANY, Direction, Operator, PodPeer, Selector, Tier
 from netpolc.core.labels import selects
+from netpolc.core.nets import Span
 from netpolc.core.program import Program, ResolvedRule
 
 _CONTROLLER = re.compile(
@@ -36,26 +38,93 @@ class PublishedPod:
     number: int
 
     @property
-    def span(self) -> tuple[int, int]:
+    def span(self) -> Span:
         """The port of the pod, on the port line."""
         number = int(self.port.protocol) << 16 | self.number
         return number, number
 
 
-def published_pods(program: Program) -> Iterator[PublishedPod]:
-    """Every pod and port that is published, hostNetwork pods left out: no policy judges them."""
-    cluster = program.cluster
-    for publication in cluster.published:
-        for backend in publication.backends:
-            service = cluster.services.get((backend.namespace, backend.service))
-            if service is None or service.external:
-                continue
-            for pod in cluster.behind(service):
-                if pod.host_network:
+class PublishedPods:
+    """What the cluster of a program publishes, and who may admit a controller to it."""
+
+    def __init__(self, program: Program) -> None:
+        self._program = program
+        self._by_namespace: dict[str, list[Pod]] = {}
+        for pod in program.cluster.pods if program.cluster.published else ():
+            self._by_namespace.setdefault(pod.namespace, []).append(pod)
+        self._known: dict[tuple[int, str, Span], list[ResolvedRule] | None] = {}
+
+    @cached_property
+    def pods(self) -> tuple[PublishedPod, ...]:
+        """Every pod and port that is published, but for hostNetwork pods: no policy judges them."""
+        return tuple(self._published())
+
+    def _published(self) -> Iterator[PublishedPod]:
+        behind: dict[Service, list[Pod]] = {}
+        for publication in self._program.cluster.published:
+            for backend in publication.backends:
+                key = backend.namespace, backend.service
+                service = self._program.cluster.services.get(key)
+                if service is None or service.external:
                     continue
-                for port in meant_ports(service, backend.port, pod):
-                    for number in port.on(pod):
-                        yield PublishedPod(publication, backend, service, port, pod, number)
+                if service not in behind:
+                    space = self._by_namespace.get(service.namespace, ())
+                    behind[service] = [own for own in space if service.selects(own)]
+                for pod in behind[service]:
+                    for port in () if pod.host_network else meant_ports(service, backend.port, pod):
+                        for number in port.on(pod):
+                            yield PublishedPod(publication, backend, service, port, pod, number)
+
+    def may_be_reached(self, own: PublishedPod) -> bool:
+        """Whether an ingress controller may reach it, for all that the policies say."""
+        rules = self.admitting(own)
+        return rules is None or bool(rules)
+
+    def admitting(self, own: PublishedPod) -> list[ResolvedRule] | None:
+        """The rules that may admit an ingress controller to it; None where nothing isolates the
+        pod.
+
+        Where an ordered tier judges it nothing is known either (None): what denies by labels may
+        or may not mean the controller.
+        """
+        identity = self._program.identity_of[own.pod.key]
+        key = identity, own.pod.namespace, own.span
+        if key not in self._known:
+            self._known[key] = self._admitting(own, identity)
+        return self._known[key]
+
+    def _admitting(self, own: PublishedPod, identity: int) -> list[ResolvedRule] | None:
+        judge = self._program.combination_of.get((Direction.INGRESS, identity))
+        if judge is None or any(stage.tier is not Tier.NETWORK_POLICY for stage in judge.tiers):
+            return None
+        return [
+            rule
+            for stage in judge.tiers
+            for rule in stage.questions
+            if rule.match.has_port(int(own.port.protocol), own.number)
+            and self._may_mean(rule, own.pod.namespace)
+        ]
+
+    def _may_mean(self, rule: ResolvedRule, namespace: str) -> bool:
+        """Whether a rule for pods of a namespace may mean a controller."""
+        if rule.match.identities is ANY or rule.match.networks:
+            return True
+        question = rule.question
+        if question is None or question.peers is ANY:
+            return True
+        return any(self._may_be(peer, namespace) for peer in question.peers)
+
+    def _may_be(self, peer: PodPeer, namespace: str) -> bool:
+        """Whether a peer means pods of other namespaces, pods that are not here, or what looks
+        like a controller.
+        """
+        if isinstance(peer.namespaces, Selector) and not _is_own(peer.namespaces, namespace):
+            return True
+        if namespace in self._program.cluster.unseen:
+            return True
+        space = self._by_namespace.get(namespace, ())
+        found = [pod for pod in space if selects(peer.pods, pod.labels)]
+        return not found or any(map(_looks_like_controller, found))
 
 
 def meant_ports(service: Service, wanted: int | str | None, pod: Pod) -> list[ServicePort]:
@@ -66,57 +135,6 @@ def meant_ports(service: Service, wanted: int | str | None, pod: Pod) -> list[Se
         return list(service.ports)
     found = [own for own in service.ports if wanted in (own.number, own.name)]
     return found or [own for own in service.ports if wanted in (own.target, *own.on(pod))]
-
-
-def may_admit_controller(program: Program, own: PublishedPod) -> bool:
-    """Whether an ingress controller may reach a published port, for all that the policies say."""
-    rules = admitting_controller(program, own)
-    return rules is None or bool(rules)
-
-
-def admitting_controller(program: Program, own: PublishedPod) -> list[ResolvedRule] | None:
-    """The rules that may admit an ingress controller to a published port; None where nothing
-    isolates the pod.
-
-    Where an ordered tier judges it nothing is known either (None): what denies by labels may or may
-    not mean the controller.
-    """
-    key = Direction.INGRESS, program.identity_of[own.pod.key]
-    judge = program.combination_of.get(key)
-    if judge is None or any(stage.tier is not Tier.NETWORK_POLICY for stage in judge.tiers):
-        return None
-    return [
-        rule
-        for stage in judge.tiers
-        for rule in stage.questions
-        if rule.match.has_port(int(own.port.protocol), own.number)
-        and _may_mean_controller(program, rule, own.pod)
-    ]
-
-
-def _may_mean_controller(program: Program, rule: ResolvedRule, subject: Pod) -> bool:
-    if rule.match.identities is ANY or rule.match.networks:
-        return True
-    question = rule.question
-    if question is None or question.peers is ANY:
-        return True
-    return any(_may_be_controller(program, peer, subject) for peer in question.peers)
-
-
-def _may_be_controller(program: Program, peer: PodPeer, subject: Pod) -> bool:
-    """Whether a peer means pods of other namespaces, pods that are not here, or what looks like a
-    controller.
-    """
-    if isinstance(peer.namespaces, Selector) and not _is_own(peer.namespaces, subject.namespace):
-        return True
-    if subject.namespace in program.cluster.unseen:
-        return True
-    found = [
-        pod
-        for pod in program.cluster.pods
-        if pod.namespace == subject.namespace and selects(peer.pods, pod.labels)
-    ]
-    return not found or any(map(_looks_like_controller, found))
 
 
 def _is_own(namespaces: Selector, name: str) -> bool:

@@ -201,6 +201,20 @@ def test_where_a_chart_makes_pods_nobody_knows_who_is_kept_out(tmp_path: Path) -
         assert ("NP901" in outcome.stdout) is is_said
 
 
+def test_replicas_that_are_closed_are_one_finding(tmp_path: Path) -> None:
+    closed = SHOP.replace("ports: [{port: 8080}]", "from: [{podSelector: {}}]").partition("---")[2]
+    pod = (
+        "apiVersion: v1\nkind: Pod\nmetadata: {name: api-N, namespace: shop, labels: {app: api}}\n"
+    )
+    ports = "spec: {containers: [{name: c, ports: [{name: http, containerPort: 8080}]}]}\n---\n"
+    path = tmp_path / "shop.yaml"
+    path.write_text("".join(pod.replace("N", f"{n}") + ports for n in range(4)) + closed + PORTS)
+    (tmp_path / "ingress.yaml").write_text(INGRESS)
+    found = invoke("check", str(tmp_path), "--select", "NP901").stdout.splitlines()
+    assert found[-1] == "1 warning"
+    assert "leads to shop/api-0[Pod], shop/api-1[Pod], shop/api-2[Pod] and 1 more on" in found[0]
+
+
 def test_without_services_a_list_is_as_it_was(tmp_path: Path) -> None:
     start = SHOP.rpartition("---")[0]
     assert "by Service" not in listed(tmp_path, start)

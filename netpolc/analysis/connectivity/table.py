@@ -14,11 +14,7 @@ from netpolc.analysis.connectivity.candidates import Candidates
 from netpolc.analysis.connectivity.parties import Grouping, Party, families_of, ranges, workloads
 from netpolc.analysis.connectivity.ports import describe_ports
 from netpolc.analysis.connectivity.reach import Reach
-from netpolc.analysis.publication import (
-    admitting_controller,
-    may_admit_controller,
-    published_pods,
-)
+from netpolc.analysis.publication import PublishedPods
 from netpolc.core.cluster import Cluster, Service, ServicePort
 from netpolc.core.ir import Action, Direction, Origin
 from netpolc.core.nets import NOTHING, Family, Ranges, Span
@@ -90,11 +86,11 @@ def from_controllers(table: Table) -> Iterator[Connection]:
 
     All of them come from one party, `{ingress}`, which is nowhere.
     """
-    program = table.reach.program
+    publications = PublishedPods(table.reach.program)
     party_of = {pod.key: party for party in table.workloads for pod in party.pods}
     found: dict[Party, list[Span]] = {}
-    for own in published_pods(program):
-        if own.pod.key in party_of and may_admit_controller(program, own):
+    for own in publications.pods:
+        if own.pod.key in party_of and publications.may_be_reached(own):
             found.setdefault(party_of[own.pod.key], []).append(own.span)
     controller = Party(CONTROLLER, "", (), {})
     for party in table.workloads:
@@ -162,9 +158,10 @@ def _admitting(program: Program, connection: Connection) -> Iterator[Decider]:
     """The rules that may admit the ingress controller."""
     found: dict[Origin, list[Span]] = {}
     pods = {pod.key for pod in connection.destination.pods}
-    for own in published_pods(program):
+    publications = PublishedPods(program)
+    for own in publications.pods:
         if own.pod.key in pods:
-            for rule in admitting_controller(program, own) or ():
+            for rule in publications.admitting(own) or ():
                 found.setdefault(rule.origin, []).append(own.span)
     for origin, spans in found.items():
         yield Decider(Direction.INGRESS, Action.ACCEPT, origin, Ranges.of(spans))

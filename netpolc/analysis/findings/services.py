@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 from netpolc.analysis.findings.model import Code, Level, Remark, inside, peer_origin
 from netpolc.analysis.findings.view import View, numbered_peers
-from netpolc.analysis.publication import PublishedPod, may_admit_controller, published_pods
-from netpolc.core.cluster import Pod, Service
+from netpolc.analysis.publication import PublishedPod, PublishedPods
+from netpolc.core.cluster import Pod, Publication, PublishedPort, Service, ServicePort
 from netpolc.core.errors import listing
 from netpolc.core.ir import (
     ANY,
@@ -89,20 +89,19 @@ def check(view: View) -> Iterator[Remark]:
 
 
 def _blocked(view: View) -> Iterator[Remark]:
-    found: dict[tuple[Origin, str], list[PublishedPod]] = {}
-    for own in published_pods(view.program):
-        if not may_admit_controller(view.program, own):
-            origin = inside(own.publication.origin, *own.backend.field)
-            text = f"port {own.port} of Service {own.service.namespace}/{own.service.name}"
-            found.setdefault((origin, text), []).append(own)
-    for (origin, text), several in found.items():
+    found: dict[tuple[Publication, PublishedPort, ServicePort], list[PublishedPod]] = {}
+    publications = PublishedPods(view.program)
+    for own in publications.pods:
+        if not publications.may_be_reached(own):
+            found.setdefault((own.publication, own.backend, own.port), []).append(own)
+    for (publication, backend, port), several in found.items():
+        text = f"port {port} of Service {backend.namespace}/{backend.service}"
         cluster = view.snapshot.cluster
         names = listing(dict.fromkeys(cluster.workload(own.pod) for own in several), 3)
         numbers = ", ".join(f"{own.port.protocol.name}/{own.number}" for own in _once(several))
-        publication = several[0].publication
         yield Remark(
             "NP901",
-            origin,
+            inside(publication.origin, *backend.field),
             f"{text} leads to {names} on {numbers}, where no policy admits an ingress controller",
             publication.waived,
             _isolating(view, several[0].pod),
