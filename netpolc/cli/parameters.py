@@ -200,4 +200,5 @@ def _one_of(name: str, names: Iterable[str], option: str) -> None:
     known = tuple(names)
     if name not in known:
         listed = ", ".join(map(repr, known))
-        raise click.BadParameter(f"{name!r} is not one of {listed}.", param_hint=f"'{option}'")
+        told = f"{name!r} is not one of {listed}; a file goes with --file."
+        raise click.BadParameter(told, param_hint=f"'{option}'")

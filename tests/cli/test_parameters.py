@@ -93,7 +93,7 @@ def test_the_old_form_is_understood_with_a_warning(tmp_path: Path) -> None:
 def test_a_slip_in_a_form_is_no_file(tmp_path: Path) -> None:
     done = run("compile", THREE_TIER, "-o", "jsn", cwd=tmp_path)
     assert (done.code, done.stdout) == (2, "")
-    assert "'jsn' is not one of 'nft', 'json', 'ir'" in done.stderr
+    assert "'jsn' is not one of 'nft', 'json', 'ir'; a file goes with --file." in done.stderr
     assert list(tmp_path.iterdir()) == []
     both = run("compile", THREE_TIER, "-o", "a.nft", "--file", "b.nft", cwd=tmp_path)
     assert both.code == 2
