@@ -49,7 +49,8 @@ ROOMS = {
     "write": set[str](),
     "readback": set[str](),
     "signals": set[str](),
-    "rollout": {"write", "readback", "signals"},
+    "netlink": set[str](),
+    "rollout": {"write", "readback", "signals", "netlink"},
 }
 """The rooms of the nftables backend, and the others that each may import. All of them share what
 stands beside them: names, model, objects, options, wording."""
@@ -66,6 +67,7 @@ WITH_IO = (
     f"{NFT}.rollout.libnftables.channel",  # asks which capabilities there are
     f"{NFT}.rollout.netfilter.conntrack",  # open flows
     f"{NFT}.rollout.netfilter.netlink",  # asks netfilter
+    f"{NFT}.netlink.wire",  # asks nf_tables
     f"{NFT}.rollout.stopping",  # signals
     f"{NFT}.rollout.runtime",  # locks and saved tables in /run
     f"{NFT}.rollout.guard",  # a process that undoes what nobody confirms

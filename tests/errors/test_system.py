@@ -166,7 +166,11 @@ def test_root_without_the_right_to_read_everything_is_told_so(folder: Path) -> N
 
 @pytest.mark.parametrize(
     "arguments",
-    [["apply", "node.yaml", "--node", "node-a"], ["status"], ["delete"]],
+    [
+        ["apply", "node.yaml", "--node", "node-a"],
+        ["status", "--via", "nft"],
+        ["verify", "node.yaml", "--node", "node-a"],
+    ],
     ids=lambda arguments: arguments[0],
 )
 def test_without_the_binding_the_message_says_what_to_install(
@@ -181,6 +185,17 @@ def test_without_the_binding_the_message_says_what_to_install(
         assert words in outcome.stderr
 
 
+@pytest.mark.parametrize("arguments", [["status"], ["status", "--counters"], ["delete"]])
+def test_what_only_reads_needs_no_binding(
+    arguments: list[str], folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "nftables", None)
+    monkeypatch.setattr(session, "_PLACES", (str(folder / "no-packages"),))
+    outcome = invoke(*arguments)
+    assert "is not loaded" in outcome.stdout + outcome.stderr
+    assert outcome.code in (0, 1)
+
+
 def test_without_the_library_the_message_says_what_to_install(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -192,7 +207,7 @@ def test_without_the_library_the_message_says_what_to_install(
     monkeypatch.setitem(sys.modules, "nftables", None)
     monkeypatch.delitem(sys.modules, "nftables")
     monkeypatch.syspath_prepend(str(package.parent))
-    outcome = invoke("status")
+    outcome = invoke("status", "--via", "nft")
     assert outcome.code == 3
     assert "apt install python3-nftables" in outcome.stderr
     assert "libnftables.so.1" in outcome.stderr

@@ -97,7 +97,7 @@ def read_listing(data: bytes, path: Path) -> None:
                 assert str(difference)
     with suppress(NetpolcError):
         if parse_json.parse(text):  # libnftables' own words, in which a table tells of itself
-            loaded.loaded_in("netpolc", text)
+            loaded.loaded_in("netpolc", loaded.counters_of(text))
 
 
 def read_log(data: bytes, path: Path) -> None:

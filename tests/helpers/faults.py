@@ -113,6 +113,7 @@ def faults(kinds: list[str], folder: Path, options: list[str]) -> dict[str, obje
     code = STAND_IN.format(place=session.binding(), folder=str(folder))
     (folder / "nftables" / "__init__.py").write_text(code)
     kernel, old = Kernel(), rulesets()[1]
+    kernel.load(old)  # through the real one, which it goes on with
     session.binding = lambda: str(folder)
     (folder / "snapshot.yaml").write_text(SNAPSHOT)
     arguments = ["apply", str(folder / "snapshot.yaml"), "--all-pods"]

@@ -56,6 +56,7 @@ def rulesets() -> list[Ruleset]:
 def killed(act: Act, seconds: float | None) -> float:
     """Do it in a child that is killed after some time (None: never); how long the child lived."""
     kernel = Kernel()
+    kernel.tables.listing("netpolc")  # its libnftables begins with the first question
     started = time.perf_counter()
     child = os.fork()
     if child == 0:

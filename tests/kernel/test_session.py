@@ -125,6 +125,7 @@ def test_signals_for_everybody_do_not_reach_it(stand_in: Path) -> None:
     """Ctrl-C goes to all of the terminal's processes, SIGTERM of systemd to all of a unit's."""
     before = set(children(os.getpid()))
     own = Session()
+    own.ask("list")
     (process,) = set(children(os.getpid())) - before
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
         os.kill(process, number)
@@ -140,7 +141,8 @@ def test_it_holds_the_lock_of_a_killed_parent_and_ends_with_it(stand_in: Path) -
         "from netpolc.backends.nft.rollout.libnftables import session\n"
         f"session.binding = lambda: {str(stand_in)!r}\n"
         "with runtime.lock('netpolc_test') as lock:\n"
-        "    own = session.Session()\n    print('asks', flush=True)\n    own.ask('x', [lock])\n"
+        "    own = session.Session()\n    own.ask('x')\n"
+        "    print('asks', flush=True)\n    own.ask('x', [lock])\n"
     )
     parent = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE)
     assert parent.stdout is not None
@@ -162,7 +164,8 @@ def test_it_ends_in_the_middle_of_a_command_with_its_parent(stand_in: Path) -> N
     code = (
         "from netpolc.backends.nft.rollout.libnftables import session\n"
         f"session.binding = lambda: {str(stand_in)!r}\n"
-        "own = session.Session()\nprint('asks', flush=True)\nown.ask('sleep 600')\n"
+        "own = session.Session()\nown.ask('list')\nprint('asks', flush=True)\n"
+        "own.ask('sleep 600')\n"
     )
     parent = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE)
     assert parent.stdout is not None
@@ -192,7 +195,7 @@ def test_a_death_between_two_commands_loses_none(router: Router) -> None:
         (process,) = set(children(os.getpid())) - before
         os.kill(process, signal.SIGKILL)
         assert ended(process)
-        assert kernel.tables.content("netpolc") == ruleset.digest
+        assert kernel.tables.content_by_nft("netpolc") == ruleset.digest
         assert not Path(f"/proc/{process}").exists()
 
 
@@ -217,13 +220,13 @@ def test_a_kernel_survives_and_names_the_tables_of_others(
     kernel.load(ruleset)
     dying.touch()
     with pytest.raises(Died, match="no table of others is there"):
-        kernel.tables.content("netpolc")
+        kernel.tables.content_by_nft("netpolc")
     # The next worker is born in the router's namespace, though asked from outside of it.
-    assert kernel.tables.content("netpolc") == ruleset.digest
+    assert kernel.tables.content_by_nft("netpolc") == ruleset.digest
     router.run("nft", "add table ip nat; add table inet firewalld; add table inet netpolc_b")
     dying.touch()
     with pytest.raises(Died, match="wrote there; here are inet firewalld, ip nat"):
-        kernel.tables.content("netpolc")
+        kernel.tables.content_by_nft("netpolc")
 
 
 def test_beside_a_deadly_table_reading_goes_on_and_changing_names_it(

@@ -15,7 +15,7 @@ from netpolc.backends.nft.names import AUDIT, DROP, POD_BRIDGES, TIERS, UNKNOWN
 from netpolc.backends.nft.readback import parse_json, parse_text
 from netpolc.backends.nft.readback.listing import Listing, Verdict
 from netpolc.backends.nft.rollout.kernel import Kernel
-from netpolc.backends.nft.rollout.state.loaded import Foreign, loaded_in
+from netpolc.backends.nft.rollout.state.loaded import Foreign, counters_of, loaded_in
 from netpolc.backends.nft.rollout.state.table import TableReader
 from netpolc.backends.nft.rollout.steps import UpdateStep
 from netpolc.backends.nft.write.delta import Fate
@@ -62,7 +62,7 @@ def _connections(tables: TableReader, program: Program, ruleset: Ruleset) -> Ite
     text = tables.listing(table)
     try:
         listing = parse_json.parse(text) if text is not None else None
-        drops = loaded_in(table, text).drops if text is not None else ()
+        drops = loaded_in(table, counters_of(text)).drops if text is not None else ()
         before = _enforced(listing, {own.chain: own.policies for own in drops})
         after = _enforced(parse_text.parse(ruleset.text()), _policies(ruleset))
         yield from _lines(PlannedChanges(before, after, program))

@@ -39,6 +39,13 @@ from netpolc.core.foreign import inert, to_json
     is_flag=True,
     help="What was denied, by chain and by pod; PATHs name the pods.",
 )
+@click.option(
+    "--via",
+    type=click.Choice(["netlink", "nft"]),
+    default="netlink",
+    show_default=True,
+    help="Who tells what the table holds: the kernel, or libnftables as a second opinion.",
+)
 @options.reading
 @click.pass_context
 def status(
@@ -50,6 +57,7 @@ def status(
     form: str,
     file: str | None,
     counters: bool,
+    via: str,
     reading: options.Reading,
 ) -> None:
     """Tell what is loaded: digest, since when, drop counters, and whether it drifted.
@@ -73,8 +81,9 @@ def status(
         write(FORMS[form](table, counted), file)
         ctx.exit(1 if counted is None else 0)
     facts, tables = Facts(channel), TableReader(channel)
+    content_of = tables.content_by_nft if via == "nft" else tables.content
     loaded, content = channel.generation.consistent(
-        lambda: (facts.loaded(table), tables.content(table))
+        lambda: (facts.loaded(table), content_of(table))
     )
     expected = None
     if paths:

@@ -8,12 +8,20 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
+from json import loads
 from typing import cast
 
+from netpolc.backends.nft.model import AddressSet
+from netpolc.backends.nft.netlink.meaning import Listed
+from netpolc.backends.nft.objects import Written
+from netpolc.backends.nft.readback.parse_listing import parse_listing
 from netpolc.backends.nft.rollout.kernel import Kernel
 from netpolc.backends.nft.rollout.libnftables.channel import Channel
 from netpolc.backends.nft.rollout.libnftables.session import Reply, Session
 from netpolc.backends.nft.rollout.netfilter.generation import Generation
+from netpolc.backends.nft.rollout.state.loaded import Counters, counters_of
+from netpolc.backends.nft.rollout.state.reading import LoadedTables
+from netpolc.core.nets import Family
 from tests.helpers.fake_nftables import listing
 from tests.helpers.fake_nftables.refusal import Refusal, Unmodelled, missing
 from tests.helpers.fake_nftables.tables import Table
@@ -78,11 +86,42 @@ class _FakeGeneration:
         return self._nftables.generation
 
 
+class _FakeTables:
+    """What the kernel would say of itself, from what libnftables would list."""
+
+    def __init__(self, session: FakeSession) -> None:
+        self._session = session
+
+    def objects(self, table: str, *, owners: bool = True) -> list[Written] | None:
+        """Every object of a table."""
+        answer = self._session.ask(f"list table inet {table}", stateless=True)
+        return parse_listing(answer.output, table) if answer.code == 0 else None
+
+    def counters(self, table: str) -> Counters | None:
+        """The counters of a table."""
+        answer = self._session.ask(f"list counters table inet {table}", json=True)
+        return counters_of(answer.output) if answer.code == 0 else None
+
+    def members(self, table: str, name: str) -> Listed | None:
+        """A set of addresses with a comment on each."""
+        answer = self._session.ask(f"list set inet {table} {name}", json=True)
+        if answer.code != 0:
+            return None
+        (found,) = (own["set"] for own in loads(answer.output)["nftables"] if "set" in own)
+        elements = [own["elem"] for own in found.get("elem", []) if "elem" in own]
+        version = next(own for own in Family if str(own.value) == name[-1])
+        addresses = tuple(own["val"] for own in elements)
+        comments = tuple(own.get("comment", "") for own in elements)
+        return Listed(AddressSet(name, version, addresses), found.get("size"), comments)
+
+
 class _FakeChannel(Channel):
     """Asks the fake instead of libnftables and the kernel."""
 
     def __init__(self, nftables: FakeNftables) -> None:
-        self._nft = cast(Session, FakeSession(nftables))
+        session = FakeSession(nftables)
+        self._nft = cast(Session, session)
+        self.reading = cast(LoadedTables, _FakeTables(session))
         self.generation = cast(Generation, _FakeGeneration(nftables))
 
 

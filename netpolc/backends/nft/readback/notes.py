@@ -1,8 +1,7 @@
 """Whose address is whose, as the sets of a loaded table note it (see `write/owners.py`).
 
-Comes in: those sets as objects, or their elements as libnftables JSON. Goes out: a digest of the
-pod's name and one of its UID, by address. What somebody else added to the sets is no note, and left
-out.
+Comes in: those sets as objects, or their elements. Goes out: a digest of the pod's name and one of
+its UID, by address. What somebody else added to the sets is no note, and left out.
 """
 
 from __future__ import annotations
@@ -10,13 +9,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from typing import Any
 
 from netpolc.backends.nft.names import NOTED
 from netpolc.backends.nft.objects import Objects, Written, key
 from netpolc.core.nets import parse_address
 
-_ELEMENT = re.compile(r'(\S+) comment "([0-9a-f]{16} (?:[0-9a-f]{16}|-))"', re.ASCII)
+_NOTE = re.compile(r"[0-9a-f]{16} (?:[0-9a-f]{16}|-)", re.ASCII)
+_ELEMENT = re.compile(r'(\S+) comment "([^"]*)"', re.ASCII)
 
 
 def take(objects: dict[str, Written]) -> tuple[dict[int, str] | None, Objects]:
@@ -24,16 +23,18 @@ def take(objects: dict[str, Written]) -> tuple[dict[int, str] | None, Objects]:
     names = [key("set", name) for name in NOTED.values()]
     sets = {name: objects.pop(name) for name in names if name in objects}
     elements = (element for entry in sets.values() for element in entry.elements)
-    return dict(_read(elements)) if sets else None, sets
+    return dict(notes_among(map(_split, elements))) if sets else None, sets
 
 
-def from_json(elements: Iterable[Any]) -> dict[int, str]:
-    """The notes among the elements of a set, as libnftables JSON."""
-    entries = (own["elem"] for own in elements if isinstance(own, dict) and "elem" in own)
-    return dict(_read(f'{own.get("val")} comment "{own.get("comment")}"' for own in entries))
+def notes_among(elements: Iterable[tuple[str, str]]) -> Iterator[tuple[int, str]]:
+    """The notes among addresses with their comments."""
+    for address, comment in elements:
+        if _NOTE.fullmatch(comment):
+            with suppress(ValueError):
+                yield parse_address(address), comment
 
 
-def _read(elements: Iterable[str]) -> Iterator[tuple[int, str]]:
-    for found in filter(None, map(_ELEMENT.fullmatch, elements)):
-        with suppress(ValueError):
-            yield parse_address(found[1]), found[2]
+def _split(element: str) -> tuple[str, str]:
+    """An address and its comment; both empty for what is no note."""
+    found = _ELEMENT.fullmatch(element)
+    return (found[1], found[2]) if found is not None else ("", "")

@@ -140,8 +140,13 @@ class Ruleset:
 
         The one thing it lacks is the table's comment, which JSON cannot say in nft 1.0.6.
         """
+        return json.transaction(self.marked_table, self.facts)
+
+    @property
+    def marked_table(self) -> model.Table:
+        """The table with its generation in its rules, and without the facts."""
         chains = tuple(_marked(chain, self.generation) for chain in self.table.chains)
-        return json.transaction(structs.replace(self.table, chains=chains), self.facts)
+        return structs.replace(self.table, chains=chains)
 
 
 def _odd_facts(odd: tuple[str, ...]) -> Iterator[model.Counter]:

@@ -14,6 +14,7 @@ from pathlib import Path
 from netpolc.backends.nft.options import check_table
 from netpolc.backends.nft.rollout.libnftables.session import Died, Reply, Session
 from netpolc.backends.nft.rollout.netfilter.generation import Generation
+from netpolc.backends.nft.rollout.state.reading import LoadedTables
 from netpolc.core.errors import SystemRefusal, listing, printable
 
 _NO_PERMISSION = "no permission to read or change nf_tables: root (CAP_NET_ADMIN) is needed"
@@ -25,11 +26,10 @@ _PLAIN = re.compile(r"[a-z0-9]+ [-\w./]+", re.ASCII)
 
 
 class Channel:
-    """The nf_tables of the network namespace this object was made in; `generation` is what can be
-    asked without libnftables.
+    """The nf_tables of the network namespace this object was made in; `generation` and `reading`
+    can be asked without libnftables.
 
-    Raises `SystemRefusal` when libnftables is not there, and from every method when the kernel says
-    no.
+    Every method raises `SystemRefusal` when libnftables is not there, or the kernel says no.
     """
 
     def __init__(self) -> None:
@@ -37,6 +37,7 @@ class Channel:
         if not _may_change_networks():
             raise SystemRefusal(_NO_PERMISSION)
         self.generation = Generation()
+        self.reading = LoadedTables(self.generation)
 
     def query(self, what: str, table: str, **switches: bool) -> str | None:
         """A listing of `what`, a part of a table; None when it is not there."""
@@ -46,18 +47,6 @@ class Channel:
     def whole(self, table: str) -> str | None:
         """A whole table as libnftables JSON; None when there is none."""
         return self.query(f"table inet {table}", table, json=True)
-
-    def counters(self, table: str) -> str | None:
-        """A listing with the counters of a table in it, as libnftables JSON.
-
-        `list counters` of libnftables 1.0.6 reads the sets of every table, `list table` those of
-        one: it is slower, and lives on beside tables that libnftables dies of.
-        """
-        check_table(table)
-        try:
-            return _output(self._nft.ask(f"list counters table inet {table}", json=True))
-        except Died:
-            return self.whole(table)
 
     def send(self, text: str, *, dry: bool = False, locks: Collection[int] = ()) -> None:
         """Let libnftables carry out a transaction, or only judge it."""

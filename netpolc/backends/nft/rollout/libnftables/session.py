@@ -150,14 +150,14 @@ def _end(process: subprocess.Popen[bytes], stream: socket.socket, said: int) -> 
 class Session:
     """libnftables in the network namespace this object was made in.
 
-    `SystemRefusal` when the binding or the library is missing, from here or the first command.
+    Its process begins with the first command, which raises `SystemRefusal` when the binding or the
+    library is missing.
     """
 
     def __init__(self) -> None:
-        self._place = binding()
         self._home = os.open(_NAMESPACE, os.O_RDONLY | os.O_CLOEXEC)
         finalize(self, os.close, self._home)
-        self._worker: _Worker | None = _Worker(self._place, self._home)
+        self._worker: _Worker | None = None
 
     def ask(
         self,
@@ -175,12 +175,12 @@ class Session:
         are over, whatever becomes of this process. Raises `Died`.
         """
         switches = sum(on << bit for bit, on in enumerate((json, stateless, numeric, dry)))
-        own, self._worker = self._worker or _Worker(self._place, self._home), None
+        own, self._worker = self._worker or _Worker(binding(), self._home), None
         try:
             own.await_ready()
             if not own.begins(text, switches, locks):  # died when it had nothing to do
                 own.end()
-                own = _Worker(self._place, self._home)
+                own = _Worker(binding(), self._home)
                 own.await_ready()
                 if not own.begins(text, switches, locks):
                     raise EOFError

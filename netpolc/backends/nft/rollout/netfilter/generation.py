@@ -68,11 +68,18 @@ class Generation:
         except OSError as error:
             raise _refusal(error) from error
 
-    def consistent(self, read: Callable[[], T]) -> T:
-        """What `read` gives; made again if anybody changed anything in the meantime."""
+    def consistent(self, read: Callable[[], T], *, passing: tuple[type[Exception], ...] = ()) -> T:
+        """What `read` gives; made again if anybody changed anything in the meantime, also where it
+        then raises one of the `passing` exceptions.
+        """
         for _ in range(_READINGS):
             before = self.read()
-            found = read()
+            try:
+                found = read()
+            except passing:
+                if self.read() == before:
+                    raise
+                continue
             if self.read() == before:
                 return found
         raise SystemRefusal(f"nf_tables was changed during each of {_READINGS} readings")

@@ -7,10 +7,9 @@ Comes in: names of tables. Goes out: `Loaded` and its parts, counts by address. 
 
 from __future__ import annotations
 
-import json
 from itertools import product
-from typing import Any
 
+from netpolc.backends.nft.model import AddressMap, AddressSet
 from netpolc.backends.nft.names import (
     DIGEST,
     GENERATION,
@@ -18,19 +17,21 @@ from netpolc.backends.nft.names import (
     chain_map,
     denied_set,
 )
+from netpolc.backends.nft.netlink.expressions import CountPacket
+from netpolc.backends.nft.netlink.meaning import Listed
 from netpolc.backends.nft.options import check_table
 from netpolc.backends.nft.readback import notes
 from netpolc.backends.nft.rollout.libnftables.channel import Channel
 from netpolc.backends.nft.rollout.state.loaded import (
+    Counters,
     Loaded,
     Unconfirmed,
-    counters_of,
     loaded_in,
     unconfirmed_in,
 )
 from netpolc.backends.nft.signals.counters import AddressCounter
 from netpolc.backends.nft.write.digest import generation
-from netpolc.core.errors import SystemRefusal
+from netpolc.core.errors import RulesetError, SystemRefusal
 from netpolc.core.ir import Direction
 from netpolc.core.nets import Family, parse_address
 
@@ -43,8 +44,8 @@ class Facts:
 
     def loaded(self, table: str) -> Loaded | None:
         """What is loaded under this name; None when there is no such table."""
-        output = self._channel.counters(table)
-        return loaded_in(table, output) if output is not None else None
+        found = self._channel.reading.counters(table)
+        return loaded_in(table, found) if found is not None else None
 
     def unconfirmed(self, table: str) -> Unconfirmed | None:
         """The rollout that waits to be confirmed, if one does."""
@@ -59,22 +60,27 @@ class Facts:
 
     def mark(self, table: str) -> int:
         """What flows that a table judged carry in their mark; 0 if it marks none."""
-        return generation(self._counters(table).get(GENERATION, {}).get("comment", ""))
+        found = self._counters(table).get(GENERATION)
+        return generation(found.comment if found is not None else "")
 
     def noted(self, table: str) -> dict[int, str] | None:
         """Whose address is whose, as the table says it (`write/owners.py`); None if it does not."""
         found: dict[int, str] = {}
         known = False
         for name in NOTED.values():
-            output = self._channel.query(f"set inet {table} {name}", table, json=True)
-            known = known or output is not None
-            found.update(notes.from_json(_elements(output, "set")))
+            try:
+                own = self._channel.reading.members(table, name)
+            except RulesetError:  # somebody else's set by that name
+                known = True
+                continue
+            known = known or own is not None
+            if own is not None and isinstance(own.entry, AddressSet) and own.comments:
+                found.update(notes.notes_among(zip(own.entry.elements, own.comments, strict=True)))
         return found if known else None
 
-    def _counters(self, table: str) -> dict[str, Any]:
-        """Its counters by name, as libnftables JSON; none when there is no such table."""
-        output = self._channel.counters(table)
-        return counters_of(output) if output is not None else {}
+    def _counters(self, table: str) -> Counters:
+        """Its counters by name; none when there is no such table."""
+        return self._channel.reading.counters(table) or {}
 
 
 class PodCounts:
@@ -87,26 +93,23 @@ class PodCounts:
         """What was counted for each local address that is judged, in each direction."""
         found: list[AddressCounter] = []
         for direction, version in product(Direction, Family):
-            judged = self._elements(table, "map", chain_map(direction, version))
-            counts = {
-                own["elem"]["val"]: own["elem"]["counter"]
-                for own in self._elements(table, "set", denied_set(direction, version))
-            }
-            for address, verdict in judged:
-                chain = next(iter(verdict.values()))["target"]
+            judged = self._channel.reading.members(table, chain_map(direction, version))
+            counted = self._channel.reading.members(table, denied_set(direction, version))
+            if judged is None or not isinstance(judged.entry, AddressMap):
+                continue
+            counts = _counts(counted)
+            for address, verdict in judged.entry.elements:
                 if address not in counts:
                     raise SystemRefusal(f"table inet {table} does not count {address}: reload it")
                 own, line = counts[address], parse_address(address)
                 found.append(
-                    AddressCounter(str(direction), line, chain, own["packets"], own["bytes"])
+                    AddressCounter(str(direction), line, verdict.chain, own.packets, own.size)
                 )
         return tuple(found)
 
-    def _elements(self, table: str, kind: str, name: str) -> list[Any]:
-        """The elements of a set or map; none when it is not there."""
-        return _elements(self._channel.query(f"{kind} inet {table} {name}", table, json=True), kind)
 
-
-def _elements(listing: str | None, kind: str) -> list[Any]:
-    entries = json.loads(listing)["nftables"] if listing is not None else []
-    return [own for entry in entries if kind in entry for own in entry[kind].get("elem", [])]
+def _counts(counted: Listed | None) -> dict[str, CountPacket]:
+    """What each address counted; nothing where nothing is counted."""
+    if counted is None or not isinstance(counted.entry, AddressSet) or not counted.counts:
+        return {}
+    return dict(zip(counted.entry.elements, counted.counts, strict=True))

@@ -1,16 +1,16 @@
 """What a table of netpolc's says of itself, by the names and comments of its counters.
 
-Comes in: a listing of counters, as libnftables JSON. Goes out: `Loaded`. Refused (`Foreign`):
-a table that says nothing, which is somebody else's.
+Comes in: counters, as the kernel has them or as libnftables JSON. Goes out: `Loaded`. Refused
+(`Foreign`): a table that says nothing, which is somebody else's.
 """
 
 from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 from netpolc.backends.nft.names import (
     AUDIT,
@@ -23,6 +23,7 @@ from netpolc.backends.nft.names import (
     POD_BRIDGES_NOTE,
     UNCONFIRMED,
 )
+from netpolc.backends.nft.netlink.entities import KernelCounter
 from netpolc.backends.nft.options import Options
 from netpolc.backends.nft.rollout.state.drift import Drift
 from netpolc.backends.nft.signals.counters import Drops
@@ -86,22 +87,32 @@ def drifted(
     return (*([Drift.MODIFIED] if modified else ()), *([Drift.STALE] if stale else ()))
 
 
-def counters_of(listing: str) -> dict[str, Any]:
-    """The counters of a listing, by name."""
+Counters = Mapping[str, KernelCounter]
+"""By their names."""
+
+
+def counters_of(listing: str) -> Counters:
+    """The counters of a listing, which is libnftables JSON."""
     entries = json.loads(listing)["nftables"]
-    return {own["counter"]["name"]: own["counter"] for own in entries if "counter" in own}
+    found = (own["counter"] for own in entries if "counter" in own)
+    return {
+        own["name"]: KernelCounter(
+            own["name"], own.get("comment", ""), own["packets"], own["bytes"]
+        )
+        for own in found
+    }
 
 
-def unconfirmed_in(counters: dict[str, Any]) -> Unconfirmed | None:
+def unconfirmed_in(counters: Counters) -> Unconfirmed | None:
     """The rollout that waits to be confirmed, if the counters say that one does."""
-    note = _UNCONFIRMED.fullmatch(counters.get(UNCONFIRMED, {}).get("comment", ""))
+    said = counters[UNCONFIRMED].comment if UNCONFIRMED in counters else ""
+    note = _UNCONFIRMED.fullmatch(said)
     return Unconfirmed(note["token"], note["until"]) if note is not None else None
 
 
-def loaded_in(table: str, listing: str) -> Loaded:
+def loaded_in(table: str, counters: Counters) -> Loaded:
     """What the counters of a table say of it; `Foreign` for a table of somebody else."""
-    counters = counters_of(listing)
-    comments = {name: own.get("comment", "") for name, own in counters.items()}
+    comments = {name: own.comment for name, own in counters.items()}
     try:
         digest = comments[DIGEST]
         noted = f"{comments[OPTIONS]} {comments.get(POD_BRIDGES_NOTE, '')}"
@@ -111,9 +122,9 @@ def loaded_in(table: str, listing: str) -> Loaded:
     drops = tuple(
         Drops(
             name.removeprefix(kind),
-            own["packets"],
-            own["bytes"],
-            own.get("comment", ""),
+            own.packets,
+            own.size,
+            own.comment,
             kind == AUDIT,
         )
         for kind in (DROP, AUDIT)
@@ -127,6 +138,6 @@ def loaded_in(table: str, listing: str) -> Loaded:
         comments.get(LOADED, ""),
         drops,
         unconfirmed_in(counters),
-        counters.get(INVALID, {}).get("packets", 0),
+        counters[INVALID].packets if INVALID in counters else 0,
         tuple(sorted(told for name, told in comments.items() if name.startswith(ODD))),
     )

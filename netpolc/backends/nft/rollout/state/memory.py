@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 from netpolc.backends.nft.names import GENERATION, LOADED, UNCONFIRMED
 from netpolc.backends.nft.objects import Objects, index, key
 from netpolc.backends.nft.readback import notes
-from netpolc.backends.nft.readback.parse_listing import parse_listing
 from netpolc.backends.nft.rollout.state.table import TableReader
 from netpolc.backends.nft.write.owners import Noted
 from netpolc.core.errors import RulesetError
@@ -50,13 +49,13 @@ class Memory:
         if known is not None and known.generation == now:
             self._known[table] = known
             return known
-        text = self._tables.text_listing(table)
-        if text is None:
-            return None
         try:
-            found = index(parse_listing(text, table))
+            objects = self._tables.objects(table)
         except RulesetError:
             return None  # not as netpolc makes tables: it will be replaced
+        if objects is None:
+            return None
+        found = index(objects)
         if found.pop(key("counter", LOADED), None) is None:
             return None
         waits = found.pop(key("counter", UNCONFIRMED), None) is not None

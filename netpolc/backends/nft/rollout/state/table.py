@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 
 from netpolc.backends.nft.names import UNCONFIRMED
+from netpolc.backends.nft.objects import Written
 from netpolc.backends.nft.readback.parse_listing import parse_listing
 from netpolc.backends.nft.rollout.libnftables.channel import Channel
 from netpolc.backends.nft.write.digest import digest_of
@@ -27,6 +28,12 @@ class TableReader:
         """The whole table as libnftables JSON; None when there is no such table."""
         return self._channel.whole(table)
 
+    def objects(self, table: str) -> list[Written] | None:
+        """The objects of a table, whichever nft loaded it; None when there is none, `RulesetError`
+        when it holds what netpolc never makes.
+        """
+        return self._channel.reading.objects(table)
+
     def text_listing(self, table: str) -> str | None:
         """The whole table as nft prints it, without what counters count."""
         return self._channel.query(f"table inet {table}", table, stateless=True, numeric=True)
@@ -36,6 +43,14 @@ class TableReader:
 
         None when there is no such table, empty when it holds what netpolc never makes.
         """
+        try:
+            found = self._channel.reading.objects(table, owners=False)
+        except RulesetError:
+            return ""
+        return None if found is None else digest_of(found)
+
+    def content_by_nft(self, table: str) -> str | None:
+        """The same by the listing of libnftables; empty also where its words are not known."""
         text = self.text_listing(table)
         if text is None:
             return None

@@ -1,0 +1,386 @@
+"""The objects of a table as the kernel has them, and the messages that make and list them.
+
+Comes in: objects, or the attributes of a message. Goes out: the other one of the two. Refused
+(`RulesetError`): attributes that netpolc's objects never have, such as timeouts of sets or flags of
+tables. Attributes that Linux 6.18 does not know are passed over, and so is what only informs: how
+full a set is, handles. Numbers and names are those of linux/netfilter/nf_tables.h.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import product
+from struct import Struct
+
+from netpolc.backends.nft.netlink.attributes import (
+    NESTED,
+    as_number,
+    by_type,
+    each_attribute,
+    nested,
+    packed,
+    text,
+    zero_ended,
+)
+from netpolc.backends.nft.netlink.expressions import (
+    CountPacket,
+    Expression,
+    KernelVerdict,
+    read_expression,
+    read_expressions,
+    read_verdict,
+    write_expression,
+    write_expressions,
+    write_verdict,
+)
+from netpolc.core.errors import RulesetError
+
+NEW_TABLE, GET_TABLE, DELETE_TABLE = 0, 1, 2
+NEW_CHAIN, GET_CHAIN = 3, 4
+NEW_RULE, GET_RULE = 6, 7
+NEW_SET, GET_SET = 9, 10
+NEW_ELEMENTS, GET_ELEMENTS = 12, 13
+NEW_OBJECT, GET_OBJECT = 18, 19
+INTERVAL, MAP, CONCATENATED = 0x4, 0x8, 0x80
+"""Flags of sets (NFT_SET_...)."""
+_COUNTER = 1  # NFT_OBJECT_COUNTER
+_VERDICTS = 0xFFFFFF00  # NFT_DATA_VERDICT
+_ELEMENT = 1  # NFTA_LIST_ELEM
+_MOST = 0xF000
+"""Bytes of elements in one message: a list of them is one attribute (`attributes.LONGEST`)."""
+
+
+@dataclass(frozen=True, slots=True)
+class KernelTable:
+    """A table; `use` is how many sets, chains and objects it has, and 0 in what is written."""
+
+    name: str
+    comment: str = ""
+    use: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class KernelCounter:
+    """A named counter."""
+
+    name: str
+    comment: str
+    packets: int = 0
+    size: int = 0
+    """Bytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class KernelSet:
+    """A set or map: what its keys are (`keys.py`), and how many fit (None: not said).
+
+    `notes` are nft's alone: by which expressions it is asked. Of a `counted` one each element
+    counts.
+    """
+
+    name: str
+    flags: int
+    key_type: int
+    key_length: int
+    size: int | None
+    fields: tuple[int, ...]
+    counted: bool
+    notes: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class KernelElement:
+    """An element: its key, or the first and last of its keys."""
+
+    key: bytes
+    end: bytes | None = None
+    verdict: KernelVerdict | None = None
+    comment: str = ""
+    counter: CountPacket | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class KernelChain:
+    """A chain; one with a hook is a base chain of type filter and policy accept."""
+
+    name: str
+    hook: int | None = None
+    priority: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class KernelRule:
+    """A rule; rules of a chain are in order."""
+
+    chain: str
+    expressions: tuple[Expression, ...]
+    comment: str = ""
+
+
+# Comments
+# ----------------------------------------------------------------------------------------------
+
+_COMMENT = 0  # NFTNL_UDATA_..._COMMENT (libnftnl/udata.h): type, length, text and a zero
+
+
+def comment(kind: int, own: str) -> bytes:
+    """User data with a comment in it; nothing for none."""
+    data = zero_ended(own)
+    return packed(kind, bytes((_COMMENT, len(data))) + data) if own else b""
+
+
+def read_comment(data: bytes) -> str:
+    """The comment in user data; empty if there is none."""
+    if data[:1] != bytes((_COMMENT,)) or len(data) != 2 + data[1]:
+        if data:
+            raise RulesetError(f"not of netpolc's making: user data {data.hex()}")
+        return ""
+    return text(data[2:])
+
+
+# Tables, counters, chains, rules
+# ----------------------------------------------------------------------------------------------
+
+
+def write_table(own: KernelTable) -> bytes:
+    """What NFT_MSG_NEWTABLE says."""
+    flags = packed(2, bytes(4))
+    return packed(1, zero_ended(own.name)) + flags + comment(6, own.comment)
+
+
+def read_table(content: bytes) -> KernelTable:
+    """What NFT_MSG_NEWTABLE said."""
+    found = by_type(content)
+    _refuse(found, "table", {2: "flags", 7: "owner"})
+    name, use = text(found.get(1, b"")), as_number(found.get(3, bytes(4)))
+    return KernelTable(name, read_comment(found.get(6, b"")), use)
+
+
+def write_counter(table: str, own: KernelCounter) -> bytes:
+    """What NFT_MSG_NEWOBJ says."""
+    head = packed(1, zero_ended(table)) + packed(2, zero_ended(own.name))
+    head += packed(3, _COUNTER.to_bytes(4, "big")) + comment(8, own.comment)
+    counts = packed(1, own.size.to_bytes(8, "big")) + packed(2, own.packets.to_bytes(8, "big"))
+    return head + nested(4, counts)
+
+
+def read_counter(content: bytes) -> KernelCounter:
+    """What NFT_MSG_NEWOBJ said."""
+    found = by_type(content)
+    if as_number(found.get(3, b"")) != _COUNTER:
+        raise RulesetError(f"not of netpolc's making: object {text(found.get(2, b''))} no counter")
+    counts = by_type(found.get(4, b""))
+    size, packets = (as_number(counts.get(own, bytes(8)), 8) for own in (1, 2))
+    return KernelCounter(text(found.get(2, b"")), read_comment(found.get(8, b"")), packets, size)
+
+
+def write_chain(table: str, own: KernelChain) -> bytes:
+    """What NFT_MSG_NEWCHAIN says."""
+    head = packed(1, zero_ended(table)) + packed(3, zero_ended(own.name))
+    if own.hook is None:
+        return head
+    where = packed(1, own.hook.to_bytes(4, "big"))
+    where += packed(2, (own.priority & 0xFFFFFFFF).to_bytes(4, "big"))
+    accept = packed(5, (1).to_bytes(4, "big"))
+    return head + packed(7, zero_ended("filter")) + accept + nested(4, where)
+
+
+def read_chain(content: bytes) -> KernelChain:
+    """What NFT_MSG_NEWCHAIN said."""
+    found = by_type(content)
+    name = text(found.get(3, b""))
+    _refuse(found, f"chain {name}", {8: "counters", 12: "user data"})
+    if 4 not in found:
+        return KernelChain(name)
+    where = by_type(found[4])
+    policy, kind = as_number(found.get(5, b"")), text(found.get(7, b""))
+    if policy != 1 or kind != "filter" or where.keys() != {1, 2}:
+        raise RulesetError(f"not of netpolc's making: base chain {name}")
+    priority = as_number(where[2])
+    return KernelChain(name, as_number(where[1]), priority - (priority >> 31 << 32))
+
+
+def write_rule(table: str, own: KernelRule) -> bytes:
+    """What NFT_MSG_NEWRULE says."""
+    head = packed(1, zero_ended(table)) + packed(2, zero_ended(own.chain))
+    return head + write_expressions(4, own.expressions) + comment(7, own.comment)
+
+
+def read_rule(content: bytes) -> KernelRule:
+    """What NFT_MSG_NEWRULE said."""
+    found = by_type(content)
+    chain = text(found.get(2, b""))
+    _refuse(found, f"rule of {chain}", {5: "compat"})
+    return KernelRule(chain, read_expressions(found.get(4, b"")), read_comment(found.get(7, b"")))
+
+
+def _refuse(found: Mapping[int, bytes], what: str, attributes: Mapping[int, str]) -> None:
+    for kind, name in attributes.items():
+        if any(found.get(kind, b"")):
+            raise RulesetError(f"not of netpolc's making: {what} has {name}")
+
+
+# Sets and their elements
+# ----------------------------------------------------------------------------------------------
+
+_SET_REFUSED = {8: "policy", 11: "timeout", 12: "gc interval", 15: "objects", 18: "expressions"}
+
+
+def write_set(table: str, own: KernelSet, number: int) -> bytes:
+    """What NFT_MSG_NEWSET says; `number` is the set's in its transaction."""
+    head = packed(1, zero_ended(table)) + packed(2, zero_ended(own.name))
+    for kind, value in ((3, own.flags), (4, own.key_type), (5, own.key_length)):
+        head += packed(kind, value.to_bytes(4, "big"))
+    if own.flags & MAP:
+        head += packed(6, _VERDICTS.to_bytes(4, "big")) + packed(7, bytes(4))
+    head += packed(10, number.to_bytes(4, "big"))
+    said = packed(1, own.size.to_bytes(4, "big")) if own.size is not None else b""
+    if own.fields:
+        lengths = (nested(1, packed(1, length.to_bytes(4, "big"))) for length in own.fields)
+        said += nested(2, *lengths)
+    head += nested(9, said) if said else b""
+    if own.notes:
+        head += packed(13, own.notes)
+    return head + (write_expression(17, CountPacket()) if own.counted else b"")
+
+
+def read_set(content: bytes) -> KernelSet:
+    """What NFT_MSG_NEWSET said."""
+    found = by_type(content)
+    name = text(found.get(2, b""))
+    _refuse(found, f"set {name}", _SET_REFUSED)
+    flags, described = as_number(found.get(3, bytes(4))), by_type(found.get(9, b""))
+    verdicts = as_number(found.get(6, _VERDICTS.to_bytes(4, "big"))) == _VERDICTS
+    if flags & ~(INTERVAL | MAP | CONCATENATED) or not verdicts:
+        raise RulesetError(f"not of netpolc's making: set {name} has flags {flags:#x}")
+    counted, lengths = 17 in found, described.get(2, b"")
+    if counted and not isinstance(read_expression(found[17]), CountPacket):
+        raise RulesetError(f"not of netpolc's making: set {name} has a statement")
+    return KernelSet(
+        name,
+        flags,
+        as_number(found.get(4, b"")),
+        as_number(found.get(5, b"")),
+        as_number(described[1]) if 1 in described else None,
+        tuple(as_number(by_type(own).get(1, b"")) for _, own in each_attribute(lengths)),
+        counted,
+        found.get(13, b""),
+    )
+
+
+def set_count(content: bytes) -> int | None:
+    """How many elements NFT_MSG_NEWSET said there are; None where the kernel does not say it."""
+    found = by_type(content).get(20)
+    return None if found is None else as_number(found)
+
+
+def write_elements(table: str, name: str, elements: Iterable[KernelElement]) -> Iterator[bytes]:
+    """What NFT_MSG_NEWSETELEM or NFT_MSG_DELSETELEM says: as many messages as they need."""
+    head = packed(1, zero_ended(table)) + packed(2, zero_ended(name))
+    parts: list[bytes] = []
+    length = 0
+    for element in elements:
+        part = nested(_ELEMENT, _write_element(element))
+        if length + len(part) > _MOST:
+            yield head + nested(3, *parts)
+            parts, length = [], 0
+        parts.append(part)
+        length += len(part)
+    if parts:
+        yield head + nested(3, *parts)
+
+
+def write_keys(table: str, name: str, keys: Sequence[bytes]) -> Iterator[bytes]:
+    """The same of elements that are nothing but keys of one length, a multiple of four."""
+    if not keys:
+        return
+    head = packed(1, zero_ended(table)) + packed(2, zero_ended(name))
+    length = len(keys[0])
+    before = nested(_ELEMENT, nested(1, packed(1, bytes(length))))[:_HEADS]
+    many = _MOST // (_HEADS + length)
+    for at in range(0, len(keys), many):
+        part = keys[at : at + many]
+        yield head + nested(3, before, before.join(part))
+
+
+def _write_element(own: KernelElement) -> bytes:
+    parts = nested(1, packed(1, own.key))
+    if own.end is not None:
+        parts += nested(10, packed(1, own.end))
+    if own.verdict is not None:
+        parts += write_verdict(2, own.verdict)
+    return parts + comment(6, own.comment)
+
+
+def read_elements(content: bytes, length: int) -> list[KernelElement]:
+    """What NFT_MSG_NEWSETELEM said of a set with keys of so many bytes."""
+    return [_read_element(own, length) for _, own in each_attribute(by_type(content).get(3, b""))]
+
+
+def columns(content: bytes, length: int) -> tuple[list[bytes], list[str]] | None:
+    """Keys, and comments if there are any, where elements have nothing else and are all alike; None
+    where they are not, or where keys are padded.
+
+    Most elements are single addresses, and there are many: bytes that lie in columns are taken
+    apart at once.
+    """
+    listed = by_type(content).get(3, b"")
+    if not listed or length & 3:
+        return None
+    size = int.from_bytes(listed[:2], sys.byteorder) + 3 & ~3
+    if size < length + _HEADS or len(listed) % size:
+        return None
+    noted = size - length - _HEADS
+    if not noted:
+        parts = list(Struct(f"=12s{length}s").iter_unpack(listed))
+        heads = {own[0] for own in parts}
+        return ([own[1] for own in parts], []) if heads <= _heads(length, 0) else None
+    end = length + _HEADS
+    said = int.from_bytes(listed[end : end + 2], sys.byteorder) - 6
+    if said < 1 or said > noted - 6:
+        return None
+    columns_of = Struct(f"=12s{length}s6s{said}s{noted - 6 - said}x")
+    whole = list(columns_of.iter_unpack(listed))
+    begins = packed(6, bytes((_COMMENT, said)) + bytes(said))[:6]
+    if not {own[0] for own in whole} <= _heads(length, said + 6):
+        return None
+    if {own[2] for own in whole} != {begins}:
+        return None
+    return [own[1] for own in whole], [text(own[3]) for own in whole]
+
+
+_HEADS = 12
+
+
+@lru_cache(64)
+def _heads(length: int, more: int) -> frozenset[bytes]:
+    """Headers of an element, of its key and of the key's value, with and without NLA_F_NESTED;
+    `more` bytes follow the key.
+    """
+    outer, inner, value = (
+        [
+            (length + size).to_bytes(2, sys.byteorder) + (1 | flag).to_bytes(2, sys.byteorder)
+            for flag in flags
+        ]
+        for size, flags in ((12 + more + (-more & 3), (0, NESTED)), (8, (0, NESTED)), (4, (0,)))
+    )
+    return frozenset(map(b"".join, product(outer, inner, value)))
+
+
+def _read_element(content: bytes, length: int) -> KernelElement:
+    found = by_type(content)
+    key = by_type(found.get(1, b"")).get(1, b"")
+    end = by_type(found[10]).get(1, b"") if 10 in found else None
+    if len(key) != length or (end is not None and len(end) != length):
+        raise RulesetError(f"netlink: a key of {len(key)} bytes where one has {length}")
+    _refuse(
+        found, f"element {key.hex()}", {3: "flags", 4: "timeout", 9: "object", 11: "statements"}
+    )
+    verdict = read_verdict(found[2]) if 2 in found else None
+    counter = read_expression(found[7]) if 7 in found else None
+    if counter is not None and not isinstance(counter, CountPacket):
+        raise RulesetError(f"not of netpolc's making: element {key.hex()} has a statement")
+    return KernelElement(key, end, verdict, read_comment(found.get(6, b"")), counter)

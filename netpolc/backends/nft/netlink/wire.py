@@ -1,0 +1,220 @@
+"""A socket to nf_tables: listings that are whole, transactions that are atomic.
+
+Comes in: messages. Goes out: the bodies of what is listed; of a transaction nothing, when the
+kernel has committed it. Refused: what the kernel refuses (`Refused`, an `OSError`, with the message
+that it is about and what the kernel says of it); answers that do not come, or not whole
+(`OSError`).
+
+A batch is one datagram, so nothing splits it (linux/netfilter/nfnetlink.h). Its last message asks
+to be acknowledged, which the kernel does after the commit and after every refusal; so answers are
+read to that one. A dump during which somebody changed something (NLM_F_DUMP_INTR) is made again.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import struct
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from errno import EINTR, EMSGSIZE, ENOBUFS, ENOENT
+from itertools import count
+from typing import Self
+from weakref import finalize
+
+from netpolc.backends.nft.netlink.attributes import by_type, text
+from netpolc.core.errors import RulesetError
+
+_NETFILTER, _SOL_NETLINK = 12, 270
+_CAP_ACK, _EXT_ACK = 10, 11  # NETLINK_CAP_ACK, NETLINK_EXT_ACK: refusals name what they are about
+_SEND_BUFFER_FORCE = 32  # SO_SNDBUFFORCE: beyond the limit of the system, as root may
+_NFTABLES, _INET = 10 << 8, 1  # NFNL_SUBSYS_NFTABLES << 8, NFPROTO_INET
+_BATCH_BEGIN, _BATCH_END = 16, 17
+_ERROR, _DONE, _OVERRUN = 2, 3, 4
+REQUEST, ACKNOWLEDGE, DUMP = 0x1, 0x4, 0x300
+"""Flags of a message (NLM_F_...)."""
+REPLACE, EXCLUSIVE, CREATE, APPEND = 0x100, 0x200, 0x400, 0x800
+_INTERRUPTED, _ACK_TLVS = 0x10, 0x200  # NLM_F_DUMP_INTR, NLM_F_ACK_TLVS
+_MESSAGE, _OFFSET = 1, 2  # NLMSGERR_ATTR_MSG, NLMSGERR_ATTR_OFFS
+_HEADER = struct.Struct("=IHHII")  # nlmsghdr: length, type, flags, sequence, port
+_FAMILY = struct.Struct("=BBH")  # nfgenmsg: family, version, resource
+_CODE = struct.Struct("=i")
+_HEADERS = _HEADER.size + _FAMILY.size
+_BUFFER = 1 << 18
+_TIMEOUT = 30.0
+_TRIES = 50
+_NUMBERS = 1 << 32
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """What is to be done to an object: the type within nf_tables, flags, attributes; `subject` says
+    what it is about, for whoever reads a refusal.
+    """
+
+    kind: int
+    flags: int
+    body: bytes
+    subject: str
+
+
+class Refused(OSError):
+    """What the kernel refuses; `message` is what it is about, `offset` where in its body."""
+
+    def __init__(self, code: int, said: str, message: Message | None, offset: int | None) -> None:
+        about = f"{message.subject}: " if message is not None else ""
+        super().__init__(code, f"{about}{os.strerror(code)}{f' ({said})' if said else ''}")
+        self.message, self.offset = message, offset
+
+
+class Wire:
+    """A socket in the network namespace it was made in; a context manager."""
+
+    def __init__(self) -> None:
+        self._stream = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, _NETFILTER)
+        self._end = finalize(self, self._stream.close)
+        self._stream.settimeout(_TIMEOUT)
+        for option in (_CAP_ACK, _EXT_ACK):
+            self._stream.setsockopt(_SOL_NETLINK, option, 1)
+        self._numbers = count(1)
+        self._buffer = bytearray(_BUFFER)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Speak no more."""
+        self._end()
+
+    def listed(self, kind: int, body: bytes = b"", family: int = _INET) -> list[bytes]:
+        """The attributes of every object of a kind, as of one moment."""
+        for _ in range(_TRIES):
+            number = next(self._numbers) % _NUMBERS
+            self._stream.send(_packed(_NFTABLES | kind, REQUEST | DUMP, number, family, body))
+            found, whole = self._dumped(number)
+            if whole:
+                return found
+        raise OSError(EINTR, f"nf_tables was changed during each of {_TRIES} listings")
+
+    def one(self, kind: int, body: bytes) -> bytes | None:
+        """The attributes of one object; None when it is not there."""
+        number = next(self._numbers) % _NUMBERS
+        self._stream.send(_packed(_NFTABLES | kind, REQUEST, number, _INET, body))
+        for found, _, own, content in self._answers():
+            if own != number:
+                continue
+            if found not in (_ERROR, _DONE):
+                return content[_FAMILY.size :]
+            code = _code(content)
+            if code == ENOENT:
+                return None
+            raise Refused(code, "", None, None)
+        raise AssertionError("answers end with an exception")
+
+    def _dumped(self, number: int) -> tuple[list[bytes], bool]:
+        found: list[bytes] = []
+        whole = True
+        for kind, flags, own, content in self._answers():
+            if own != number:
+                continue  # of what was given up before
+            whole = whole and not flags & _INTERRUPTED
+            if kind in (_DONE, _ERROR):
+                code = _code(content)
+                if code and code != EINTR:
+                    raise Refused(code, "", None, None)
+                return found, whole and not code
+            found.append(content[_FAMILY.size :])
+        raise AssertionError("answers end with an exception")
+
+    def commit(self, messages: Sequence[Message]) -> None:
+        """Have all of it done, or nothing; `Refused` with the first thing that is refused."""
+        if not messages:
+            return
+        begin = next(self._numbers)
+        numbers = [next(self._numbers) for _ in messages]
+        end = next(self._numbers)
+        parts = [_packed(_BATCH_BEGIN, REQUEST, begin, 0, b"", _NFTABLES >> 8)]
+        for message, number in zip(messages, numbers, strict=True):
+            flags = message.flags | REQUEST | (ACKNOWLEDGE if number == numbers[-1] else 0)
+            parts.append(_packed(_NFTABLES | message.kind, flags, number, _INET, message.body))
+        parts.append(_packed(_BATCH_END, REQUEST, end, 0, b"", _NFTABLES >> 8))
+        self._send(b"".join(parts))
+        self._await(begin, dict(zip(numbers, messages, strict=True)))
+
+    def _send(self, batch: bytes) -> None:
+        # An eighth more is what the kernel counts for a datagram of many pages, about.
+        self._stream.setsockopt(socket.SOL_SOCKET, _SEND_BUFFER_FORCE, 2 * len(batch) + (1 << 16))
+        sent = self._stream.send(batch)
+        if sent != len(batch):
+            raise OSError(EMSGSIZE, f"{sent} of {len(batch)} bytes of a transaction were taken")
+
+    def _await(self, begin: int, messages: dict[int, Message]) -> None:
+        """Read answers until the last message is acknowledged, or the batch as a whole refused."""
+        last = max(messages)
+        refusals: list[Refused] = []
+        for kind, flags, number, content in self._answers():
+            if kind != _ERROR or (number != begin and number not in messages):
+                continue
+            code = _code(content)
+            if code:
+                refusals.append(_refused(code, flags, content, messages.get(number)))
+            if number in (begin, last):
+                break
+        if refusals:
+            raise refusals[0]
+
+    def _answers(self) -> Iterator[tuple[int, int, int, bytes]]:
+        """Type, flags, number and content of each message, without an end."""
+        while True:
+            size, _, flags, _ = self._stream.recvmsg_into([self._buffer])
+            if flags & socket.MSG_TRUNC:
+                raise OSError(EMSGSIZE, f"an answer of the kernel is longer than {_BUFFER} bytes")
+            yield from messages_of(bytes(memoryview(self._buffer)[:size]))
+
+
+def messages_of(datagram: bytes) -> Iterator[tuple[int, int, int, bytes]]:
+    """The messages of a datagram: type, flags, number, content; `OSError` for half a message."""
+    at = 0
+    while at < len(datagram):
+        length = 0
+        if at + _HEADER.size <= len(datagram):
+            length, kind, flags, number, _ = _HEADER.unpack_from(datagram, at)
+        if not _HEADER.size <= length <= len(datagram) - at:
+            raise OSError(EMSGSIZE, "an answer of the kernel ends inside a message")
+        content = datagram[at + _HEADER.size : at + length]
+        at += length + 3 & ~3
+        if kind == _OVERRUN:
+            raise OSError(ENOBUFS, "answers of the kernel were lost")
+        yield kind, flags, number, content
+
+
+def _packed(
+    kind: int, flags: int, number: int, family: int, body: bytes, resource: int = 0
+) -> bytes:
+    head = _HEADER.pack(_HEADERS + len(body), kind, flags, number % _NUMBERS, 0)
+    return head + _FAMILY.pack(family, 0, socket.htons(resource)) + body
+
+
+def _code(content: bytes) -> int:
+    """The number of an error; 0 for none."""
+    if len(content) < _CODE.size:
+        raise OSError(EMSGSIZE, "an answer of the kernel says nothing")
+    return -int(_CODE.unpack_from(content)[0])
+
+
+def _refused(code: int, flags: int, content: bytes, message: Message | None) -> Refused:
+    """What the kernel says of a refusal, if it says something (`NETLINK_EXT_ACK`)."""
+    said, offset = "", None
+    if flags & _ACK_TLVS:
+        try:
+            found = by_type(content[4 + _HEADER.size :])
+        except RulesetError as error:
+            raise OSError(EMSGSIZE, f"a refusal of the kernel is not whole: {error}") from error
+        said = text(found.get(_MESSAGE, b""))
+        if _OFFSET in found:
+            offset = int.from_bytes(found[_OFFSET], sys.byteorder) - _HEADERS
+    return Refused(code, said, message, offset)

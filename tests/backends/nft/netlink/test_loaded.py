@@ -1,0 +1,257 @@
+"""Tables that netpolc loads over netlink, beside the same ones that nft loaded from their text.
+
+In: rulesets of scenarios, in two namespaces. Out: `nft list` and `nft -j list` say the same of
+both; each is read back as the objects that were written; what is refused is named, and changes
+nothing.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from msgspec import structs
+
+from netpolc.backends.nft import model
+from netpolc.backends.nft.netlink import entities, writing
+from netpolc.backends.nft.netlink.attributes import packed, zero_ended
+from netpolc.backends.nft.netlink.replacement import Replacement, loaded_counts, replace_table
+from netpolc.backends.nft.netlink.wire import Message, Wire
+from netpolc.backends.nft.objects import index
+from netpolc.backends.nft.readback.parse_listing import parse_listing
+from netpolc.backends.nft.rollout.libnftables.channel import Channel
+from netpolc.backends.nft.rollout.netfilter.generation import Generation
+from netpolc.backends.nft.rollout.state.reading import LoadedTables
+from netpolc.backends.nft.rollout.state.table import TableReader
+from netpolc.backends.nft.write.digest import digest_of
+from netpolc.core.errors import SystemRefusal
+from netpolc.core.nets import Family
+from tests.backends.nft.netlink.tables import INPUTS, OPTIONS, replacement, ruleset
+from tests.helpers.lab import Router
+
+pytestmark = pytest.mark.kernel
+LIST = ("list", "table", "inet", "netpolc")
+
+
+@pytest.fixture
+def other() -> Iterator[Router]:
+    with Router() as router:
+        yield router
+
+
+def in_json(router: Router) -> list[Any]:
+    """Without numbers of objects, which depend on what was made before."""
+    entries = json.loads(router.run("nft", "-j", *LIST))["nftables"]
+    for entry in entries:
+        for own in entry.values():
+            own.pop("handle", None)
+            if isinstance(own.get("elem"), list):
+                own["elem"].sort(key=str)
+    return sorted(entries, key=str)
+
+
+def in_order(text: str) -> str:
+    """A listing with the elements of each set in one order: that of a hash is the kernel's."""
+    found, listed = [], ""
+    for line in text.split("\n"):
+        opening, _, rest = line.partition("elements = { ")
+        if rest or listed:
+            listed += (rest or line).strip() + " "
+            if listed.endswith("} "):
+                found.append(opening + ", ".join(sorted(listed[:-2].strip().split(", "))))
+                listed = ""
+        else:
+            found.append(line)
+    return "\n".join(found)
+
+
+@pytest.mark.parametrize("options", OPTIONS)
+@pytest.mark.parametrize("name", INPUTS)
+def test_nft_lists_the_same_whoever_loaded_it(
+    name: str, options: str, router: Router, other: Router
+) -> None:
+    own = ruleset(INPUTS[name], OPTIONS[options])
+    router.load(own.text())
+    with other.call(Wire) as wire:
+        replace_table(wire, replacement(own))
+    ours, theirs = (in_order(each.run("nft", *LIST)) for each in (other, router))
+    assert ours == theirs
+    assert in_json(other) == in_json(router)
+
+
+@pytest.mark.parametrize("options", OPTIONS)
+@pytest.mark.parametrize("name", INPUTS)
+def test_it_is_read_back_as_it_was_written(
+    name: str, options: str, router: Router, other: Router
+) -> None:
+    """By whomever it was loaded; and as nft's own listing says it."""
+    own = ruleset(INPUTS[name], OPTIONS[options])
+    router.load(own.text())
+    with other.call(Wire) as wire:
+        replace_table(wire, replacement(own))
+    written = {key: unordered(entry) for key, entry in index(own.objects()).items()}
+    for each in (router, other):
+        tables = each.call(lambda: LoadedTables(Generation()))
+        found = tables.objects("netpolc")
+        assert found is not None
+        assert {key: unordered(entry) for key, entry in index(found).items()} == written
+        assert digest_of(found) == own.digest
+        listed = each.run("nft", "-s", "-y", *LIST)
+        assert digest_of(parse_listing(listed, "netpolc")) == own.digest
+
+
+def unordered(entry: Any) -> Any:
+    return structs.replace(entry, elements=tuple(sorted(entry.elements)))
+
+
+def test_an_element_that_is_refused_is_named_and_the_old_table_stays(router: Router) -> None:
+    own = ruleset(INPUTS["three-tier"], OPTIONS["plain"])
+    wrong = model.NetworkSet("c4_x", Family.IPV4, ((1, 9), (5, 7), (8, 20)))
+    with router.call(Wire) as wire:
+        replace_table(wire, replacement(own))
+        before = router.run("nft", *LIST)
+        with pytest.raises(SystemRefusal) as refusal:
+            replace_table(wire, Replacement("netpolc", (), (wrong,), (), {}))
+    words = "the kernel refused: set c4_x: File exists: element 0x"
+    assert str(refusal.value).startswith(words)
+    assert router.run("nft", *LIST) == before
+
+
+@pytest.mark.parametrize(
+    ("chains", "words"),
+    [
+        (
+            [model.Chain("a", (model.Rule((), (model.Verdict(model.Action.JUMP, "b"),), "x"),))],
+            r"a rule of chain a \(x\): No such file or directory",
+        ),
+        (
+            [model.Chain("a", (model.Rule((), (model.Count("c"),), "y"),))],
+            r"a rule of chain a \(y\): No such file or directory",
+        ),
+        ([model.Chain("a" * 300, ())], r"chain a+: "),
+    ],
+    ids=["chain", "counter", "name"],
+)
+def test_a_refusal_names_the_object(chains: list[model.Chain], words: str, router: Router) -> None:
+    with router.call(Wire) as wire, pytest.raises(SystemRefusal, match=words):
+        replace_table(wire, Replacement("netpolc", (), (), chains, {}))
+    assert "netpolc" not in router.run("nft", "list", "tables")
+
+
+def test_a_set_that_is_full_is_refused_by_its_element(router: Router) -> None:
+    own = model.AddressSet("s4_x", Family.IPV4, ("10.0.0.1",))
+    with router.call(Wire) as wire:
+        replace_table(wire, Replacement("netpolc", (), (own,), (), {}))
+        elements = (entities.KernelElement(bytes((10, 1, 0, n))) for n in range(40))
+        (body,) = entities.write_elements("netpolc", "s4_x", elements)
+        with pytest.raises(OSError, match=r"set s4_x: Too many open files in system"):
+            wire.commit([Message(entities.NEW_ELEMENTS, 0x400, body, "set s4_x")])
+    assert "10.1.0.1" not in router.run("nft", *LIST)
+
+
+def test_many_elements_go_in_several_messages(router: Router) -> None:
+    """More than an attribute can say the length of: 64 KB."""
+    addresses = tuple(f"10.{n >> 8}.{n & 255}.1" for n in range(20_000))
+    own = model.AddressSet("s4_x", Family.IPV4, addresses)
+    sent = Replacement("netpolc", (), (own,), (), {})
+    assert sum(one.kind == entities.NEW_ELEMENTS for one in sent.messages()) > 5
+    with router.call(Wire) as wire:
+        replace_table(wire, sent)
+        assert loaded_counts(wire, "netpolc") == {"set s4_x": 20_000}
+    found = router.call(lambda: LoadedTables(Generation())).objects("netpolc")
+    assert found is not None
+    assert sorted(found[0].elements) == sorted(addresses)
+
+
+def test_a_wrong_length_adds_nothing_and_is_noticed(
+    router: Router, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The kernel takes a list of elements that is too short, and says nothing."""
+
+    def nothing(table: str, name: str, keys: object) -> list[bytes]:
+        return [packed(1, zero_ended(table)) + packed(2, zero_ended(name)) + packed(0x8003, b"")]
+
+    monkeypatch.setattr(writing, "write_keys", nothing)
+    own = model.AddressSet("s4_x", Family.IPV4, ("10.0.0.1",))
+    words = r"is not what was sent: set s4_x has 0 where 1 was sent"
+    with router.call(Wire) as wire, pytest.raises(SystemRefusal, match=words):
+        replace_table(wire, Replacement("netpolc", (), (own,), (), {}))
+
+
+FOREIGN = """
+add table inet firewalld
+add chain inet firewalld a
+add rule inet firewalld a tcp dport 22 accept
+add set inet firewalld b { type ipv4_addr; elements = { 192.0.2.1 }; }
+add counter inet firewalld c
+add chain inet firewalld d { type filter hook input priority 0; }
+add rule inet firewalld d jump a
+add table inet netpolc_b
+add chain inet netpolc_b a
+add set inet netpolc_b b { type ipv4_addr; elements = { 192.0.2.2 }; }
+add table ip nat
+"""
+
+
+def test_no_object_of_another_table_is_read_and_no_nft_is_started(
+    router: Router, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = ruleset(INPUTS["three-tier"], OPTIONS["plain"])
+    router.load(own.text())
+    router.load(FOREIGN)
+    channel = router.call(Channel)
+    monkeypatch.setattr(channel, "_nft", None)  # whoever asks libnftables fails
+    seen = set()
+    answers = Wire._answers
+
+    def heard(self: Wire) -> Iterator[tuple[int, int, int, bytes]]:
+        for answer in answers(self):
+            if answer[0] >> 8 == 10:
+                seen.add(bytes(answer[3][8:16]))
+            yield answer
+
+    monkeypatch.setattr(Wire, "_answers", heard)
+    found = channel.reading.objects("netpolc")
+    assert found is not None
+    assert digest_of(found) == own.digest
+    assert channel.reading.counters("netpolc")
+    assert seen == {zero_ended("netpolc")}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "insert rule inet netpolc ingress counter",
+        "insert rule inet netpolc ingress meta nfproto ipv4 accept",
+        "insert rule inet netpolc ingress ip saddr . tcp dport { 10.0.0.1 . 80 } accept",
+        "insert rule inet netpolc ingress ip saddr != 10.0.0.1 accept",
+        "insert rule inet netpolc ingress ip ttl 3 accept",
+        "insert rule inet netpolc ingress tcp dport != 80 accept",
+        "insert rule inet netpolc ingress limit rate over 10/second drop",
+        'insert rule inet netpolc ingress log prefix "x"',
+        "insert rule inet netpolc ingress meta mark 1 accept",
+        "insert rule inet netpolc ingress ip daddr 10.0.0.1 counter accept",
+        "flush chain inet netpolc exempt",
+        "delete element inet netpolc in4 { 10.244.1.21 }",
+        "add counter inet netpolc mine",
+        "add quota inet netpolc mine { over 10 mbytes }",
+        "add chain inet netpolc mine",
+        "add chain inet netpolc mine { type filter hook input priority 0; }",
+        "add set inet netpolc mine { type mark; }",
+        "add set inet netpolc mine { type ipv4_addr; timeout 3s; }",
+        "add table inet netpolc { flags dormant ; }",
+        'add element inet netpolc in4 { 10.9.9.9 comment "x" : drop }',
+    ],
+)
+def test_whatever_somebody_changes_is_seen(change: str, router: Router) -> None:
+    own = ruleset(INPUTS["three-tier"], OPTIONS["plain"])
+    with router.call(Wire) as wire:
+        replace_table(wire, replacement(own))
+    channel = router.call(Channel)
+    tables = TableReader(channel)
+    assert tables.content("netpolc") == own.digest
+    router.load(change)
+    assert tables.content("netpolc") != own.digest
+    assert tables.content_by_nft("netpolc") != own.digest
