@@ -131,7 +131,7 @@ def compile(snapshot: Snapshot) -> Program:
     combinations = arrange(policies, identities, resolver)
     tried = arrange_tried(policies, identities, resolver, combinations)
     odd = tuple(map(str, snapshot.odd))
-    program = Program(snapshot.cluster, identities, combinations, tried, odd)
+    program = Program(snapshot.cluster, identities, combinations, tried, odd, snapshot.unread)
     program.verify()
     return program
 

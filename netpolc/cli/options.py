@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterable, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import wraps
 from typing import Any
@@ -20,6 +20,7 @@ from netpolc.cli.parameters import (
 )
 from netpolc.cli.settings import NOTHING, Settings, settings_for
 from netpolc.cli.terminal import warn
+from netpolc.cli.unread import Heed, refuse_passed_over, refuse_unread, say_ignored
 from netpolc.compiler import Program, compile, load
 from netpolc.core.cluster import Snapshot
 from netpolc.core.ends import flows_between
@@ -28,7 +29,7 @@ from netpolc.core.nets import Protocol
 from netpolc.core.semantics import Flow
 from netpolc.frontends import Semantics, Treatment
 from netpolc.frontends.fields import DEFAULT_NAMESPACE, dns_label_problems
-from netpolc.manifests import Given, excluding
+from netpolc.manifests import Given, excluding, find
 from netpolc.manifests.rendering import Values, alternatives, rendered
 
 paths = click.argument("paths", metavar="PATH...", nargs=-1, required=True, type=FILE)
@@ -148,6 +149,8 @@ class Reading:
     is_configured: bool = True
     """Whether nothing is left to be asked of a file of settings."""
     settings: Settings = NOTHING
+    unread: str | None = None
+    """How policies of kinds that are not judged are taken; None where nobody said."""
 
     def configured(self, paths: Sequence[Given]) -> Reading:
         """The same with what the nearest file of settings says, unless that is not to be asked."""
@@ -196,6 +199,17 @@ class Reading:
         several = alternatives(given) if patterns else [("", given)]
         return [self._read(own, patterns, chosen) for _, own in several]
 
+    def edited(self, paths: Sequence[Given], texts: Mapping[str, str]) -> Snapshot:
+        """Load, saying nothing, with other texts of some files."""
+        chosen = self.configured(paths)
+        given, patterns = self._rendered(paths, chosen, is_quiet=True)
+        files = find(given, Problems(), excluding((*chosen.exclude, *patterns)), self.raw)
+        changed = [
+            replace(own, data=texts[own.name].encode()) if own.name in texts else own
+            for own in files
+        ]
+        return self._read(changed, patterns, chosen)
+
     def _load(self, paths: Sequence[Given]) -> Snapshot:
         chosen = self.configured(paths)
         given, patterns = self._rendered(paths, chosen)
@@ -216,8 +230,10 @@ class Reading:
             default_namespace=chosen.default_namespace or DEFAULT_NAMESPACE,
             raw=self.raw,
         )
+        if chosen.heed() is Heed.ERROR:
+            refuse_unread(snapshot)
         if self.values is None and not self.raw:
-            _refuse_passed_over(snapshot.passed_over)
+            refuse_passed_over(snapshot.passed_over)
         for node, address in self.node_addresses:
             if node not in snapshot.cluster.nodes:
                 raise UsageError(f"--node-address: unknown node {node!r}")
@@ -225,46 +241,29 @@ class Reading:
         return snapshot
 
     def _rendered(
-        self, paths: Sequence[Given], chosen: Reading
+        self, paths: Sequence[Given], chosen: Reading, is_quiet: bool = False
     ) -> tuple[Sequence[Given], Sequence[str]]:
         """What to read, and what of it not, once kustomizations and charts are rendered."""
-        if self.raw:
+        if self.raw and not is_quiet:
             warn("--raw: kustomizations are read as they are, not as they would be applied")
         if self.values is None or self.raw:
             return paths, ()
         values = replace(self.values, namespace=chosen.default_namespace or DEFAULT_NAMESPACE)
         given, patterns, said = rendered(paths, excluding(chosen.exclude), values)
-        for line in said:
+        for line in () if is_quiet else said:
             warn(line)
         return given, patterns
 
+    def heed(self) -> Heed:
+        """How policies of kinds that are not judged are taken, as it is asked for or set."""
+        name = self.unread or self.settings.unread or Heed.WARN.value
+        if name not in [own.value for own in Heed]:
+            raise self.settings.refuse("unread", f"{name!r} is none of {', '.join(Heed)}")
+        return Heed(name)
+
     def say_ignored(self, snapshot: Snapshot) -> None:
         """What was not read at all, on standard error."""
-        for name in snapshot.not_followed:
-            warn(f"not followed: {name} is a link to a folder; give it as a PATH to have it read")
-        over = snapshot.passed_over
-        if self.verbose:
-            for name in over:
-                warn(f"passed over: {name}: no Kubernetes object")
-            for kind, count in snapshot.ignored.items():
-                warn(f"ignored: {count} {kind}")
-        elif snapshot.ignored:
-            count = sum(snapshot.ignored.values())
-            objects = "object" if count == 1 else "objects"
-            warn(f"ignored {count} {objects} of other kinds (-v names them)")
-        if over and not self.verbose:
-            files = "1 file" if len(over) == 1 else f"{len(over)} files"
-            warn(f"passed over {files} with what is no Kubernetes object (-v names them)")
-
-
-def _refuse_passed_over(names: Iterable[str]) -> None:
-    """`InputError` for files that a command which only tells passes over: what a node enforces must
-    not lack a policy because of what became of its file.
-    """
-    problems = Problems()
-    for name in names:
-        problems.add(name, "", "not a Kubernetes object: remove it, or give --exclude")
-    problems.raise_errors()
+        say_ignored(snapshot, self.verbose)
 
 
 def reading(function: Command) -> Command:
@@ -316,6 +315,7 @@ def _reading(function: Command) -> Command:
         exclude: tuple[str, ...],
         default_namespace: str | None,
         raw: bool,
+        unread: str | None,
         is_configured: bool = True,
         release: str | None = None,
         values: tuple[str, ...] | None = None,
@@ -333,6 +333,7 @@ def _reading(function: Command) -> Command:
             raw,
             None if values is None else Values(release, values, settings),
             is_configured,
+            unread=unread,
         )
         function(*args, reading=chosen, **rest)
 
@@ -381,6 +382,12 @@ def _reading(function: Command) -> Command:
             "--raw",
             is_flag=True,
             help="Read files of kustomizations as they are, which is not what would be applied.",
+        ),
+        click.option(
+            "--unread",
+            type=click.Choice([own.value for own in Heed]),
+            help="Policies of kinds that are not judged (Cilium, Calico, Istio, ...): say so, or "
+            "refuse them [default: warn].",
         ),
         click.option("-v", "--verbose", is_flag=True, help="Name what was ignored."),
     )(command)

@@ -24,7 +24,7 @@ from netpolc.manifests import File, Given
 OWN_FILE, SHARED_FILE = ".netpolc.toml", "pyproject.toml"
 _LISTS = ("exclude", "select", "ignore")
 _TABLES = ("stubs",)
-_TEXTS = ("fail-on", "default-namespace")
+_TEXTS = ("fail-on", "default-namespace", "unread", "scope")
 _AT = re.compile(r" \(at line (\d+), column (\d+)\)$")
 
 
@@ -40,6 +40,8 @@ class Settings:
     default_namespace: str | None = None
     stubs: tuple[dict[str, Any], ...] = ()
     """What comes from elsewhere (`frontends/cluster/stubs.py`)."""
+    unread: str | None = None
+    scope: str | None = None
     source: _Source | None = None
 
     def refuse(self, name: str, reason: object) -> InputError:
@@ -125,6 +127,21 @@ def settings_for(paths: Iterable[Given]) -> Settings:
             if settings is not None:
                 return settings
     return NOTHING
+
+
+def repository_of(paths: Iterable[Given]) -> str:
+    """The root of the git checkout that files and folders are in; the current folder if none."""
+    start = _start(paths)
+    found = (own for own in (start, *start.parents) if (own / ".git").exists())
+    return os.path.realpath(next(found, Path.cwd()))
+
+
+def path_below(root: str, file: str) -> str:
+    """The path of a file from a root, or its whole path where it is not below that."""
+    folder, name = os.path.split(file)
+    whole = os.path.join(os.path.realpath(folder or "."), name)
+    path = os.path.relpath(whole, root)
+    return whole if path.split(os.sep)[0] == os.pardir else path
 
 
 def _start(paths: Iterable[Given]) -> Path:

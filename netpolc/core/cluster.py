@@ -262,6 +262,35 @@ class Odd:
         return f"{self.kind} {name}: {self.treatment}"
 
 
+class Unread(Struct, frozen=True, order=True, gc=False):
+    """A policy of a kind that is not judged: whatever it admits or denies is not in any verdict.
+
+    `kind` is `cilium.io/v2 CiliumNetworkPolicy`, `name` is `namespace/name`; the `digest` differs
+    where two of them differ in anything.
+    """
+
+    kind: str
+    name: str
+    digest: str = ""
+
+
+def unread_kinds(unread: Iterable[Unread]) -> dict[str, list[str]]:
+    """The names of such policies, by kind."""
+    found: dict[str, dict[str, None]] = {}
+    for own in sorted(unread):
+        found.setdefault(own.kind, {})[own.name] = None
+    return {kind: list(names) for kind, names in found.items()}
+
+
+def not_judged(unread: Iterable[Unread]) -> str:
+    """How many there are of each kind, as a sentence; empty where there are none."""
+    listed = []
+    for kind, names in unread_kinds(unread).items():
+        version, _, name = kind.rpartition(" ")
+        listed.append(f"{len(names)} {name} ({version})")
+    return f"not judged, whatever they say: {', '.join(listed)}" if listed else ""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Snapshot:
     """What one compilation works on: a cluster, its policies, and what reading them noticed."""
@@ -278,6 +307,12 @@ class Snapshot:
     """Files in folders that hold what is no Kubernetes object, in order."""
     not_followed: tuple[str, ...] = ()
     """Links to folders, inside of folders that were read: nothing behind them was."""
+    unread: tuple[Unread, ...] = ()
+    """Policies of kinds that are not judged, in order."""
+    unknown_pods: frozenset[str] = frozenset()
+    """Namespaces with pods of which nothing is known: other objects make them."""
+    placed: tuple[Origin, ...] = ()
+    """Objects that name no namespace, and are in `default` for want of one, in order."""
 
     def __repr__(self) -> str:
         counts = {

@@ -51,6 +51,8 @@ class Path(Struct, frozen=True, gc=False):
 ROOT = Path(None, "")
 FEW = 10
 """So many errors of an odd object are told one by one."""
+UNREAD = "NP003"
+"""The code of what is said of a policy of a kind that is not judged."""
 MENDED = "NP006"
 """The code of what is said of an odd object that is not enforced as it was written."""
 DOUBTED = "NP010"

@@ -32,6 +32,7 @@ _MARKUP = re.compile(r"([\\`*_{}\[\]<>|~&])")
 _NOT_PLAIN = re.compile(r"[^-A-Za-z0-9._/]", re.ASCII)
 _MOST_OF_A_WORD = 40
 _MOST_ROWS = 20
+_MERMAID = re.compile(r"[^-\w .,:/()+=~]", re.ASCII)
 _LINKED = re.compile(r"@|(?<=:)//|(?<=www)\.", re.IGNORECASE)
 
 
@@ -124,6 +125,18 @@ def github_property(text: str) -> str:
 def dot_string(text: str) -> str:
     r"""A string of DOT, in which `\N` would be the node's name; lines stay lines."""
     return '"{}"'.format("\\n".join(_quotable(line) for line in text.split("\n")))
+
+
+def mermaid_string(text: str) -> str:
+    """A text in quotes of Mermaid, which draws it as HTML and knows entities as `#quot;`; lines
+    stay lines.
+    """
+    lines = (_MERMAID.sub(_entity, inert(line)) for line in text.split("\n"))
+    return '"{}"'.format("<br/>".join(lines))
+
+
+def _entity(found: re.Match[str]) -> str:
+    return f"#{ord(found[0])};"
 
 
 def prometheus_label(text: str) -> str:

@@ -23,7 +23,7 @@ from typing import NamedTuple
 
 from msgspec import Struct
 
-from netpolc.core.cluster import Cluster, ContainerPorts, Pod
+from netpolc.core.cluster import Cluster, ContainerPorts, Pod, Unread
 from netpolc.core.foreign import html_table
 from netpolc.core.ir import ANY, Action, Any_, Direction, NamedPort, Origin, PodPeer, Tier
 from netpolc.core.nets import NOTHING, PORTS, Protocol, Ranges
@@ -187,7 +187,8 @@ class Program:
     """The meaning of a snapshot: who is who, what judges whom. Others are open.
 
     `tried` judges nothing: it holds what all policies would make, audited ones too, of identities
-    to which those could deny more. `odd` says which objects are not enforced as they were written.
+    to which those could deny more. `odd` says which objects are not enforced as they were written,
+    `unread` which policies are of kinds that are not judged.
     """
 
     cluster: Cluster
@@ -195,6 +196,7 @@ class Program:
     combinations: tuple[Combination, ...]
     tried: tuple[Combination, ...] = ()
     odd: tuple[str, ...] = ()
+    unread: tuple[Unread, ...] = ()
 
     def __repr__(self) -> str:
         pods = sum(len(own.pods) for own in self.identities)

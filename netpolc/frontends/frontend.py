@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from netpolc.core.cluster import Namespace, Node, Owner, Pod, Publication, Service
+from netpolc.core.cluster import Namespace, Node, Owner, Pod, Publication, Service, Unread
 from netpolc.core.errors import ROOT, ObjectProblems, Problems
 from netpolc.core.expectation import Expectation
 from netpolc.core.ir import Policy
@@ -61,8 +61,11 @@ class Gathered:
     services: dict[Name, Service] = field(default_factory=dict)
     service_ranges: list[Span] = field(default_factory=list)
     published: list[Publication] = field(default_factory=list)
+    unread: list[Unread] = field(default_factory=list)
     unseen: set[str] = field(default_factory=set)
-    """Namespaces with objects whose pods nobody knows (NP013)."""
+    """Namespaces in which objects of other projects make pods that may not be here."""
+    unknown_pods: set[str] = field(default_factory=set)
+    """Those of them of which no pod is known at all (NP013)."""
 
 
 class Reader(ABC):

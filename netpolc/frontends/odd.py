@@ -225,6 +225,11 @@ def body_of(document: Document) -> dict[str, Any]:
         return {}
 
 
+def names_no_namespace(document: Document) -> bool:
+    """Whether an object leaves its namespace to whoever applies it."""
+    return not _map(body_of(document).get("metadata")).get("namespace")
+
+
 class _Named(msgspec.Struct):
     """As much of an object that is too deep to read as says what it is."""
 

@@ -12,12 +12,13 @@ from collections.abc import Iterable, Iterator
 
 from netpolc.core.cluster import Cluster, Snapshot
 from netpolc.core.errors import ROOT, ObjectProblems, Problems, Severity
-from netpolc.core.ir import Key
+from netpolc.core.ir import Key, Origin
 from netpolc.frontends import kinds, unread
 from netpolc.frontends.cluster import cluster, makers
+from netpolc.frontends.fields import DEFAULT_NAMESPACE
 from netpolc.frontends.frontend import PASSED_OVER, Gathered, Name, Reader, Semantics
 from netpolc.frontends.networkpolicy import networkpolicy_beta
-from netpolc.frontends.odd import OddObjects, Treatment
+from netpolc.frontends.odd import OddObjects, Treatment, names_no_namespace
 from netpolc.manifests import Document, ManifestSource
 
 
@@ -55,6 +56,7 @@ class _Reading:
         self._workloads = self._readers["Deployment"][1]
         self._finish = [*(reader.finish for _, reader in made), self._makers.finish]
         self._ignored: Counter[str] = Counter()
+        self._placed: list[Origin] = []
         self._places: dict[Key, ManifestSource] = {}
         self._routes: dict[tuple[str, str], Reader | None] = {}
 
@@ -74,11 +76,16 @@ class _Reading:
         else:
             self._ignored[f"{document.api_version} {kind}"] += 1
             self._makers.note(document)
-            kind = unread.passed_over(document, report, kinds.KINDS) or kind
+            meant = unread.passed_over(document, report, kinds.KINDS)
+            if meant is None and unread.is_policy(document):
+                self._gathered.unread.append(unread.policy(document, report))
+            kind = meant or kind
         if report.failed and self._odd.isolates:
             _, reader = self._readers.get(kind, (None, reader))
             if reader is not None:
                 name, treatment = reader.stand_in(document, kind, report)
+        if name is not None and name[0] == DEFAULT_NAMESPACE and names_no_namespace(document):
+            self._placed.append(Origin(kind, *name, (), document.source))
         if name is not None:
             treatment = self._once(document, kind, name, report) or treatment
         self._odd.hand_on(document, kind, report, treatment)
@@ -118,6 +125,9 @@ class _Reading:
             tuple(sorted(set(self._odd.found))),
             tuple(gathered.problems.passed_over),
             not_followed=tuple(sorted(gathered.problems.not_followed)),
+            unread=tuple(sorted(gathered.unread)),
+            unknown_pods=frozenset(gathered.unknown_pods),
+            placed=tuple(self._placed),
         )
 
     def _warn_of_emptiness(self, found: Cluster) -> None:

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Sequence
 import msgspec
 
 from netpolc.core.errors import Problems
-from netpolc.manifests.documents import Document, Likely, ManifestSource
+from netpolc.manifests.documents import Document, Likely, ManifestSource, line_at
 from netpolc.manifests.files import (
     SUFFIXES,
     Excluded,
@@ -29,6 +29,7 @@ from netpolc.manifests.files import (
 )
 from netpolc.manifests.given import plain_objects
 from netpolc.manifests.splitting import Content, Head, content_of, documents_of
+from netpolc.manifests.syntax import NumberedLines
 
 __all__ = [
     "SUFFIXES",
@@ -37,8 +38,11 @@ __all__ = [
     "File",
     "Given",
     "ManifestSource",
+    "NumberedLines",
     "excluding",
+    "find",
     "is_manifest",
+    "line_at",
     "nothing",
     "read",
     "read_objects",

@@ -6,6 +6,8 @@ Lines and columns are looked up again from the file when a message needs them, n
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, Protocol, TypeVar
@@ -15,7 +17,7 @@ import msgspec
 from netpolc.core.errors import ROOT, ObjectProblems, Path
 from netpolc.manifests import json_format, yaml_format
 from netpolc.manifests.files import Field, File, Whereabouts
-from netpolc.manifests.syntax import Elements, NumberedLines, SyntaxProblem
+from netpolc.manifests.syntax import Elements, NumberedLines, SyntaxProblem, decoded, numbered
 
 T = TypeVar("T")
 _STANDARD = "tag:yaml.org,2002:"
@@ -73,6 +75,29 @@ class ManifestSource(msgspec.Struct, frozen=True, eq=False, gc=False):
 
     def _locator(self) -> json_format.Locator | yaml_format.Locator:
         return (_json_locator if self.is_json else _yaml_locator)(self.file)
+
+
+_PLACE = re.compile(r"(.*?):(\d+):(\d+)", re.DOTALL)
+
+
+def line_at(place: str) -> NumberedLines:
+    """The numbered line of a place, `file:line:column`; none where there is no such file."""
+    match = _PLACE.fullmatch(place)
+    lines = _lines_of(match[1]) if match is not None else ()
+    if match is None or not 0 < int(match[2]) <= len(lines):
+        return ()
+    line = lines[int(match[2]) - 1]
+    return numbered([line], int(match[2]), int(match[3]) - 1, len(line))
+
+
+@lru_cache(maxsize=4)
+def _lines_of(name: str) -> tuple[str, ...]:
+    if not os.path.isfile(name):
+        return ()
+    try:
+        return tuple(decoded(File(name).read()).split("\n"))
+    except (OSError, SyntaxProblem):
+        return ()
 
 
 @lru_cache(maxsize=4)

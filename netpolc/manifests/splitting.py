@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from typing import Any
 
 import msgspec
 
@@ -17,7 +18,7 @@ from netpolc.core.errors import Problems, listing
 from netpolc.manifests import json_format, yaml_format
 from netpolc.manifests.documents import Document, Likely, ManifestSource
 from netpolc.manifests.files import File, reason
-from netpolc.manifests.likeness import OTHERS, is_like_object
+from netpolc.manifests.likeness import OTHERS, is_like_object, list_problem
 from netpolc.manifests.syntax import SyntaxProblem, in_utf_8
 
 MAX_YAML_BYTES = 64 << 20
@@ -34,6 +35,7 @@ class Head(msgspec.Struct, frozen=True, gc=False):
     apiVersion: str | None = None
     kind: str | None = None
     items: list[msgspec.Raw] | None = None
+    metadata: msgspec.Raw = msgspec.Raw(b"null")
 
 
 def content_of(file: File) -> Content:
@@ -124,7 +126,7 @@ class _Splitter:
             return
         if self._is_passed_over(source, head, raw):
             return
-        if head.items is not None and _is_list(head.kind):
+        if head.items is not None and self._is_list(source, head, raw):
             for number, item in enumerate(head.items):
                 below, found = (*at, "items", number), self._decoded(item)
                 place = ManifestSource(self._file, source.document, below, True)
@@ -162,7 +164,7 @@ class _Splitter:
         if self._is_passed_over(source, head, value):
             return
         items = value.get("items")
-        if items is not None and _is_list(head.kind):
+        if items is not None and self._is_list(source, head, value):
             if not isinstance(items, list):
                 self._no_object(source, "items are no list")
                 return
@@ -191,6 +193,17 @@ class _Splitter:
         )
         self._no_object(source, f"{missing} missing")
         return None
+
+    def _is_list(self, source: ManifestSource, head: Likely, value: object) -> bool:
+        """Whether something with items is a list; misspelt ones, and parts of lists, are
+        problems.
+        """
+        parts = _parts(head, value)
+        problem = list_problem(head.kind, parts)
+        if problem is not None:
+            at, text = problem
+            self._problems.add(source.place(at), ".".join(at), text)
+        return (head.kind or "List").endswith("List")
 
     def _is_passed_over(self, source: ManifestSource, head: Likely, value: object) -> bool:
         """Whether a document of a folder without `apiVersion` or `kind` looks like no object."""
@@ -234,8 +247,22 @@ def _value(raw: msgspec.Raw) -> object:
         return "kind"
 
 
-def _is_list(kind: str | None) -> bool:
-    return (kind or "List").endswith("List")
+def _parts(head: Likely, value: object) -> dict[str, Any]:
+    """The fields of something with items, of which only the first is there."""
+    if isinstance(value, dict):
+        items = value["items"]
+        return {**value, "items": items[:1] if isinstance(items, list) else []}
+    found: dict[str, Any] = {"items": [_value(own) for own in (head.items or ())[:1]]}
+    if not isinstance(value, msgspec.Raw):
+        return found
+    if isinstance(head, Head) and head.kind is not None:  # there may be very many items
+        return {**found, "metadata": _value(head.metadata)}
+    try:
+        fields = msgspec.json.decode(value, type=dict[str, msgspec.Raw])
+    except (msgspec.MsgspecError, RecursionError):
+        return found
+    own = {name: _value(raw) if name == "metadata" else None for name, raw in fields.items()}
+    return {**own, **found}
 
 
 def _text(value: object) -> str | None:

@@ -270,15 +270,20 @@ def _noted(
     return list(duplicates), list(tags.items())
 
 
+def roots(text: str) -> list[Node]:
+    """The composed documents of a text, with the place of each part."""
+    try:
+        return list(yaml.compose_all(text, Loader=_loader_of(text)))
+    except yaml.YAMLError as error:
+        raise SyntaxProblem(0, 0, str(error)) from None
+
+
 class Locator:
     """Finds line and column of a field by composing the text once more."""
 
     def __init__(self, data: bytes) -> None:
         text = decoded(data)
-        try:
-            self._roots = list(yaml.compose_all(text, Loader=_loader_of(text)))
-        except yaml.YAMLError as error:
-            raise SyntaxProblem(0, 0, str(error)) from None
+        self._roots = roots(text)
         self._lines = _BREAK.split(text)
         self._entries: dict[int, dict[str | int, tuple[Node, Node]]] = {}
 

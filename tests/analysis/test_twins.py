@@ -108,7 +108,7 @@ def test_twins_are_those_that_admit_the_same(several: list[list[Match]]) -> None
         same = (n for n in range(at) if admitted(several[n]) == admitted(own))
         if (first := next(same, None)) is not None:
             expected[policies[at]] = policies[first]
-    assert dict(Twins(applied, where).among(policies)) == expected
+    assert dict(Twins(applied, where, lambda rule: ()).among(policies)) == expected
 
 
 def test_twins_may_be_written_in_two_ways() -> None:
@@ -118,7 +118,7 @@ def test_twins_may_be_written_in_two_ways() -> None:
     policies = [policy("a", 1), policy("b", 3), policy("c", 3)]
     rules = (rule.origin for own in policies for rule in own.rules)
     applied = [{rule: [match] for rule, match in zip(rules, one + other + third, strict=True)}]
-    twins = Twins(applied, {rule: [0] for rule in applied[0]})
+    twins = Twins(applied, {rule: [0] for rule in applied[0]}, lambda rule: ())
     assert list(twins.among(policies)) == [(policies[1], policies[0])]
 
 
@@ -160,7 +160,7 @@ def test_the_first_that_isolates_the_same_pods(policies: list[Policy], data: st.
         for direction in sorted(asked.isolates):
             order = [own for own in cited if own in left] + left
             expected = next((own for own in order if isolates(own, asked, direction)), None)
-            assert index.of(asked, direction, cited) is expected
+            assert index.of(asked, direction, cited, denies=not asked.rules) is expected
         if data.draw(st.booleans()):
             left.remove(asked)
             index.remove(asked)

@@ -286,3 +286,28 @@ def test_300_workloads_open_and_react(browser: Browser, tmp_path: Path) -> None:
         assert page.eval("document.querySelectorAll('.line').length") == 300
         page.click_on("#list .more")
         page.wait("document.querySelectorAll('.line').length === 600")
+
+
+def test_cells_are_as_wide_as_their_words(browser: Browser, tmp_path: Path) -> None:
+    """A change that says more than a column's share of the window is not cut."""
+    ports = [{"port": number} for number in (80, 443, 8080, 8443, 9090)]
+    rule = {"from": [{"podSelector": {}}], "ports": ports}
+    old, new = (
+        netpolc.compile(netpolc.load_objects([*PODS, policy("shop/db", **of_db, ingress=ingress)]))
+        for of_db in ({"podSelector": {"matchLabels": {"name": "db"}}},)
+        for ingress in ([{**rule, "ports": ports[:3]}], [rule])
+    )
+    change = comparison(Difference(old, new), "before → after")
+    with opened(browser, tmp_path, html=change) as page:
+        assert page.text("h1") == "What a change opens and closes"
+        width, words = page.eval(
+            "(() => {"
+            "const cell = document.querySelector('[role=gridcell]');"
+            "const pen = document.createElement('canvas').getContext('2d');"
+            'pen.font = \'12px system-ui, "Segoe UI", Roboto, "Liberation Sans", sans-serif\';'
+            "const text = cell.getAttribute('aria-label').split(': ').slice(1).join(': ');"
+            "return [parseFloat(cell.style.width), pen.measureText('~ ' + text).width];"
+            "})()"
+        )
+        assert words > 130
+        assert width >= words

@@ -86,7 +86,8 @@ def test_templates_alone_can_be_checked() -> None:
     wanted = policy("shop/web", podSelector={"matchLabels": {"app": "web"}})
     lost = policy("shop/api", podSelector={"matchLabels": {"app": "api"}})
     built = "---\n".join(yaml.safe_dump(item) for item in (workload, wanted, lost))
-    done = run("check", "-", "--fail-on", "warning", stdin=built.encode())
+    chosen = ("--scope", "cluster", "--fail-on", "warning")
+    done = run("check", "-", *chosen, stdin=built.encode())
     assert done.code == 1
     selectors = [n for n, text in enumerate(built.splitlines(), 1) if text == "    matchLabels:"]
     assert [line for line in done.stdout.splitlines() if "warning NP" in line] == [

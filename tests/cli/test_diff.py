@@ -65,7 +65,10 @@ def test_added_removed_and_changed_connections(tmp_path: Path) -> None:
         ("changed", "shop/web[Pod]", "shop/db[Pod]", "TCP 80", "TCP 80,5432"),
         ("added", "192.0.2.0/24", "shop/db[Pod]", "none", "TCP 80,5432"),
     ]
-    assert document(forth)["changes"][1]["families"] == ["IPv4"]
+    web, block = document(forth)["changes"]
+    assert block["families"] == ["IPv4"]
+    assert block["source_addresses"] == ["192.0.2.0/24"]
+    assert not {"source_addresses", "destination_addresses"} & web.keys()
     back = compared(tmp_path, new, old, "-o", "json")
     assert brief(back) == [
         ("changed", "shop/web[Pod]", "shop/db[Pod]", "TCP 80,5432", "TCP 80"),
@@ -94,7 +97,7 @@ def test_isolation_that_comes_and_goes(tmp_path: Path) -> None:
         "    now denied: shop/web -> shop/db TCP/1",
         f"      ingress isolated by shop/db ({tmp_path}/new.json:1:679)",
         "- 0.0.0.0/0; ::/0 -> shop/db[Pod]: all",
-        "    now denied: 0.0.0.0 -> shop/db TCP/1",
+        "    now denied: 1.0.0.1 -> shop/db TCP/1",
         f"      ingress isolated by shop/db ({tmp_path}/new.json:1:679)",
         "connections: 0 added, 2 removed, 0 changed; workloads: 0 new, 0 lost",
     ]

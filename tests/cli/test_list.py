@@ -133,7 +133,7 @@ def test_refusals(arguments: list[str], message: str, tmp_path: Path) -> None:
     assert not target.exists()
 
 
-@pytest.mark.parametrize("form", ["table", "json", "csv", "md", "dot"])
+@pytest.mark.parametrize("form", ["table", "json", "csv", "md", "dot", "mermaid"])
 @pytest.mark.parametrize("example", ["dual-stack", "deployment-template", "v18-ip-blocks"])
 def test_golden(example: str, form: str, update_golden: bool) -> None:
     arguments = ["list", str(ROOT / "examples" / example), "-o", form]
@@ -225,3 +225,28 @@ def test_a_terminal_gets_a_drawn_table_and_a_pipe_columns() -> None:
     piped = run("list", DUAL)
     assert "───" not in piped.stdout
     assert re.match(r"source +destination +families +connection\n", piped.stdout)
+
+
+def owned(name: str, address: str, owner: dict[str, object]) -> dict[str, object]:
+    found = pod(f"shop/{name}", address, **{"pod-template-hash": "7d9f"})
+    found["metadata"]["ownerReferences"] = [{"controller": True, **owner}]
+    return found
+
+
+def test_owners_by_name_and_owners_that_are_none(tmp_path: Path) -> None:
+    """A ReplicaSet stands for its Deployment; a reference without a kind or a name is none."""
+    objects = [
+        owned("web-7d9f-a", "10.0.0.1", {"kind": "ReplicaSet", "name": "web-7d9f"}),
+        owned("one", "10.0.0.2", {"name": "one-7d9f"}),
+        owned("two", "10.0.0.3", {"kind": "ReplicaSet"}),
+    ]
+    path = tmp_path / "in.json"
+    path.write_text("".join(map(json.dumps, objects)))
+    listed = json.loads(invoke("list", str(path), "-o", "json").stdout)
+    names = [own["name"] for own in listed["parties"] if own["pods"]]
+    assert names == ["shop/one[Pod]", "shop/two[Pod]", "shop/web[Deployment]"]
+    for pattern in ("web-7d9f", "shop/web-7d9f[ReplicaSet]"):
+        found = invoke("list", str(path), "--workload", pattern)
+        assert found.code == 2
+        said = f"matches {pattern!r}: ReplicaSet web-7d9f is of shop/web[Deployment]\n"
+        assert found.stderr.endswith(said)

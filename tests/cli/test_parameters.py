@@ -159,7 +159,7 @@ def completed(*words: str, incomplete: str = "") -> list[str]:
             [f"{THREE_TIER}#production/backend-policy"],
         ),
         (("check", "--explain"), "NP60", ["NP601", "NP602", "NP603", "NP604"]),
-        (("check", "--ignore"), "NP102,np70", [f"NP102,NP70{last}" for last in "1234"]),
+        (("check", "--ignore"), "NP102,np70", [f"NP102,NP70{last}" for last in "12345"]),
         (("compile", "-o"), "", ["nft", "json", "ir"]),
         (("list", "/no/such", "--namespace"), "", []),
         (("compile", str(ROOT / "examples" / "broken.yaml"), "--node"), "", []),

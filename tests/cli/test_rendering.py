@@ -32,6 +32,7 @@ spec: {podSelector: {matchLabels: {app: web}}}
 END
 """
 MADE = "NetworkPolicy media/made: "
+IN_CLUSTER = ("--scope", "cluster", "-o", "concise")
 
 
 class Programs:
@@ -83,7 +84,7 @@ def chart(top: Path) -> None:
 def test_roots_are_rendered_and_the_rest_is_read(tree: Path, programs: Programs) -> None:
     programs.add("kustomize")
     programs.add("kubectl")
-    found = invoke("check", str(tree), "--select", "NP101")
+    found = invoke("check", str(tree), "--select", "NP101", *IN_CLUSTER)
     assert programs.calls() == [f"kustomize build {tree}/app/overlays/prod"]
     place = f"{tree}/app/overlays/prod (kustomize)"
     assert [line.partition(":")[0] for line in found.stdout.splitlines()[:-1]] == [place]
@@ -158,7 +159,7 @@ def test_a_chart_is_rendered_with_its_values(tree: Path, programs: Programs) -> 
     chart(tree)
     words = ["--values", str(tree / "a.toml"), "--values", "b", "--set", "np=true"]
     words += ["--release", "one", "--default-namespace", "shop", "--exclude", "app"]
-    found = invoke("check", str(tree), *words, "--select", "NP101")
+    found = invoke("check", str(tree), *words, "--select", "NP101", *IN_CLUSTER)
     assert MADE in found.stdout
     here = os.getcwd()
     assert programs.calls() == [
@@ -233,7 +234,7 @@ def test_overlays_of_one_base_are_snapshots_of_their_own(tree: Path, programs: P
     written(tree, "app/overlays/stage/label", "web")
     written(tree, "app/overlays/prod/label", "other")
     written(tree, "pod.yaml", POD.replace("other, namespace: default", "x, namespace: media"))
-    found = invoke("check", str(tree), "--select", "NP101")
+    found = invoke("check", str(tree), "--select", "NP101", *IN_CLUSTER)
     prod, stages = (f"{tree}/app/overlays/{own} (kustomize)" for own in ("prod", "stage"))
     lines = found.stdout.splitlines()[:-1]
     assert [line.partition(":")[0] for line in lines] == [prod, stages]
@@ -280,7 +281,7 @@ END
 def test_places_are_those_of_the_files(tree: Path, programs: Programs) -> None:
     programs.add("kustomize", PREFIXED)
     written(tree, "pod.yaml", POD.replace("other, namespace: default", "x, namespace: media"))
-    found = invoke("check", str(tree), "--select", "NP101").stdout
+    found = invoke("check", str(tree), "--select", "NP101", *IN_CLUSTER).stdout
     start = f"{tree}/app/base/web.yaml:4:21: warning NP101: NetworkPolicy media/x-web: spec.podSel"
     assert found.startswith(start)
     # A list of another length is not gone into: what is shown is the deepest that both have.
@@ -291,14 +292,14 @@ def test_places_are_those_of_the_files(tree: Path, programs: Programs) -> None:
     (base / "kustomization.yaml").write_text("resources: [web.yaml, more.yaml]\n")
     (base / "more.yaml").write_text(POLICY.replace("name: web", "name: w"))
     (base / "web.yaml").write_text(POLICY.replace("name: web", "name: eb"))
-    found = invoke("check", str(tree), "--select", "NP101").stdout
+    found = invoke("check", str(tree), "--select", "NP101", *IN_CLUSTER).stdout
     assert found.startswith(f"{tree}/app/overlays/prod (kustomize):4:21: warning NP101")
 
 
 def test_places_in_a_chart_are_its_templates(tree: Path, programs: Programs) -> None:
     programs.add("helm", CHART)
     chart(tree)
-    found = invoke("check", str(tree / "chart"), "--select", "NP101").stdout
+    found = invoke("check", str(tree / "chart"), "--select", "NP101", *IN_CLUSTER).stdout
     assert found.startswith(f"{tree}/chart/templates/np.yaml (helm):6:21: warning NP101: ")
     listed = invoke("list", str(tree / "chart")).stdout
     assert "default/x[Pod]" in listed

@@ -20,6 +20,7 @@ metadata: {name: web}
 spec: {podSelector: {matchLabels: {app: web}}}
 """
 POD = "apiVersion: v1\nkind: Pod\nmetadata: {name: api, labels: {app: api}}\n"
+POD += "status: {podIPs: [{ip: 10.0.0.1}]}\n"
 NP101 = "warning NP101"
 """What is found in it: it selects no pod."""
 
@@ -40,7 +41,11 @@ def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.mark.parametrize("where", ["", "k8s/"])
 def test_settings_are_found_above(name: str, head: str, where: str, tree: Path) -> None:
     assert invoke("check", "k8s").code == 2
-    written(tree, where + name, f'{head}exclude = ["old"]\nignore = ["NP101", "NP004", "NP5"]\n')
+    written(
+        tree,
+        where + name,
+        f'{head}exclude = ["old"]\nignore = ["NP101", "NP004", "NP015", "NP5"]\n',
+    )
     found = invoke("check", "k8s")
     assert (found.code, found.stdout) == (0, "no findings\n")
     assert invoke("check", "k8s", "--no-config").code == 2
@@ -69,6 +74,7 @@ def test_the_level_that_fails(tree: Path) -> None:
     assert (found.code, NP101 in found.stdout, "NP501" in found.stdout) == (0, True, False)
     assert invoke("check", "k8s", "--fail-on", "warning").code == 1
     assert "NP501" in invoke("check", "k8s", "--select", "NP5").stdout
+    assert "NP015" in invoke("check", "k8s", "--select", "NP0").stdout
 
 
 def test_the_namespace_of_what_names_none(tree: Path) -> None:

@@ -22,7 +22,12 @@ ARCHITECTURE = (ROOT / "ARCHITECTURE.md").read_text()
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("netpolc", "netpolc.cli", "netpolc.pytest_plugin"),
     ("netpolc.flows",),
-    ("netpolc.analysis.conversion", "netpolc.analysis.expectations", "netpolc.analysis.report"),
+    (
+        "netpolc.analysis.conversion",
+        "netpolc.analysis.expectations",
+        "netpolc.analysis.fixes",
+        "netpolc.analysis.report",
+    ),
     (
         "netpolc.compiler",
         "netpolc.analysis.findings",

@@ -40,6 +40,7 @@ HOMONYMS = {
         "as_dot",
         "as_json",
         "as_markdown",
+        "as_mermaid",
         "document",
         "lines",
         "summary",

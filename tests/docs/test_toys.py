@@ -8,7 +8,7 @@ is in `tests/frontends/test_kinds.py` with all that names its policies.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -24,11 +24,12 @@ from netpolc.analysis.connectivity.listing import Connections
 from netpolc.analysis.explain import forms as explanations
 from netpolc.analysis.explain.model import Explanation
 from netpolc.analysis.findings import formats
-from netpolc.analysis.findings.model import Code, Finding, Level, Remark
+from netpolc.analysis.findings.model import Code, Level, Remark
 from netpolc.analysis.findings.view import View
 from netpolc.backends import forms as backends
 from netpolc.backends.form import Emit, Form
 from netpolc.cli import main
+from netpolc.core.cluster import Unread
 from netpolc.core.errors import ROOT, ObjectProblems
 from netpolc.core.ir import ANY, SELECT_ALL, Action, Direction, PodPeer, Policy, Rule, Tier
 from netpolc.core.program import Program
@@ -171,11 +172,11 @@ def count_changes(found: Changes) -> str:
     return f"{len(found.changes)} changes\n"
 
 
-def count_findings(found: list[Finding], fail_on: Level) -> str:
-    return f"{len(found)} findings\n"
+def count_findings(checked: formats.Checked) -> str:
+    return f"{len(checked.findings)} findings\n"
 
 
-def count_sides(found: list[Explanation], most: int | None) -> str:
+def count_sides(found: list[Explanation], most: int | None, unread: Sequence[Unread]) -> str:
     return f"{sum(len(own.sides) for own in found)} directions\n"
 
 

@@ -37,7 +37,8 @@ def test_every_code_is_documented() -> None:
 @pytest.mark.parametrize("code", CODES)
 def test_bad_and_good(code: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(HERE / code)
-    common = ["../cluster.yaml", "--select", code, "--fail-on", "info", *options(Path("bad.yaml"))]
+    chosen = ["--select", code, "--fail-on", "info", "-o", "concise"]
+    common = ["../cluster.yaml", *chosen, *options(Path("bad.yaml"))]
     bad = invoke("check", "bad.yaml", *common)
     assert bad.stdout.rpartition("\n")[0].rpartition("\n")[0] + "\n" == Path("expected").read_text()
     assert bad.code == (2 if code == "NP001" else 1)

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -20,6 +22,7 @@ import netpolc
 from netpolc.analysis.findings import CATALOGUE
 from netpolc.analysis.findings.formats import FORMATS
 from tests.cli.invocation import invoke
+from tests.cli.test_terminal import on_terminal
 
 HERE = Path(__file__).parent
 SCHEMA = json.loads((HERE / "sarif-2.1.0-subset.json").read_text())
@@ -28,8 +31,11 @@ BROKEN = "kind: NetworkPolicy\napiVersion: networking.k8s.io/v1\nmetadata: {name
 
 
 @pytest.mark.parametrize("form", sorted(FORMATS))
-def test_golden(form: str, monkeypatch: pytest.MonkeyPatch, update_golden: bool) -> None:
-    monkeypatch.chdir(HERE)
+def test_golden(
+    form: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, update_golden: bool
+) -> None:
+    monkeypatch.chdir(tmp_path)  # which is in no checkout
+    shutil.copy(HERE / "formats.yaml", tmp_path)
     outcome = invoke("check", "formats.yaml", "-o", form)
     assert (outcome.code, outcome.stderr) == (1, "")
     printed = outcome.stdout.replace(f'"{netpolc.__version__}"', '"VERSION"')
@@ -91,7 +97,7 @@ def test_github_escapes_what_would_end_a_command(tmp_path: Path) -> None:
 
 def test_junit_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(HERE)
-    for level, failures, skipped in (("info", 3, 0), ("warning", 1, 2), ("error", 0, 3)):
+    for level, failures, skipped in (("info", 2, 0), ("warning", 1, 1), ("error", 0, 2)):
         outcome = invoke("check", "formats.yaml", "-o", "junit", "--fail-on", level)
         suite = ElementTree.fromstring(outcome.stdout).find("testsuite")
         assert suite is not None
@@ -100,3 +106,96 @@ def test_junit_counts(monkeypatch: pytest.MonkeyPatch) -> None:
         assert len(suite.findall("testcase")) == int(suite.attrib["tests"])
     empty = invoke("check", "formats.yaml", "-o", "junit", "--select", "NP1").stdout
     assert '<testsuite name="netpolc check" tests="1" failures="0" skipped="0">' in empty
+
+
+def uris(*arguments: str) -> set[tuple[str, str | None]]:
+    """What a SARIF log calls the files."""
+    locations = [
+        place["physicalLocation"]["artifactLocation"]
+        for result in sarif(*arguments)["results"]
+        for place in (*result["locations"], *result.get("relatedLocations", ()))
+    ]
+    return {(own["uri"], own.get("uriBaseId")) for own in locations}
+
+
+def test_sarif_paths_are_those_of_the_checkout(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However the folder was named, and wherever netpolc runs."""
+    checkout = tmp_path / "a checkout"
+    folder = checkout / "k8s" / "base"
+    folder.mkdir(parents=True)
+    shutil.copy(HERE / "formats.yaml", folder)
+    subprocess.run(["git", "init", "-q", str(checkout)], check=True)
+    expected = {("k8s/base/formats.yaml", "%SRCROOT%")}
+    for start, names in (
+        (checkout, ("k8s", "./k8s/", "k8s/../k8s/base", str(folder), "k8s/base/formats.yaml")),
+        (folder, (".", "..", "formats.yaml", "../base/formats.yaml")),
+        (tmp_path, ("a checkout", str(checkout))),
+    ):
+        monkeypatch.chdir(start)
+        for name in names:
+            assert uris(name) == expected, (start, name)
+    monkeypatch.chdir(folder)
+    line = invoke("check", ".", "-o", "github").stdout.splitlines()[0]
+    assert " file=k8s/base/formats.yaml," in line
+
+
+def test_sarif_outside_of_a_checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "in").mkdir()
+    shutil.copy(HERE / "formats.yaml", tmp_path)
+    monkeypatch.chdir(tmp_path / "in")
+    assert uris("../formats.yaml") == {(f"file://{tmp_path}/formats.yaml", None)}
+    monkeypatch.chdir(tmp_path)
+    assert uris("./formats.yaml") == {("formats.yaml", "%SRCROOT%")}
+
+
+LONG = """\
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: web, namespace: shop}
+spec:
+  podSelector: {}
+  ingress:
+  - from: [{podSelector: {}}]
+  - from:
+    - podSelector: {matchLabels: {app: web}}
+    - podSelector: {matchLabels: {app: db}}
+    - podSelector: {matchLabels: {release: old}}
+    ports:
+    - port: 80
+"""
+
+
+def test_a_long_rule_is_shown_by_its_beginning(tmp_path: Path) -> None:
+    path = tmp_path / "policy.yaml"
+    path.write_text(LONG)
+    found = invoke("check", str(path), str(HERE / "cluster.yaml"), "--select", "NP301")
+    assert found.stdout.splitlines()[1:6] == [
+        "       8 |   - from:",
+        "       9 |     - podSelector: {matchLabels: {app: web}}",
+        "      10 |     - podSelector: {matchLabels: {app: db}}",
+        "      11 |     - podSelector: {matchLabels: {release: old}}",
+        "         ... 2 more lines",
+    ]
+
+
+def test_a_terminal_has_colours(tmp_path: Path) -> None:
+    path = tmp_path / "policy.yaml"
+    path.write_text(LONG)
+    arguments = ["netpolc", "check", str(path), str(HERE / "cluster.yaml"), "--select", "NP301"]
+    code = f"import sys; sys.argv = {arguments!r}; from netpolc.cli import run; run()"
+    shown = on_terminal(code, expect=1)
+    (finding,) = (line for line in shown.splitlines() if "NP301" in line)
+    (source,) = (line for line in shown.splitlines() if "app: db" in line)
+    assert finding.startswith("\x1b[33m")
+    assert source.startswith("\x1b[2m")
+
+
+def test_a_manifest_that_is_refused_is_shown() -> None:
+    path = HERE.parent / "errors" / "refused" / "wrong-type.yaml"
+    lines = invoke("check", str(path)).stdout.splitlines()
+    source = path.read_text().splitlines()
+    for own in (line for line in lines if " error NP001: " in line):
+        number = int(own.removeprefix(str(path)).split(":")[1])
+        assert f"{number:>8} | {source[number - 1]}" in lines

@@ -5,14 +5,19 @@ Comes in: a `Difference` and its changes. Goes out: text. Nothing is refused.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from netpolc.analysis.connectivity import formats, graph
 from netpolc.analysis.connectivity.difference import Change, ChangeKind, Example
+from netpolc.analysis.connectivity.difference.pairing import Counterparts
+from netpolc.analysis.connectivity.listing import unread_field
 from netpolc.analysis.connectivity.ports import describe_ports
+from netpolc.core.cluster import Unread, not_judged, unread_kinds
+from netpolc.core.errors import counted, listing
 from netpolc.core.foreign import to_json
-from netpolc.core.nets import Family
+from netpolc.core.nets import Family, format_span
 
 VERSION = 1
 """Of the JSON document; it changes when a field changes its meaning."""
@@ -20,6 +25,8 @@ COLUMNS = ("change", "source", "destination", "families", "was", "is", "examples
 SIGNS = {ChangeKind.ADDED: "+", ChangeKind.REMOVED: "-", ChangeKind.CHANGED: "~"}
 COLOURS = {ChangeKind.ADDED: "green", ChangeKind.REMOVED: "red", ChangeKind.CHANGED: "yellow"}
 _NONE = "no difference"
+_FOLDED = 50
+"""Rows of the table below a summary: comments of GitHub have 65,536 characters."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -29,6 +36,19 @@ class Changes:
     changes: Sequence[Change]
     new_workloads: Sequence[str]
     lost_workloads: Sequence[str]
+    unread: Sequence[Unread] = ()
+    """Policies of both snapshots that are not judged, which every form says."""
+    unread_changed: Sequence[Unread] = ()
+    """Those that only one snapshot has, or that say something else in the other."""
+
+    @property
+    def remark(self) -> str:
+        """What is not judged, and how many of it differ; empty where everything is."""
+        told = not_judged(self.unread)
+        if not self.unread_changed:
+            return told
+        many = len({(own.kind, own.name) for own in self.unread_changed})
+        return f"{told}; {many} of them differ, and what that changes is not known"
 
     def __bool__(self) -> bool:
         return bool(self.changes or self.new_workloads or self.lost_workloads)
@@ -37,7 +57,9 @@ class Changes:
 def lines(found: Changes) -> Iterator[tuple[str, str]]:
     """Each line with its colour: a change, then the examples and why."""
     if not found:
-        yield _NONE, ""
+        yield _none(found), ""
+        if found.remark:
+            yield found.remark, "yellow"
         return
     for sign, names, kind in (
         ("+", found.new_workloads, ChangeKind.ADDED),
@@ -53,7 +75,13 @@ def lines(found: Changes) -> Iterator[tuple[str, str]]:
             yield f"    {example}", ""
             for cause in example.causes:
                 yield f"      {cause}", ""
+    if found.remark:
+        yield found.remark, "yellow"
     yield summary(found), "bold"
+
+
+def _none(found: Changes) -> str:
+    return f"{_NONE} in what is judged" if found.remark else _NONE
 
 
 def summary(found: Changes) -> str:
@@ -103,14 +131,53 @@ def _rows(found: Changes) -> Iterator[tuple[str, ...]]:
 
 def as_csv(found: Changes) -> str:
     """CSV; only the line of headers when nothing changed."""
-    return formats.csv(COLUMNS, _rows(found))
+    return formats.csv(COLUMNS, _rows(found), found.remark)
 
 
 def as_markdown(found: Changes) -> str:
     """A table with a summary, as a comment on a pull request; a sentence when nothing changed."""
     if not found:
-        return f"{_NONE}\n"
-    return f"{formats.markdown(COLUMNS, _rows(found))}\n{summary(found)}\n"
+        return f"{formats.markdown_note(found.remark)}{_none(found)}\n"
+    return f"{formats.markdown(COLUMNS, _rows(found), found.remark)}\n{summary(found)}\n"
+
+
+def as_summary(found: Changes) -> str:
+    """What a reviewer of a pull request reads first, in Markdown: how much of what, then a line
+    for each pair of namespaces, what it opens before what it closes; the table is folded.
+    """
+    note = formats.markdown_note(found.remark)
+    if not found:
+        return f"### Network policies: {_none(found)}\n\n{note}".rstrip("\n") + "\n"
+    heading = f"### Network policies: {summary(found)}\n\n"
+    lines = [f"- {line}\n" for line in _between_namespaces(found)]
+    rows = list(_rows(found))
+    more = f"\nand {counted(len(rows) - _FOLDED, 'more row')}\n" if len(rows) > _FOLDED else ""
+    table = formats.markdown(COLUMNS, rows[:_FOLDED]) + more
+    folded = "\n<details><summary>Every change, with the reason</summary>"
+    return f"{heading}{note}{''.join(lines)}{folded}\n\n{table}\n</details>\n"
+
+
+def _between_namespaces(found: Changes) -> Iterator[str]:
+    """A line for each pair of namespaces and way it changed."""
+    counts: dict[tuple[bool, str, str], Counter[str]] = {}
+    for change in found.changes:
+        source, destination = (
+            formats.markdown_code(_place(own)) for own in (change.source, change.destination)
+        )
+        for ports, opens in ((change.new - change.old, True), (change.old - change.new, False)):
+            if ports:
+                key = not opens, source, destination
+                counts.setdefault(key, Counter())[describe_ports(ports)] += 1
+    for (closes, source, destination), seen in sorted(counts.items()):
+        does = "closes" if closes else "**opens**"
+        pairs = counted(sum(seen.values()), "pair")
+        listed = formats.markdown_code(listing(seen, limit=4))
+        yield f"{does} {source} → {destination}: {listed} ({pairs} of workloads)"
+
+
+def _place(pair: Counterparts) -> str:
+    """The namespace of a workload, a range as it is."""
+    return pair.new.namespace or pair.old.namespace or pair.name
 
 
 def as_json(found: Changes) -> str:
@@ -119,8 +186,14 @@ def as_json(found: Changes) -> str:
     workloads = {"new": list(found.new_workloads), "lost": list(found.lost_workloads)}
     return (
         f'{{\n  "version": {VERSION},\n  "workloads": {to_json(workloads)},\n'
-        f'  "changes": [{changes}\n  ]\n}}\n'
+        f'  "changes": [{changes}\n  ]{unread_field(found.unread)}{_changed_field(found)}\n}}\n'
     )
+
+
+def _changed_field(found: Changes) -> str:
+    if not found.unread_changed:
+        return ""
+    return f',\n  "unread_changed": {to_json(unread_kinds(set(found.unread_changed)))}'
 
 
 def _change(change: Change) -> dict[str, object]:
@@ -128,11 +201,19 @@ def _change(change: Change) -> dict[str, object]:
         "change": change.kind,
         "source": change.source.name,
         "destination": change.destination.name,
+        **_addresses("source_addresses", change.source),
+        **_addresses("destination_addresses", change.destination),
         "families": [f"IPv{version}" for version in change.families],
         "was": describe_ports(change.old),
         "is": describe_ports(change.new),
         "examples": [_example(example, change.families[0]) for example in change.examples],
     }
+
+
+def _addresses(name: str, pair: Counterparts) -> dict[str, list[str]]:
+    """Those of a range; no field of a workload."""
+    ranges = (pair.new if pair.new.is_outside else pair.old).addresses
+    return {name: [format_span(span) for span in ranges]} if ranges else {}
 
 
 def _example(example: Example, version: Family) -> dict[str, object]:
@@ -159,6 +240,15 @@ def _example(example: Example, version: Family) -> dict[str, object]:
 
 def as_dot(found: Changes) -> str:
     """A graph of what changed: green is new, red is gone (dashed), orange is not what it was."""
+    return graph.dot(*_graph(found), found.remark)
+
+
+def as_mermaid(found: Changes) -> str:
+    """The same graph for Mermaid; the signs of lines say what is new, gone or changed."""
+    return graph.mermaid(*_graph(found, signed=True), found.remark)
+
+
+def _graph(found: Changes, *, signed: bool = False) -> tuple[list[graph.Vertex], list[graph.Edge]]:
     nodes: dict[str, graph.Vertex] = {}
     edges = []
     styles = {
@@ -169,9 +259,10 @@ def as_dot(found: Changes) -> str:
     for change in found.changes:
         for pair in (change.source, change.destination):
             nodes.setdefault(pair.name, graph.Vertex(pair.name, pair.new.namespace))
-        label = " => ".join(describe_ports(own) for own in (change.old, change.new) if own)
+        ports = " => ".join(describe_ports(own) for own in (change.old, change.new) if own)
+        label = f"{SIGNS[change.kind]} {ports}" if signed else ports
         style = styles[change.kind]
         edges.append(
             graph.Edge(change.source.name, change.destination.name, label + _only(change), style)
         )
-    return graph.dot(nodes.values(), edges)
+    return list(nodes.values()), edges

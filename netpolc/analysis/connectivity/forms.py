@@ -15,6 +15,7 @@ LISTINGS: dict[str, Callable[[listing.Connections], str]] = {
     "csv": listing.as_csv,
     "md": listing.as_markdown,
     "dot": listing.as_dot,
+    "mermaid": listing.as_mermaid,
 }
 """Of `list`."""
 DIFFERENCES: dict[str, Callable[[changes.Changes], str]] = {
@@ -22,5 +23,6 @@ DIFFERENCES: dict[str, Callable[[changes.Changes], str]] = {
     "csv": changes.as_csv,
     "md": changes.as_markdown,
     "dot": changes.as_dot,
+    "mermaid": changes.as_mermaid,
 }
 """Of `diff`."""

@@ -53,7 +53,7 @@ def parties_of(
         tests = [(pattern, matching(pattern)) for pattern in patterns]
         for pattern, matches in tests:
             if not any(matches(pod) for party in found for pod in party.pods):
-                hint = did_you_mean(cluster, pattern) if what == "workload" else ""
+                hint = _hint(pattern, found, cluster) if what == "workload" else ""
                 raise UsageError(f"no {what} with pods of its own matches {pattern!r}{hint}")
         if tests:
             found = [
@@ -62,6 +62,20 @@ def parties_of(
                 if any(matches(pod) for _, matches in tests for pod in party.pods)
             ]
     return found
+
+
+def _hint(pattern: str, parties: Iterable[Party], cluster: Cluster) -> str:
+    """What was meant; of an owner that is asked for by its name what that belongs to: of a
+    ReplicaSet its Deployment.
+    """
+    glob = like(pattern if "/" in pattern else f"*/{pattern}")
+    pods = (pod for party in parties for pod in party.pods if pod.owner is not None)
+    for pod in pods:
+        kind, name = pod.owner or ("", "")
+        whole = f"{pod.namespace}/{name}"
+        if glob.fullmatch(whole) or glob.fullmatch(f"{whole}[{kind}]"):
+            return f": {kind} {name} is of {cluster.workload(pod)}"
+    return did_you_mean(cluster, pattern)
 
 
 def _namespace(pattern: str) -> Callable[[Pod], bool]:

@@ -9,13 +9,14 @@ from collections.abc import Callable, Iterator, Sequence
 
 from netpolc.analysis.expectations.judge import Result
 from netpolc.analysis.junit import Case, CaseResult, suite
+from netpolc.core.cluster import Unread, not_judged, unread_kinds
 from netpolc.core.foreign import to_json
 
 VERSION = 1
 """Of the JSON document; it changes when a field changes its meaning."""
 
 
-def lines(results: Sequence[Result]) -> Iterator[tuple[str, str]]:
+def lines(results: Sequence[Result], unread: Sequence[Unread] = ()) -> Iterator[tuple[str, str]]:
     """Lines with their colours: one for an expectation, more for why it failed, and the sum."""
     for result in results:
         name = f"{_group(result)}: {result.expectation.title}"
@@ -24,6 +25,8 @@ def lines(results: Sequence[Result]) -> Iterator[tuple[str, str]]:
             continue
         yield f"FAIL  {name}", "red"
         yield from ((f"      {line}", "") for line in why(result))
+    if unread:
+        yield not_judged(unread), "yellow"
     failed = sum(not result.passed for result in results)
     flows = sum(result.judged for result in results)
     many = "expectation" if len(results) == 1 else "expectations"
@@ -45,7 +48,7 @@ def _group(result: Result) -> str:
     return result.expectation.origin.path
 
 
-def as_json(results: Sequence[Result]) -> str:
+def as_json(results: Sequence[Result], unread: Sequence[Unread] = ()) -> str:
     """The document of docs/test.md."""
     found = [
         {
@@ -62,12 +65,13 @@ def as_json(results: Sequence[Result]) -> str:
         }
         for result in results
     ]
-    return to_json({"version": VERSION, "expectations": found}, indent=2) + "\n"
+    told = {"unread": unread_kinds(unread)} if unread else {}
+    return to_json({"version": VERSION, "expectations": found, **told}, indent=2) + "\n"
 
 
-def as_junit(results: Sequence[Result]) -> str:
+def as_junit(results: Sequence[Result], unread: Sequence[Unread] = ()) -> str:
     """A test case an expectation."""
-    return suite("netpolc test", [_case(result) for result in results])
+    return suite("netpolc test", [_case(result) for result in results], not_judged(unread))
 
 
 def _case(result: Result) -> Case:
@@ -77,5 +81,8 @@ def _case(result: Result) -> Case:
     return Case(group, title, CaseResult.FAILED, result.failures[0].flow, tuple(why(result)))
 
 
-FORMS: dict[str, Callable[[Sequence[Result]], str]] = {"json": as_json, "junit": as_junit}
+FORMS: dict[str, Callable[[Sequence[Result], Sequence[Unread]], str]] = {
+    "json": as_json,
+    "junit": as_junit,
+}
 """By the name of the form; the terminal prints `lines` in colour."""

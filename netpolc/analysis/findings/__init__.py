@@ -23,12 +23,23 @@ from netpolc.analysis.findings import (
     services,
 )
 from netpolc.analysis.findings.model import MANIFEST_ERROR, Check, Code, Finding, Level
-from netpolc.analysis.findings.view import View
+from netpolc.analysis.findings.view import Scope, View, guessed
 from netpolc.core.cluster import Snapshot
 from netpolc.core.errors import Diagnostic
 from netpolc.core.program import Program
 
-__all__ = ["CATALOGUE", "MANIFEST_ERROR", "Code", "Finding", "Level", "check", "refused"]
+__all__ = [
+    "CATALOGUE",
+    "MANIFEST_ERROR",
+    "SCOPED",
+    "Code",
+    "Finding",
+    "Level",
+    "Scope",
+    "check",
+    "guessed",
+    "refused",
+]
 
 _FAMILIES = (selectors, ports, coverage, directions, isolation, legacy, blocks, ordered, services)
 CHECKS: tuple[Check, ...] = tuple(family.check for family in _FAMILIES)
@@ -40,14 +51,19 @@ CATALOGUE: dict[str, Code] = {
     )
 }
 """Every code, in order."""
+SCOPED = frozenset(("NP101", "NP102", "NP103"))
+"""Codes that say that something is not there."""
 _NUMBERS = re.compile(r"(\d+)")
 
 
-def check(snapshot: Snapshot, program: Program) -> list[Finding]:
-    """Every finding that is not waived by the object it is about, in order of place."""
-    view = View(snapshot, program)
+def check(snapshot: Snapshot, program: Program, scope: Scope | None = None) -> list[Finding]:
+    """Every finding that is not waived by the object it is about, in order of place; without a
+    scope it is guessed.
+    """
+    view = View(snapshot, program, guessed(snapshot) if scope is None else scope)
     remarks = [remark for look in CHECKS for remark in look(view)]
     remarks.extend(reading.waivers(snapshot, CATALOGUE))
+    remarks.extend(reading.without_namespace(snapshot))
     warnings = (own for own in snapshot.warnings if not reading.is_of_nodes(own, snapshot))
     findings = [reading.found(warning, CATALOGUE) for warning in warnings]
     findings.extend(r.finding(CATALOGUE[r.code].level) for r in remarks if r.code not in r.waived)

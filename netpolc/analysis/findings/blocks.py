@@ -5,21 +5,24 @@ Comes in: a `View`. Goes out: remarks on rules that are open to the world and on
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import replace
 
 from netpolc.analysis.findings.model import Code, Level, Remark, peer_origin
-from netpolc.analysis.findings.view import View
-from netpolc.core.errors import listing
-from netpolc.core.ir import ANY, Action, Direction, NetworkPeer, Policy, Rule
-from netpolc.core.nets import Family, family, format_span, prefix_length
+from netpolc.analysis.findings.ports import matches_no_port
+from netpolc.analysis.findings.view import View, numbered_peers
+from netpolc.core.errors import counted, listing
+from netpolc.core.ir import ANY, SELECT_ALL, Action, Direction, NetworkPeer, PodPeer, Policy, Rule
+from netpolc.core.nets import EVERYWHERE, Family, Ranges, family, format_span, prefix_length
 
+_EVERY_POD = PodPeer(SELECT_ALL, SELECT_ALL)
 CODES = (
     Code(
         "NP701",
         Level.INFO,
         "a rule is open to the world",
-        "0.0.0.0/0 and ::/0 are every address, pods and nodes too; a rule without peers is the "
-        "same in both families.",
+        "0.0.0.0/0 and ::/0 are every address, pods and nodes too, and so are their halves "
+        "together; a rule without peers is the same in both families. Told once a namespace.",
         "ingress:\n  - ports:\n      - port: 5432",
         "ingress:\n  - from:\n      - podSelector:\n          matchLabels: {app: api}\n"
         "    ports:\n      - port: 5432",
@@ -53,54 +56,113 @@ CODES = (
         "from:\n  - ipBlock: {cidr: 192.168.0.0/16}   # nodes are in 192.168.10.0/24",
         "from:\n  - ipBlock: {cidr: 192.168.0.0/16, except: [192.168.10.0/24]}",
     ),
+    Code(
+        "NP705",
+        Level.INFO,
+        "a rule is open to every pod of every namespace",
+        "An empty namespaceSelector means all namespaces, those of others and those to come. Told "
+        "once a namespace.",
+        "from:\n  - namespaceSelector: {}",
+        "from:\n  - namespaceSelector:\n      matchLabels: {team: shop}",
+    ),
 )
 
 
 def check(view: View) -> Iterator[Remark]:
-    """What blocks admit."""
+    """What blocks admit, and rules that admit everybody."""
+    yield from once(_open(view))
     for policy, rule in view.rules:
-        if rule.peers is ANY:
-            if rule.action is Action.ACCEPT:
-                yield _open(policy, rule, "every address")
-            continue
-        whole: dict[Family, tuple[int, NetworkPeer]] = {}
-        for number, peer in enumerate(rule.peers):
-            if not isinstance(peer, NetworkPeer):
-                continue
-            if prefix_length(peer.cidr) == 0:
-                whole.setdefault(family(peer.cidr[0]), (number, peer))
-            elif rule.action is not Action.DENY:  # of blocks that are denied `ordered` speaks
+        whole = _whole(rule)
+        for number, peer in _blocks(rule):
+            is_whole = any(number in numbers for numbers in whole.values())
+            if not is_whole and rule.action is not Action.DENY:  # of those `ordered` speaks
                 yield from _overlaps(view, policy, rule, number, peer)
-        if whole and rule.action is Action.ACCEPT:
-            yield from _world(view, policy, rule, whole)
+        if len(whole) == 1 and rule.action is Action.ACCEPT:
+            yield from _one_family(view, policy, rule, *next(iter(whole.items())))
 
 
-def _open(policy: Policy, rule: Rule, whom: str) -> Remark:
+def _blocks(rule: Rule) -> Iterator[tuple[int, NetworkPeer]]:
+    for number, peer in enumerate(() if rule.peers is ANY else rule.peers):
+        if isinstance(peer, NetworkPeer):
+            yield number, peer
+
+
+def _whole(rule: Rule) -> dict[Family, list[int]]:
+    """The families of which a rule names every address, exceptions aside, and the blocks that do:
+    0.0.0.0/0, or 0.0.0.0/1 and 128.0.0.0/1.
+    """
+    found: dict[Family, list[int]] = {}
+    for version in Family:
+        own = {
+            number: peer.cidr for number, peer in _blocks(rule) if family(peer.cidr[0]) is version
+        }
+        alone = [number for number, cidr in own.items() if prefix_length(cidr) == 0]
+        if alone:
+            found[version] = alone[:1]
+        elif not EVERYWHERE.of_family(version) - Ranges.of(own.values()):
+            found[version] = list(own)
+    return found
+
+
+def _open(view: View) -> Iterator[tuple[Policy, Remark]]:
+    """The rules that are open to every address, or to every pod."""
+    for policy, rule in view.rules:
+        # What its ports match nothing on is open to nobody.
+        if rule.action is not Action.ACCEPT or matches_no_port(view, policy, rule):
+            continue
+        whole = _whole(rule)
+        pods = [own for _, own in numbered_peers(rule) if own == _EVERY_POD]
+        if rule.peers is ANY:
+            yield policy, _remark(policy, rule, "NP701", "every address")
+        elif whole:
+            whom = " and ".join(_text(rule, whole[version]) for version in sorted(whole))
+            yield policy, _remark(policy, rule, "NP701", whom)
+        elif pods:
+            yield policy, _remark(policy, rule, "NP705", "every pod of every namespace")
+
+
+def once(found: Iterable[tuple[Policy, Remark]]) -> Iterator[Remark]:
+    """One remark for all of a code in a namespace, which names the others; those of cluster-scoped
+    policies stay apart.
+    """
+    groups: dict[tuple[str, ...], list[Remark]] = {}
+    for policy, remark in found:
+        if remark.code not in remark.waived:
+            space = policy.origin.namespace
+            place = (space,) if space else policy.origin.key
+            groups.setdefault((remark.code, *place), []).append(remark)
+    for first, *others in groups.values():
+        more = f"; so {'is' if len(others) == 1 else 'are'} {counted(len(others), 'more rule')}"
+        more = f"{more} of namespace {first.origin.namespace}" if first.origin.namespace else more
+        text = first.message + (more if others else "")
+        yield replace(first, message=text, others=tuple(own.origin for own in others))
+
+
+def _remark(policy: Policy, rule: Rule, code: str, whom: str) -> Remark:
     way = "from" if rule.direction is Direction.INGRESS else "to"
     what = "every port" if rule.ports is ANY else "its ports"
-    return Remark("NP701", rule.origin, f"open {way} {whom}, on {what}", policy.waived)
+    return Remark(code, rule.origin, f"open {way} {whom}, on {what}", policy.waived)
 
 
-def _world(
-    view: View, policy: Policy, rule: Rule, whole: dict[Family, tuple[int, NetworkPeer]]
+def _one_family(
+    view: View, policy: Policy, rule: Rule, version: Family, blocks: list[int]
 ) -> Iterator[Remark]:
-    blocks = [_text(whole[version][1]) for version in sorted(whole)]
-    yield _open(policy, rule, " and ".join(blocks))
-    if len(whole) == 1:
-        ((version, (number, _)),) = whole.items()
-        lacking = view.selected.families(policy.subject) - {version}
-        if lacking:
-            (other,) = lacking
-            missing = "::/0" if other is Family.IPV6 else "0.0.0.0/0"
-            text = f"{blocks[0]} without {missing}, but the selected pods have both families"
-            if version not in view.selected.families(policy.subject):
-                text = f"{blocks[0]} without {missing}, the only family of the selected pods"
-            origin = peer_origin(policy, rule, number, "ipBlock", "cidr")
-            yield Remark("NP702", origin, text, policy.waived)
+    families = view.selected.families(policy.subject)
+    lacking = families - {version}
+    if lacking:
+        (other,) = lacking
+        missing = "::/0" if other is Family.IPV6 else "0.0.0.0/0"
+        text = f"{_text(rule, blocks)} without {missing}, but the selected pods have both families"
+        if version not in families:
+            text = f"{_text(rule, blocks)} without {missing}, the only family of the selected pods"
+        origin = peer_origin(policy, rule, blocks[0], "ipBlock", "cidr")
+        yield Remark("NP702", origin, text, policy.waived)
 
 
-def _text(peer: NetworkPeer) -> str:
-    return format_span(peer.cidr) + (" less exceptions" if peer.excepts else "")
+def _text(rule: Rule, blocks: Collection[int]) -> str:
+    found = [peer for number, peer in _blocks(rule) if number in blocks]
+    less = " less exceptions" if any(peer.excepts for peer in found) else ""
+    return listing((format_span(peer.cidr) for peer in found), limit=3) + less
 
 
 def _overlaps(

@@ -1,6 +1,6 @@
 """Findings as text: for people, for programs, for the services that show them beside the code.
 
-Comes in: findings in order, and the level from which they count as failures. Goes out: one text,
+Comes in: what a check found, and the level from which it counts as failure. Goes out: one text,
 ending with a newline unless it is empty. Sources: SARIF 2.1.0 (OASIS), the workflow commands of
 GitHub Actions, the JUnit XML that CI servers read.
 """
@@ -9,20 +9,68 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
 from netpolc._version import __version__
-from netpolc.analysis.findings import CATALOGUE, Code, Finding, Level
+from netpolc.analysis.findings import CATALOGUE, SCOPED, Code, Finding, Level, Scope
 from netpolc.analysis.junit import Case, CaseResult, suite
+from netpolc.core.cluster import Unread, not_judged, unread_kinds
 from netpolc.core.foreign import github_property, github_value, inert, to_json
 
 Json = dict[str, Any]
 _PLACE = re.compile(r"(.*?):(\d+):(\d+)", re.DOTALL)
 _SARIF_SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
+_ROOT = "%SRCROOT%"
+_OF_ROOT = {"text": "the root of the repository"}
 _SARIF_LEVELS = {Level.INFO: "note", Level.WARNING: "warning", Level.ERROR: "error"}
+_STYLES = {Level.INFO: "cyan", Level.WARNING: "yellow", Level.ERROR: "red"}
+_MOST_LINES = 4
+"""So many lines of one finding are shown: the beginning tells which part it is."""
 _GITHUB_LEVELS = {Level.INFO: "notice", Level.WARNING: "warning", Level.ERROR: "error"}
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What a check found: findings in order, the level from which they fail, policies that are not
+    judged.
+    """
+
+    findings: Sequence[Finding]
+    fail_on: Level
+    unread: Sequence[Unread] = ()
+    scope: Scope | None = None
+    """What may be missing; None where nothing was checked."""
+    is_guess: bool = False
+    """Whether nobody said what the scope is."""
+    path_of: Callable[[str], str] = str
+    """What code scanning calls a file: its path from the root of the repository, or its whole path
+    where it is not below that.
+    """
+
+    @property
+    def remarks(self) -> list[str]:
+        """What is said beside the findings, for people."""
+        return list(filter(None, (not_judged(self.unread), self._scope)))
+
+    @property
+    def _scope(self) -> str:
+        """What the guess made of findings."""
+        softened = any(own.code in SCOPED for own in self.findings)
+        if not (softened and self.is_guess and self.scope is Scope.REPO):
+            return ""
+        return (
+            "scope: repo, as no pod has an address: what is not here may come from elsewhere "
+            "(--scope cluster: it will not)"
+        )
+
+    @property
+    def facts(self) -> Json:
+        """The same for programs; only what there is to say."""
+        unread = {"unread": unread_kinds(self.unread)} if self.unread else {}
+        return {**({"scope": self.scope.value} if self.scope is not None else {}), **unread}
 
 
 def _split(place: str) -> tuple[str, int, int]:
@@ -36,13 +84,38 @@ def _sentence(found: Finding) -> str:
     return ": ".join(part for part in parts if part)
 
 
-def text(findings: Sequence[Finding], fail_on: Level) -> str:
+def lines(checked: Checked) -> Iterator[tuple[str, str]]:
+    """Lines with their styles: each finding with the lines it is about, and how many there are."""
+    for found in checked.findings:
+        yield _line(found), _STYLES[found.level]
+        shown = found.lines
+        for number, content in shown[:_MOST_LINES]:
+            yield f"{number:>8} | {content}", "dim"
+        if len(shown) > _MOST_LINES:
+            yield f"         ... {len(shown) - _MOST_LINES} more lines", "dim"
+        yield from ((f"  {other.place}: {other.name}", "") for other in found.references)
+    yield from ((line, "yellow") for line in checked.remarks)
+    yield summary(checked.findings), "bold"
+
+
+def _line(found: Finding) -> str:
+    return f"{found.place}: {found.level} {found.code}: {_sentence(found)}"
+
+
+def text(checked: Checked) -> str:
+    """The same without styles."""
+    return "".join(f"{inert(line)}\n" for line, _ in lines(checked))
+
+
+def concise(checked: Checked) -> str:
     """A line a finding, and how many there are."""
-    lines = []
-    for found in findings:
-        lines.append(inert(f"{found.place}: {found.level} {found.code}: {_sentence(found)}"))
-        lines.extend(inert(f"  {other.place}: {other.name}") for other in found.references)
-    return "".join(f"{line}\n" for line in (*lines, summary(findings)))
+    found: list[str] = []
+    for own in checked.findings:
+        found.append(_line(own))
+        found.extend(f"  {other.place}: {other.name}" for other in own.references)
+    return "".join(
+        f"{inert(own)}\n" for own in (*found, *checked.remarks, summary(checked.findings))
+    )
 
 
 def summary(findings: Sequence[Finding]) -> str:
@@ -59,9 +132,10 @@ def summary(findings: Sequence[Finding]) -> str:
     return ", ".join(parts)
 
 
-def as_json(findings: Sequence[Finding], fail_on: Level) -> str:
+def as_json(checked: Checked) -> str:
     """A list with everything that is known."""
-    return to_json({"version": 1, "findings": [_json(f) for f in findings]}, indent=2) + "\n"
+    found = {"version": 1, "findings": [_json(f) for f in checked.findings], **checked.facts}
+    return to_json(found, indent=2) + "\n"
 
 
 def _json(found: Finding) -> Json:
@@ -79,7 +153,7 @@ def _json(found: Finding) -> Json:
     }
 
 
-def sarif(findings: Sequence[Finding], fail_on: Level) -> str:
+def sarif(checked: Checked) -> str:
     """A SARIF log of one run, for code scanning."""
     driver = {
         "name": "netpolc",
@@ -89,7 +163,9 @@ def sarif(findings: Sequence[Finding], fail_on: Level) -> str:
     run = {
         "tool": {"driver": driver},
         "columnKind": "unicodeCodePoints",
-        "results": [_sarif_result(found) for found in findings],
+        "originalUriBaseIds": {_ROOT: {"description": _OF_ROOT}},
+        "results": [_sarif_result(found, checked.path_of) for found in checked.findings],
+        **({"properties": checked.facts} if checked.facts else {}),
     }
     log = {"$schema": _SARIF_SCHEMA, "version": "2.1.0", "runs": [run]}
     return to_json(log, indent=2) + "\n"
@@ -105,58 +181,74 @@ def _sarif_rule(code: Code) -> Json:
     }
 
 
-def _sarif_result(found: Finding) -> Json:
+def _sarif_result(found: Finding, path_of: Callable[[str], str]) -> Json:
     result = {
         "ruleId": found.code,
         "ruleIndex": list(CATALOGUE).index(found.code),
         "level": _SARIF_LEVELS[found.level],
         "message": {"text": _sentence(found)},
-        "locations": [_sarif_location(found.place)],
+        "locations": [_sarif_location(found.place, path_of)],
     }
     if found.references:
         result["relatedLocations"] = [
-            {**_sarif_location(other.place), "message": {"text": other.name}}
+            {**_sarif_location(other.place, path_of), "message": {"text": other.name}}
             for other in found.references
         ]
     return result
 
 
-def _sarif_location(place: str) -> Json:
+def _sarif_location(place: str, path_of: Callable[[str], str]) -> Json:
     file, line, column = _split(place)
-    region = {"startLine": line, "startColumn": column}
     return {
         "physicalLocation": {
-            "artifactLocation": {"uri": quote(file.encode(errors="surrogateescape"))},
-            "region": region,
+            "artifactLocation": _artifact(file, path_of),
+            "region": {"startLine": line, "startColumn": column},
         }
     }
 
 
-def github(findings: Sequence[Finding], fail_on: Level) -> str:
+def _artifact(file: str, path_of: Callable[[str], str]) -> Json:
+    """A file by its path from the root, however it was named (SARIF 3.4.4)."""
+    if file.startswith("<"):
+        return {"uri": _quoted(file)}
+    path = path_of(file)
+    if path.startswith("/"):
+        return {"uri": f"file://{_quoted(path)}"}
+    return {"uri": _quoted(path), "uriBaseId": _ROOT}
+
+
+def _quoted(path: str) -> str:
+    return quote(path.encode(errors="surrogateescape"))
+
+
+def github(checked: Checked) -> str:
     """Workflow commands, which GitHub shows as annotations of the lines."""
-    return "".join(_github(found) for found in findings)
+    told = (f"::notice title=netpolc::{github_value(text)}\n" for text in checked.remarks)
+    return "".join((*(_github(own, checked.path_of) for own in checked.findings), *told))
 
 
-def _github(found: Finding) -> str:
+def _github(found: Finding, path_of: Callable[[str], str]) -> str:
     file, line, column = _split(found.place)
+    file = file if file.startswith("<") else path_of(file)
     title = f"{found.code}: {CATALOGUE[found.code].title}"
     values = {"file": file, "line": str(line), "col": str(column), "title": title}
     properties = ",".join(f"{key}={github_property(value)}" for key, value in values.items())
     return f"::{_GITHUB_LEVELS[found.level]} {properties}::{github_value(_sentence(found))}\n"
 
 
-def junit(findings: Sequence[Finding], fail_on: Level) -> str:
+def junit(checked: Checked) -> str:
     """A test case a finding, skipped below `fail_on`; one that passes where nothing was found."""
     cases = [
         Case(
             found.code,
             f"{found.place} {found.object}".strip(),
-            CaseResult.FAILED if found.level >= fail_on else CaseResult.SKIPPED,
+            CaseResult.FAILED if found.level >= checked.fail_on else CaseResult.SKIPPED,
             _sentence(found),
         )
-        for found in findings
+        for found in checked.findings
     ]
-    return suite("netpolc check", cases or [Case("netpolc", "no findings")])
+    named = cases or [Case("netpolc", "no findings")]
+    return suite("netpolc check", named, not_judged(checked.unread))
 
 
 def explanation(code: Code) -> str:
@@ -178,8 +270,9 @@ def explanation(code: Code) -> str:
     )
 
 
-FORMATS: dict[str, Callable[[Sequence[Finding], Level], str]] = {
+FORMATS: dict[str, Callable[[Checked], str]] = {
     "text": text,
+    "concise": concise,
     "json": as_json,
     "sarif": sarif,
     "github": github,

@@ -39,7 +39,8 @@ CODES = (
         "DNS is forgotten under egress isolation",
         "The pods may open connections but not look up names: no rule of theirs admits port 53, "
         "over UDP and over TCP (answers that do not fit a datagram), to the cluster's DNS. That is "
-        "pods with the label k8s-app: kube-dns where the snapshot has some. Pods to which no rule "
+        "pods with the label k8s-app: kube-dns where the snapshot has some, NodeLocal DNSCache "
+        "(169.254.20.10) and the resolvers of clouds (169.254.169.254, ...). Pods to which no rule "
         "opens anything are left out: they are meant to be silent.",
         "policyTypes: [Egress]\negress:\n  - ports:\n      - port: 443",
         "policyTypes: [Egress]\negress:\n  - ports:\n      - port: 443\n"
@@ -50,8 +51,19 @@ CODES = (
 )
 _DNS = 53
 _DNS_LABEL = ("k8s-app", "kube-dns")
-_NODE_LOCAL = parse_address("169.254.20.10")
-"""Where NodeLocal DNSCache listens unless told otherwise."""
+_KNOWN = tuple(
+    map(
+        parse_address,
+        (
+            "169.254.20.10",  # NodeLocal DNSCache, unless told otherwise
+            "169.254.169.254",  # metadata servers that are also resolvers (Google Cloud)
+            "169.254.169.253",  # Amazon's
+            "168.63.129.16",  # Azure's
+        ),
+    )
+)
+"""Where resolvers are that are no pods."""
+_OTHER = {"UDP": "TCP", "TCP": "UDP"}
 Server = tuple[int | None, int]
 """Identity (None of a node) and address of one."""
 _UNISOLATED = {Direction.INGRESS: "NP501", Direction.EGRESS: "NP502"}
@@ -85,6 +97,8 @@ def _without_dns(view: View) -> Iterator[Remark]:
         for pod in dns_pods(view)
         for address in pod.addresses
     ]
+    if servers:  # where nobody knows one, any peer that is admitted may be it
+        servers += [(None, address) for address in (*_KNOWN, *_service_addresses(view))]
     policies = [
         p
         for p in view.policies
@@ -100,7 +114,8 @@ def _without_dns(view: View) -> Iterator[Remark]:
             found.setdefault((first, missing), []).extend(_subjects(view, combination))
     for (policy, missing), pods in found.items():
         names = listing((pod.key for pod in pods), limit=3)
-        text = f"no egress rule admits DNS over {missing} (port 53) for {names}"
+        only = f", only over {_OTHER[missing]}" if missing in _OTHER else ""
+        text = f"no egress rule admits DNS over {missing} (port 53){only} for {names}"
         yield Remark("NP503", policy.origin, text, policy.waived)
 
 
@@ -116,9 +131,17 @@ def dns_pods(view: View) -> list[Pod]:
     return [pod for pod in pods if pod.labels.get(key) == value and not pod.host_network]
 
 
+def _service_addresses(view: View) -> list[int]:
+    """Those of the Services that lead to the cluster's DNS, whatever becomes of them on the way."""
+    key, value = _DNS_LABEL
+    services = view.snapshot.cluster.services.values()
+    found = (own.addresses for own in services if (own.selector or {}).get(key) == value)
+    return sorted(address for addresses in found for address in addresses)
+
+
 def _missing(servers: list[Server], combination: Combination) -> str:
     """The protocols of DNS over which no server is admitted."""
-    asked = [*servers, (None, _NODE_LOCAL)] if servers else [None]
+    asked: list[Server | None] = [*servers] or [None]
     missing = []
     for protocol in (Protocol.UDP, Protocol.TCP):
         stages = [

@@ -6,6 +6,7 @@ Comes in from the checks: a code, the field it is about, a sentence. Goes out to
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import IntEnum
@@ -16,6 +17,7 @@ from msgspec import structs
 from netpolc.analysis.findings.view import View
 from netpolc.core.errors import ROOT, Path
 from netpolc.core.ir import Direction, Origin, Policy, Rule, Tier, Waived
+from netpolc.manifests import NumberedLines, line_at
 
 MANIFEST_ERROR = "NP001"
 MANIFEST_WARNING = "NP002"
@@ -65,6 +67,18 @@ class Finding:
     field: str
     message: str
     references: tuple[Related, ...] = ()
+    remark: Remark | None = dataclasses.field(default=None, compare=False, repr=False)
+    """What it was; None of what reading the manifests found."""
+
+    @property
+    def lines(self) -> NumberedLines:
+        """The numbered lines it is about, of an object the name; none where they cannot be read
+        again.
+        """
+        if self.remark is not None:
+            origin = self.remark.origin
+            return origin.source.excerpt(origin.field or ("metadata", "name"))
+        return line_at(self.place)
 
 
 @dataclass(frozen=True)
@@ -76,13 +90,16 @@ class Remark:
     message: str
     waived: Waived = frozenset()
     others: tuple[Origin, ...] = ()
+    level: Level | None = None
+    """None is that of the code."""
 
-    def finding(self, level: Level) -> Finding:
+    def finding(self, usual: Level) -> Finding:
         """The finding, with its lines looked up."""
+        level = usual if self.level is None else self.level
         references = tuple(Related(str(other), other.place()) for other in self.others)
         name = f"{self.origin.kind} {self.origin.path}"
         place = self.origin.place()
-        return Finding(self.code, level, place, name, self._field, self.message, references)
+        return Finding(self.code, level, place, name, self._field, self.message, references, self)
 
     @cached_property
     def _field(self) -> str:

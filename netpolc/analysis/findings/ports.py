@@ -52,6 +52,17 @@ def check(view: View) -> Iterator[Remark]:
                 yield from _port(view, policy, rule, number, port, pods)
 
 
+def matches_no_port(view: View, policy: Policy, rule: Rule) -> bool:
+    """Whether all its ports are names that no destination pod has, where that can be told."""
+    if view.is_empty or rule.ports is ANY:
+        return False
+    pods = _destinations(view, policy, rule)
+    return pods is not None and all(
+        isinstance(port, NamedPort) and not view.port_numbers.behind(port, pods)
+        for port in rule.ports
+    )
+
+
 def _is_other(view: View, rule: Rule, port: NamedPort, pods: Members) -> bool:
     """Whether a name that is meant in every protocol means another one, or is told there."""
     ports = () if rule.ports is ANY else rule.ports

@@ -22,6 +22,9 @@ from netpolc.core.cluster import Snapshot
 from netpolc.core.errors import DOUBTED, MENDED, Diagnostic, Severity, listing
 from netpolc.core.ir import WAIVER, Origin, Waived
 
+_PLACED = "NP015"
+_FEW = 3
+"""So many of the others are named."""
 CODES = (
     Code(
         MANIFEST_ERROR,
@@ -154,6 +157,16 @@ CODES = (
         "kind: Namespace\nmetadata: {name: shop, labels: {env: prod}}\n---\n"
         "kind: Pod\nmetadata: {name: web, namespace: shop}",
     ),
+    Code(
+        _PLACED,
+        Level.INFO,
+        "an object names no namespace",
+        "It is taken to be in default, as kubectl has it where nobody says otherwise. Whoever "
+        "applies it with -n, or an Argo CD Application, puts it elsewhere: then say so, with "
+        "--default-namespace. Told once for all of them.",
+        "kind: NetworkPolicy\nmetadata: {name: web}",
+        "kind: NetworkPolicy\nmetadata: {name: web, namespace: shop}",
+    ),
 )
 
 
@@ -179,6 +192,18 @@ def waivers(snapshot: Snapshot, known: Collection[str]) -> Iterator[Remark]:
             place = Origin(origin.kind, origin.namespace, origin.name, at, origin.source)
             text = f"no such code: {listing(unknown)}"
             yield Remark(UNKNOWN_WAIVER, place, text)
+
+
+def without_namespace(snapshot: Snapshot) -> Iterator[Remark]:
+    """Objects that are in the default namespace because they name none, told once."""
+    waived = {own.key for own, codes in _waivers(snapshot) if _PLACED in codes}
+    origins = [own for own in snapshot.placed if own.key not in waived]
+    if origins:
+        first, *others = origins
+        more = f"; so do {len(others)} more of the objects" if len(others) > 1 else ""
+        more = "; so does 1 more of the objects" if len(others) == 1 else more
+        text = f"names no namespace and is taken to be in default{more}"
+        yield Remark(_PLACED, first, text, others=tuple(others[:_FEW]))
 
 
 def _waivers(snapshot: Snapshot) -> Iterable[tuple[Origin, Waived]]:

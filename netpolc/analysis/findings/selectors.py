@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from netpolc.analysis.findings.model import Code, Level, Remark, peer_origin, subject_origin
-from netpolc.analysis.findings.view import View, numbered_peers
+from netpolc.analysis.findings.view import Scope, View, may_be_unknown, numbered_peers
 from netpolc.core.cluster import Pod
 from netpolc.core.errors import listing
 from netpolc.core.ir import ANY, SELECT_ALL, Action, Peer, PodPeer, Policy, Rule, Selector
@@ -20,7 +20,8 @@ CODES = (
         Level.WARNING,
         "a policy selects no pod",
         "The policy has no effect: its podSelector matches no pod of its namespace. Most often a "
-        "label is misspelt, or metadata.namespace is missing.",
+        "label is misspelt, or metadata.namespace is missing. In a repository, to which pods may "
+        "come from elsewhere, it is a note.",
         "podSelector:\n  matchLabels: {ap: web}   # the pods carry app: web",
         "podSelector:\n  matchLabels: {app: web}",
     ),
@@ -29,8 +30,8 @@ CODES = (
         Level.WARNING,
         "a peer matches no pod",
         "The rule admits nobody through this peer. A podSelector alone looks only in the "
-        "namespace of the policy. A peer outside the snapshot looks the same: give its manifests "
-        "too, or waive the finding.",
+        "namespace of the policy. A peer outside the snapshot looks the same, so in a repository "
+        "it is a note.",
         "from:\n  - podSelector:\n      matchLabels: {app: fronted}",
         "from:\n  - podSelector:\n      matchLabels: {app: frontend}",
     ),
@@ -39,7 +40,7 @@ CODES = (
         Level.WARNING,
         "a namespaceSelector matches no namespace",
         "Labels of namespaces are meant, not their names; every namespace carries its name in the "
-        "label kubernetes.io/metadata.name.",
+        "label kubernetes.io/metadata.name. In a repository it is a note.",
         "from:\n  - namespaceSelector:\n      matchLabels: {name: monitoring}",
         "from:\n  - namespaceSelector:\n"
         "      matchLabels: {kubernetes.io/metadata.name: monitoring}",
@@ -90,11 +91,22 @@ def _subject(view: View, policy: Policy) -> Iterator[Remark]:
         also = "" if selected else ", and no other pod"
         text = f"selects hostNetwork pods{also}; no policy isolates them: {_names(hosts)}"
         yield Remark("NP104", origin, text, policy.waived)
-    elif not selected:
+    elif not selected and not may_be_unknown(view, policy.subject):
         spaces = policy.subject.namespaces
         where = f" of namespace {spaces}" if isinstance(spaces, str) else ""
         text = f"selects no pod{where}: the policy has no effect"
-        yield Remark("NP101", origin, text, policy.waived)
+        if view.scope is Scope.REPO:
+            text = f"selects no pod{where} that is here"
+        yield Remark("NP101", origin, text, policy.waived, level=_level(view))
+
+
+def _level(view: View) -> Level | None:
+    """A note where pods and namespaces may come from elsewhere."""
+    return Level.INFO if view.scope is Scope.REPO else None
+
+
+def _here(view: View) -> str:
+    return " that is here" if view.scope is Scope.REPO else ""
 
 
 def _names(pods: list[Pod]) -> str:
@@ -111,13 +123,15 @@ def _peers(view: View, policy: Policy, rule: Rule) -> Iterator[Remark]:
         hosts = view.selected.host_pods(peer)
         if isinstance(spaces, Selector) and not view.selected.namespaces(spaces):
             origin = peer_origin(policy, rule, number, "namespaceSelector")
-            yield Remark("NP103", origin, "matches no namespace", policy.waived)
+            text = f"matches no namespace{_here(view)}"
+            yield Remark("NP103", origin, text, policy.waived, level=_level(view))
         elif hosts:
             text = f"matches hostNetwork pods only, which no selector {does}: {_names(hosts)}"
             yield Remark("NP104", origin, text, policy.waived)
-        else:
+        elif not may_be_unknown(view, peer):
             where = f"of namespace {spaces}" if isinstance(spaces, str) else "of those namespaces"
-            yield Remark("NP102", origin, f"matches no pod {where}", policy.waived)
+            text = f"matches no pod {where}{_here(view)}"
+            yield Remark("NP102", origin, text, policy.waived, level=_level(view))
 
 
 def _split(view: View, policy: Policy, rule: Rule) -> list[Remark]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Iterator
 from dataclasses import dataclass
+from enum import StrEnum
 from functools import cached_property
 
 from netpolc.analysis.findings.selected import SelectorAnswers
@@ -28,12 +29,28 @@ from netpolc.core.program import Combination, Program, ResolvedRule
 from netpolc.passes.answers import PortNumbers
 
 
+class Scope(StrEnum):
+    """What is not in a snapshot: in a dump of a cluster nothing is missing, to a repository pods
+    and namespaces may come from elsewhere, and later.
+    """
+
+    CLUSTER = "cluster"
+    REPO = "repo"
+
+
+def guessed(snapshot: Snapshot) -> Scope:
+    """A dump of a cluster has pods with addresses; manifests of a repository have templates."""
+    has_address = any(pod.addresses for pod in snapshot.cluster.pods)
+    return Scope.CLUSTER if has_address else Scope.REPO
+
+
 @dataclass(frozen=True, eq=False)
 class View:
-    """A snapshot and its Program."""
+    """A snapshot and its Program, and what may be missing in it."""
 
     snapshot: Snapshot
     program: Program
+    scope: Scope = Scope.CLUSTER
 
     @cached_property
     def policies(self) -> tuple[Policy, ...]:
@@ -134,3 +151,17 @@ def numbered_peers(rule: Rule) -> Iterator[tuple[int, PodPeer]]:
         for number, peer in enumerate(rule.peers):
             if isinstance(peer, PodPeer):
                 yield number, peer
+
+
+def may_be_unknown(view: View, peer: PodPeer) -> bool:
+    """Whether a peer may mean pods that an object makes of which nothing is known (NP013)."""
+    unknown = view.snapshot.unknown_pods
+    if isinstance(peer.namespaces, str):
+        return peer.namespaces in unknown
+    spaces = tuple(view.snapshot.cluster.namespaces)
+    return any(spaces[number] in unknown for number in view.selected.namespaces(peer.namespaces))
+
+
+def idle_peers(view: View, rule: Rule) -> tuple[PodPeer, ...]:
+    """The peers of a rule that select no pod, and may once there are others."""
+    return tuple(own for _, own in numbered_peers(rule) if not view.selected.members(own))

@@ -1,7 +1,7 @@
 // The matrix: sources down, destinations across. A canvas draws the part that is seen, so its cost does
 // not grow with the parties; the one cell that has the focus is an element, as ARIA's grid asks.
 
-const WIDE = [66, 130]; // of a column whose connection is written into its cells
+const WIDE = [66, 420]; // of a column whose connection is written into its cells
 const NARROW = [14, 26];
 const LABELS = [90, 260]; // least and greatest width of the names
 
@@ -27,7 +27,7 @@ function matrixView(section, actions) {
     const left = Math.ceil(Math.min(share, longest(shown.rows) + 18));
     const fit = Math.floor((section.clientWidth - left - 2) / Math.max(1, shown.columns.length));
     const isWide = fit >= WIDE[0];
-    const width = isWide ? Math.min(fit, WIDE[1]) : clamp(fit, ...NARROW);
+    const width = isWide ? clamp(longestWords(pen), ...WIDE) : clamp(fit, ...NARROW);
     const height = isWide ? 32 : Math.max(17, width);
     const top = isWide ? 46 : Math.ceil(Math.min(230, longest(shown.columns) + 18));
     size = { left, top, width, height, isWide };
@@ -37,6 +37,18 @@ function matrixView(section, actions) {
     // What is left of the window below the controls, but never a slit.
     const room = innerHeight - (section.getBoundingClientRect().top + scrollY) - 16;
     grid.style.height = `${Math.min(down + 2 + scrollbar(across), Math.max(320, room))}px`;
+  }
+
+  // What is written into cells and above them: a change says more than a column's share of the window.
+  function longestWords(pen) {
+    const words = new Set(shown.columns.flatMap((n) => [parties[n].label, parties[n].namespace]));
+    for (const source of shown.rows) {
+      for (const destination of shown.columns) {
+        const sign = SIGNS[statusOf(source, destination)] ?? "";
+        if (shown.isIn(source, destination)) words.add(sign + textOf(source, destination));
+      }
+    }
+    return Math.ceil(Math.max(0, ...[...words].map((text) => pen.measureText(text).width)) + 13);
   }
 
   function scrollbar(across) {

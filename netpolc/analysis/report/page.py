@@ -19,17 +19,20 @@ import msgspec
 from netpolc.analysis.connectivity.difference import Difference
 from netpolc.analysis.connectivity.table import Table
 from netpolc.analysis.report.document import Progress, ReportDocument, State, report_document
-from netpolc.core.foreign import inert, inert_json
+from netpolc.core.cluster import not_judged
+from netpolc.core.foreign import html_text, inert, inert_json
 
 _SCRIPTS = ("model", "panel", "matrix", "list", "graph", "page")
 """In the order in which they build on each other."""
+_HEADINGS = {False: "Who can reach whom", True: "What a change opens and closes"}
 _ESCAPES = str.maketrans({"<": "\\u003c", ">": "\\u003e", "&": "\\u0026"})
 """In JSON these are in strings only; without them no text can end or comment out its element."""
 
 
 def report(table: Table, title: str, progress: Progress = lambda done, total: None) -> str:
     """A page of who can reach whom; the title says of what, and `progress` counts rows."""
-    return page(report_document(title, State(table.reach, table.parties), progress=progress))
+    document = report_document(title, State(table.reach, table.parties), progress=progress)
+    return page(document, not_judged(table.reach.program.unread))
 
 
 def comparison(
@@ -38,17 +41,21 @@ def comparison(
     """A page of what a change opens and closes, with the reasons before and after."""
     before = State(difference.old, [pair.old for pair in difference.pairs])
     after = State(difference.new, [pair.new for pair in difference.pairs])
-    return page(report_document(title, after, before, progress))
+    document = report_document(title, after, before, progress)
+    programs = difference.old.program, difference.new.program
+    return page(document, not_judged(own for side in programs for own in side.unread))
 
 
-def page(content: ReportDocument) -> str:
-    """The page of a document."""
+def page(content: ReportDocument, unread: str = "") -> str:
+    """The page of a document, with a banner where something is not judged."""
     data = inert_json(msgspec.json.encode(content).decode())
     style = _source("page.css")
     # One function around them all: nothing of the page's is in the way of their names.
     script = f"(() => {{\n{''.join(_source(f'{name}.js') for name in _SCRIPTS)}}})();\n"
     return Template(_source("page.html")).substitute(
         title=escape(inert(content.title)),
+        heading=_HEADINGS[content.before is not None],
+        banner=f'<p class="banner" role="note">{html_text(unread)}</p>' if unread else "",
         style_digest=_digest(style),
         script_digest=_digest(script),
         digest=f"sha256:{hashlib.sha256(data.encode()).hexdigest()[:32]}",

@@ -10,6 +10,8 @@ import json
 from collections.abc import Callable, Iterable
 
 from netpolc.backends.form import Emit, Form
+from netpolc.core.cluster import unread_kinds
+from netpolc.core.foreign import to_json
 from netpolc.core.ir import ANY, Any_
 from netpolc.core.nets import Protocol, Ranges, Span, format_address, format_ports, format_span
 from netpolc.core.program import Combination, Identity, Program, ResolvedRule, Stage
@@ -27,6 +29,7 @@ def emit(program: Program) -> str:
             _block(map(_combination, program.combinations), 4),
             "]",
             _tried(program),
+            _unread(program),
             "\n}\n",
         )
     )
@@ -37,6 +40,11 @@ def _tried(program: Program) -> str:
     if not program.tried:
         return ""
     return f',\n  "tried": [{_block(map(_combination, program.tried), 4)}]'
+
+
+def _unread(program: Program) -> str:
+    """Policies that are not in the tuples; left out where there are none."""
+    return f',\n  "unread": {to_json(unread_kinds(program.unread))}' if program.unread else ""
 
 
 def _block(lines: Iterable[str], indent: int) -> str:

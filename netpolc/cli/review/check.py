@@ -3,18 +3,33 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from dataclasses import replace
+from functools import partial
 
 import click
 
-from netpolc.analysis.findings import CATALOGUE, MANIFEST_ERROR, Finding, Level, check, refused
-from netpolc.analysis.findings.formats import FORMATS, explanation
+from netpolc.analysis.findings import (
+    CATALOGUE,
+    MANIFEST_ERROR,
+    Finding,
+    Level,
+    Scope,
+    check,
+    guessed,
+    refused,
+)
+from netpolc.analysis.findings.formats import FORMATS, Checked, explanation, lines
 from netpolc.cli import completion, options
 from netpolc.cli.output import write
 from netpolc.cli.parameters import output
-from netpolc.cli.terminal import say_lines
+from netpolc.cli.review.fixing import Fixed, fixed
+from netpolc.cli.settings import path_below, repository_of
+from netpolc.cli.terminal import say_lines, show, warn
+from netpolc.cli.unread import Heed
 from netpolc.compiler import compile
-from netpolc.core.errors import InputError, UsageError
+from netpolc.core.cluster import Snapshot
+from netpolc.core.errors import UNREAD, InputError, UsageError
 
 
 @click.command("check")
@@ -39,11 +54,20 @@ from netpolc.core.errors import InputError, UsageError
     shell_complete=completion.complete_codes,
     help="Not these; NP1 is every NP1xx.",
 )
+@click.option("--fix", is_flag=True, help="Edit the manifests where one edit is safe.")
+@click.option("--diff", "as_patch", is_flag=True, help="Show what --fix would change, as a patch.")
 @click.option(
     "--explain",
     metavar="CODE",
     shell_complete=completion.complete_codes,
     help="Say what a code means, with example and fix.",
+)
+@click.option(
+    "--scope",
+    type=click.Choice([str(own) for own in Scope]),
+    help="What may be missing: nothing in a dump of a cluster; in a repository namespaces and pods "
+    "may come from elsewhere, so that NP101 to NP103 are notes [default: repo, unless some pod has "
+    "an address].",
 )
 @options.configured_reading
 def check_(
@@ -53,6 +77,9 @@ def check_(
     fail_on: str | None,
     select: tuple[str, ...],
     ignore: tuple[str, ...],
+    scope: str | None,
+    fix: bool,
+    as_patch: bool,
     explain: str | None,
     reading: options.Reading,
 ) -> None:
@@ -77,28 +104,98 @@ def check_(
     reading = reading.configured(paths)
     wanted = _chosen("select", select, reading) or set(CATALOGUE)
     wanted = (wanted - _chosen("ignore", ignore, reading)) | {MANIFEST_ERROR}
+    if reading.heed() is Heed.ERROR:
+        wanted.add(UNREAD)
     level = _level(fail_on, reading)
-    findings, is_valid = _findings(paths, reading)
-    shown = [found for found in findings if found.code in wanted]
-    write(FORMATS[form](shown, level), file)
-    if not is_valid:
+    look = partial(_look, paths, reading, scope, wanted, level)
+    checked, snapshots = look()
+    if len(snapshots) > 1 and (fix or as_patch):
+        raise UsageError("--fix: several kustomizations or charts: give one at a time")
+    if snapshots and (fix or as_patch):
+        made = fixed(checked.findings, snapshots[0], partial(reading.edited, paths))
+        if as_patch:
+            _show_patch(made, file)
+            raise click.exceptions.Exit(1 if made.after else 0)
+        made.write()
+        _tell_fixed(made)
+        checked, snapshots = look() if made.after else (checked, snapshots)
+    if form == "text":
+        show(lines(checked), file)
+    else:
+        write(FORMATS[form](checked), file)
+    if not snapshots:
         raise click.exceptions.Exit(InputError.exit_code)
-    if any(found.level >= level for found in shown):
+    if any(found.level >= level for found in checked.findings):
         raise click.exceptions.Exit(1)
 
 
-def _findings(paths: tuple[str, ...], reading: options.Reading) -> tuple[list[Finding], bool]:
-    """The findings, and whether the manifests were valid at all."""
+def _look(
+    paths: tuple[str, ...],
+    reading: options.Reading,
+    scope: str | None,
+    wanted: Collection[str],
+    level: Level,
+) -> tuple[Checked, list[Snapshot]]:
+    """What is found and wanted, and what was read if the manifests were valid at all."""
+    findings, snapshots, found = _findings(paths, reading, scope)
+    if reading.heed() is Heed.ERROR:
+        findings = [replace(own, level=_unread_level(own)) for own in findings]
+    shown = [found for found in findings if found.code in wanted]
+    unread = sorted({own for snapshot in snapshots for own in snapshot.unread})
+    is_guess = not (scope or reading.settings.scope)
+    path_of = partial(path_below, repository_of(paths))
+    return Checked(shown, level, unread, found, is_guess, path_of), snapshots
+
+
+def _show_patch(made: Fixed, file: str | None) -> None:
+    colours = {"-": "red", "+": "green", "@": "cyan"}
+    show(((line, colours.get(line[:1], "")) for line in made.patch()), file)
+    _tell_left(made)
+
+
+def _tell_fixed(made: Fixed) -> None:
+    for found in made.done:
+        warn(f"fixed: {found.place}: {found.code}: {found.object}")
+    _tell_left(made)
+
+
+def _tell_left(made: Fixed) -> None:
+    for found, reason in made.left:
+        warn(f"not fixed: {found.place}: {found.code}: {reason}")
+
+
+def _unread_level(found: Finding) -> Level:
+    """The level where a policy that is not judged is an error."""
+    return Level.ERROR if found.code == UNREAD else found.level
+
+
+def _scope(given: str | None, snapshot: Snapshot, reading: options.Reading) -> Scope:
+    """What may be missing, as it is asked for, as the settings say, or as it looks."""
+    name = given or reading.settings.scope or guessed(snapshot).value
+    if name not in [own.value for own in Scope]:
+        raise reading.settings.refuse("scope", f"{name!r} is none of {', '.join(Scope)}")
+    return Scope(name)
+
+
+def _findings(
+    paths: tuple[str, ...], reading: options.Reading, given: str | None
+) -> tuple[list[Finding], list[Snapshot], Scope | None]:
+    """The findings, what was read (nothing if the manifests were not valid), and what may be
+    missing.
+    """
     try:
-        snapshots = reading.each(paths)
+        snapshots = replace(reading, unread=Heed.WARN.value).each(paths)
     except InputError as error:
-        return refused(error.diagnostics), False
+        return refused(error.diagnostics), [], None
     found: dict[Finding, None] = {}
+    scopes = set()
     for snapshot in snapshots:
         reading.say_ignored(snapshot)
+        scope = _scope(given, snapshot, reading)
+        scopes.add(scope)
         meant = snapshot.enforcing_all()  # a policy that is tried is meant as it is written
-        found.update(dict.fromkeys(check(meant, compile(meant))))
-    return list(found), True
+        found.update(dict.fromkeys(check(meant, compile(meant), scope)))
+    return list(found), snapshots, max(scopes)
 
 
 def _level(given: str | None, reading: options.Reading) -> Level:

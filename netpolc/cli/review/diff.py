@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from netpolc.analysis.connectivity.changes import Changes, as_dot, lines
+from netpolc.analysis.connectivity.changes import Changes, as_dot, as_summary, lines
 from netpolc.analysis.connectivity.difference import Difference
 from netpolc.analysis.connectivity.forms import DIFFERENCES
 from netpolc.analysis.report import comparison
@@ -33,6 +33,11 @@ from netpolc.core.errors import UsageError
     "table",
     "The form of the differences; svg needs Graphviz.",
 )
+@click.option(
+    "--summary",
+    is_flag=True,
+    help="A comment for a pull request, in Markdown: what opens and closes between namespaces.",
+)
 @options.configured_reading
 @click.pass_context
 def diff(
@@ -42,6 +47,7 @@ def diff(
     common: tuple[str, ...],
     form: str,
     file: str | None,
+    summary: bool,
     reading: options.Reading,
 ) -> None:
     """Tell what connections change from OLD to NEW, with an example and the policy of each.
@@ -53,9 +59,11 @@ def diff(
     Examples:
       netpolc diff old/ new/
       netpolc diff policies-before.yaml policies.yaml --with cluster.json
-      netpolc diff --git origin/main k8s/ -o md
+      netpolc diff --git origin/main k8s/ --summary --file comment.md
       netpolc diff old/ new/ -o html --file change.html
     """
+    if summary and form not in ("table", "md"):
+        raise UsageError("--summary is Markdown: leave out -o")
     if revision is None and len(paths) != 2:
         raise UsageError("give OLD and NEW, or --git REV and PATHs")
     reading = reading.configured((*paths, *common))
@@ -70,8 +78,16 @@ def diff(
     difference = Difference(old, new)
     with progress("comparing") as report:
         changes = difference.changes(report)
-    found = Changes(changes, difference.new_workloads, difference.lost_workloads)
-    if form == "table":
+    found = Changes(
+        changes,
+        difference.new_workloads,
+        difference.lost_workloads,
+        tuple(sorted({*old.unread, *new.unread})),
+        tuple(sorted({*old.unread} ^ {*new.unread})),
+    )
+    if summary:
+        write(as_summary(found), file)
+    elif form == "table":
         show(lines(found), file)
     elif form == "svg":
         write(svg(as_dot(found)), file)

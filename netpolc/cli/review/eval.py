@@ -20,6 +20,7 @@ from netpolc.cli.output import write, writing
 from netpolc.cli.parameters import FILE, output
 from netpolc.cli.terminal import progress, show, warn
 from netpolc.compiler import Program, compile
+from netpolc.core.cluster import not_judged
 from netpolc.core.errors import UsageError
 
 _USAGE = "give --src and --dst, or --flows"
@@ -77,9 +78,10 @@ def eval_(
     if asked is not None:
         explanations = list(explain_all(program, snapshot, asked.flows(program)))
         if form == "text":
-            show(((line, "") for line in briefs(explanations)), file)
+            told = [not_judged(listed.unread)] if listed.unread else []
+            show(((line, "") for line in (*briefs(explanations), *told)), file)
         else:
-            write(FLOWS[form](explanations, CLOSEST), file)
+            write(FLOWS[form](explanations, CLOSEST, listed.unread), file)
         say_remarks(explanations, listed.cluster, program)
         ctx.exit(0 if all(found.verdict.allowed for found in explanations) else 1)
     ctx.exit(_judge_log(program, flows or "-", file))

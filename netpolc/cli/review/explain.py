@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 
 import click
@@ -16,8 +16,9 @@ from netpolc.cli import completion, options
 from netpolc.cli.host import on_this_host, say_remarks
 from netpolc.cli.output import write
 from netpolc.cli.parameters import FILE, output
-from netpolc.cli.terminal import show, warn
+from netpolc.cli.terminal import say, show, warn
 from netpolc.compiler import compile
+from netpolc.core.cluster import Snapshot, Unread, not_judged
 from netpolc.core.errors import UsageError
 from netpolc.core.semantics import Flow
 
@@ -87,7 +88,7 @@ def explain_(
     snapshot = reading.snapshot(files, quiet=(_EMPTY,) if names else ())
     if names:
         found = [policy.describe(snapshot, policy.find_policy(snapshot, name)) for name in names]
-        _show_policies(found, form, file)
+        _show_policies(found, form, snapshot, file)
         return
     here = on_this_host(snapshot)
     program = compile(here)
@@ -99,8 +100,10 @@ def explain_(
     if live:
         verdicts = [show_explanations([own], form, most, remarks) for own in explanations]
         allowed = all(verdicts)
+        if snapshot.unread:
+            say(not_judged(snapshot.unread), "yellow")
     else:
-        allowed = show_explanations(explanations, form, most, remarks, file)
+        allowed = show_explanations(explanations, form, most, remarks, file, snapshot.unread)
     ctx.exit(0 if allowed else 1)
 
 
@@ -138,6 +141,7 @@ def show_explanations(
     most: int | None,
     remarks: Callable[[list[Explanation]], None] | None = None,
     file: str | None = None,
+    unread: Sequence[Unread] = (),
 ) -> bool:
     """Print explanations of flows, or write them to a file; whether all of them are allowed.
 
@@ -145,19 +149,20 @@ def show_explanations(
     """
     found = list(explanations)
     if form in FLOWS:
-        write(FLOWS[form](found, most), file)
+        write(FLOWS[form](found, most, unread), file)
     else:
-        show(((line.text, line.style) for line in formats.text(found, most)), file)
+        told = [(not_judged(unread), "yellow")] if unread else []
+        show([*((line.text, line.style) for line in formats.text(found, most)), *told], file)
     if remarks is not None:
         remarks(found)
     return all(explanation.verdict.allowed for explanation in found)
 
 
 def _show_policies(
-    descriptions: list[policy.Description], form: str, file: str | None = None
+    descriptions: list[policy.Description], form: str, snapshot: Snapshot, file: str | None = None
 ) -> None:
     if form in POLICIES:
-        write(POLICIES[form](descriptions), file)
+        write(POLICIES[form](descriptions, snapshot.unread), file)
         return
     if form != "text":
         raise UsageError(f"a policy is described as text, {', '.join(POLICIES)}; not as {form}")
@@ -166,4 +171,6 @@ def _show_policies(
         for number, description in enumerate(descriptions)
         for line in ([""] if number else []) + list(policy.text(description))
     ]
+    if snapshot.unread:
+        lines.append(not_judged(snapshot.unread))
     show(((line, "") for line in lines), file)

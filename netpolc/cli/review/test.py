@@ -52,7 +52,7 @@ def test_(
     for note in dict.fromkeys(note for result in results for note in result.notes):
         warn(f"note: {note}")
     if form == "text":
-        show(lines(results), file)
+        show(lines(results, snapshot.unread), file)
     else:
-        write(FORMS[form](results), file)
+        write(FORMS[form](results, snapshot.unread), file)
     ctx.exit(0 if all(result.passed for result in results) else 1)

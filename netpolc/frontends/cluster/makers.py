@@ -113,5 +113,9 @@ class Makers:
             namespace = (own.namespace if own else None) or DEFAULT_NAMESPACE
             self._gathered.unseen.add(namespace)
             if namespace not in known:
-                text = f"pods of a {document.kind} are not in here: nothing is known of them"
+                self._gathered.unknown_pods.add(namespace)
+                article = "an" if document.kind[0] in "AEIOU" else "a"
+                text = (
+                    f"pods of {article} {document.kind} are not in here: nothing is known of them"
+                )
                 report.warning(ROOT / "kind", text, code=CODE)

@@ -216,11 +216,12 @@ def _declared(containers: _Entries) -> Declared:
 
 
 def controller(references: Sequence[Reference]) -> Owner | None:
-    """Of the owners the one that says it controls, or the first (manifests often omit it)."""
-    for reference in references:
-        if reference.controller:
-            return reference.kind or "", reference.name or ""
-    return (references[0].kind or "", references[0].name or "") if references else None
+    """Of the owners the one that says it controls, or the first (manifests often omit it); one
+    without a kind or a name is none.
+    """
+    owners = [own for own in references if own.kind and own.name]
+    found = next((own for own in owners if own.controller), owners[0] if owners else None)
+    return (found.kind or "", found.name or "") if found is not None else None
 
 
 def own_waivers(metadata: Metadata | None) -> Waived:

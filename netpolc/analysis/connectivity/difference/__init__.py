@@ -18,6 +18,7 @@ from netpolc.analysis.connectivity.parties import Party, stranger
 from netpolc.analysis.connectivity.reach import Admission, Reach
 from netpolc.core.ir import Direction, Origin
 from netpolc.core.nets import (
+    EVERY_PORT,
     NOTHING,
     PORTS,
     Family,
@@ -26,6 +27,7 @@ from netpolc.core.nets import (
     family,
     format_address,
     format_service,
+    parse_cidr,
 )
 from netpolc.core.nets import ports as port_span
 from netpolc.core.program import Program
@@ -164,9 +166,9 @@ class Difference:
         ports: Ranges,
         allowed: bool,
     ) -> Example:
-        number = _typical(ports)
         here = source.new if allowed else source.old
         there = destination.new if allowed else destination.old
+        number = _typical(ports, there)
         protocol, port = number >> 16, number & PORTS - 1
         return Example(
             _end(here, version, self._owned, False),
@@ -259,16 +261,46 @@ def _ports(reach: Reach, source: Party, destination: Party) -> dict[Family, Rang
     }
 
 
-def _typical(ports: Ranges) -> int:
-    """A port to show: the first that a packet can have, TCP before all others."""
-    tcp = Ranges((port_span(Protocol.TCP, 1),)) & ports
-    return (tcp or ports).spans[0][0]
+def _typical(ports: Ranges, destination: Party) -> int:
+    """A port to show: one that a container of the destination declares, or the first that a packet
+    can have; TCP before all others.
+    """
+    declared = (own for pod in destination.pods for own in pod.declared or ())
+    spans = (port_span(protocol, number, number) for protocol, number in declared)
+    for wanted in (Ranges.of(spans), EVERY_PORT):
+        tcp = Ranges((port_span(Protocol.TCP, 1),)) & wanted & ports
+        found = tcp or wanted & ports
+        if found:
+            return found.spans[0][0]
+    return ports.spans[0][0]
+
+
+def _blocks(*texts: str) -> Ranges:
+    return Ranges.of(map(parse_cidr, texts))
+
+
+_HOSTS = _blocks("0.0.0.0/0", "2000::/3", "fc00::/7") - _blocks(
+    "0.0.0.0/8", "127.0.0.0/8", "224.0.0.0/3"
+)
+"""Addresses that a host may have (IANA's registries of special addresses)."""
+
+
+def _host(addresses: Ranges, version: Family, owned: set[int]) -> int | None:
+    """An address that a host may have, of a block not the one that stands for it; if there is none
+    the first that nobody owns.
+    """
+    found = stranger(addresses & _HOSTS, version, owned)
+    if found is None:
+        return stranger(addresses, version, owned)
+    after = found + 1
+    is_better = found & 0xFF == 0 and after in addresses and after not in owned
+    return after if is_better else found
 
 
 def _end(party: Party, version: Family, owned: set[int], is_other: bool) -> str:
     """A pod of a party or an address in its range; `is_other` asks for a second replica."""
     if party.is_outside:
-        address = stranger(party.addresses, version, owned)
+        address = _host(party.addresses, version, owned)
         return party.name if address is None else format_address(address)
     pods = [p for p in party.pods if not p.addresses or version in map(family, p.addresses)]
     return pods[-1 if is_other else 0].key if pods else party.name

@@ -13,12 +13,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from netpolc.analysis.findings.coverage.isolators import Isolators
 from netpolc.analysis.findings.coverage.meetings import Meetings, ports_of
 from netpolc.analysis.findings.coverage.twins import Twins
 from netpolc.analysis.findings.model import Code, Level, Remark
-from netpolc.analysis.findings.view import View
+from netpolc.analysis.findings.view import Scope, View, idle_peers
 from netpolc.core.errors import listing
 from netpolc.core.ir import ANY, Direction, Origin, Policy, Rule
 from netpolc.core.labels import NONE
@@ -42,7 +43,8 @@ CODES = (
         "a policy adds nothing",
         "Every rule is covered by other rules, and another policy whose selector is as wide "
         "isolates the same pods. A policy without rules is covered by another one without rules "
-        "only: a default deny keeps its worth when the others go.",
+        "only: a default deny keeps its worth when the others go. So is one whose rules match "
+        "nothing; in a repository, to which their peers may come, it is not remarked on.",
         "# allow-all admits everything to all pods of the namespace\n"
         "metadata: {name: allow-web}\nspec:\n  podSelector:\n    matchLabels: {app: web}\n"
         "  ingress:\n    - ports:\n        - port: 80",
@@ -75,8 +77,10 @@ def check(view: View) -> Iterator[Remark]:
             yield Remark("NP303", policy.origin, text, policy.waived, (twin,))
         elif policy in useless:
             others = useless[policy]
-            text = f"adds nothing: covered by {_names(others)}"
-            yield Remark("NP302", policy.origin, text, policy.waived, others)
+            by = f"covered by {_names(others)}"
+            if all(coverage.matches_nothing(rule) for rule in policy.rules) and policy.rules:
+                by = f"its rules match nothing, and {_names(others)} isolates the same pods"
+            yield Remark("NP302", policy.origin, f"adds nothing: {by}", policy.waived, others)
         else:
             for rule in policy.rules:
                 if rule.origin in covered:
@@ -111,18 +115,27 @@ class _Coverage:
 
     def duplicates(self) -> Iterator[tuple[Policy, Policy]]:
         """Policies that mean the same as an earlier one."""
-        for policy, twin in Twins(self.applied, self.where).among(self.view.network_policies):
+        twins = Twins(self.applied, self.where, partial(idle_peers, self.view))
+        for policy, twin in twins.among(self.view.network_policies):
             self.gone.update(rule.origin for rule in policy.rules)
             yield policy, twin
 
     def covered_rules(self) -> Iterator[tuple[Origin, tuple[Origin, ...]]]:
         """Rules that others cover, the last by name first, and which those are."""
         for _, rule in reversed(self.view.rules):
+            if idle_peers(self.view, rule):
+                continue  # it adds something as soon as there is such a pod
             if rule.origin in self.where and rule.origin not in self.gone:
                 others = self._covering(rule)
                 if others is not None:
                     self.gone.add(rule.origin)
                     yield rule.origin, others
+
+    def matches_nothing(self, rule: Rule) -> bool:
+        """Whether a rule admits nobody, and will not where nothing comes later."""
+        if rule.origin in self.where:
+            return False
+        return self.view.scope is Scope.CLUSTER or not idle_peers(self.view, rule)
 
     def _covering(self, rule: Rule) -> tuple[Origin, ...] | None:
         """What covers a rule wherever it applies; None if it adds something somewhere."""
@@ -156,12 +169,16 @@ class _Coverage:
         isolators = Isolators(kept)
         by_key = {policy.origin.key: policy for policy in kept}
         for policy in kept[::-1]:
-            if not policy.isolates or any(rule.origin not in covered for rule in policy.rules):
+            needed = (own for own in policy.rules if own.origin not in covered)
+            if not policy.isolates or not all(map(self.matches_nothing, needed)):
                 continue
-            rules = [origin for rule in policy.rules for origin in covered[rule.origin]]
+            rules = [origin for rule in policy.rules for origin in covered.get(rule.origin, ())]
             # Those that are cited anyway come first: one name less to read.
             cited = [by_key[origin.key] for origin in rules]
-            isolating = [isolators.of(policy, way, cited) for way in sorted(policy.isolates)]
+            isolating = [
+                isolators.of(policy, way, cited, denies=not rules)
+                for way in sorted(policy.isolates)
+            ]
             if None not in isolating:
                 isolators.remove(policy)
                 also = (other.origin for other in isolating if other is not None)

@@ -30,13 +30,17 @@ class Isolators:
         for place in _places(policy):
             del self._found[place][policy]
 
-    def of(self, policy: Policy, direction: Direction, cited: Iterable[Policy]) -> Policy | None:
-        """The first other policy that isolates the same pods, those that are `cited` before all."""
+    def of(
+        self, policy: Policy, direction: Direction, cited: Iterable[Policy], *, denies: bool
+    ) -> Policy | None:
+        """The first other policy that isolates the same pods, those that are `cited` before all; of
+        a policy that only `denies`, another that has no rules.
+        """
         for other in cited:
-            if other in self._order and _isolates(other, policy, direction):
+            if other in self._order and _isolates(other, policy, direction, denies):
                 return other
         firsts = (
-            next((own for own in self._at(policy, direction, need) if own is not policy), None)
+            next(self._at(policy, direction, need, denies), None)
             for need in (None, *policy.subject.pods.requirements)
         )
         return min(
@@ -44,11 +48,11 @@ class Isolators:
         )
 
     def _at(
-        self, policy: Policy, direction: Direction, need: Requirement | None
+        self, policy: Policy, direction: Direction, need: Requirement | None, denies: bool
     ) -> Iterator[Policy]:
         place = policy.subject.namespaces, direction, need
         for other in self._found.get(place, ()):
-            if _isolates(other, policy, direction):
+            if _isolates(other, policy, direction, denies):
                 yield other
 
 
@@ -64,12 +68,12 @@ def _text(need: Requirement) -> tuple[str, str, list[str]]:
     return need.key, need.operator.value, sorted(need.values)
 
 
-def _isolates(other: Policy, policy: Policy, direction: Direction) -> bool:
+def _isolates(other: Policy, policy: Policy, direction: Direction, denies: bool) -> bool:
     """Whether another policy isolates the pods of one, and what it admits is no loss."""
     return (
         other is not policy
         and direction in other.isolates
         and other.subject.namespaces == policy.subject.namespaces
         and other.subject.pods.requirements <= policy.subject.pods.requirements
-        and (bool(policy.rules) or not other.rules)
+        and not (denies and other.rules)
     )

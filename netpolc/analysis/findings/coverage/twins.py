@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 
 from netpolc.analysis.findings.coverage.meetings import ports_of
-from netpolc.core.ir import ANY, Origin, Policy
+from netpolc.core.ir import ANY, Origin, PodPeer, Policy, Rule
 from netpolc.core.labels import NONE, Members
 from netpolc.core.nets import EVERYWHERE, NOTHING, Ranges, edges
 from netpolc.core.program import Match
@@ -19,15 +19,19 @@ _Peers = tuple[Ranges, Members]
 
 
 class Twins:
-    """Compares policies by the matches that each rule has in each combination, by number."""
+    """Compares policies by the matches that each rule has in each combination, by number; `idle`
+    are the peers of a rule that match nothing yet.
+    """
 
     def __init__(
         self,
         applied: Sequence[Mapping[Origin, Sequence[Match]]],
         where: Mapping[Origin, Sequence[int]],
+        idle: Callable[[Rule], Sequence[PodPeer]],
     ) -> None:
         self._applied = applied
         self._where = where
+        self._idle = idle
 
     def among(self, policies: Iterable[Policy]) -> Iterator[tuple[Policy, Policy]]:
         """Each policy that means the same as an earlier one, and the first of those.
@@ -48,11 +52,15 @@ class Twins:
         return _alike(policies, meanings.__getitem__)
 
     def _outline(self, policy: Policy) -> Hashable:
-        """What its rules say that match nothing, and the ports of the others."""
+        """What its rules and peers say that match nothing, and the ports of the others."""
         idle = frozenset(
-            (rule.direction, _as_set(rule.peers), _as_set(rule.ports))
+            (
+                rule.direction,
+                _as_set(self._idle(rule) if rule.origin in self._where else rule.peers),
+                _as_set(rule.ports),
+            )
             for rule in policy.rules
-            if rule.origin not in self._where
+            if rule.origin not in self._where or self._idle(rule)
         )
         return idle, frozenset(
             (number, Ranges.of(span for match in own for span in ports_of(match)))
