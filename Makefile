@@ -6,7 +6,7 @@
 PYTHON ?= /usr/bin/python3
 VENV := .venv
 BIN := $(VENV)/bin
-APT := python3-venv python3-dev python3-nftables nftables gcc g++ libc6-dev iproute2 util-linux mount
+APT := python3-venv python3-dev python3-nftables nftables gcc g++ libc6-dev iproute2 util-linux mount libyaml-dev
 
 .PHONY: help demo test test-trixie test-clients fuzz lint bench setup deb asan clean
 
@@ -64,7 +64,7 @@ bench: setup  ## print the tables of BENCHMARKS.md
 	$(BIN)/python -m benches.dataplane --tiers
 	$(BIN)/python -m benches.ordered
 
-asan: setup  ## run the tests of the extension under AddressSanitizer
+asan: setup  ## run the tests of the extensions under AddressSanitizer
 	rm -rf build/asan && mkdir -p build/asan
 	cp -r netpolc tests examples benches ext setup.py pyproject.toml README.md LICENSE NOTICE build/asan
 	find build/asan -name '*.so' -delete
@@ -72,7 +72,7 @@ asan: setup  ## run the tests of the extension under AddressSanitizer
 		$(CURDIR)/$(BIN)/python setup.py -q build_ext --inplace
 	cd build/asan && ASAN_OPTIONS=detect_leaks=0 PYTHONMALLOC=malloc ARROW_DEFAULT_MEMORY_POOL=system \
 		LD_PRELOAD="$$($${CC:-gcc} -print-file-name=libasan.so)" \
-		$(CURDIR)/$(BIN)/python -m pytest -q -p no:cacheprovider tests/backends/matcher
+		$(CURDIR)/$(BIN)/python -m pytest -q -p no:cacheprovider tests/backends/matcher tests/manifests
 
 clean:  ## remove everything that was built
 	rm -rf $(VENV) build *.egg-info

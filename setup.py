@@ -34,7 +34,16 @@ setup(
             include_dirs=["ext"],
             # At -O2 gcc 12 does not vectorise the loops of ext/tables.h.
             extra_compile_args=["-O3"],
-        )
+        ),
+        Extension(
+            "netpolc.manifests.yaml._yaml",
+            sources=["ext/_yaml.pyx"],
+            depends=sorted([*glob("ext/yaml_*.pxi"), "ext/libyaml.pxd"]),
+            include_dirs=["ext"],
+            libraries=["yaml"],
+            # Without libyaml's header PyYAML reads all YAML, more slowly.
+            optional=True,
+        ),
     ],
     options={"build_ext": {"cython_c_in_temp": True}},
 )

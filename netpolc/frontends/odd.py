@@ -246,7 +246,10 @@ def _list(value: object) -> list[Any]:
 
 def _digest(document: Document) -> str:
     content = document.content
-    written = bytes(content) if isinstance(content, msgspec.Raw) else repr(content).encode()
+    if isinstance(content, msgspec.Raw) and document.source.is_json:
+        written = bytes(content)
+    else:
+        written = repr(body_of(document)).encode()
     return sha256(written).hexdigest()[:8]
 
 

@@ -15,9 +15,10 @@ from typing import Any, Protocol, TypeVar
 import msgspec
 
 from netpolc.core.errors import ROOT, ObjectProblems, Path
-from netpolc.manifests import json_format, yaml_format
+from netpolc.manifests import json_format
 from netpolc.manifests.files import Field, File, Whereabouts
 from netpolc.manifests.syntax import Elements, NumberedLines, SyntaxProblem, decoded, numbered
+from netpolc.manifests.yaml import yaml_format
 
 T = TypeVar("T")
 _STANDARD = "tag:yaml.org,2002:"
@@ -111,9 +112,10 @@ def _yaml_locator(file: File) -> yaml_format.Locator:
 
 
 class Document(msgspec.Struct, eq=False, gc=False):
-    """One object: raw JSON bytes, or what YAML gave with its duplicate keys and unknown tags.
+    """One object: JSON, or what PyYAML gave; of YAML with its duplicate keys and unknown tags.
 
-    `likely` is what a JSON object gave in the pass that found its kind, until `typed` hands it out.
+    `likely` is what an object in JSON gave in the pass that found its kind, until `typed` hands it
+    out.
     """
 
     api_version: str
@@ -140,12 +142,10 @@ class Document(msgspec.Struct, eq=False, gc=False):
 
     def within(self, namespace: str) -> Document:
         """The same object in a namespace, if it names none itself."""
-        content, duplicates = self.content, self.duplicates
-        if isinstance(content, msgspec.Raw):
-            try:
-                content, duplicates = json_format.strict_object(bytes(content))
-            except (RecursionError, ValueError):
-                return self  # what is wrong is found when it is read
+        try:
+            content, duplicates = self._plain()
+        except (RecursionError, ValueError):
+            return self  # what is wrong is found when it is read
         own = content.get("metadata")
         if not isinstance(own, dict) or own.get("namespace") not in (None, ""):
             return self
@@ -160,16 +160,14 @@ class Document(msgspec.Struct, eq=False, gc=False):
 
         Duplicates are warnings unless `strict`.
         """
-        content, duplicates = self.content, self.duplicates
-        if isinstance(content, msgspec.Raw):
-            try:
-                content, duplicates = json_format.strict_object(bytes(content))
-            except RecursionError:
-                problems.error(ROOT, "nested too deeply")
-                return None
-            except ValueError as error:  # what msgspec reads and no API field can hold
-                problems.error(ROOT, str(error))
-                return None
+        try:
+            content, duplicates = self._plain()
+        except RecursionError:
+            problems.error(ROOT, "nested too deeply")
+            return None
+        except ValueError as error:  # what msgspec reads and no API field can hold
+            problems.error(ROOT, str(error))
+            return None
         report = problems.error if strict else problems.warning
         for elements in duplicates:
             path = _path(elements)
@@ -177,6 +175,14 @@ class Document(msgspec.Struct, eq=False, gc=False):
         for elements, tag in self.tags:
             problems.error(_path(elements), f"unknown tag {tag.replace(_STANDARD, '!!', 1)}")
         return content
+
+    def _plain(self) -> tuple[dict[str, Any], tuple[Elements, ...]]:
+        """Plain values, and the paths of keys that stand there twice."""
+        if not isinstance(self.content, msgspec.Raw):
+            return self.content, self.duplicates
+        if self.source.is_json:
+            return json_format.strict_object(bytes(self.content))
+        return msgspec.json.decode(self.content, type=dict[str, Any]), self.duplicates
 
 
 def _path(elements: Elements) -> Path:

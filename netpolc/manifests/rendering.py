@@ -21,10 +21,10 @@ from pathlib import Path
 from typing import Any
 
 from netpolc.core.errors import UsageError
-from netpolc.manifests import yaml_format
 from netpolc.manifests.files import CHART, KUSTOMIZATIONS, Excluded, File, Given
 from netpolc.manifests.syntax import SyntaxProblem
 from netpolc.manifests.tracing import tracer
+from netpolc.manifests.yaml import yaml_format
 
 PATIENCE = 300.0
 """Seconds after which a program is ended."""
@@ -190,7 +190,7 @@ def _names(folder: Path) -> Iterator[str]:
             continue
         try:
             for document in yaml_format.documents(path.read_bytes()):
-                yield from _named(document.value)
+                yield from _named(document.plain)
         except SyntaxProblem as problem:
             place = f"{path}:{problem.line}:{problem.column}" if problem.line else str(path)
             raise UsageError(f"{place}: {problem.message}") from None

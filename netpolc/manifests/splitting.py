@@ -2,28 +2,25 @@
 
 Comes in: a `File`. Goes out: `Document` values, one for each Kubernetes object, decoded no further
 than its `apiVersion` and `kind`, or in the same pass as what most objects are. Refused, with
-`file:line:column`: what is no YAML or JSON, invalid UTF-8, alias bombs, YAML too large to parse in
-reasonable time.
+`file:line:column`: what is no YAML or JSON, invalid UTF-8, alias bombs.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 
 from netpolc.core.errors import Problems, listing
-from netpolc.manifests import json_format, yaml_format
+from netpolc.manifests import json_format
 from netpolc.manifests.documents import Document, Likely, ManifestSource
 from netpolc.manifests.files import File, reason
 from netpolc.manifests.likeness import OTHERS, is_like_object, list_problem
 from netpolc.manifests.syntax import SyntaxProblem, in_utf_8
-
-MAX_YAML_BYTES = 64 << 20
-"""PyYAML reads about 1 MB/s; JSON, which kubectl prints as well, has no such limit."""
-
+from netpolc.manifests.yaml import yaml_format
+from netpolc.manifests.yaml.yaml_document import YamlDocument
 
 Content = bytes | OSError | MemoryError
 """What a file holds, or why it cannot be read."""
@@ -66,11 +63,6 @@ def documents_of(
             except SyntaxProblem:
                 if not name.endswith((".yaml", ".yml")):
                     raise  # else it is YAML in flow style
-        if len(data) > MAX_YAML_BYTES:
-            size = f"{len(data) / 1e6:.0f} MB"
-            text = f"{size} of YAML is too large; use JSON (kubectl get -o json)"
-            problems.add(file.name, "", text)
-            return
         yield from list(reader.yaml_documents())
     except SyntaxProblem as problem:
         place = f"{file.name}:{problem.line}:{problem.column}" if problem.line else file.name
@@ -154,16 +146,20 @@ class _Splitter:
                 yield from self._yaml(found, source, None)
 
     def _yaml(
-        self, found: yaml_format.YamlDocument, source: ManifestSource, group: Likely | None
+        self, found: YamlDocument, source: ManifestSource, group: Likely | None
     ) -> Iterator[Document]:
         value = found.value
-        if not isinstance(value, dict):
-            self._no_object(source, "expected a map", value)
-            return
-        head = Head(_text(value.get("apiVersion")), _text(value.get("kind")))
+        head = self._yaml_head(value) if isinstance(value, msgspec.Raw) else None
+        items: object = head and head.items
+        if head is None:  # read by PyYAML, or nothing that JSON could tell apart
+            value = found.plain
+            if not isinstance(value, dict):
+                self._no_object(source, "expected a map", value)
+                return
+            head = Head(_text(value.get("apiVersion")), _text(value.get("kind")))
+            items = value.get("items")
         if self._is_passed_over(source, head, value):
             return
-        items = value.get("items")
         if items is not None and self._is_list(source, head, value):
             if not isinstance(items, list):
                 self._no_object(source, "items are no list")
@@ -175,8 +171,16 @@ class _Splitter:
             return
         identity = self._identity(head, group, source)
         if identity is not None:
+            content = cast("msgspec.Raw | dict[str, Any]", value)
             twice, tags = tuple(found.duplicates), tuple(found.tags)
-            yield Document(*identity, value, twice, source, tags=tags)
+            yield Document(*identity, content, twice, source, head, tags)
+
+    def _yaml_head(self, raw: msgspec.Raw) -> Likely | None:
+        """What tells an object apart; None if it is none, or its fields are of other types."""
+        try:
+            return self._decoded(raw) or _HEAD.decode(raw)
+        except msgspec.MsgspecError:
+            return None
 
     def _identity(
         self, head: Likely, group: Likely | None, source: ManifestSource

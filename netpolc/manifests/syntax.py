@@ -47,6 +47,22 @@ def decoded(data: bytes) -> str:
         raise SyntaxProblem(line, column, f"not UTF-8: {error.reason}") from None
 
 
+def with_tabs(message: str, text: str, line: int, column: int) -> str:
+    """What is wrong with YAML at a place (from 0), told of the tab if one stands before it
+    there.
+    """
+    lines = text.split("\n", line + 1)
+    if line < len(lines) and "\t" in lines[line][: column + 1]:
+        return f"{message} (YAML does not allow tabs for indentation)"
+    return message
+
+
+def no_character(text: bytes, offset: int, reason: str) -> SyntaxProblem:
+    """What is said of a character that YAML does not have, by its place in bytes."""
+    line, column = Lines(text[:offset].decode("utf-8", "replace")).position(None)
+    return SyntaxProblem(line, column, f"broken YAML: {reason}")
+
+
 class Lines:
     """Where the lines of a text begin."""
 

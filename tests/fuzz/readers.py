@@ -31,6 +31,7 @@ from netpolc.core.errors import NetpolcError
 from netpolc.core.nets import format_address
 from netpolc.flows import ALLOWED, BAD, DENIED, judge_log
 from tests.cli.snapshots import objects
+from tests.helpers.yaml_readers import assert_alike
 
 WAYS: tuple[dict[str, Any], ...] = (
     {"strict": True},
@@ -51,8 +52,12 @@ def program() -> netpolc.Program:
 
 
 def read_manifests(data: bytes, path: Path) -> None:
-    """Read, check, compile, write a ruleset and read that back, in one of the ways to do so."""
+    """Read, check, compile, write a ruleset and read that back, in one of the ways to do so; YAML
+    is read alike by both readers of it.
+    """
     path.write_bytes(data)
+    if path.suffix == ".yaml":
+        assert_alike(data)
     try:
         snapshot = netpolc.load([path], **WAYS[len(data) % len(WAYS)])
         compiled = netpolc.compile(snapshot)

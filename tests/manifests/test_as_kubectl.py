@@ -15,10 +15,10 @@ import yaml
 import netpolc
 from netpolc.core.errors import Problems
 from netpolc.manifests import read
-from netpolc.manifests.yaml_format import Locator
+from netpolc.manifests.yaml.yaml_format import Locator
 from tests.cli.invocation import invoke
 from tests.helpers.manifests import Manifest, pod, policy
-from tests.manifests.reading import written
+from tests.manifests.reading import fields, written
 
 TEMPLATE = {"metadata": {"labels": {"app": "seed"}}, "spec": {"containers": []}}
 FORMS: dict[str, Callable[[object], str]] = {"yaml": yaml.safe_dump, "json": json.dumps}
@@ -40,9 +40,8 @@ def job(prefix: str, name: str | None = None) -> Manifest:
 def test_an_anchor_that_is_defined_again_is_the_later_one(tmp_path: Path) -> None:
     path = written(tmp_path, "a.yaml", f"apiVersion: v1\nkind: Thing\n{AGAIN}")
     (document,) = read([path], Problems())
-    assert isinstance(document.content, dict)
-    found = {name: document.content[name] for name in "abcde"}
-    assert found == {
+    own = fields(document)
+    assert {name: own[name] for name in "abcde"} == {
         "a": {"app": "web"},
         "b": {"app": "web"},
         "c": ["api", 1],

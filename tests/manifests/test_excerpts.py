@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from netpolc.manifests import json_format, syntax, yaml_format
+from netpolc.manifests import json_format, syntax
+from netpolc.manifests.yaml import yaml_format
 
 YAML_RULES = """\
 spec:

@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 
 from netpolc.core.errors import Problems
 from netpolc.frontends.objects import PodItem, PodObject
-from netpolc.manifests import Document, json_format, read, yaml_format
+from netpolc.manifests import Document, json_format, read
+from netpolc.manifests.yaml import pyyaml_format, yaml_format
 from tests.manifests.reading import loaded, plain_values, written
 
 
@@ -29,9 +31,8 @@ def test_lists_within_lists(tmp_path: Path) -> None:
 
 def scalar(text: str) -> object:
     """What YAML makes of a scalar."""
-    ((value, _, _),) = yaml_format.documents(f"a: {text}\n".encode())
-    assert isinstance(value, dict)
-    return value["a"]
+    (document,) = yaml_format.documents(f"a: {text}\n".encode())
+    return document.plain["a"]
 
 
 @pytest.mark.parametrize(
@@ -79,28 +80,35 @@ def test_scalars(text: str, value: object) -> None:
 
 
 def test_keys_are_their_text() -> None:
-    ((value, duplicates, _),) = yaml_format.documents(b"{on: 1, 2: 3, 1.5: 4, null_: 5, yes: 6}")
-    assert value == {"on": 1, "2": 3, "1.5": 4, "null_": 5, "yes": 6}
-    assert duplicates == []
+    (document,) = yaml_format.documents(b"{on: 1, 2: 3, 1.5: 4, null_: 5, yes: 6}")
+    assert document.plain == {"on": 1, "2": 3, "1.5": 4, "null_": 5, "yes": 6}
+    assert document.duplicates == []
 
 
 def test_merge_keys_and_aliases() -> None:
     text = b"base: &b {a: 1, b: 2}\none: {<<: *b, b: 3}\ntwo: *b\nthree: {<<: [*b, {c: 4}]}\n"
-    ((value, duplicates, _),) = yaml_format.documents(text)
-    assert value == {
+    (document,) = yaml_format.documents(text)
+    assert document.plain == {
         "base": {"a": 1, "b": 2},
         "one": {"a": 1, "b": 3},
         "two": {"a": 1, "b": 2},
         "three": {"a": 1, "b": 2, "c": 4},
     }
-    assert duplicates == []
+    assert document.duplicates == []
+
+
+@pytest.mark.parametrize("reader", [yaml_format.documents, pyyaml_format.all_documents])
+def test_of_merged_maps_the_first_counts(reader: Any) -> None:
+    text = b"one: {<<: [{app: a, tier: b}, {app: c, role: d}], role: e}\n"
+    (document,) = reader(text)
+    assert document.plain == {"one": {"app": "a", "tier": "b", "role": "e"}}
 
 
 def test_duplicate_keys_have_paths() -> None:
     text = b"a: 1\nb: [{c: 1, c: 2}]\na: 3\n'a': 4\n"
-    ((value, duplicates, _),) = yaml_format.documents(text)
-    assert value == {"a": 4, "b": [{"c": 2}]}
-    assert set(duplicates) == {("a",), ("b", 0, "c")}
+    (document,) = yaml_format.documents(text)
+    assert document.plain == {"a": 4, "b": [{"c": 2}]}
+    assert set(document.duplicates) == {("a",), ("b", 0, "c")}
     raw = b'{"a": 1, "b": [{"c": 1, "c": 2, "c": 3}], "a": 3}'
     value, found = json_format.strict_object(raw)
     assert value == {"a": 3, "b": [{"c": 3}]}
@@ -158,5 +166,5 @@ def test_documents_of_a_list_are_decoded_one_after_another(tmp_path: Path) -> No
 
 @given(plain_values)
 def test_yaml_reads_json_as_json_does(value: object) -> None:
-    ((found, _, _),) = yaml_format.documents(f"--- {json.dumps({'root': value})}\n".encode())
-    assert found == {"root": value}
+    (found,) = yaml_format.documents(f"--- {json.dumps({'root': value})}\n".encode())
+    assert found.plain == {"root": value}

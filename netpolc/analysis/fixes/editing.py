@@ -15,7 +15,8 @@ from typing import Any
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from netpolc.manifests.syntax import Elements, SyntaxProblem
-from netpolc.manifests.yaml_format import documents, roots
+from netpolc.manifests.yaml.pyyaml_format import roots
+from netpolc.manifests.yaml.yaml_format import documents
 
 _SEPARATOR = re.compile(r"(---|\.\.\.)(\s|$)")
 _COMMENT = re.compile(r"\s*#")
@@ -40,7 +41,7 @@ class Edit:
 def edited(text: str, edit: Edit) -> str:
     """The text after an edit."""
     try:
-        nodes, before = roots(text), [found.value for found in documents(text.encode())]
+        nodes, before = roots(text), [found.plain for found in documents(text.encode())]
         expected = _expected(before, edit)
         lines = text.splitlines(keepends=True)
         if edit.text is not None:
@@ -49,7 +50,7 @@ def edited(text: str, edit: Edit) -> str:
             changed = _without(lines, _at(nodes[edit.document], edit.elements), edit.elements)
         else:
             changed = _without_document(lines, nodes, edit.document)
-        after = [found.value for found in documents(changed.encode())]
+        after = [found.plain for found in documents(changed.encode())]
     except SyntaxProblem as problem:
         raise NotEditable(str(problem)) from None
     if after not in expected:

@@ -1,8 +1,9 @@
-"""YAML as kubectl reads it, through PyYAML's C parser.
+"""All of YAML as kubectl reads it, through PyYAML's C parser.
 
 Comes in: bytes of one or more documents. Goes out: plain Python values with the paths of duplicate
 keys and of tags that nobody knows. Refused: what libyaml refuses, keys that are no strings, aliases
-that would expand without bound.
+that would expand without bound. `yaml_format.py` asks it for what the extension leaves to it, or
+for everything where there is no extension.
 
 Scalars resolve as in kubectl's YAML, not as PyYAML has it: no timestamps (an API string) and no
 base-60 integers (`port: 80:80` must not become 4880).
@@ -12,7 +13,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 import yaml
 from yaml.composer import Composer
@@ -20,20 +21,17 @@ from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from netpolc.manifests.syntax import (
     Elements,
-    Lines,
-    NumberedLines,
     SyntaxProblem,
     decoded,
-    numbered,
+    no_character,
+    with_tabs,
 )
+from netpolc.manifests.yaml.yaml_document import FieldPlace, YamlDocument
 
 MAX_EXPANSION = 10
 """How many times larger aliases may make a document; beyond 100,000 nodes in all."""
 MAX_DEPTH = 100
-_BREAK = re.compile("\r\n|[\n\r\x85\u2028\u2029]")
-"""What libyaml counts as the end of a line."""
-_BLANK = re.compile(r"\s*(#.*)?$")
-_MAYBE_DEEP = re.compile(r"^[-?: ]{100}", re.MULTILINE)
+_MAYBE_DEEP = re.compile(r"^[-?: ]{50}", re.MULTILINE)
 _BASE60_OR_NO_API_TYPE = {
     "tag:yaml.org,2002:timestamp",
     "tag:yaml.org,2002:int",
@@ -42,30 +40,7 @@ _BASE60_OR_NO_API_TYPE = {
 }
 
 
-_ANCHOR = re.compile(r"&([^\s,\[\]{}]+)")
-
-
-class YamlDocument(NamedTuple):
-    """One document: its value (None of an empty one), and what is odd about it."""
-
-    value: object
-    duplicates: list[Elements]
-    """The paths of keys that stand there twice."""
-    tags: list[tuple[Elements, str]]
-    """Paths and tags of values whose tag nobody knows; they are read as if they had none."""
-
-    def items(self, values: list[Any]) -> Iterator[YamlDocument]:
-        """The `values` of its list `items`, each with what is odd about it."""
-        duplicates: dict[object, list[Elements]] = {}
-        tags: dict[object, list[tuple[Elements, str]]] = {}
-        for path in self.duplicates:
-            if len(path) > 2 and path[0] == "items":
-                duplicates.setdefault(path[1], []).append(path[2:])
-        for path, tag in self.tags:
-            if len(path) > 1 and path[0] == "items":
-                tags.setdefault(path[1], []).append((path[2:], tag))
-        for index, value in enumerate(values):
-            yield YamlDocument(value, duplicates.get(index, []), tags.get(index, []))
+_ANCHOR = re.compile(r"&([-0-9A-Za-z_]+)")
 
 
 class _Loader(yaml.CSafeLoader):
@@ -75,6 +50,14 @@ class _Loader(yaml.CSafeLoader):
         super().__init__(text)
         self.duplicate_nodes: set[int] = set()
         self.tagged_nodes: dict[int, str] = {}
+
+    def construct_object(self, node: Node, deep: bool = False) -> Any:
+        """Any value; a text that is none of its tag is refused, whatever PyYAML makes of it."""
+        try:
+            return super().construct_object(node, deep=deep)
+        except (AttributeError, IndexError, KeyError, ValueError):
+            text = f"not a value of {node.tag.replace('tag:yaml.org,2002:', '!!', 1)}"
+            raise yaml.constructor.ConstructorError(None, None, text, node.start_mark) from None
 
     def construct_tagged(self, node: Node) -> Any:
         """A value whose tag nobody knows; of a scalar its text."""
@@ -97,17 +80,42 @@ class _Loader(yaml.CSafeLoader):
         """A mapping with string keys; the last of equal keys counts, and is noted."""
         seen: set[str] = set()
         for key, _ in node.value:
-            if not isinstance(key, ScalarNode) or key.tag == "tag:yaml.org,2002:null":
-                raise yaml.constructor.ConstructorError(
-                    None, None, "keys must be strings", key.start_mark
-                )
-            if key.tag == "tag:yaml.org,2002:merge":
+            if _is_merge(key):
                 continue
             if key.value in seen:
                 self.duplicate_nodes.add(id(key))
             seen.add(key.value)
-            key.tag = "tag:yaml.org,2002:str"  # kubectl: a key is its text, also `1:` and `on:`
         return super().construct_mapping(node, deep=deep)
+
+    def flatten_mapping(self, node: MappingNode) -> None:
+        """Put what merge keys take over before the mapping's own entries; of a list of mappings the
+        first counts (https://yaml.org/type/merge.html), which PyYAML 6.0.4 has the other way round.
+        """
+        merged: dict[str, tuple[Node, Node]] = {}
+        own = []
+        for key, value in node.value:
+            if not _is_merge(key):
+                own.append((key, value))
+                continue
+            for part in reversed(value.value if isinstance(value, SequenceNode) else [value]):
+                if not isinstance(part, MappingNode):
+                    text = "<< takes a map, or a list of maps"
+                    raise yaml.constructor.ConstructorError(None, None, text, part.start_mark)
+                self.flatten_mapping(part)
+                for inner, below in part.value:
+                    merged[inner.value] = inner, below
+        node.value = [*merged.values(), *own]
+
+
+def _is_merge(key: Node) -> bool:
+    """Whether a key is `<<`; any other becomes its text, also `1:` and `on:`, as kubectl has it."""
+    if not isinstance(key, ScalarNode) or key.tag == "tag:yaml.org,2002:null":
+        text = "keys must be strings"
+        raise yaml.constructor.ConstructorError(None, None, text, key.start_mark)
+    if key.tag == "tag:yaml.org,2002:merge":
+        return True
+    key.tag = "tag:yaml.org,2002:str"
+    return False
 
 
 class _ReusingLoader(Composer, _Loader):
@@ -129,7 +137,7 @@ class _ReusingLoader(Composer, _Loader):
 
 
 def _loader_of(text: str) -> type[_Loader]:
-    if "&" not in text or "*" not in text:
+    if "&" not in text:
         return _Loader
     names = _ANCHOR.findall(text)
     return _Loader if len(set(names)) == len(names) else _ReusingLoader
@@ -156,7 +164,7 @@ _Loader.add_implicit_resolver(
 )
 
 
-def documents(data: bytes) -> Iterator[YamlDocument]:
+def all_documents(data: bytes) -> Iterator[YamlDocument]:
     """Each document, in order."""
     text = decoded(data)
     try:
@@ -174,8 +182,7 @@ def documents(data: bytes) -> Iterator[YamlDocument]:
     except yaml.MarkedYAMLError as error:
         raise _marked(error, text) from None
     except yaml.reader.ReaderError as error:
-        line, column = Lines(text[: error.position]).position(None)
-        raise SyntaxProblem(line, column, f"broken YAML: {error.reason}") from None
+        raise no_character(text.encode(), error.position, error.reason) from None
     except yaml.YAMLError as error:
         raise SyntaxProblem(0, 0, f"broken YAML: {' '.join(str(error).split())}") from None
     except RecursionError:
@@ -186,7 +193,7 @@ def documents(data: bytes) -> Iterator[YamlDocument]:
 
 def _check_depth(text: str) -> None:
     """Refuse nesting that would exhaust the stack of PyYAML's C composer, which does not look."""
-    if text.count("[") + text.count("{") < MAX_DEPTH and not _MAYBE_DEEP.search(text):
+    if text.count("[") + text.count("{") < MAX_DEPTH // 2 and not _MAYBE_DEEP.search(text):
         return
     depth = 0
     for event in yaml.parse(text, Loader=yaml.CSafeLoader):
@@ -207,10 +214,7 @@ def _marked(error: yaml.MarkedYAMLError, text: str) -> SyntaxProblem:
     message = error.problem or error.context or "cannot be read"
     if mark is None:
         return SyntaxProblem(0, 0, f"broken YAML: {message}")
-    lines = text.split("\n")
-    if mark.line < len(lines) and "\t" in lines[mark.line][: mark.column + 1]:
-        message += " (YAML does not allow tabs for indentation)"
-    return _at(mark, f"broken YAML: {message}")
+    return _at(mark, f"broken YAML: {with_tabs(message, text, mark.line, mark.column)}")
 
 
 def _children(node: Node) -> Iterator[tuple[str | int, Node, Node]]:
@@ -278,33 +282,15 @@ def roots(text: str) -> list[Node]:
         raise SyntaxProblem(0, 0, str(error)) from None
 
 
-class Locator:
-    """Finds line and column of a field by composing the text once more."""
+class Marks:
+    """Where the fields of a text stand, by composing it once more."""
 
     def __init__(self, data: bytes) -> None:
-        text = decoded(data)
-        self._roots = roots(text)
-        self._lines = _BREAK.split(text)
+        self._roots = roots(decoded(data))
         self._entries: dict[int, dict[str | int, tuple[Node, Node]]] = {}
 
-    def locate(self, document: int, elements: Elements, at_key: bool) -> tuple[int, int]:
-        """Line and column of the value (or of its key), or of the deepest part that is there."""
-        mark = self._find(document, elements)[0 if at_key else 1].start_mark
-        return mark.line + 1, mark.column + 1
-
-    def excerpt(self, document: int, elements: Elements) -> NumberedLines:
-        """The lines from the key of a field to the end of its value."""
-        key, node = self._find(document, elements)
-        start, end = key.start_mark, node.end_mark
-        last, stop = end.line, end.column
-        # A block ends where the next token begins: go back to its own last line.
-        while last > start.line and _BLANK.match(self._lines[last][:stop]):
-            last -= 1
-            stop = len(self._lines[last])
-        return numbered(self._lines[start.line : last + 1], start.line + 1, start.column, stop)
-
-    def _find(self, document: int, elements: Elements) -> tuple[Node, Node]:
-        """Key (the value itself in a list) and value of the deepest part that is there."""
+    def find(self, document: int, elements: Elements) -> FieldPlace:
+        """Where the deepest part that is there begins and ends."""
         key = node = self._roots[document]
         for element in elements:
             entries = self._entries.get(id(node))
@@ -315,4 +301,5 @@ class Locator:
             if found is None:
                 break
             key, node = found
-        return key, node
+        first, start, end = key.start_mark, node.start_mark, node.end_mark
+        return FieldPlace(first.line, first.column, start.line, start.column, end.line, end.column)
