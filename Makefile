@@ -57,6 +57,7 @@ lint: setup  ## ruff, mypy --strict, stubtest, cython-lint
 
 bench: setup  ## print the tables of BENCHMARKS.md
 	$(BIN)/python -m benches.measure
+	$(BIN)/python -m benches.loading
 	$(BIN)/python -m benches.listing
 	$(BIN)/python -m benches.matcher
 	$(BIN)/python -m benches.dataplane
