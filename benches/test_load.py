@@ -25,7 +25,7 @@ def test_load_of_yaml(compare: Compare) -> None:
     path = as_yaml(cached(SIZES["S"]))
     data = path.read_bytes()
     snapshot = compare(
-        lambda: netpolc.load([path]), lambda: yaml.load(data, Loader=yaml.CSafeLoader), 1
+        lambda: netpolc.load([path]), lambda: yaml.load(data, Loader=yaml.CSafeLoader)
     )
     same = netpolc.load([cached(SIZES["S"])])
     assert [own.key for own in snapshot.cluster.pods] == [own.key for own in same.cluster.pods]
