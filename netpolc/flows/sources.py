@@ -119,15 +119,23 @@ class _Counted(_Peekable):
         return found
 
 
-class Tailed(_Peekable):
-    """Remembers the last bytes that were read of a stream, so many of them."""
+class Tailed(io.RawIOBase):
+    """Reads a stream as whole as it is asked for, and remembers the last bytes, so many of them."""
 
     def __init__(self, raw: Stream, size: int) -> None:
-        super().__init__(raw)
-        self._size, self.last = size, b""
+        self._raw, self._size, self.last = raw, size, b""
 
-    def _next(self, size: int) -> bytes:
-        found = super()._next(size)
+    def readable(self) -> bool:
+        """It is."""
+        return True
+
+    def read(self, size: int = -1) -> bytes:
+        """The next bytes, fewer only at the end: block by block, whatever size a log claims."""
+        pieces = []
+        while size and (piece := self._raw.read(BLOCK if size < 0 else min(size, BLOCK))):
+            pieces.append(piece)
+            size -= len(piece) if size > 0 else 0
+        found = b"".join(pieces)
         self.last = (self.last + found)[-self._size :]
         return found
 

@@ -25,6 +25,8 @@ MAGIC = {b"PAR1": PARQUET, b"ARRO": ARROW, b"\xff\xff\xff\xff": ARROW}
 """First bytes of files (Parquet, Arrow IPC) and of Arrow streams."""
 _FILE = b"ARROW1"
 _END = b"\xff\xff\xff\xff\0\0\0\0"
+_BROKEN = (pa.ArrowException, OSError, ValueError, MemoryError)
+"""What Arrow makes of damaged files: of names that are no text, of sizes that nobody has."""
 _NEEDED = (("src", "src_pod"), ("dst", "dst_pod"), ("protocol",), ("port",))
 
 
@@ -39,7 +41,7 @@ def parquet_batches(source: Stream, name: str, notes: LogNotes) -> Iterator[pa.R
             place = f"{name}: row group {group}"
             for batch in file.iter_batches(ROWS, row_groups=[group], columns=names):
                 yield _in_schema(batch, place, notes)
-    except (pa.ArrowException, OSError) as error:
+    except _BROKEN as error:
         raise LogError(f"{name}: no Parquet file, or one that is cut: {_first(error)}") from None
 
 
@@ -51,7 +53,7 @@ def arrow_batches(source: Stream, name: str, notes: LogNotes) -> Iterator[pa.Rec
                 _checked(batch.schema, name, notes)
             for first in range(0, len(batch), ROWS):
                 yield _in_schema(batch.slice(first, ROWS), f"{name}: batch {number}", notes)
-    except (pa.ArrowException, OSError) as error:
+    except _BROKEN as error:
         raise LogError(f"{name}: no Arrow IPC, or one that is cut: {_first(error)}") from None
 
 
@@ -85,6 +87,7 @@ def _checked(schema: pa.Schema, name: str, notes: LogNotes) -> list[str]:
 
 
 def _in_schema(batch: pa.RecordBatch, place: str, notes: LogNotes) -> pa.RecordBatch:
+    batch.validate(full=True)  # offsets and indices that lead elsewhere, text that is no UTF-8
     columns = {}
     for field in SCHEMA:
         given = batch.column(field.name) if field.name in batch.schema.names else None

@@ -33,8 +33,12 @@ def records(lines: Iterator[LogLine], told: Told) -> Iterator[Record]:
     first = next(rows, None)
     if first is None:
         return
-    header = _cells(first.content.decode("utf-8", "replace"))
-    if not detects(first.content.decode("utf-8", "replace")) or len({*header}) != len(header):
+    text = first.content.decode("utf-8", "replace")
+    try:
+        header = _cells(text) if detects(text) else []
+    except ValueError:
+        header = []
+    if not header or len({*header}) != len(header):
         raise LogError(
             f"{told.at(first)}: a header with src, dst, protocol and port is expected, each once"
         )

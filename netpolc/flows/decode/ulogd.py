@@ -63,7 +63,10 @@ def _time(packet: _Packet) -> int | None:
     """`timestamp` is local time without a zone; these two are not."""
     if packet.second is None:
         return None
-    return seconds(packet.second) + (packet.microsecond or 0)
+    microsecond = packet.microsecond or 0
+    if not 0 <= microsecond < 1_000_000:
+        raise ValueError(f"oob.time.usec {microsecond} is outside 0-999999")
+    return seconds(packet.second) + microsecond
 
 
 records = json_reader(_Packet, _read)
