@@ -108,7 +108,7 @@ def _objects(file: File) -> set[tuple[str, str, str]]:
     found = set()
     try:
         for document in yaml_format.documents(file.read()):
-            value: Any = document.value
+            value: Any = document.plain
             own = value.get("metadata") if isinstance(value, dict) else None
             if isinstance(own, dict):
                 names = value.get("kind"), own.get("namespace"), own.get("name")
