@@ -42,7 +42,7 @@ test-clients: setup  ## objects of the Python clients of Kubernetes, columns of 
 	PYTEST_DISABLE_PLUGIN_AUTOLOAD=1 PYTHONPATH=build/clients $(BIN)/python -m pytest -o addopts= \
 		-o filterwarnings=default tests/clients/objects.py
 
-deb:  ## build dist/netpolc_*.deb for the Debian of this machine (python3-venv python3-dev gcc libc6-dev dpkg-dev)
+deb:  ## build dist/netpolc_*.deb for the Debian of this machine (python3-venv python3-dev gcc libc6-dev libyaml-dev dpkg-dev)
 	distribution/deb
 
 fuzz: setup  ## damaged input for every reader until stopped, or for SECONDS=60
