@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 import secrets
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from errno import EISDIR, ELOOP, EPERM
 from pathlib import Path
@@ -85,6 +85,26 @@ def scratch(folder: int) -> Iterator[int]:
             os.close(descriptor)
     finally:
         os.rmdir(name, dir_fd=folder)
+
+
+def write_tree(folder: Path, contents: Mapping[str, bytes], links: Mapping[str, str]) -> None:
+    """Fill a new folder of this user, given without links in its path, with files and links by
+    their names below it. Links that would lead out of it are left out.
+    """
+    for name, content in contents.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    made: list[Path] = []
+    for name, target in links.items():  # after the files: none of those goes through a link
+        path = folder / name
+        if path.parent.resolve().is_relative_to(folder) and not os.path.lexists(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.symlink_to(target)
+            made.append(path)
+    for path in made:
+        if not path.resolve().is_relative_to(folder):
+            path.unlink()
 
 
 def private(path: Path) -> None:

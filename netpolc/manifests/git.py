@@ -17,11 +17,12 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from netpolc.core.errors import UsageError
+from netpolc.files import write_tree
 from netpolc.manifests import SUFFIXES, Excluded, File, nothing
 from netpolc.manifests.files import CHART, KUSTOMIZATIONS
 
@@ -65,7 +66,8 @@ class Tree:
         if sum(map(int, sizes)) > MOST_BYTES:
             raise UsageError(f"revision {self.revision} is too large to be rendered: give folders")
         content = _git(self.top, "cat-file", "--batch", given=request) if blobs else b""
-        links: dict[Path, str] = {}
+        found: dict[str, bytes] = {}
+        links: dict[str, str] = {}
         at = 0
         for (mode, *_), name in blobs:
             end = content.index(b"\n", at)
@@ -73,24 +75,11 @@ class Tree:
             data, at = content[end + 1 : end + 1 + size], end + size + 2
             if not {"..", ".git"}.isdisjoint(PurePosixPath(name).parts):  # no git makes these
                 raise UsageError(f"revision {self.revision} has a file named {name!r}")
-            target = folder / name
             if mode == b"120000":
-                links[target] = os.fsdecode(data)
-                continue
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_bytes(data)
-        _link(links, folder)
-
-
-def _link(links: Mapping[Path, str], folder: Path) -> None:
-    """Make links once there are no files left to write through them; none leads out of a folder."""
-    for link, target in links.items():
-        if not link.exists():
-            link.parent.mkdir(parents=True, exist_ok=True)
-            link.symlink_to(target)
-    for link in links:
-        if link.is_symlink() and not link.resolve().is_relative_to(folder):
-            link.unlink()
+                links[name] = os.fsdecode(data)
+            else:
+                found[name] = data
+        write_tree(folder, found, links)
 
 
 def tree_of(revision: str, path: str) -> Tree:

@@ -207,12 +207,16 @@ def test_a_pipe_inside_a_folder_is_not_waited_for(tmp_path: Path) -> None:
 
 
 def test_verbose_names_the_ignored_kinds(tmp_path: Path) -> None:
-    service = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "web"}}
-    ingress = {"apiVersion": "networking.k8s.io/v1", "kind": "Ingress", "metadata": {"name": "a"}}
+    secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "web"}}
+    ingress = {
+        "apiVersion": "networking.k8s.io/v1", "kind": "IngressClass", "metadata": {"name": "a"}
+    }  # fmt: skip
     path = tmp_path / "more.json"
-    path.write_text(json.dumps({"kind": "List", "items": [service, ingress, service]}))
+    path.write_text(json.dumps({"kind": "List", "items": [secret, ingress, secret]}))
     verbose = invoke("compile", SNAPSHOT, str(path), "-v")
-    assert verbose.stderr == "ignored: 1 networking.k8s.io/v1 Ingress\nignored: 2 v1 Service\n"
+    assert verbose.stderr == (
+        "ignored: 1 networking.k8s.io/v1 IngressClass\nignored: 2 v1 Secret\n"
+    )
     silent = invoke("compile", SNAPSHOT, str(path))
     assert silent.stderr.startswith("ignored 3 objects of other kinds ")
     assert "-v" in silent.stderr

@@ -218,3 +218,18 @@ def test_nothing_is_written_elsewhere() -> None:
         tree = ast.parse(path.read_text())
         used = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)} & makers
         assert not used or path == package / "files.py", f"{path}: {used}"
+
+
+def test_a_written_tree_has_no_link_that_leads_out_of_it(tmp_path: Path) -> None:
+    inside, outside = tmp_path / "in", tmp_path / "out"
+    inside.mkdir()
+    outside.mkdir()
+    links = {"way": str(outside), "way/made": "a", "up": "../out", "near": "a", "deep/own": "../a"}
+    files.write_tree(inside, {"a": b"1", "b/c": b"2"}, links)
+    assert (inside / "a").read_bytes() == b"1"
+    assert (inside / "b" / "c").read_bytes() == b"2"
+    assert (inside / "near").read_bytes() == b"1"
+    assert (inside / "deep" / "own").read_bytes() == b"1"
+    assert not os.path.lexists(inside / "way")
+    assert not os.path.lexists(inside / "up")
+    assert os.listdir(outside) == []
