@@ -111,7 +111,8 @@ def test_libnftables_that_stays_dead(plan: str, router: Router, tmp_path: Path) 
             assert own["ended"] == 3, own
             if plan == "confirm" and GUARDED in own["said"]:
                 continue  # its libnftables is another
-            assert "what is in force is not known" in own["said"], own
+            assert "it was not taken back" in own["said"], own
+            assert NEW.search(own["said"]), own  # it is read without libnftables
             file = KEPT.search(own["said"])
             assert (file is None) == (plan == "plain"), own
             kept += file is not None
