@@ -53,16 +53,15 @@ def by_type(content: bytes) -> dict[int, bytes]:
 
 
 def text(content: bytes) -> str:
-    """A text of the kernel: ASCII, with or without the zero at its end."""
-    try:
-        return content.removesuffix(b"\0").decode("ascii")
-    except UnicodeDecodeError as error:
-        raise RulesetError(f"netlink: not a text: {content!r}") from error
+    """A text of the kernel, with or without the zero at its end. What somebody else wrote may be
+    any bytes; those that are no UTF-8 are shown as escapes.
+    """
+    return content.removesuffix(b"\0").decode("utf-8", "backslashreplace")
 
 
 def zero_ended(own: str) -> bytes:
     """A text with the zero at its end."""
-    return own.encode("ascii") + b"\0"
+    return own.encode() + b"\0"
 
 
 def as_number(content: bytes, size: int = 4) -> int:
