@@ -329,15 +329,18 @@ def _verify_stage(stage: Stage, everyone: frozenset[int], checked: _Checked) -> 
 
 def _verify_matches(matches: Iterable[Match], everyone: frozenset[int], sound: set[int]) -> None:
     for match in matches:
-        _require((match.identities is ANY) == (match.networks is ANY), "any peer is any address")
         pods, networks, ports = match.identities, match.networks, match.ports
+        if (pods is ANY) is not (networks is ANY):
+            raise InvariantError("any peer is any address")
         if id(pods) not in sound:
             _require(pods is ANY or pods <= everyone, "peers exist")
+            sound.add(id(pods))
         if id(networks) not in sound:
             _require(networks is ANY or _canonical(networks), "networks are canonical")
+            sound.add(id(networks))
         if -id(ports) not in sound:  # a part may be sound as networks and not as ports
             _require(ports is ANY or _canonical_ports(ports), "ports are canonical")
-        sound.update((id(pods), id(networks), -id(ports)))
+            sound.add(-id(ports))
 
 
 def _canonical(ranges: Ranges) -> bool:

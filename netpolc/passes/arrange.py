@@ -11,7 +11,7 @@ arranged apart.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from itertools import groupby
+from itertools import chain, groupby
 from operator import attrgetter
 
 from msgspec import structs
@@ -183,7 +183,7 @@ class _TierBuilder:
             ports = tuple(own for own in ports if own[:2] in asked)
         known = self._stages.get((members, ports))
         if known is None:
-            rules = tuple(rule for number in members for rule in self._rules(number, ports)[0])
+            rules = chain.from_iterable(self._rules(number, ports)[0] for number in members)
             origins = tuple(self._policies[number].origin for number in members)
             known = Stage.of(tier, rules, Action.PASS, origins, ports)
             self._stages[members, ports] = known
