@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from netpolc.analysis.connectivity import formats
+from netpolc.core.cluster import Unread, not_judged, unread_kinds
 from netpolc.core.foreign import to_json
 from netpolc.core.nets import format_service, protocol_name
 from netpolc.flows.audit import FlowGroup, Sample, Totals
@@ -43,13 +44,16 @@ Because = Callable[[FlowGroup], Sequence[str]]
 
 @dataclass(slots=True)
 class Findings:
-    """What an audit shows: groups, or rules; the totals; what the logs do not say."""
+    """What an audit shows: groups, or rules; the totals; what the logs do not say; policies of
+    kinds that are not judged.
+    """
 
     totals: Totals
     notes: Sequence[LogNote]
     groups: Sequence[FlowGroup] = ()
     rules: Sequence[UnusedRule] | None = None
     because: Because | None = None
+    unread: Sequence[Unread] = ()
     _reasons: dict[int, Sequence[str]] = field(default_factory=dict)
 
     def reasons(self, group: FlowGroup) -> Sequence[str]:
@@ -103,10 +107,11 @@ def _row(found: Findings, group: FlowGroup) -> list[str]:
 def as_csv(found: Findings) -> str:
     """CSV: a line a group, or a rule."""
     if found.rules is not None:
-        return formats.csv(UnusedRule._fields, found.rules)
+        return formats.csv(UnusedRule._fields, found.rules, not_judged(found.unread))
     rows = [_flat(_document(found, group)) for group in found.groups]
     columns = list(_flat(_document(found, _NONE)))
-    return formats.csv(columns, ([_cell(row.get(name)) for name in columns] for row in rows))
+    cells = ([_cell(row.get(name)) for name in columns] for row in rows)
+    return formats.csv(columns, cells, not_judged(found.unread))
 
 
 def as_json(found: Findings) -> str:
@@ -120,7 +125,8 @@ def as_json(found: Findings) -> str:
     if found.rules is not None:
         name, every = "unused", [own._asdict() for own in found.rules]
     lines = ",".join(f"\n    {to_json(own)}" for own in every)
-    begin = to_json({**head, "notes": notes})[:-1]
+    unread = {"unread": unread_kinds(found.unread)} if found.unread else {}
+    begin = to_json({**head, "notes": notes, **unread})[:-1]
     return f'{begin},\n  "{name}": [{lines}\n  ]}}\n'
 
 

@@ -117,6 +117,29 @@ def test_expectations_say_it(tmp_path: Path) -> None:
     assert SAID in invoke("test", path, "-o", "junit").stdout
 
 
+@pytest.mark.parametrize("question", [(), ("--unused",), ("--denied",)])
+def test_audits_say_it(tmp_path: Path, snapshot: str, question: tuple[str, ...]) -> None:
+    log = tmp_path / "log.csv"
+    log.write_text("src,dst,protocol,port\n10.0.0.1,192.0.2.1,tcp,80\n192.0.2.1,10.0.0.1,tcp,80\n")
+    asked = ("audit", str(log), "--policies", snapshot, *question)
+    assert invoke(*asked).stdout.endswith(f"{SAID}\n")
+    assert json.loads(invoke(*asked, "-o", "json").stdout)["unread"] == FIELD
+    header, *rows = invoke(*asked, "-o", "csv").stdout.splitlines()
+    assert header.endswith(",unread")
+    assert all(row.endswith(f',"{SAID}"') for row in rows)
+    table = tmp_path / "table.txt"
+    invoke(*asked, "--file", str(table))
+    assert table.read_text().endswith(f"{SAID}\n")
+
+
+def test_an_audit_of_a_change_says_what_either_side_has(tmp_path: Path) -> None:
+    log = tmp_path / "log.csv"
+    log.write_text("src,dst,protocol,port\n10.0.0.1,192.0.2.1,tcp,80\n")
+    sides = [written(tmp_path / f"{own['kind']}.json", own) for own in (CILIUM, ISTIO)]
+    asked = ("audit", str(log), "--policies", sides[0], "--against", sides[1], "-o", "json")
+    assert json.loads(invoke(*asked).stdout)["unread"] == FIELD
+
+
 def compared(tmp_path: Path, old: Any, new: Any, *arguments: str) -> tuple[int, str]:
     paths = [written(tmp_path / "old.json", *old), written(tmp_path / "new.json", *new)]
     outcome = invoke("diff", *paths, *arguments)

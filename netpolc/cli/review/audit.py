@@ -13,9 +13,9 @@ from netpolc.analysis.explain.formats import brief
 from netpolc.cli import options
 from netpolc.cli.output import write
 from netpolc.cli.parameters import FILE, output
-from netpolc.cli.terminal import plain_table, progress, table, warn
+from netpolc.cli.terminal import plain_table, progress, say, table, warn
 from netpolc.compiler import Program, compile
-from netpolc.core.cluster import Snapshot
+from netpolc.core.cluster import Snapshot, not_judged
 from netpolc.core.errors import UsageError
 from netpolc.core.semantics import Flow
 
@@ -125,6 +125,7 @@ def audit(
     snapshot = reading.snapshot((*paths, *common))
     changed = reading.snapshot((*against, *common)) if against else None
     found, is_clean = _audited(asked, snapshot, changed)
+    found.unread = sorted({*snapshot.unread, *(changed.unread if changed is not None else ())})
     _show(found, form, file, top)
     ctx.exit(0 if is_clean else 1)
 
@@ -214,13 +215,17 @@ def _show(found: Findings, form: str, file: str | None, top: int) -> None:
     from netpolc.flows.forms import FORMS, NUMBERS, shown, told
 
     every = found.groups if found.rules is None else found.rules
+    unread = not_judged(found.unread)
     if form != "table":
         write(FORMS[form](found), file)
     elif file is not None:
-        write(plain_table(*shown(found), NUMBERS), file)
-    elif every:
-        table(*shown(found, top), NUMBERS)
+        write(plain_table(*shown(found), NUMBERS) + (f"{unread}\n" if unread else ""), file)
+    else:
+        if every:
+            table(*shown(found, top), NUMBERS)
         if len(every) > top:
             warn(f"{len(every) - top} more rows (--top, or -o json)")
+        if unread:
+            say(unread, "yellow")
     for line in told(found):
         warn(line)
