@@ -125,6 +125,26 @@ def test_every_command_is_documented() -> None:
         assert "Example" in command.help
 
 
+def test_commands_that_only_tell_are_named_whole() -> None:
+    """Documents that list the commands which believe settings and render list all of them."""
+    telling = {
+        name
+        for name in COMMANDS
+        if any(own.name == "is_configured" for own in command_of(name).params)
+    }
+    assert "check" in telling
+    assert "compile" not in telling
+    lists = [
+        set(re.findall(r"`(\w+)`", listed))
+        for document in DOCUMENTS
+        for listed in re.findall(
+            r"`check`, `list`(?:,? (?:and )?`\w+`)+", " ".join(document.read_text().split())
+        )
+    ]
+    assert len(lists) >= 4
+    assert all(listed == telling for listed in lists)
+
+
 def test_every_public_name_is_documented() -> None:
     for name in netpolc.__all__:
         documented = getattr(netpolc, name).__doc__
