@@ -55,7 +55,7 @@ lint: setup  ## ruff, mypy --strict, stubtest, cython-lint
 	$(BIN)/stubtest --mypy-config-file pyproject.toml netpolc.backends.matcher._core
 	PATH="$(CURDIR)/$(BIN):$$PATH" cython-lint ext  # it starts pycodestyle by name
 
-bench: setup  ## print the tables of BENCHMARKS.md
+bench: setup  ## print most tables of BENCHMARKS.md
 	$(BIN)/python -m benches.measure
 	$(BIN)/python -m benches.loading
 	$(BIN)/python -m benches.listing
