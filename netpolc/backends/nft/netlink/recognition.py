@@ -85,6 +85,8 @@ class _Reader:
     protocol: int | None = None
     protocol_waits: Protocol | None = None
     """Compared, and nothing has needed it yet."""
+    discovery_waits: bool = False
+    """ICMPv6 was compared, which in a rule of netpolc's only the types of discovery need."""
     limit: ex.Limit | None = None
 
     def read(self, own: ex.Expression) -> None:
@@ -132,6 +134,8 @@ class _Reader:
 
     def _settle(self) -> None:
         """A protocol that nothing else needed is all that was asked."""
+        if self.discovery_waits:
+            raise RulesetError("not of netpolc's making: a rule for all of ICMPv6")
         if self.protocol_waits is not None:
             self.matches.append(model.PortMatch(self.protocol_waits, 0, PORTS - 1))
             self.protocol_waits = None
@@ -161,7 +165,8 @@ class _Reader:
             raise RulesetError(f"not of netpolc's making: protocol {value.hex()}")
         self.protocol = value[0]
         self.protocol_waits = _PROTOCOLS.get(self.protocol)
-        if self.protocol_waits is None and self.protocol != rules.ICMPV6:
+        self.discovery_waits = self.protocol == rules.ICMPV6
+        if self.protocol_waits is None and not self.discovery_waits:
             raise RulesetError(f"not of netpolc's making: protocol {self.protocol}")
 
     def _transport(
@@ -185,6 +190,7 @@ class _Reader:
                 self.registers.family,
             ) == (rules.ICMPV6, Family.IPV6) and (own.first, own.last) == rules.NEIGHBOURS:
                 self.registers.family_asked = True
+                self.discovery_waits = False
                 self.matches.append(model.NeighbourDiscovery())
             case _:
                 raise foreign_words(own)

@@ -255,3 +255,31 @@ def test_whatever_somebody_changes_is_seen(change: str, router: Router) -> None:
     router.load(change)
     assert tables.content("netpolc") != own.digest
     assert tables.content_by_nft("netpolc") != own.digest
+
+
+@pytest.mark.parametrize(
+    "match",
+    [
+        "meta l4proto ipv6-icmp",
+        "meta nfproto ipv6 meta l4proto ipv6-icmp",
+        "ip6 hoplimit 255 meta l4proto ipv6-icmp",
+        'meta l4proto ipv6-icmp meta oifkind "bridge"',
+        "meta l4proto ipv6-icmp icmpv6 type 133-137",
+        "meta l4proto tcp",
+        "meta nfproto ipv6",
+        "ip6 hoplimit 255",
+        "ct direction reply",
+        "fib saddr type local",
+    ],
+)
+def test_a_denial_that_somebody_narrowed_is_seen(match: str, router: Router) -> None:
+    own = ruleset(INPUTS["three-tier"], OPTIONS["plain"])
+    with router.call(Wire) as wire:
+        replace_table(wire, replacement(own))
+    tables = TableReader(router.call(Channel))
+    assert tables.content("netpolc") == own.digest
+    denial = 'counter name "drop_i_unknown" drop comment "addresses of no pod"'
+    listed = router.run("nft", "-s", "-a", "list", "chain", "inet", "netpolc", "i_unknown")
+    (handle,) = (line.split()[-1] for line in listed.splitlines() if denial in line)
+    router.load(f"replace rule inet netpolc i_unknown handle {handle} {match} {denial}")
+    assert tables.content("netpolc") != own.digest
