@@ -118,10 +118,12 @@ cdef Kind number(const char* text, size_t length, long long* value) noexcept nog
     if not is_digit(text[0]):
         return TEXT
     if text[0] == c'0' and length > 1:
-        if text[1] == c'x':
+        if text[1] == c'x' or text[1] == c'X':
             found = TEXT if length == 2 else based(text + 2, length - 2, 4, value)
-        elif text[1] == c'b':
+        elif text[1] == c'b' or text[1] == c'B':
             found = TEXT if length == 2 else based(text + 2, length - 2, 1, value)
+        elif text[1] == c'o' or text[1] == c'O':
+            found = TEXT if length == 2 else based(text + 2, length - 2, 3, value)
         else:
             found = based(text + 1, length - 1, 3, value)
         if found == TEXT:

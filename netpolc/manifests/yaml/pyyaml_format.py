@@ -5,8 +5,9 @@ keys and of tags that nobody knows. Refused: what libyaml refuses, keys that are
 that would expand without bound. `yaml_format.py` asks it for what the extension leaves to it, or
 for everything where there is no extension.
 
-Scalars resolve as in kubectl's YAML, not as PyYAML has it: no timestamps (an API string) and no
-base-60 integers (`port: 80:80` must not become 4880).
+Scalars resolve as in kubectl's YAML, not as PyYAML has it (resolve.go of sigs.k8s.io/yaml): no
+timestamps (an API string), no base-60 integers (`port: 80:80` must not become 4880), and `0o17`,
+`0X1F` and `0B11` are numbers. A plain `y` or `n`, there a boolean, is the text that was meant.
 """
 
 from __future__ import annotations
@@ -74,6 +75,7 @@ class _Loader(yaml.CSafeLoader):
         if len(node.value) > 66:
             text = f"a number of {len(node.value)} digits fits no field"
             raise yaml.constructor.ConstructorError(None, None, text, node.start_mark)
+        node.value = node.value.lower()  # of the letter of its base PyYAML knows the small one
         return int(super().construct_yaml_int(node))
 
     def construct_mapping(self, node: MappingNode, deep: bool = False) -> dict[Any, Any]:
@@ -151,7 +153,7 @@ _Loader.yaml_implicit_resolvers = {
 }
 _Loader.add_implicit_resolver(
     "tag:yaml.org,2002:int",
-    re.compile(r"[-+]?(?:0b[01_]+|0[0-7_]*|[1-9][0-9_]*|0x[0-9a-fA-F_]+)$"),
+    re.compile(r"[-+]?(?:0[bB][01_]+|0[0-7_]*|0[oO][0-7_]+|[1-9][0-9_]*|0[xX][0-9a-fA-F_]+)$"),
     list("-+0123456789"),
 )
 _Loader.add_implicit_resolver(
