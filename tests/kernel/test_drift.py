@@ -62,6 +62,21 @@ def test_every_change_of_the_table_is_modified(router: Router, change: str) -> N
     assert router.call(found) == ("modified",)
 
 
+def test_a_counter_with_any_comment_hides_nothing(router: Router) -> None:
+    """Bytes that are no text: the table is modified, and what it says of itself is still told."""
+    assert netpolc(router, "apply", *NODE).returncode == 0
+    router.run(
+        "nft", "add", "counter", "inet", "netpolc", "drop_i_x", '{ comment "\udcff\u00e9"; }'
+    )
+    assert drift(router) == ["modified"]
+    assert "modified" in netpolc(router, "status").stdout
+    counted = netpolc(router, "status", "--counters")
+    assert counted.returncode == 0
+    assert "user data 00" in counted.stdout
+    assert netpolc(router, "apply", *NODE).returncode == 0
+    assert drift(router) == []
+
+
 def test_a_table_loaded_by_nft_is_compared_too(router: Router) -> None:
     router.load(api.compile(api.load([THREE_TIER])).ruleset("node-a").text())
     assert drift(router, *NODE) == []

@@ -174,7 +174,17 @@ def read_counter(content: bytes) -> KernelCounter:
         raise RulesetError(f"not of netpolc's making: object {text(found.get(2, b''))} no counter")
     counts = by_type(found.get(4, b""))
     size, packets = (as_number(counts.get(own, bytes(8)), 8) for own in (1, 2))
-    return KernelCounter(text(found.get(2, b"")), read_comment(found.get(8, b"")), packets, size)
+    return KernelCounter(text(found.get(2, b"")), _told(found.get(8, b"")), packets, size)
+
+
+def _told(data: bytes) -> str:
+    """The comment of a counter. Those of netpolc's say what is loaded: that of somebody else's
+    counter, which may be no ASCII, hides nothing of it.
+    """
+    try:
+        return read_comment(data)
+    except RulesetError:
+        return f"user data {data.hex()}"
 
 
 def write_chain(table: str, own: KernelChain) -> bytes:
