@@ -178,8 +178,8 @@ def read_counter(content: bytes) -> KernelCounter:
 
 
 def _told(data: bytes) -> str:
-    """The comment of a counter. Those of netpolc's say what is loaded: that of somebody else's
-    counter, which may be no ASCII, hides nothing of it.
+    """The comment of a counter; what somebody else keeps there in another form hides nothing of
+    what is loaded.
     """
     try:
         return read_comment(data)
