@@ -64,7 +64,7 @@ def status(
 
     It is missing, modified (somebody changed it since `netpolc apply` loaded it) or, with PATHs,
     stale (loaded from another snapshot; the options hook, priority, deny and log are taken from the
-    loaded table). Exit code 1 for each.
+    loaded table). Exit code 1 for each; with --counters only where the table is missing.
 
     \b
     Examples:
