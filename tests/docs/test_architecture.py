@@ -35,7 +35,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "netpolc.analysis.explain",
     ),
     ("netpolc.analysis",),
-    ("netpolc.frontends", "netpolc.passes", "netpolc.backends"),
+    ("netpolc.frontends", "netpolc.passes", "netpolc.backends", "netpolc.apiserver"),
     ("netpolc.manifests",),
     ("netpolc.core.ends",),
     ("netpolc.core.semantics",),
@@ -67,6 +67,7 @@ GENERATION = f"{NFT}.rollout.netfilter.generation"
 WITH_IO = (
     "netpolc.cli",
     "netpolc.manifests",
+    "netpolc.apiserver",
     "netpolc.files",  # everything that is written
     *BINDING,
     f"{NFT}.rollout.libnftables.channel",  # asks which capabilities there are

@@ -33,6 +33,7 @@ HOMONYMS = {
     "resolved policies; and the same with what backends make of them": {"Program"},
     "an object's metadata as the API has it, and as it was checked": {"Metadata"},
     "the same job for text and JSON, or for YAML and JSON": {"Locator", "parse", "transaction"},
+    "all there is of a kind, as the API server gives it and as nf_tables does": {"Listed"},
     "one for each kind of policy, named where the kind is registered": {"lower"},
     "one for each family of findings, and all of them": {"check"},
     "forms of output: one for each command, named where forms are registered": {

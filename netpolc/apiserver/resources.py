@@ -1,0 +1,63 @@
+"""The resources that are asked for: one line each, so that other groups can stand in for them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+POLICY_GROUP = "policy.networking.k8s.io"
+
+
+@dataclass(frozen=True, slots=True)
+class Resource:
+    """A kind of object and where the API server has it.
+
+    `versions` are asked in this order; the first that the server has is read. Without a `required`
+    kind nothing can be enforced; of others the server may know nothing.
+    """
+
+    group: str
+    versions: tuple[str, ...]
+    plural: str
+    kind: str
+    required: bool = False
+    namespaced: bool = True
+
+    def path(self, version: str, namespace: str = "") -> str:
+        """The path of its list: of all namespaces, or of one."""
+        root = f"/apis/{self.group}/{version}" if self.group else f"/api/{version}"
+        inside = f"/namespaces/{namespace}" if namespace and self.namespaced else ""
+        return f"{root}{inside}/{self.plural}"
+
+    def api_version(self, version: str) -> str:
+        """The apiVersion of its objects."""
+        return f"{self.group}/{version}" if self.group else version
+
+
+RESOURCES: tuple[Resource, ...] = (
+    Resource("", ("v1",), "namespaces", "Namespace", required=True, namespaced=False),
+    Resource("", ("v1",), "nodes", "Node", required=True, namespaced=False),
+    Resource("", ("v1",), "pods", "Pod", required=True),
+    Resource("networking.k8s.io", ("v1",), "networkpolicies", "NetworkPolicy", required=True),
+    Resource(
+        POLICY_GROUP,
+        ("v1beta1", "v1alpha2"),
+        "clusternetworkpolicies",
+        "ClusterNetworkPolicy",
+        namespaced=False,
+    ),
+    Resource(
+        POLICY_GROUP,
+        ("v1alpha1",),
+        "adminnetworkpolicies",
+        "AdminNetworkPolicy",
+        namespaced=False,
+    ),
+    Resource(
+        POLICY_GROUP,
+        ("v1alpha1",),
+        "baselineadminnetworkpolicies",
+        "BaselineAdminNetworkPolicy",
+        namespaced=False,
+    ),
+)
+"""What a node enforces: the kinds that the agent follows."""
