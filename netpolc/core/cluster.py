@@ -7,7 +7,7 @@ are gone, their addresses may be in use again).
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from msgspec import Struct
@@ -282,12 +282,16 @@ def unread_kinds(unread: Iterable[Unread]) -> dict[str, list[str]]:
     return {kind: list(names) for kind, names in found.items()}
 
 
+def unread_counts(unread: Iterable[Unread]) -> Iterator[tuple[int, str, str]]:
+    """How many there are of each kind, with its name and its apiVersion."""
+    for own, names in unread_kinds(unread).items():
+        version, _, kind = own.rpartition(" ")
+        yield len(names), kind, version
+
+
 def not_judged(unread: Iterable[Unread]) -> str:
     """How many there are of each kind, as a sentence; empty where there are none."""
-    listed = []
-    for kind, names in unread_kinds(unread).items():
-        version, _, name = kind.rpartition(" ")
-        listed.append(f"{len(names)} {name} ({version})")
+    listed = [f"{count} {kind} ({version})" for count, kind, version in unread_counts(unread)]
     return f"not judged, whatever they say: {', '.join(listed)}" if listed else ""
 
 

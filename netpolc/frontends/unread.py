@@ -70,8 +70,19 @@ def passed_over(
 
 
 def is_policy(document: Document) -> bool:
-    """Whether an object that is not read is a policy about traffic, by its group and kind."""
+    """Whether an object that is not read is a policy about traffic, by its group and kind, or a
+    Template of OpenShift that makes one (`objects`), which is none before it is processed.
+    """
+    if document.group == "template.openshift.io":
+        objects = body_of(document).get("objects")
+        return any(map(_is_made_policy, objects if isinstance(objects, list) else ()))
     return _is_policy(document.group, document.kind)
+
+
+def _is_made_policy(value: object) -> bool:
+    kind, version = _map(value).get("kind"), _map(value).get("apiVersion")
+    group = version.rpartition("/")[0] if isinstance(version, str) else ""
+    return isinstance(kind, str) and _is_policy(group, kind)
 
 
 @lru_cache(maxsize=1024)

@@ -103,6 +103,36 @@ def test_the_page_has_a_banner(snapshot: str) -> None:
     assert banner in invoke("diff", snapshot, snapshot, "-o", "html").stdout
 
 
+def test_a_ruleset_says_it_and_is_the_same_otherwise(snapshot: str, tmp_path: Path) -> None:
+    said = [
+        "1 CiliumNetworkPolicy (cilium.io/v2): not judged",
+        "1 AuthorizationPolicy (security.istio.io/v1): not judged",
+    ]
+    text = invoke("compile", snapshot).stdout
+    assert all(f'comment "{own}"' in text for own in said)
+    objects = json.loads(invoke("compile", snapshot, "-o", "json").stdout)["nftables"]
+    comments = [own["add"].get("counter", {}).get("comment") for own in objects if "add" in own]
+    assert set(said) <= set(comments)
+    plain = netpolc.compile(netpolc.load([written(tmp_path / "plain.json")])).ruleset(None)
+    assert plain.digest in text
+    assert "not judged" not in plain.text()
+
+
+def test_a_template_that_makes_a_policy(tmp_path: Path) -> None:
+    template = {
+        "apiVersion": "template.openshift.io/v1",
+        "kind": "Template",
+        "metadata": {"name": "project", "namespace": "shop"},
+        "objects": [policy("${NAME}/default-deny", podSelector={})],
+    }
+    path = written(tmp_path / "template.json", template)
+    said = "not judged, whatever they say: 1 Template (template.openshift.io/v1)"
+    assert said in invoke("list", path).stdout
+    template["objects"] = [pod("shop/job")]
+    path = written(tmp_path / "other.json", template)
+    assert "not judged" not in invoke("list", path).stdout
+
+
 def test_a_described_policy_says_it(snapshot: str) -> None:
     found = invoke("explain", f"{snapshot}#shop/web")
     assert found.stdout.endswith(f"{SAID}\n")

@@ -50,6 +50,11 @@ spec:
   podSelector: {{matchLabels: {{app: web}}}}
   ingress: [{{from: [{{ipBlock: {{cidr: {cidr}}}}}]}}]
 """
+CILIUM = """apiVersion: cilium.io/v2
+kind: CiliumNetworkPolicy
+metadata: {name: l7, namespace: shop}
+spec: {endpointSelector: {}}
+"""
 OUTSIDE, SHARED, OTHER = "203.0.113.7", "10.64.0.20", "10.64.0.21"
 TO_SHARED: Flow = (OUTSIDE, SHARED, 6, 5432)
 FROM_SHARED: Flow = (SHARED, OUTSIDE, 6, 80)
@@ -136,6 +141,23 @@ def test_facts_about_objects_change_no_rule(
         assert "chain forward" in rules
         listings.append((loaded["loaded"]["digest"], rules))
     assert listings[0] == listings[1] == listings[2]
+
+
+def test_a_loaded_table_says_what_is_not_judged(injector: Injector, tmp_path: Path) -> None:
+    injector.flush()
+    path, router = tmp_path / "cluster.yaml", injector.router
+    text = NODE + pods((SHARED, "True"), (OTHER, "True")) + POLICIES.rpartition("---\n")[0]
+    path.write_text(f"{text}---\n{CILIUM}")
+    at = (str(path), "--node", "node-a")
+    assert command(router, "apply", *at).returncode == 0
+    assert injector.judge([TO_SHARED]) == [True]
+    assert "odd       1 CiliumNetworkPolicy (cilium.io/v2): not judged\n" in status(router)
+    sample = 'object="1 CiliumNetworkPolicy (cilium.io/v2)",treatment="not judged"} 1\n'
+    assert sample in status(router, "-o", "prometheus")
+    path.write_text(text)
+    assert json.loads(status(router, *at, "-o", "json"))["drift"] == []
+    assert command(router, "apply", *at).returncode == 0
+    assert "not judged" not in status(router)
 
 
 def test_the_watch_enforces_around_an_odd_object(tmp_path: Path) -> None:

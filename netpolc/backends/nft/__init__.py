@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from netpolc.backends.form import Emit, Form
 from netpolc.backends.nft.lower.node import Lowering
@@ -20,7 +20,9 @@ from netpolc.backends.nft.options import (
 from netpolc.backends.nft.write.owners import Owners
 from netpolc.backends.nft.write.pieces import Pieces
 from netpolc.backends.nft.write.ruleset import Ruleset
+from netpolc.core.cluster import unread_counts
 from netpolc.core.errors import UnsupportedError
+from netpolc.core.foreign import ruleset_word
 from netpolc.core.program import Program
 
 __all__ = [
@@ -45,6 +47,7 @@ class Rulesets:
         self._program, self._lowering = program, Lowering(program)
         self._pieces = Pieces()
         self._owners: dict[str | None, Owners] = {}
+        self._odd = (*_not_judged(program), *program.odd)
 
     def of(self, node: str | None, options: Options) -> Ruleset:
         """The ruleset of one node (None: every pod is local); `UsageError` for an unknown one,
@@ -52,7 +55,7 @@ class Rulesets:
         """
         owners = self._owners.setdefault(node, Owners(self._program, node))
         table = self._lowering.table(node, options)
-        made = Ruleset(table, options, node, owners, odd=self._program.odd, pieces=self._pieces)
+        made = Ruleset(table, options, node, owners, odd=self._odd, pieces=self._pieces)
         row = longest_row(made.objects()) if self._program.is_ordered else ()
         if len(row) > MOST_CHAINS:  # never met: docs/internals/ruleset.md counts 14 at most
             raise UnsupportedError(
@@ -60,6 +63,12 @@ class Rulesets:
                 f"the kernel takes {MOST_CHAINS}"
             )
         return made
+
+
+def _not_judged(program: Program) -> Iterator[str]:
+    """What the table says of policies of other kinds, beside the odd objects."""
+    for count, kind, version in unread_counts(program.unread):
+        yield f"{count} {ruleset_word(kind)} ({ruleset_word(version)}): not judged"
 
 
 def _opened(write: Callable[[Ruleset], str]) -> Callable[[Program], Emit]:
