@@ -154,15 +154,24 @@ def _paths(paths: Iterable[Given]) -> tuple[Given, ...]:
 def _read(
     documents: Iterable[Document], problems: Problems, semantics: str, strict: bool, odd: str
 ) -> Snapshot:
-    """The snapshot; policies too large to be enforced as they are written are odd objects."""
+    """The snapshot of some documents."""
     treatment, meant = (
         _one_of(Treatment, "odd_objects", odd),
         _one_of(Semantics, "semantics", semantics),
     )
-    snapshot = read_snapshot(documents, problems, meant, strict, treatment)
+    return within_bounds(read_snapshot(documents, problems, meant, strict, treatment), treatment)
+
+
+def within_bounds(snapshot: Snapshot, treatment: Treatment) -> Snapshot:
+    """The same snapshot, in which policies past a bound (`passes/bound.py`) are odd objects.
+
+    `InputError` if those are refused.
+    """
     kept, large = bounded(snapshot.cluster, snapshot.policies)
     if not large:
         return snapshot
+    problems = Problems()
+    problems.diagnostics += snapshot.warnings
     found = list(snapshot.odd)
     for policy, reason in large:
         origin = policy.origin

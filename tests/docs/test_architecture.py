@@ -27,6 +27,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "netpolc.analysis.expectations",
         "netpolc.analysis.fixes",
         "netpolc.analysis.report",
+        "netpolc.live",
     ),
     (
         "netpolc.compiler",

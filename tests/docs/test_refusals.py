@@ -19,6 +19,7 @@ PASSING_ON = {
     "policies.error",
     "policies.refuse_audit",
     "reading.read",
+    "single.read",
     "workloads._expanded",
 }
 """What hands on what others refuse, or only makes the place to put it."""

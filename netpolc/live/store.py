@@ -1,0 +1,106 @@
+"""The objects of a cluster, each as it was read, by kind, namespace and name.
+
+Comes in: documents as an API server gives them. Goes out: what each says (`OneObject`), before and
+after a change. An object that cannot be read keeps its last good version, and without one stands
+for itself in the strict direction (docs/odd-objects.md); either is told in `refused`. Refused: what
+is no object, has no name, or is of another kind than `KINDS` (`InputError`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, ValuesView
+from typing import Any, NamedTuple
+
+from netpolc.core.errors import Problems
+from netpolc.core.ir import Key
+from netpolc.frontends import Semantics
+from netpolc.frontends.single import ObjectReader, OneObject
+from netpolc.manifests import Document, File, ManifestSource
+from netpolc.manifests.given import plain_objects
+
+KINDS = (
+    "Namespace",
+    "Node",
+    "Pod",
+    "NetworkPolicy",
+    "ClusterNetworkPolicy",
+    "AdminNetworkPolicy",
+    "BaselineAdminNetworkPolicy",
+)
+"""The kinds of objects that verdicts depend on."""
+KEPT = "its last good version stays"
+_SOURCE = ManifestSource(File("<live>", b"{}"), 0, (), is_json=True)
+"""Where every object comes from: an API server, which has no lines."""
+
+
+class Event(NamedTuple):
+    """What an object said before an event, and what it says now; None where there is none."""
+
+    before: OneObject | None
+    after: OneObject | None
+
+
+class Store:
+    """The objects there are."""
+
+    def __init__(self, semantics: Semantics) -> None:
+        self._reader = ObjectReader(semantics)
+        self._objects: dict[Key, OneObject] = {}
+        self._keys: dict[str, dict[Key, None]] = {kind: {} for kind in KINDS}
+        self.refused: dict[Key, str] = {}
+        """What is done about each odd object, and why."""
+
+    def __len__(self) -> int:
+        return len(self._objects)
+
+    def all(self) -> ValuesView[OneObject]:
+        """Every object."""
+        return self._objects.values()
+
+    def put(self, document: Mapping[str, Any]) -> Event:
+        """An object that is new or has changed."""
+        read = _document(document)
+        key = read.kind, *self._reader.name(read)
+        before, found = self._objects.get(key), self._reader.read(read)
+        if found.failed and before is not None and not before.failed:
+            self.refused[key] = f"{KEPT}: {'; '.join(found.reasons)}"
+            return Event(before, before)
+        self.refused.pop(key, None)
+        if found.odd:
+            told = (own.treatment for own in found.odd)
+            self.refused[key] = ": ".join(filter(None, ("; ".join(told), "; ".join(found.reasons))))
+        self._objects[key] = found
+        self._keys[read.kind][key] = None
+        return Event(before, found)
+
+    def drop(self, key: Key) -> Event:
+        """An object that is gone; nothing happens where there was none."""
+        self.refused.pop(key, None)
+        self._keys[key[0]].pop(key, None)
+        return Event(self._objects.pop(key, None), None)
+
+    def replace(self, kind: str, documents: Iterable[Mapping[str, Any]]) -> Iterator[Event]:
+        """All objects of a kind: what is not among them is gone. Changes one after the other."""
+        left = dict(self._keys[kind])
+        for document in documents:
+            own = _document(document)
+            left.pop((kind, *self._reader.name(own)), None)
+            yield self.put(document)
+        for key in left:
+            yield self.drop(key)
+
+
+def _document(given: Mapping[str, Any]) -> Document:
+    problems = Problems()
+    plain = plain_objects([given], problems)
+    problems.raise_errors()
+    (content,) = plain
+    kind, version = content.get("kind"), content.get("apiVersion")
+    metadata = content.get("metadata")
+    name = metadata.get("name") if isinstance(metadata, dict) else None
+    if kind not in KINDS or not isinstance(version, str):
+        problems.add("<live>", "kind", f"{version} {kind} is none of {', '.join(KINDS)}")
+    elif not isinstance(name, str) or not name:
+        problems.add("<live>", "metadata.name", f"a {kind} without a name")
+    problems.raise_errors()
+    return Document(version, kind, content, (), _SOURCE)

@@ -1,0 +1,173 @@
+"""A `Live` has the ruleset of its objects, whatever events made them; odd ones stop no other."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+
+import netpolc
+from netpolc.core.nets import parse_address
+from netpolc.frontends import Semantics
+from netpolc.live import Live
+from tests.helpers.manifests import Manifest, namespace, node, pod, policy
+
+OBJECTS = [
+    namespace("shop", team="a"),
+    namespace("other"),
+    node("node-a", "192.0.2.1"),
+    node("node-b", "192.0.2.2"),
+    pod("shop/web", "10.0.0.1", app="web"),
+    pod("shop/db", "10.0.0.2", app="db"),
+    pod("shop/far", "10.0.1.1", on="node-b", app="web"),
+    pod("other/job", "10.0.1.2", on="node-b", app="job"),
+    policy(
+        "shop/db",
+        podSelector={"matchLabels": {"app": "db"}},
+        ingress=[{"from": [{"podSelector": {"matchLabels": {"app": "web"}}}]}],
+    ),
+]
+
+
+def filled(objects: list[Manifest], **options: object) -> Live:
+    live = Live("node-a", **options)  # type: ignore[arg-type]
+    for kind in dict.fromkeys(own["kind"] for own in objects):
+        live.replace(kind, [own for own in objects if own["kind"] == kind])
+    return live
+
+
+def afresh(objects: list[Manifest]) -> str:
+    """What `netpolc compile --odd-objects isolate` makes of them."""
+    snapshot = netpolc.load_objects(objects, odd_objects="isolate")
+    return netpolc.compile(snapshot).ruleset("node-a").text()
+
+
+def elements(live: Live) -> list[set[str]]:
+    """The addresses in each set of pods that rules look up."""
+    own = live.ruleset().objects()
+    return [set(entry.elements) for entry in own if entry.name.startswith("s4_")]
+
+
+def test_lists_are_the_snapshot() -> None:
+    live = filled(OBJECTS)
+    assert live.ruleset().text() == afresh(OBJECTS)
+    assert elements(live) == [{"10.0.0.1", "10.0.1.1"}]
+
+
+def test_events_come_and_go() -> None:
+    live = filled(OBJECTS)
+    more = pod("shop/web2", "10.0.1.9", on="node-b", app="web")
+    live.change(more)
+    assert elements(live) == [{"10.0.0.1", "10.0.1.1", "10.0.1.9"}]
+    live.change(pod("shop/web2", "10.0.1.9", on="node-b", app="none"))
+    assert elements(live) == [{"10.0.0.1", "10.0.1.1"}]
+    live.remove("Pod", "shop", "far")
+    assert elements(live) == [{"10.0.0.1"}]
+    live.remove("NetworkPolicy", "shop", "db")
+    assert elements(live) == []
+
+
+def test_a_list_tells_what_is_gone() -> None:
+    live = filled(OBJECTS)
+    left = [own for own in OBJECTS if own["metadata"]["name"] != "far"]
+    live.replace("Pod", [own for own in left if own["kind"] == "Pod"])
+    assert live.ruleset().text() == afresh(left)
+
+
+def test_what_did_not_change_is_the_same_object() -> None:
+    live = filled(OBJECTS)
+    before = live.ruleset()
+    live.remove("Pod", "shop", "never-there")
+    assert live.ruleset() is before
+
+
+def test_finished_pods_are_gone() -> None:
+    live = filled(OBJECTS)
+    done = copy.deepcopy(OBJECTS[6])
+    done["status"]["phase"] = "Succeeded"
+    live.change(done)
+    assert elements(live) == [{"10.0.0.1"}]
+
+
+def test_a_policy_that_cannot_be_read_keeps_its_last_good_version() -> None:
+    live = filled(OBJECTS)
+    before = live.ruleset().text()
+    wrong = copy.deepcopy(OBJECTS[-1])
+    wrong["spec"]["ingress"][0]["ports"] = [{"port": 70000}]
+    live.change(wrong)
+    assert live.ruleset().text() == before
+    (told,) = live.refused.items()
+    assert told[0] == ("NetworkPolicy", "shop", "db")
+    assert told[1].startswith("its last good version stays: spec.ingress[0].ports[0].port")
+    live.change(OBJECTS[-1])
+    assert not live.refused
+
+
+def test_one_that_never_could_be_read_admits_nothing() -> None:
+    wrong = copy.deepcopy(OBJECTS[-1])
+    wrong["spec"]["ingress"][0]["ports"] = [{"port": 70000}]
+    objects = [*OBJECTS[:-1], wrong]
+    live = filled(objects)
+    assert live.ruleset().text() == afresh(objects)
+    assert elements(live) == []
+    assert "admits nothing" in live.refused["NetworkPolicy", "shop", "db"]
+
+
+def test_an_address_is_that_of_the_newer_pod() -> None:
+    """While a pod is replaced two have one address for seconds."""
+    old, new = copy.deepcopy(OBJECTS[6]), pod("other/new", "10.0.1.1", on="node-b", app="new")
+    old["metadata"]["creationTimestamp"] = "2026-01-01T00:00:00Z"
+    new["metadata"]["creationTimestamp"] = "2026-01-01T00:00:09Z"
+    live = filled([*OBJECTS[:6], old, *OBJECTS[7:], new])
+    assert elements(live) == [{"10.0.0.1"}]
+    live.remove("Pod", "other", "new")
+    assert elements(live) == [{"10.0.0.1", "10.0.1.1"}]
+
+
+def test_more_addresses_of_the_node() -> None:
+    tier = {
+        "apiVersion": "policy.networking.k8s.io/v1alpha1",
+        "kind": "AdminNetworkPolicy",
+        "metadata": {"name": "nodes"},
+        "spec": {
+            "priority": 1,
+            "subject": {"namespaces": {}},
+            "egress": [{"action": "Deny", "to": [{"nodes": {}}]}],
+        },
+    }
+    plain, more = filled([*OBJECTS, tier]), parse_address("192.0.2.77")
+    live = filled([*OBJECTS, tier], addresses=[more])
+    assert "192.0.2.77" not in plain.ruleset().text()
+    assert "192.0.2.77" in live.ruleset().text()
+
+
+def test_old_semantics() -> None:
+    space = namespace("shop", team="a")
+    isolation = '{"ingress":{"isolation":"DefaultDeny"}}'
+    space["metadata"]["annotations"] = {"net.beta.kubernetes.io/network-policy": isolation}
+    objects = [space, *OBJECTS[1:-1]]
+    live = filled(objects, semantics=Semantics.V1_6)
+    snapshot = netpolc.load_objects(objects, semantics="v1.6")
+    assert live.ruleset().text() == netpolc.compile(snapshot).ruleset("node-a").text()
+    assert "10.0.0.1" in live.ruleset().text()
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "a"}}, "v1 Secret is none of"),
+        ({"apiVersion": "v1", "kind": "Pod", "metadata": {}}, "a Pod without a name"),
+        ({"type": "ADDED", "object": {}}, "a watch event"),
+    ],
+)
+def test_what_is_no_object_of_a_cluster_is_refused(given: Manifest, told: str) -> None:
+    live = filled(OBJECTS)
+    before = live.ruleset()
+    with pytest.raises(netpolc.InputError, match=told):
+        live.change(given)
+    assert live.ruleset() is before
+
+
+def test_a_node_that_nobody_knows() -> None:
+    with pytest.raises(netpolc.UsageError, match="unknown node"):
+        Live("node-z").ruleset()
