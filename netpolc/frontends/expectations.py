@@ -109,7 +109,7 @@ class _Entry:
         path = self._path / name
         value = entry.get(name)
         if value is None or (value == [] and name not in _ONLY):
-            self._error(path, "Required value: a workload, a pod, an address or a CIDR")
+            self._error(path, "Required value: a workload, a pod, a Service, an address or a CIDR")
             return ()
         if isinstance(value, list):
             return tuple(self._each(value, path))

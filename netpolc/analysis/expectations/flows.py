@@ -17,6 +17,12 @@ from msgspec import structs
 
 from netpolc.analysis.connectivity import Table
 from netpolc.analysis.connectivity.parties import stranger
+from netpolc.analysis.expectations.services import (
+    Numbers,
+    is_service,
+    ports_behind,
+    served_pods,
+)
 from netpolc.core.cluster import Cluster, Pod, Snapshot
 from netpolc.core.ends import did_you_mean, kind_called
 from netpolc.core.errors import UsageError
@@ -53,10 +59,13 @@ def addressed(snapshot: Snapshot) -> Snapshot:
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """One end of a flow: an address, and the pod's name or the address as text."""
+    """One end of a flow: an address, and the pod's name or the address as text. Behind a Service
+    `numbers` are those that its ports lead to there.
+    """
 
     name: str
     address: int
+    numbers: Numbers | None = None
 
 
 class Expander:
@@ -71,31 +80,44 @@ class Expander:
 
     def flows(self, expectation: Expectation) -> Iterator[tuple[Point, Point, Flow]]:
         """Flows between different ends, each with its two ends."""
+        for end in filter(is_service, self._meant(expectation.sources, expectation)):
+            text = f"{end} opens no connections: name the pods that do"
+            raise UsageError(f"{expectation.origin.place()}: {expectation.title}: {text}")
         only_from = expectation.demand is Demand.ONLY_FROM
         only_to = expectation.demand is Demand.ONLY_TO
         sources = self._points(expectation.sources, expectation, only_from)
         destinations = self._points(expectation.destinations, expectation, only_to)
+        if not only_to:
+            destinations += self._behind_services(expectation)
         numbers = self._numbers(expectation.ports)
         for source, destination in product(sources, destinations):
-            if source == destination or family(source.address) is not family(destination.address):
+            if not self._may_meet(source.address, destination.address):
                 continue
-            if source.address not in self._pods and destination.address not in self._pods:
-                continue
-            for protocol, port in numbers[family(source.address)]:
+            own = destination.numbers
+            for protocol, port in numbers[family(source.address)] if own is None else own:
                 ends = format_address(source.address), format_address(destination.address)
                 yield source, destination, Flow(*ends, protocol, port)
 
+    def _may_meet(self, source: int, destination: int) -> bool:
+        """Whether there are flows between two addresses that policies judge."""
+        if source == destination or family(source) is not family(destination):
+            return False
+        return source in self._pods or destination in self._pods
+
     def _points(self, ends: Sequence[End], about: Expectation, others: bool) -> list[Point]:
-        """Points of the ends, or with `others` of everything else."""
-        ends = [self._meant(end, about.origin.namespace) for end in ends]
-        named = [self._pods_of(end) for end in ends]
-        meant = {pod.key for pods in named for pod in pods}
+        """Points of the ends but Services, or with `others` of everything else."""
+        where = f"{about.origin.place()}: {about.title}"
+        ends = self._meant(ends, about)
+        named = [self._pods_of(end, where) for end in ends]
+        told = [
+            pods for end, pods in zip(ends, named, strict=True) if others or not is_service(end)
+        ]
+        meant = {pod.key for pods in told for pod in pods}
         blocks = Ranges.of(span for end in ends if isinstance(end, Ranges) for span in end)
         owned = Ranges.of((address, address) for address in self._owned)
         for end, pods in zip(ends, named, strict=True):
             if not pods and not (isinstance(end, Ranges) and end - owned):
                 name = end if isinstance(end, Named) else "an address of no pod or node"
-                where = f"{about.origin.place()}: {about.title}"
                 hint = did_you_mean(self._cluster, str(end)) if isinstance(end, Named) else ""
                 raise UsageError(f"{where}: {name} matches no pod and no workload{hint}")
         found: list[Point] = []
@@ -107,16 +129,33 @@ class Expander:
             found.extend(self._outside(addresses))
         return found
 
-    def _meant(self, end: End, namespace: str) -> End:
+    def _behind_services(self, about: Expectation) -> list[Point]:
+        """Points behind the Services among the destinations, with the ports that theirs lead to."""
+        services = list(filter(is_service, self._meant(about.destinations, about)))
+        where = f"{about.origin.place()}: {about.title}"
+        ports = ports_behind(self._cluster, services, about.ports, where)
+        found = []
+        for party in self._table.workloads:
+            pods = [pod for pod in party.pods if ports.get(pod.key)]
+            found += [replace(point, numbers=ports[point.name]) for point in _points_of(pods)]
+        return found
+
+    def _meant(self, ends: Sequence[End], about: Expectation) -> list[End]:
         """The same; `deployment/web` is of the namespace of the expectation, unless there is a
         namespace of that name.
         """
-        if not isinstance(end, Named) or end.kind or end.namespace in self._cluster.namespaces:
-            return end
-        kind = kind_called(self._cluster, end.namespace)
-        return Named(namespace, end.name, kind) if kind else end
+        found: list[End] = []
+        for end in ends:
+            if isinstance(end, Named) and not end.kind:
+                known = end.namespace in self._cluster.namespaces
+                kind = "" if known else kind_called(self._cluster, end.namespace)
+                end = Named(about.origin.namespace, end.name, kind) if kind else end
+            found.append(end)
+        return found
 
-    def _pods_of(self, end: End) -> list[Pod]:
+    def _pods_of(self, end: End, where: str) -> list[Pod]:
+        if is_service(end):
+            return [pod for _, pods in served_pods(self._cluster, end, where) for pod in pods]
         if isinstance(end, Ranges):
             ((first, last),) = end.spans
             return [self._pods[first]] if first == last and first in self._pods else []
