@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import Enum, IntEnum
+from functools import lru_cache
 from typing import Final, Literal
 from typing import Protocol as Interface
 
@@ -37,6 +38,10 @@ class Direction(IntEnum):
 
     def __str__(self) -> str:
         return self.name.lower()
+
+
+DIRECTIONS = tuple(Direction)
+"""To go through where it is done often: the members of a class are looked up anew each time."""
 
 
 class Action(IntEnum):
@@ -115,10 +120,7 @@ class Origin(Struct, frozen=True, eq=False, gc=False):
     @property
     def rule(self) -> str:
         """The rule inside the object, `ingress[0]`; empty for the object as a whole."""
-        text = ""
-        for element in self.field[1:]:
-            text += f"[{element}]" if isinstance(element, int) else f".{element}"
-        return text.removeprefix(".")
+        return _rule(self.field)
 
     @property
     def name_said(self) -> str:
@@ -139,8 +141,17 @@ class Origin(Struct, frozen=True, eq=False, gc=False):
         return self.source.place(self.field)
 
     def __str__(self) -> str:
-        rule = self.rule
+        rule = _rule(self.field)
         return f"{self.policy} {rule}" if rule else self.policy
+
+
+@lru_cache(1 << 12)
+def _rule(field: tuple[str | int, ...]) -> str:
+    """`ingress[0]`: few are different, and most are said many times."""
+    text = ""
+    for element in field[1:]:
+        text += f"[{element}]" if isinstance(element, int) else f".{element}"
+    return text.removeprefix(".")
 
 
 WAIVER = "netpolc.dev/ignore"

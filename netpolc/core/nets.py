@@ -16,7 +16,7 @@ from bisect import bisect_right
 from collections.abc import Collection, Iterable, Iterator
 from enum import IntEnum
 from ipaddress import IPv6Address
-from socket import AF_INET, AF_INET6, inet_ntop, inet_pton
+from socket import AF_INET, AF_INET6, inet_ntoa, inet_ntop, inet_pton
 
 from msgspec import Struct
 
@@ -49,6 +49,8 @@ class Family(IntEnum):
     IPV6 = 6
 
 
+FAMILIES = tuple(Family)
+"""To go through where it is done often: the members of a class are looked up anew each time."""
 GROUPS: dict[Family, Span] = {
     Family.IPV4: (0xE0 << 24, (1 << 32) - 1),
     Family.IPV6: (IPV6 + (0xFF << 120), 2 * IPV6 - 1),
@@ -93,7 +95,7 @@ def readable_address(text: str) -> int | None:
 def format_address(address: int) -> str:
     """The canonical text of an address (RFC 5952 for IPv6)."""
     if address < IPV6:
-        return f"{address >> 24}.{address >> 16 & 255}.{address >> 8 & 255}.{address & 255}"
+        return inet_ntoa(address.to_bytes(4, "big"))
     value = address - IPV6
     if value >> 32 == 0:  # where C libraries differ: some write the last 32 bits as IPv4
         return str(IPv6Address(value))

@@ -22,7 +22,7 @@ from netpolc.backends.nft.lower.questions import PodQuestion
 from netpolc.backends.nft.lower.sets import Sets
 from netpolc.backends.nft.names import naming
 from netpolc.core.ir import Direction, Origin
-from netpolc.core.nets import Family, Ranges, Span, split_ports
+from netpolc.core.nets import FAMILIES, Family, Ranges, Span, split_ports
 
 FEW_SETS = 3
 LARGE_SETS = 12
@@ -77,7 +77,7 @@ class Comparisons:
     ) -> None:
         self._sets, self._facts = sets, facts
         self.admitted = admitted
-        self.families = tuple(version for version in Family if version in families)
+        self.families = tuple(version for version in FAMILIES if version in families)
         self._field: nft.Field = "saddr" if direction is Direction.INGRESS else "daddr"
         self.used: dict[str, nft.NamedSet] = {}
 
@@ -114,7 +114,7 @@ class Comparisons:
         looked_up = self._looked_up(peers.asked) if peers.asked else {}
         networks = peers.networks()
         told = naming(peers.network_origins) if networks else ""
-        for version in Family:
+        for version in FAMILIES:
             for own, origins in looked_up.get(version, ()):
                 self.used[own.name] = own
                 match = nft.SetMatch(self._field, version, own.name, interval=False)

@@ -17,9 +17,9 @@ from functools import cached_property
 from typing import Protocol
 
 from netpolc.backends.nft import model as nft
+from netpolc.backends.nft.lower.addresses import Addresses
 from netpolc.backends.nft.lower.questions import PodQuestion, everyone
 from netpolc.core.nets import IPV6, Family, Ranges
-from netpolc.core.program import Program
 
 Families = frozenset[Family]
 
@@ -27,9 +27,8 @@ Families = frozenset[Family]
 class Sizes:
     """How many addresses answer the questions of a Program, in classes."""
 
-    def __init__(self, program: Program) -> None:
-        self._program = program
-        self._of_identities: dict[int, tuple[int, int]] = {}
+    def __init__(self, addresses: Addresses) -> None:
+        self._addresses = addresses
         self._known: dict[tuple[PodQuestion, ...], int] = {}
 
     def of(self, several: tuple[PodQuestion, ...]) -> int:
@@ -44,20 +43,15 @@ class Sizes:
 
     def _count(self, several: tuple[PodQuestion, ...]) -> int:
         v4 = v6 = 0
-        for number in everyone(several):
-            own = self._of_identities.get(number)
-            if own is None:
-                pods = self._program.identities[number].pods
-                later = [address >= IPV6 for pod in pods for address in pod.addresses]
-                own = self._of_identities[number] = len(later) - sum(later), sum(later)
-            v4 += own[0]
-            v6 += own[1]
+        for first, later in map(self._addresses.of, everyone(several)):
+            v4 += len(first)
+            v6 += len(later)
         # Of pods that are peers by their address alone there is one question at most.
-        for first, last in Ranges.union([own.addresses for own in several]):
-            if first >= IPV6:
-                v6 += last - first + 1
+        for start, end in Ranges.union([own.addresses for own in several]):
+            if start >= IPV6:
+                v6 += end - start + 1
             else:
-                v4 += last - first + 1
+                v4 += end - start + 1
         return max(v4, v6)
 
 

@@ -10,9 +10,11 @@ meanings. `layout.py` lays out what NetworkPolicies admit, `tiers/` what ordered
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from netpolc.backends.nft import model as nft
+from netpolc.backends.nft.lower.addresses import Addresses
 from netpolc.backends.nft.lower.comparisons import Comparisons
 from netpolc.backends.nft.lower.denials import tail
 from netpolc.backends.nft.lower.facts import Families, NodeFacts, Sizes
@@ -30,8 +32,7 @@ from netpolc.core.nets import Family, Ranges
 from netpolc.core.program import Combination, InvariantError, Program, Stage
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Matter:
+class Matter(Struct, frozen=True, eq=False):
     """A combination that is judged: `name` is the chain to send packets to.
 
     `tiers` are the ordered tiers that it asks, each with its chain; `admitted` is what
@@ -55,8 +56,7 @@ class Matter:
         return self.way, [name for _, name in self.tiers], own
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Judge:
+class Judge(Struct, frozen=True, eq=False):
     """The chain of a combination with all it refers to; `name` is the chain to send packets to.
 
     `counter` is of what no NetworkPolicy admits, `tiers` are the ordered tiers that it asks.
@@ -90,8 +90,9 @@ class JudgeBuilder:
         self._judges: dict[tuple[object, ...], Judge] = {}
         self._mappable: dict[str, tuple[tuple[PodQuestion, ...], ...]] = {}
         self._questions = Questions(program)
-        self._sizes = Sizes(program)
-        self._sets = Sets(program)
+        addresses = Addresses(program)
+        self._sizes = Sizes(addresses)
+        self._sets = Sets(program, addresses)
         self._kept = Kept()
         self._tiers = Tiers(program, options, self._sets, self._questions)
 

@@ -15,6 +15,7 @@ by mirrored chains (`replies.py`).
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -44,8 +45,8 @@ from netpolc.backends.nft.names import (
 from netpolc.backends.nft.options import Options
 from netpolc.core.cluster import Pod
 from netpolc.core.errors import UsageError, listing
-from netpolc.core.ir import Direction
-from netpolc.core.nets import Family, family, format_address
+from netpolc.core.ir import DIRECTIONS, Direction
+from netpolc.core.nets import FAMILIES, Family, family, format_address
 from netpolc.core.program import Program
 
 _MIRROR = Mirror(kept=(EXEMPT, REMEMBER))
@@ -73,12 +74,13 @@ class Lowering:
 
     @cached_property
     def _pods_by_node(self) -> dict[str, list[tuple[Pod, int]]]:
-        found: dict[str, list[tuple[Pod, int]]] = {}
+        found: defaultdict[str, list[tuple[Pod, int]]] = defaultdict(list)
         for own in self._program.identities:
+            number = own.number
             for pod in own.pods:
                 if pod.addresses:
-                    found.setdefault(pod.node, []).append((pod, own.number))
-        return found
+                    found[pod.node].append((pod, number))
+        return dict(found)
 
     def table(self, node: str | None, options: Options) -> nft.Table:
         """The table of one node."""
@@ -162,34 +164,41 @@ class Lowering:
         dispatch = _Dispatch()
         cases: dict[str, Matter] = {}
         families: dict[str, set[Family]] = {}
-        judged: dict[int, list[tuple[Direction, nft.Verdict]]] = {}
+        alike: defaultdict[int, list[Pod]] = defaultdict(list)
         for pod, identity in pods:
-            dispatch.local.extend(pod.addresses)
-            found = judged.get(identity)
-            if found is None:
-                found = judged[identity] = []
-                for direction, case in self._cases(identity, builder):
-                    cases[case.name] = case
-                    found.append((direction, _leading_to(case)))
-            for direction, verdict in found:
-                own = families.setdefault(verdict.chain, set())
-                for address in pod.addresses:
-                    version = family(address)
-                    own.add(version)
-                    dispatch.verdicts.setdefault((direction, version), {})[address] = verdict
-            if found:
-                dispatch.pairs.update(product(pod.addresses, pod.addresses))
+            alike[identity].append(pod)
+        for identity, several in alike.items():
+            local = [address for pod in several for address in pod.addresses]
+            dispatch.local += local
+            by_family = [(own, [at for at in local if family(at) is own]) for own in FAMILIES]
+            judged = False
+            for direction, case in self._cases(identity, builder):
+                judged, cases[case.name], verdict = True, case, _leading_to(case)
+                for version, addresses in by_family:
+                    if addresses:
+                        families.setdefault(case.name, set()).add(version)
+                        found = dispatch.verdicts.setdefault((direction, version), {})
+                        found.update(dict.fromkeys(addresses, verdict))
+            if judged:
+                dispatch.pairs.update(own for pod in several for own in _pairs(pod.addresses))
         _judge(dispatch, builder, cases, families)
         return dispatch
 
     def _cases(self, identity: int, builder: JudgeBuilder) -> Iterator[tuple[Direction, Matter]]:
         """What is judged of an identity."""
         enforced, tried = self._program.combination_of, self._program.tried_of
-        for direction in Direction:
+        for direction in DIRECTIONS:
             key = direction, identity
             case = builder.case(enforced.get(key), tried.get(key))
             if case is not None:
                 yield direction, case
+
+
+def _pairs(addresses: tuple[int, ...]) -> Iterable[tuple[int, int]]:
+    """Every address of a pod with every other, and itself."""
+    if len(addresses) == 1:
+        return ((*addresses, *addresses),)
+    return product(addresses, addresses)
 
 
 def _leading_to(case: Matter) -> nft.Verdict:

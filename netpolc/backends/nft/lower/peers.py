@@ -8,7 +8,9 @@ refused.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+
+from msgspec import Struct
 
 from netpolc.backends.nft.lower.questions import PodQuestion, everyone
 from netpolc.core.ir import ANY, Any_, Origin
@@ -20,14 +22,13 @@ from netpolc.core.unions import Union
 Ports = Ranges | Any_
 
 
-@dataclass(slots=True)
-class Peers:
+class Peers(Struct):
     """The peers admitted on one set of ports, and the rules that admit them."""
 
-    asked: dict[PodQuestion, list[Origin]] = field(default_factory=dict)
-    several_networks: list[Ranges] = field(default_factory=list)
-    network_origins: list[Origin] = field(default_factory=list)
-    anybody: list[Origin] = field(default_factory=list)
+    asked: dict[PodQuestion, list[Origin]] = {}
+    several_networks: list[Ranges] = []
+    network_origins: list[Origin] = []
+    anybody: list[Origin] = []
 
     def add(self, rule: ResolvedRule, asked: PodQuestion | None) -> None:
         """Admit the peers of a rule, which are pods that answer a question, and blocks."""
@@ -71,8 +72,7 @@ def by_ports(
     return found
 
 
-@dataclass(frozen=True, slots=True)
-class Group:
+class Group(Struct, frozen=True):
     """Identities that are admitted on the same ports, these ports as they stand in rules and
     together, and the rules that admit them.
     """

@@ -12,7 +12,9 @@ Program without questions names by members.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from functools import lru_cache
+
+from msgspec import Struct
 
 from netpolc.core.ir import ANY, SELECT_ALL, Any_, PodPeer, Requirement, Selector
 from netpolc.core.labels import NONE, Members
@@ -20,8 +22,7 @@ from netpolc.core.nets import NOTHING, Family, Ranges
 from netpolc.core.program import InvariantError, Program, Question, ResolvedRule
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class PodQuestion:
+class PodQuestion(Struct, frozen=True, eq=False):
     """A question, once for all rules that ask it, and the pods that answer: identities, and those
     that are peers by their `addresses`.
 
@@ -80,6 +81,9 @@ class Questions:
         identities = rule.match.identities
         if identities is ANY:
             return "anybody"
+        asked = self.of(rule)
+        if asked is not None:
+            return asked.text
         return self._addresses(identities) if rule.question is None else _text(rule.question)
 
     def _made(self, rule: ResolvedRule) -> PodQuestion | None:
@@ -160,6 +164,7 @@ def _peer(peer: PodPeer) -> str:
     return f"{where}/{_selector(peer.pods)}"
 
 
+@lru_cache(1 << 12)
 def _selector(selector: Selector) -> str:
     return f"[{', '.join(sorted(map(_requirement, selector.requirements)))}]"
 

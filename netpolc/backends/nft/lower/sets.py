@@ -8,11 +8,12 @@ a pod that comes or goes is an element. Nothing is refused.
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections.abc import Iterable
 from functools import cached_property, lru_cache
+from itertools import chain
 
 from netpolc.backends.nft import model as nft
+from netpolc.backends.nft.lower.addresses import Addresses
 from netpolc.backends.nft.lower.questions import PodQuestion, everyone
 from netpolc.backends.nft.names import digest
 from netpolc.core.nets import IPV6, NOTHING, Family, Ranges, Span, family, format_address
@@ -26,8 +27,8 @@ PodAddress = tuple[int, str, int]
 class Sets:
     """The sets of one Program."""
 
-    def __init__(self, program: Program) -> None:
-        self._program = program
+    def __init__(self, program: Program, addresses: Addresses) -> None:
+        self._program, self._of_identity = program, addresses.of
         self._addresses: dict[tuple[PodQuestion, ...], _Addresses] = {}
         self._named: dict[str, nft.AddressSet] = {}
         self._blocks: dict[tuple[Span, ...], nft.NetworkSet] = {}
@@ -79,20 +80,14 @@ class Sets:
 
     def of_identities(self, members: Iterable[int], networks: Ranges = NOTHING) -> _Addresses:
         """The addresses of some identities, and some more."""
-        identities = self._program.identities
-        found = {
-            address
-            for number in members
-            for pod in identities[number].pods
-            for address in pod.addresses
-        }
+        owned = list(map(self._of_identity, members))
+        v4 = set(chain.from_iterable([own for own, _ in owned]))
+        v6 = set(chain.from_iterable([own for _, own in owned]))
         for first, last in networks:
-            found.update(range(first, last + 1))
-        ordered = sorted(found)
-        split = bisect_left(ordered, IPV6)
+            (v6 if first >= IPV6 else v4).update(range(first, last + 1))
         return {
-            Family.IPV4: tuple(map(_written, ordered[:split])),
-            Family.IPV6: tuple(map(_written, ordered[split:])),
+            Family.IPV4: tuple(map(_written, sorted(v4))),
+            Family.IPV6: tuple(map(_written, sorted(v6))),
         }
 
     def blocks(self, spans: tuple[Span, ...], version: Family) -> nft.NetworkSet:

@@ -11,6 +11,7 @@ what nft from 1.1.2 on notes in the kernel about the latter can end an older one
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
 from itertools import chain as chained
 from typing import Literal, TypeGuard, assert_never
 
@@ -23,6 +24,8 @@ IP = {Family.IPV4: "ip", Family.IPV6: "ip6"}
 _PROTOCOL = {protocol: protocol.name.lower() for protocol in Protocol}
 Entry = nft.Counter | nft.NamedSet | nft.NamedMap | nft.Chain
 _TEXT = frozenset({str})
+_REMEMBERED = 1 << 14
+"""Matches, statements and comments: rules repeat most of them."""
 _OF_SETS = (nft.SetMatch, nft.PairMatch, nft.NamedLink)
 _OF_MAPS = (nft.AddressLookup, nft.NetworkLookup, nft.PortLookup)
 
@@ -154,9 +157,13 @@ def chain(entry: nft.Chain) -> Written:
 
 def rule_line(entry: nft.Rule) -> Rule:
     """One rule on one line."""
-    told = f'comment "{plain(entry.comment)}"'
-    words = [*map(_match, entry.matches), *map(_statement, entry.statements), told]
+    words = [*map(_match, entry.matches), *map(_statement, entry.statements), _told(entry.comment)]
     return " ".join(words) if _is_text(words) else MarkingRule(tuple(_joined(words)))
+
+
+@lru_cache(_REMEMBERED)
+def _told(comment: str) -> str:
+    return f'comment "{plain(comment)}"'
 
 
 def _is_text(words: list[str | Mark]) -> TypeGuard[list[str]]:
@@ -194,6 +201,7 @@ def _used(rules: Iterable[nft.Rule]) -> Iterator[str]:
                 yield key("counter", statement.counter)
 
 
+@lru_cache(_REMEMBERED)
 def _match(match: nft.Match) -> str | nft.FlowMark:
     match match:
         case nft.PortMatch():
@@ -239,6 +247,7 @@ def _ports(match: nft.PortMatch) -> str:
     return f"{name} {match.field} {first}-{last}"
 
 
+@lru_cache(_REMEMBERED)
 def _statement(statement: nft.Statement) -> str | nft.MarkFlow:
     match statement:
         case nft.Verdict():

@@ -13,6 +13,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+from msgspec import Struct
+
 from netpolc.backends.nft import model as nft
 from netpolc.backends.nft.lower import cost
 from netpolc.backends.nft.lower.comparisons import Comparisons
@@ -29,8 +31,7 @@ from netpolc.core.nets import Family, Span, family, numbers, split_ports
 from netpolc.core.program import InvariantError, Program, ResolvedRule, Stage
 
 
-@dataclass(frozen=True, slots=True)
-class Way:
+class Way(Struct, frozen=True):
     """How a tier is asked: what it accepts goes to `accepted`; what it denies is, if `audited`,
     only counted and goes to `admitted`.
     """
