@@ -83,7 +83,7 @@ WITH_IO = (
     STORE,
     "netpolc.flows.sources",  # logs: files, folders, standard input
 )
-INET = {"AF_INET", "AF_INET6", "inet_ntop", "inet_pton"}
+INET = {"AF_INET", "AF_INET6", "inet_ntoa", "inet_ntop", "inet_pton"}
 IO_MODULES = {
     "asyncio", "fcntl", "fileinput", "glob", "http", "io", "mmap", "multiprocessing", "os",
     "pathlib", "selectors", "shutil", "signal", "socket", "ssl", "subprocess", "tempfile",
