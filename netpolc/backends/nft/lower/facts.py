@@ -17,8 +17,8 @@ from functools import cached_property
 from typing import Protocol
 
 from netpolc.backends.nft import model as nft
-from netpolc.backends.nft.lower.addresses import Addresses
 from netpolc.backends.nft.lower.questions import PodQuestion, everyone
+from netpolc.backends.nft.lower.sets import Addresses
 from netpolc.core.nets import IPV6, Family, Ranges
 
 Families = frozenset[Family]

@@ -14,14 +14,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from msgspec import Struct
 
 from netpolc.backends.nft import model as nft
-from netpolc.backends.nft.lower.addresses import Addresses
 from netpolc.backends.nft.lower.comparisons import Comparisons
 from netpolc.backends.nft.lower.denials import tail
 from netpolc.backends.nft.lower.facts import Families, NodeFacts, Sizes
 from netpolc.backends.nft.lower.layout import AdmittedPeers, Kept, Laid, Layout
 from netpolc.backends.nft.lower.peers import by_ports
 from netpolc.backends.nft.lower.questions import PodQuestion, Questions
-from netpolc.backends.nft.lower.sets import Sets
+from netpolc.backends.nft.lower.sets import Addresses, Sets
 from netpolc.backends.nft.lower.tiers.build import TierChains, Way
 from netpolc.backends.nft.lower.tiers.chains import Tiers
 from netpolc.backends.nft.lower.tiers.decisions import admitted_from_anybody, is_open

@@ -13,7 +13,6 @@ from functools import cached_property, lru_cache
 from itertools import chain
 
 from netpolc.backends.nft import model as nft
-from netpolc.backends.nft.lower.addresses import Addresses
 from netpolc.backends.nft.lower.questions import PodQuestion, everyone
 from netpolc.backends.nft.names import digest
 from netpolc.core.nets import IPV6, NOTHING, Family, Ranges, Span, family, format_address
@@ -22,6 +21,28 @@ from netpolc.core.program import InvariantError, Program
 _Addresses = dict[Family, tuple[str, ...]]
 PodAddress = tuple[int, str, int]
 """An address of a pod, the same as text, and the pod's identity."""
+
+
+ByFamily = tuple[tuple[int, ...], tuple[int, ...]]
+"""Addresses of IPv4, then those of IPv6."""
+
+
+class Addresses:
+    """The addresses of the pods of each identity, taken from the pods once."""
+
+    def __init__(self, program: Program) -> None:
+        self._identities = program.identities
+        self._known: dict[int, ByFamily] = {}
+
+    def of(self, number: int) -> ByFamily:
+        """Those of one identity, in the order of its pods."""
+        known = self._known.get(number)
+        if known is None:
+            found = [own for pod in self._identities[number].pods for own in pod.addresses]
+            later = tuple([own for own in found if own >= IPV6])
+            first = tuple([own for own in found if own < IPV6]) if later else tuple(found)
+            known = self._known[number] = first, later
+        return known
 
 
 class Sets:
