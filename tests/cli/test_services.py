@@ -189,6 +189,60 @@ def test_what_is_closed_is_no_row_and_what_is_open_is(tmp_path: Path) -> None:
     assert "{ingress}" not in listed(tmp_path, opened + PORTS + gone)
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "lines", "kind"),
+    [
+        (
+            "from: [{podSelector: {}}]",
+            "from: [{namespaceSelector: {}}], ports: [{port: 8080}]",
+            [
+                "+ {ingress} -> shop/api[Deployment]: TCP 8080",
+                "now allowed: {ingress} -> shop/api[Deployment] TCP/8080",
+                "ingress admitted by shop/api ingress[0] (NEW:15:59)",
+            ],
+            "added",
+        ),
+        (
+            "from: [{namespaceSelector: {}}]",
+            "from: [{podSelector: {}}]",
+            [
+                "- {ingress} -> shop/api[Deployment]: TCP 8080",
+                "now denied: {ingress} -> shop/api[Deployment] TCP/8080",
+                "ingress was admitted by shop/api ingress[0] (OLD:15:59)",
+            ],
+            "removed",
+        ),
+    ],
+)
+def test_what_a_change_opens_and_closes_to_the_ingress_controller(
+    tmp_path: Path, old: str, new: str, lines: list[str], kind: str
+) -> None:
+    paths = []
+    for name, rule in (("OLD", old), ("NEW", new)):
+        paths.append(str(tmp_path / name))
+        text = SHOP.replace("ports: [{port: 8080}]", rule) + PORTS + INGRESS
+        Path(paths[-1]).write_text(text)
+    outcome = invoke("diff", *paths)
+    assert outcome.code == 1
+    told = [line.strip().replace(f"{tmp_path}/", "") for line in outcome.stdout.splitlines()]
+    at = told.index(lines[0])
+    assert told[at : at + 3] == lines
+    changes = json.loads(invoke("diff", *paths, "-o", "json").stdout)["changes"]
+    (found,) = (own for own in changes if own["source"] == "{ingress}")
+    assert (found["change"], found["destination"]) == (kind, "shop/api[Deployment]")
+    assert invoke("diff", paths[0], paths[0]).code == 0
+
+
+def test_an_ingress_that_is_new_is_a_change(tmp_path: Path) -> None:
+    paths = [str(tmp_path / name) for name in ("old.yaml", "new.yaml")]
+    Path(paths[0]).write_text(SHOP + PORTS)
+    Path(paths[1]).write_text(SHOP + PORTS + INGRESS)
+    found = invoke("diff", *paths)
+    assert found.code == 1
+    assert "+ {ingress} -> shop/api[Deployment]: TCP 8080\n" in found.stdout
+    assert "connections: 1 added, 0 removed, 0 changed" in found.stdout
+
+
 def test_where_a_chart_makes_pods_nobody_knows_who_is_kept_out(tmp_path: Path) -> None:
     closed = SHOP.replace("ports: [{port: 8080}]", "from: [{podSelector: {}}]")
     text = f"{closed}{PORTS}{INGRESS}"

@@ -93,7 +93,7 @@ def summary(found: Changes) -> str:
 
 
 def _only(change: Change) -> str:
-    """The families, where the two ends share another that did not change."""
+    """The families, where the two ends share another that did not change; `{ingress}` has none."""
     shared = {
         version
         for source, destination in (
@@ -102,7 +102,7 @@ def _only(change: Change) -> str:
         )
         for version in source.places.keys() & destination.places.keys()
     }
-    return "" if shared == set(change.families) else f" ({_families(change)})"
+    return "" if not shared or shared == set(change.families) else f" ({_families(change)})"
 
 
 def _families(change: Change) -> str:

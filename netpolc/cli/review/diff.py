@@ -6,6 +6,7 @@ import click
 
 from netpolc.analysis.connectivity.changes import Changes, as_dot, as_summary, lines
 from netpolc.analysis.connectivity.difference import Difference
+from netpolc.analysis.connectivity.difference.publishing import published_changes
 from netpolc.analysis.connectivity.forms import DIFFERENCES
 from netpolc.analysis.report import comparison
 from netpolc.cli import options
@@ -77,7 +78,7 @@ def diff(
     sides = (revision, "now") if revision is not None else paths
     difference = Difference(old, new)
     with progress("comparing") as report:
-        changes = difference.changes(report)
+        changes = [*difference.changes(report), *published_changes(difference)]
     found = Changes(
         changes,
         difference.new_workloads,
