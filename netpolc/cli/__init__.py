@@ -27,6 +27,7 @@ COMMANDS = {  # in the order of a policy's life
     "test": "review.test.test_",
     "diff": "review.diff.diff",
     "audit": "review.audit.audit",
+    "recommend": "review.recommend.recommend_",
     "convert": "review.convert.convert_",
     "compile": "enforce.compile.compile_",
     "apply": "enforce.apply.apply",

@@ -7,17 +7,26 @@ what decoding refuses, and logs that say nothing of the pods of the snapshot.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from typing import Protocol
+
+import pyarrow as pa
 
 from netpolc.core.errors import UsageError
 from netpolc.flows.audit import Audit
 from netpolc.flows.decode import FORMATS, decoded_batches
-from netpolc.flows.judging import RecordOutcome
+from netpolc.flows.judging import Judged, RecordOutcome
 from netpolc.flows.notes import Gravity, LogError, LogNotes
 from netpolc.flows.sources import sources_of
-from netpolc.flows.usage import Usage
 
 Report = Callable[[int, int], None]
 """Told how many bytes are read, of how many."""
+
+
+class Taker(Protocol):
+    """Whatever looks at judged batches too."""
+
+    def add(self, batch: pa.RecordBatch, judged: Judged, /) -> None:
+        """Take in a batch."""
 
 
 def take_in(
@@ -25,10 +34,10 @@ def take_in(
     audit: Audit,
     notes: LogNotes,
     form: str | None = None,
-    usage: Usage | None = None,
+    also: Taker | None = None,
     report: Report = lambda done, total: None,
 ) -> None:
-    """Read all logs into an audit, and into the `usage` of rules if that is wanted."""
+    """Read all logs into an audit, and into what else is given."""
     if form is not None and form not in FORMATS:
         raise UsageError(f"--format {form}: one of {', '.join(FORMATS)} is expected")
     sources = sources_of(paths)
@@ -37,8 +46,8 @@ def take_in(
     for source in sources:
         for batch in decoded_batches(source, notes, form):
             judged = audit.add(batch)
-            if usage is not None and judged is not None:
-                usage.add(*judged)
+            if also is not None and judged is not None:
+                also.add(*judged)
             if total:
                 report(before + source.done, total)
         before += source.size

@@ -29,6 +29,7 @@ from tests.helpers.scenarios import ROOT
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 PAGES = {
     "audit": "flow-logs.md",
+    "recommend": "recommend.md",
     "compile": "ir.md",
     "eval": "explain.md",
     "status": "counters.md",

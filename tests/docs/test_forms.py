@@ -14,6 +14,7 @@ from tests.cli.invocation import command_of
 ROOT = Path(__file__).parents[2]
 MANUAL = {
     "audit": "docs/flow-logs.md",
+    "recommend": "docs/recommend.md",
     "check": "docs/check.md",
     "compile": "docs/ir.md README.md docs/verify.md",
     "diff": "docs/diff.md",
