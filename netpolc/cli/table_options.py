@@ -7,7 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from netpolc.backends.nft import KEEP, LOG_RATE, MARK_MASK, POD_BRIDGES, RECHECK, TABLE, Options
+from netpolc.backends.nft import (
+    ALLOW,
+    DENY,
+    KEEP,
+    LOG_RATE,
+    MARK_MASK,
+    POD_BRIDGES,
+    RECHECK,
+    TABLE,
+    Options,
+)
 from netpolc.cli.parameters import Command, stack
 
 if TYPE_CHECKING:
@@ -57,6 +67,26 @@ pod_bridges = click.option(
 )
 
 
+pending = stack(
+    click.option(
+        "--pending",
+        type=click.Choice([ALLOW, DENY]),
+        default=ALLOW,
+        show_default=True,
+        help="Addresses of the node's blocks that no pod is known to have yet: let pass, or drop.",
+    ),
+    click.option(
+        "--pod-cidr",
+        "pod_cidrs",
+        multiple=True,
+        metavar="CIDR",
+        help="Of --pending deny: a block of this node's pods; again for more [default: those that "
+        "the Node object lists].",
+    ),
+)
+"""Options that become the parameters `pending` and `pod_cidrs`."""
+
+
 def ruleset(function: Command) -> Command:
     """Options that become the parameter `chosen: Options`, checked before anything is read."""
 
@@ -72,10 +102,23 @@ def ruleset(function: Command) -> Command:
         established: str,
         ct_mark_mask: int,
         pod_bridges: tuple[str, ...],
+        pending: str,
+        pod_cidrs: tuple[str, ...],
         **rest: Any,
     ) -> None:
-        flows = established, ct_mark_mask
-        chosen = Options(table, hook, priority, deny, log, audit, *flows, pod_bridges)
+        chosen = Options(
+            table,
+            hook,
+            priority,
+            deny,
+            log,
+            audit,
+            established,
+            ct_mark_mask,
+            pod_bridges,
+            pending,
+            pod_cidrs,
+        )
         function(*args, chosen=chosen, **rest)
 
     return stack(
@@ -127,4 +170,5 @@ def ruleset(function: Command) -> Command:
             help="Bits of the conntrack mark that recheck takes for itself.",
         ),
         pod_bridges,
+        pending,
     )(command)

@@ -53,7 +53,7 @@ class Node:
     """A node, all its addresses on the address line, and its labels.
 
     Of an `unsure` one the object could not be read, or there is none: it may have more labels than
-    these.
+    these. `pod_cidrs` are the blocks of its pods' addresses (`spec.podCIDRs`), none if unknown.
     """
 
     name: str
@@ -61,6 +61,7 @@ class Node:
     origin: Origin | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
     unsure: bool = False
+    pod_cidrs: tuple[Span, ...] = ()
 
 
 class Pod(Struct, frozen=True, eq=False, gc=False):

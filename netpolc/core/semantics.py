@@ -114,6 +114,7 @@ class Reason(StrEnum):
         "the pod is closed: its object is odd, or nobody can tell whether its address is its own"
     )
     UNKNOWN = "it could be any pod of the node, and not every isolated one admits anybody"
+    PENDING = "it is in the blocks of the node's pods, and no pod is known to have it yet"
     ANYBODY = "it could be any pod of the node, and every isolated one admits anybody"
 
 

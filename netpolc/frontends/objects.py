@@ -176,10 +176,18 @@ class NodeStatus(msgspec.Struct, frozen=True, gc=False):
     addresses: list[NodeAddress] | None = None
 
 
+class NodeSpec(msgspec.Struct, frozen=True, gc=False, rename="camel"):
+    """`spec` of a node."""
+
+    pod_cidr: Text = msgspec.field(default=None, name="podCIDR")
+    pod_cidrs: list[Text] | None = msgspec.field(default=None, name="podCIDRs")
+
+
 class NodeObject(msgspec.Struct, frozen=True, gc=False):
     """A Node."""
 
     metadata: Metadata | None = None
+    spec: NodeSpec | None = None
     status: NodeStatus | None = None
 
 

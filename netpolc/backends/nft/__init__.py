@@ -8,6 +8,8 @@ from netpolc.backends.form import Emit, Form
 from netpolc.backends.nft.lower.node import Lowering
 from netpolc.backends.nft.objects import MOST_CHAINS, longest_row
 from netpolc.backends.nft.options import (
+    ALLOW,
+    DENY,
     KEEP,
     LOG_RATE,
     MARK_MASK,
@@ -26,6 +28,8 @@ from netpolc.core.foreign import ruleset_word
 from netpolc.core.program import Program
 
 __all__ = [
+    "ALLOW",
+    "DENY",
     "FORMS",
     "KEEP",
     "LOG_RATE",

@@ -15,6 +15,7 @@ Comes in: directions, families, content. Goes out: names that `lower` gives, and
 | `in4`, `eg4` | from local addresses to the chains that judge them |
 | `deny_in4`, `deny_eg4` | counts what is denied, or if audited would be, by local address |
 | `self4` | pairs of addresses of one pod |
+| `known4` | the addresses of local pods and of the node, where others of its blocks are denied |
 | `drop_CHAIN`, `audit_CHAIN` | the counter of what a chain denies, or if audited would deny |
 | `reply_NAME` | the twin of a chain or map, for replies |
 | `meta_NAME` | says something of the table, and judges nothing |
@@ -47,6 +48,8 @@ UNKNOWN = {Direction.INGRESS: "i_unknown", Direction.EGRESS: "e_unknown"}
 """The chain that judges, in a direction, pods of a bridge by addresses that no pod has."""
 UNKNOWN_DENIED = {own: f"{name}_denied" for own, name in UNKNOWN.items()}
 """The end of such a chain where more is admitted than denied."""
+PENDING = {Direction.INGRESS: "i_pending", Direction.EGRESS: "e_pending"}
+"""The chain that denies, in a direction, addresses of the node's pods that no pod has yet."""
 BRIDGED = {Direction.EGRESS: "bridged_from", Direction.INGRESS: "bridged_to"}
 """The chains of what leaves by a bridge, for each direction that is judged."""
 BRIDGE_PORT = {Direction.EGRESS: "port_from", Direction.INGRESS: "port_to"}
@@ -64,6 +67,7 @@ NOTE = "meta_"
 DIGEST = f"{NOTE}digest"
 OPTIONS = f"{NOTE}options"
 POD_BRIDGES_NOTE = f"{NOTE}bridges"
+PENDING_NOTE = f"{NOTE}pending"
 LOADED = f"{NOTE}loaded"
 UNCONFIRMED = f"{NOTE}unconfirmed"
 GENERATION = f"{NOTE}generation"
@@ -99,6 +103,11 @@ def denied_set(direction: Direction, version: Family) -> str:
 def self_set(version: Family) -> str:
     """The set of pairs of addresses of one pod."""
     return f"self{version.value}"
+
+
+def known_set(version: Family) -> str:
+    """The set of the addresses that pods of the node, and itself, are known to have."""
+    return f"known{version.value}"
 
 
 def counter_name(chain: str, audited: bool) -> str:

@@ -1,7 +1,8 @@
 """What a user may choose about a ruleset; checked here, before anything is made.
 
 Refused: table names that are not netpolc's (`delete` must never meet another), hooks and priorities
-that would see rewritten addresses, `reject` where the kernel cannot do it.
+that would see rewritten addresses, `reject` where the kernel cannot do it, `--pending deny` where
+nobody knows the blocks of the pods.
 """
 
 from __future__ import annotations
@@ -9,7 +10,9 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from netpolc.core.cluster import Cluster
 from netpolc.core.errors import UsageError
+from netpolc.core.nets import NOWHERE, Ranges, parse_cidr
 
 TABLE = "netpolc"
 LOG_RATE = "10/second"
@@ -18,6 +21,7 @@ DEFAULT_PRIORITY = {"forward": -5, "postrouting": 95}
 _SRCNAT = 100
 _TABLE = re.compile(r"netpolc(_[a-z0-9_]{1,48})?", re.ASCII)
 KEEP, RECHECK = "keep", "recheck"
+ALLOW, DENY = "allow", "deny"
 POD_BRIDGES = ("cbr0", "cni0", "kube-bridge")
 """Bridges on which there is nobody but the pods of one node, by the names that kubenet, the CNI
 bridge plugin (flannel, k3s) and kube-router give them."""
@@ -40,7 +44,9 @@ class Options:
     `audit_rate`) and let through. `established` is `keep`, or `recheck`: flows are judged again
     after every change, and those that were judged carry it in the bits `mark_mask` of the conntrack
     mark. `pod_bridges` are bridges on which there is nobody but the pods of this node: an address
-    there that no pod has is a pod's all the same.
+    there that no pod has is a pod's all the same. `pending` is `allow`, or `deny`: addresses of the
+    blocks `pod_cidrs` (none: those that the Node object lists) are denied until a pod of this node
+    is known to have them.
     """
 
     table: str = TABLE
@@ -52,6 +58,8 @@ class Options:
     established: str = KEEP
     mark_mask: int = MARK_MASK
     pod_bridges: tuple[str, ...] = POD_BRIDGES
+    pending: str = ALLOW
+    pod_cidrs: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         check_table(self.table)
@@ -71,6 +79,7 @@ class Options:
             raise UsageError(f"log rate {self.log!r} is not like 10/second (or minute, hour, day)")
         if self.established not in (KEEP, RECHECK):
             raise UsageError(f"established {self.established!r} is neither keep nor recheck")
+        self._check_pending()
         if isinstance(self.pod_bridges, str):
             raise UsageError(
                 f"pod bridges: one name and no list of them: give ({self.pod_bridges!r},)"
@@ -89,6 +98,44 @@ class Options:
                 f"conntrack mark mask {mask:#x} is not {_MIN_MARK_BITS} to 32 bits "
                 "in a row, such as 0xfff00000"
             )
+
+    def _check_pending(self) -> None:
+        if self.pending not in (ALLOW, DENY):
+            raise UsageError(f"pending {self.pending!r} is neither allow nor deny")
+        if isinstance(self.pod_cidrs, str):
+            raise UsageError(f"pod CIDRs: one and no list of them: give ({self.pod_cidrs!r},)")
+        if self.pod_cidrs and not self.denies_pending:
+            raise UsageError("pod CIDRs are used only with --pending deny")
+        if self.denies_pending and self.audit:
+            raise UsageError("--audit denies nothing: leave --pending deny out")
+        for text in self.pod_cidrs:
+            try:
+                parse_cidr(text)
+            except ValueError as error:
+                raise UsageError(f"pod CIDR {text!r} {error}") from error
+        object.__setattr__(self, "pod_cidrs", tuple(sorted({*self.pod_cidrs})))
+        if len(self.describe_pending()) > _MAX_NOTE:
+            raise UsageError("the pod CIDRs are too long to be noted in the table")
+
+    @property
+    def denies_pending(self) -> bool:
+        """Whether addresses of the node's pods are denied until a pod is known to have them."""
+        return self.pending == DENY
+
+    def pending_blocks(self, cluster: Cluster, node: str | None) -> Ranges:
+        """The blocks whose addresses are denied until a pod is known to have them; none unless
+        `pending` is `deny`. `UsageError` where nobody knows them.
+        """
+        if not self.denies_pending:
+            return NOWHERE
+        known = cluster.nodes.get(node) if node is not None else None
+        found = Ranges.of(map(parse_cidr, self.pod_cidrs))
+        if not found and known is not None:
+            found = Ranges.of(known.pod_cidrs)
+        if not found:
+            of = f"node {node} lists no spec.podCIDRs" if node else "every pod is local"
+            raise UsageError(f"--pending deny needs the blocks of the pods, and {of}: --pod-cidr")
+        return found
 
     @property
     def recheck(self) -> bool:
@@ -124,8 +171,8 @@ class Options:
         return self.log or LOG_RATE
 
     def describe(self) -> str:
-        """All options but table and bridges, as a loaded ruleset carries them: short, safe in a
-        comment.
+        """The options that are not told of by themselves, as a loaded ruleset carries them: short,
+        safe in a comment.
         """
         log = self.log or "off"
         audit = " audit=on" if self.audit else ""
@@ -138,10 +185,16 @@ class Options:
         """The pod bridges in the same form: a comment of its own, as they may be many."""
         return f"bridges={','.join(self.pod_bridges)}"
 
+    def describe_pending(self) -> str:
+        """What is done with addresses that no pod has yet: a comment of its own, if anything is."""
+        cidrs = f" cidrs={','.join(self.pod_cidrs)}" if self.pod_cidrs else ""
+        return f"pending={self.pending}{cidrs}" if self.denies_pending else ""
+
     @classmethod
     def from_description(cls, table: str, text: str) -> Options:
         """The options of a loaded ruleset; `ValueError` when the text is not from `describe`,
-        `describe_bridges` after it. Tables from before there were bridges have none.
+        `describe_bridges` and `describe_pending` after it. Tables from before there were bridges
+        have none.
         """
         found = dict(part.partition("=")[::2] for part in text.split())
         try:
@@ -156,6 +209,8 @@ class Options:
                 found.get("established", KEEP),
                 int(found.get("mark", str(MARK_MASK)), 0),
                 tuple(filter(None, found.get("bridges", "").split(","))),
+                found.get("pending", ALLOW),
+                tuple(filter(None, found.get("cidrs", "").split(","))),
             )
         except (KeyError, ValueError, UsageError) as error:
             raise ValueError(f"not the options of a netpolc ruleset: {text!r}") from error

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from netpolc.analysis.connectivity.planned import Enforced, Isolation, Planned, PlannedChanges
 from netpolc.analysis.connectivity.ports import describe_ports
 from netpolc.backends.nft import Ruleset
-from netpolc.backends.nft.names import AUDIT, DROP, POD_BRIDGES, TIERS, UNKNOWN
+from netpolc.backends.nft.names import AUDIT, DROP, PENDING, POD_BRIDGES, TIERS, UNKNOWN
 from netpolc.backends.nft.readback import parse_json, parse_text
 from netpolc.backends.nft.readback.listing import Listing, Verdict
 from netpolc.backends.nft.rollout.kernel import Kernel
@@ -167,6 +167,10 @@ def _bridges(step: UpdateStep) -> Iterator[Line]:
         said = _FATES.get(chains[chain]) if chain in chains else None
         if said is not None:
             yield f"~ {direction} of what bridges carry by addresses of no pod: {said}", "yellow"
+    for direction, chain in PENDING.items():
+        said = _FATES.get(chains[chain]) if chain in chains else None
+        if said is not None:
+            yield f"~ {direction} of addresses that no pod has yet (--pending): {said}", "yellow"
     if any(own.name == POD_BRIDGES for own in touched):
         yield "~ bridges of pods (--pod-bridges): others", "yellow"
 

@@ -13,6 +13,7 @@ from typing import NoReturn
 
 import click
 
+from netpolc.backends.nft import Options
 from netpolc.backends.nft.readback import parse_json, parse_text
 from netpolc.backends.nft.readback.listing import Listing
 from netpolc.backends.nft.readback.proof import SHOWN, Counterexample, Proof
@@ -48,6 +49,7 @@ from netpolc.core.errors import RulesetError, UsageError
     help="Look again at this interval, manifests too; end at the first drift, with exit code 1.",
 )
 @table_options.pod_bridges
+@table_options.pending
 @table_options.table
 @options.reading
 @click.pass_context
@@ -60,6 +62,8 @@ def verify(
     audit: bool,
     watch: float | None,
     pod_bridges: tuple[str, ...],
+    pending: str,
+    pod_cidrs: tuple[str, ...],
     table: str,
     reading: options.Reading,
 ) -> None:
@@ -75,11 +79,12 @@ def verify(
       netpolc verify cluster/ --node node-a --ruleset rulesets/node-a.nft
       netpolc verify cluster/ --node node-a --watch 30
     """
+    expected = Expected(audit, pod_bridges, pending, pod_cidrs)
+    chosen = Options(table, audit=audit, pending=pending, pod_cidrs=pod_cidrs)
     if watch is not None:
         if file is not None or "-" in paths:
             raise UsageError("--watch looks again and again: neither a --ruleset nor - can change")
-        chosen = Expected(audit, pod_bridges)
-        _watch(paths, node, all_pods, table, reading, watch, chosen)
+        _watch(paths, node, all_pods, table, reading, watch, expected)
     text = _read(file) if file is not None else TableReader(Channel()).listing(table)
     if text is None:
         say(f"table inet {table} is not loaded")
@@ -90,7 +95,8 @@ def verify(
     local = local_node(snapshot, node, all_pods)
     here = file is None and local is not None
     program = compile(on_this_host(snapshot, local) if here else snapshot)
-    proof = Proof(program, listing, local, audit=audit, pod_bridges=pod_bridges)
+    blocks = chosen.pending_blocks(program.cluster, local)
+    proof = Proof(program, listing, local, audit=audit, pod_bridges=pod_bridges, pending=blocks)
     with progress("proving") as report:
         shown = proof.first(report)
     ctx.exit(_report(proof, shown, listing, local, audit))

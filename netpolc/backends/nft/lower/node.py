@@ -25,6 +25,7 @@ from msgspec import structs
 
 from netpolc.backends.nft import model as nft
 from netpolc.backends.nft.lower.bridges import bridged, enter
+from netpolc.backends.nft.lower.denials import PendingDenials, pending_denials
 from netpolc.backends.nft.lower.judge import Judge, JudgeBuilder, Matter
 from netpolc.backends.nft.lower.replies import Mirror
 from netpolc.backends.nft.lower.tiers.build import TierChains
@@ -103,10 +104,13 @@ class Lowering:
             chains.update({chain.name: chain for chain in tier.chains})
             found += tier.counters
         counters = list({own.name: own for own in found}.values())
+        waiting = pending_denials(options, self._program.cluster, node, dispatch.local)
+        counters += waiting.counters
+        chains.update({chain.name: chain for chain in waiting.chains})
         pairs = _pair_sets(dispatch.pairs, always=any(judge.then for judge in judges))
         denied = _denied_sets(dispatch, by_address)
         ends = tuple(_end_chains(denied, pairs if tiers else (), builder))
-        fixed = _fixed_chains(maps, () if tiers else pairs, options, split)
+        fixed = _fixed_chains(maps, () if tiers else pairs, options, split, waiting)
         neighbours: tuple[nft.NamedSet, ...] = ()
         if judges:
             by_direction = {
@@ -115,7 +119,9 @@ class Lowering:
             frames = bridged(by_direction, dispatch.local, builder)
             neighbours = frames.sets
             chains.update({chain.name: chain for chain in frames.chains})
-            counters += [*frames.counters, nft.Counter(INVALID, "of no connection")]
+            counters += frames.counters
+        if judges or waiting.chains:
+            counters.append(nft.Counter(INVALID, "of no connection"))
         if options.recheck:
             twins = map(_MIRROR.chain, (*chains.values(), *ends))
             chains.update({twin.name: twin for twin in twins})
@@ -123,7 +129,7 @@ class Lowering:
         return nft.Table(
             options.table,
             tuple(counters),
-            (*denied, *neighbours, *pairs, *(sets[name] for name in sorted(sets))),
+            (*denied, *neighbours, *pairs, *waiting.sets, *(sets[name] for name in sorted(sets))),
             tuple(maps[name] for name in sorted(maps)),
             (*(chains[name] for name in sorted(chains)), *ends, *fixed),
         )
@@ -311,12 +317,16 @@ def _pair_sets(pairs: set[tuple[int, int]], *, always: bool) -> tuple[nft.PairSe
 
 
 def _fixed_chains(
-    maps: dict[str, nft.NamedMap], pairs: tuple[nft.PairSet, ...], options: Options, split: bool
+    maps: dict[str, nft.NamedMap],
+    pairs: tuple[nft.PairSet, ...],
+    options: Options,
+    split: bool,
+    waiting: PendingDenials,
 ) -> tuple[nft.Chain, ...]:
     """`exempt`, `ingress` and the base chain, of `split` directions two; `pairs` are never
     judged.
     """
-    if not maps:
+    if not maps and not waiting.chains:
         return (nft.Chain(options.hook, (), nft.Hook(options.hook, options.base_priority)),)
     exempt = list(_itself(pairs, nft.ACCEPT))
     exempt.append(
@@ -336,7 +346,9 @@ def _fixed_chains(
         )
     }
     then_ingress = nft.Rule((), (nft.Verdict(nft.Action.GOTO, INGRESS),), "then ingress")
-    neighbours = {own: (enter(own),) if lookups[own] else () for own in Direction}
+    neighbours = {
+        own: (*waiting.enter(own), *((enter(own),) if lookups[own] else ())) for own in Direction
+    }
     judged = (*lookups[Direction.EGRESS], *neighbours[Direction.EGRESS])
     if not split:
         judged = (*judged, then_ingress)

@@ -24,7 +24,17 @@ from netpolc.backends.nft.readback.tracer import (
 )
 from netpolc.core.cluster import Pod
 from netpolc.core.ir import ANY
-from netpolc.core.nets import GROUPS, IPV6, LINK_LOCAL, Family, Protocol, Ranges, Span, family
+from netpolc.core.nets import (
+    GROUPS,
+    IPV6,
+    LINK_LOCAL,
+    NOWHERE,
+    Family,
+    Protocol,
+    Ranges,
+    Span,
+    family,
+)
 from netpolc.core.program import Program
 
 Labelled = tuple[Span, Hashable]
@@ -177,13 +187,19 @@ class Variant:
 
 class Classes:
     """The classes of one ruleset and one Program, for a node (None: every pod is local) with some
-    pod bridges, by names as numbers.
+    pod bridges, by names as numbers. `pending` are the addresses for pods of the node.
     """
 
     def __init__(
-        self, program: Program, listing: Listing, node: str | None, bridges: Iterable[int]
+        self,
+        program: Program,
+        listing: Listing,
+        node: str | None,
+        bridges: Iterable[int],
+        pending: Ranges = NOWHERE,
     ) -> None:
         self._program, self._listing, self._node = program, listing, node
+        self.pending = pending
         self._bridges = tuple(bridges)
         self._of_nodes = frozenset[int]().union(*self.nodes)
 
@@ -195,6 +211,7 @@ class Classes:
         """The address classes of a family."""
         labelled = [*self._ruleset_labels(), *self._policy_labels(), (MAPPED, "mapped")]
         labelled += [(LINK_LOCAL, "link-local"), (GROUPS[version], "group")]
+        labelled += [(span, "pending") for span in self.pending]
         found = partition(labelled, _LINES[version])
         return tuple(self._class(own) for labels, own in found.items() if "mapped" not in labels)
 

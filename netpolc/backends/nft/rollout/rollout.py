@@ -14,8 +14,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from netpolc.backends.nft.names import UNKNOWN
-from netpolc.backends.nft.options import Options
+from netpolc.backends.nft.names import PENDING, UNKNOWN
+from netpolc.backends.nft.options import ALLOW, Options
 from netpolc.backends.nft.readback import parse_json, parse_text
 from netpolc.backends.nft.readback.listing import Listing
 from netpolc.backends.nft.readback.proof import Fragmented, Proof
@@ -132,9 +132,8 @@ def refuse_empty(facts: Facts, table: str, missing: str) -> None:
     """`Emptied` if the snapshot lacks something and the loaded table isolates somebody."""
     loaded = facts.loaded(table) if missing else None
     drops = loaded.drops if loaded is not None else ()
-    isolating = {
-        own.policies for own in drops if not own.audited and own.chain not in UNKNOWN.values()
-    }
+    nobodys = {*UNKNOWN.values(), *PENDING.values()}
+    isolating = {own.policies for own in drops if not own.audited and own.chain not in nobodys}
     if isolating:
         raise Emptied(
             f"the snapshot has {missing}, and table inet {table} isolates pods by "
@@ -207,6 +206,7 @@ def prove(program: Program, listing: Listing, ruleset: Ruleset, *, pairs: bool =
         ruleset.node,
         audit=options.audit,
         pod_bridges=options.pod_bridges,
+        pending=options.pending_blocks(program.cluster, ruleset.node),
         pairs=pairs,
     )
     if shown := list(map(str, proof.first())):
@@ -217,10 +217,14 @@ def prove(program: Program, listing: Listing, ruleset: Ruleset, *, pairs: bool =
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """What is not believed of a loaded table: whether it only audits, and its pod bridges."""
+    """What is not believed of a loaded table: whether it only audits, its pod bridges, what it does
+    with addresses that no pod has yet.
+    """
 
     audit: bool
     pod_bridges: tuple[str, ...]
+    pending: str = ALLOW
+    pod_cidrs: tuple[str, ...] = ()
 
 
 class Watch:
@@ -248,7 +252,11 @@ class Watch:
         if loaded is None or listing is None:
             raise Unproven(f"table inet {self._table} is {Drift.MISSING}: it is not loaded")
         chosen = replace(
-            loaded.options, audit=expected.audit, pod_bridges=tuple(sorted(expected.pod_bridges))
+            loaded.options,
+            audit=expected.audit,
+            pod_bridges=tuple(sorted(expected.pod_bridges)),
+            pending=expected.pending,
+            pod_cidrs=expected.pod_cidrs,
         )
         ruleset = emit(chosen)
         digest = ruleset.digest

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from netpolc.backends.nft.names import UNKNOWN, naming
+from netpolc.backends.nft.names import PENDING, UNKNOWN, naming
 from netpolc.core.foreign import prometheus_label
 from netpolc.core.ir import Direction, Tier
 from netpolc.core.nets import format_address
@@ -114,13 +114,14 @@ def attribute_counters(
         name = pod.key if pod is not None else format_address(own.address)
         judged.setdefault(own.chain, {}).setdefault(name, []).append(own)
     by_chain, by_pod = [], []
+    nobodys = {*UNKNOWN.values(), *PENDING.values()}
     for drop in sorted(drops, key=lambda own: (own.direction, own.chain)):
         head = drop.direction, drop.audited
         policies = cut.get(drop.policies) or tuple(drop.policies.split(", "))
         subjects = judged.get(drop.chain, {})
         names = tuple(sorted(subjects))
         by_chain.append(ChainCount(drop.chain, *head, drop.packets, drop.bytes, policies, names))
-        if drop.chain in UNKNOWN.values():
+        if drop.chain in nobodys:
             count = PodCount(UNKNOWN_POD, *head, drop.packets, drop.bytes, policies)
             by_pod.append(count)
         by_pod += _pod_counts(subjects, *head, policies)

@@ -23,6 +23,7 @@ from netpolc.backends.nft.names import (
     MAX_COMMENT,
     ODD,
     OPTIONS,
+    PENDING_NOTE,
     POD_BRIDGES_NOTE,
     UNCONFIRMED,
 )
@@ -108,6 +109,8 @@ class Ruleset:
             model.Counter(POD_BRIDGES_NOTE, self.options.describe_bridges()),
             *_odd_facts(self.odd),
         )
+        if self.options.denies_pending:
+            facts = (*facts, model.Counter(PENDING_NOTE, self.options.describe_pending()))
         if self.options.recheck:
             return (*facts, model.Counter(GENERATION, f"{self.generation:#x}"))
         return facts

@@ -182,7 +182,7 @@ class AddressAxis:
         for networks in self._known.networks:
             for span in networks.of_family(mine):
                 self._put(span, self._label(("network", networks)))
-        for span in (LINK_LOCAL, GROUPS[mine], MAPPED):
+        for span in (LINK_LOCAL, GROUPS[mine], MAPPED, *self._known.pending):
             if family(span[0]) is mine:
                 self._put(span, self._label(span))
 

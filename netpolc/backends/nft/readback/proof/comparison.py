@@ -104,6 +104,7 @@ class Comparison:
             bridged=variants.those(lambda own: own.link.bridge),
             between_ports=variants.those(lambda own: here.between_ports(own.link)),
             of_node=here.hook == "postrouting",
+            pending=here.classes.pending,
         )
         extra = tuple(self._extra.values())
         self.singles = {answers: Single(self.axes, answers, extra) for answers in (False, True)}
@@ -142,10 +143,12 @@ class Comparison:
         """Pairs of classes between which no packet is like those of two other classes: they are
         not crossed. Those that are judged at all are single pairs.
         """
-        addresses = self.axes.addresses
+        addresses, here = self.axes.addresses, self._here
         for number, own in enumerate(addresses.classes):
             if len(own.members) == 1:
                 self._cross_out(number, number)
+            if here.is_pending(own.members[0]):
+                self._set_node_apart(number, own.members[:1])
             pod = addresses.pods[number]
             if pod is None or not self._local >> number & 1:
                 continue

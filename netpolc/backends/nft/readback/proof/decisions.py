@@ -18,7 +18,7 @@ from netpolc.backends.nft.readback.tracer import Link
 from netpolc.core.ir import ANY, Direction, Tier
 from netpolc.core.nets import GROUPS, LINK_LOCAL, Span, family, format_address
 from netpolc.core.program import Combination, Program
-from netpolc.core.semantics import Decision, Flow, decide_unknown, evaluate
+from netpolc.core.semantics import Decision, Flow, Reason, decide_unknown, evaluate
 
 
 class FlowDecisions:
@@ -48,7 +48,11 @@ class FlowDecisions:
         end = ends.source if decision.direction is Direction.EGRESS else ends.destination
         if self._here.pod(end) is not None:
             return decision
-        if not link.bridge or (ends.local and self._here.hook == "postrouting"):
+        if ends.local and self._here.hook == "postrouting":
+            return None
+        if self._here.is_pending(end):
+            return Decision(decision.direction, False, Reason.PENDING)
+        if not link.bridge:
             return None
         sender = self._here.pod(ends.source) is not None or _inside(ends.source, LINK_LOCAL)
         to_group = sender and _inside(ends.destination, GROUPS[family(end)])

@@ -14,6 +14,7 @@ from netpolc.backends.nft.readback.listing import Listing
 from netpolc.backends.nft.readback.tracer import Link
 from netpolc.core.cluster import Pod
 from netpolc.core.errors import UsageError
+from netpolc.core.nets import NOWHERE, Ranges
 from netpolc.core.program import Program
 
 
@@ -25,14 +26,19 @@ class Locality:
     """
 
     def __init__(
-        self, program: Program, listing: Listing, node: str | None, pod_bridges: Iterable[str]
+        self,
+        program: Program,
+        listing: Listing,
+        node: str | None,
+        pod_bridges: Iterable[str],
+        pending: Ranges = NOWHERE,
     ) -> None:
         nodes = program.cluster.nodes
         if node is not None and node not in nodes:
             raise UsageError(f"unknown node {node!r}")
         self._program, self.hook = program, listing.hook
         self._bridges = frozenset(number("ifname", name) for name in pod_bridges)
-        self.classes = Classes(program, listing, node, self._bridges)
+        self.classes = Classes(program, listing, node, self._bridges, pending)
         pods = [pod for own in program.identities for pod in own.pods if pod.addresses]
         self.pods = [pod for pod in pods if self.classes.is_local(pod)]
         self.addresses = frozenset[int]()
@@ -46,11 +52,16 @@ class Locality:
         pod = self._program.pods_by_address.get(address)
         return pod if pod is not None and self.classes.is_local(pod) else None
 
+    def is_pending(self, address: int) -> bool:
+        """Whether an address is one for pods of this node, and nobody here is known to have it."""
+        known = address in self.addresses or self.pod(address) is not None
+        return not known and address in self.classes.pending
+
     def nodes_of(self, address: int) -> frozenset[int]:
-        """The addresses that are the node of a local pod, as far as anybody knows."""
+        """The addresses that are the node of a local pod, known or not, as far as anybody knows."""
         pod = self.pod(address)
         if pod is None:
-            return frozenset()
+            return self.addresses if self.is_pending(address) else frozenset()
         own = self._program.cluster.node_addresses(pod)
         return own if pod.node else own | self.addresses
 
@@ -73,7 +84,7 @@ class Locality:
         return link.bridge and came and link.oifname in self._bridges
 
     def with_own_node(self, source: int, destination: int) -> str:
-        """`from` or `to`, when one end is a local pod and the other the node it is on.
+        """`from` or `to`, when one end is a local pod, or will be, and the other the node it is on.
 
         `perhaps`, when nobody knows whether the pod is on this node: then the node cannot tell
         either, and lets its own packets pass.
@@ -84,4 +95,6 @@ class Locality:
                 return way
             if pod is not None and not pod.node and other in self.addresses:
                 return "perhaps"
+            if other in self.addresses and self.is_pending(end):
+                return way
         return ""

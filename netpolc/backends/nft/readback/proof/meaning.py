@@ -15,7 +15,7 @@ from functools import cached_property
 from netpolc.backends.nft.readback.proof.universes import Axes, Ends, Single
 from netpolc.backends.nft.readback.proof.walk import DESTINATION, SOURCE, Box
 from netpolc.core.ir import ANY, Action, Direction, Tier
-from netpolc.core.nets import GROUPS, LINK_LOCAL, numbers
+from netpolc.core.nets import GROUPS, LINK_LOCAL, Ranges, numbers
 from netpolc.core.program import Combination, Match, Program, Stage
 
 
@@ -127,7 +127,8 @@ class Meaning:
     `local` are the classes of the pods that are judged, `identities` all of these pods' (also those
     without an address of this family); `bridged` are the variants that leave by a bridge,
     `between_ports` those of them that go between ports of pod bridges. `of_node` says
-    whether what the node itself sends is on no bridge yet (postrouting).
+    whether what the node itself sends is on no bridge yet (postrouting). Nothing passes from or to
+    an address in `pending` that no local pod has, nor the node.
     """
 
     def __init__(
@@ -140,6 +141,7 @@ class Meaning:
         bridged: int,
         between_ports: int,
         of_node: bool,
+        pending: Ranges,
     ) -> None:
         self._program, self._axes, self._local = program, axes, local
         self._bridged, self._ports, self._of_node = bridged, between_ports, of_node
@@ -151,6 +153,8 @@ class Meaning:
         addresses = axes.addresses
         self._link_local = addresses.inside(LINK_LOCAL)
         self._groups = addresses.inside(GROUPS[addresses.version])
+        blocks = either(map(addresses.inside, pending.of_family(addresses.version)))
+        self._pending = blocks & ~local & ~axes.own_node
 
     def cross(self, direction: Direction) -> Regions:
         """What is said of packets between different addresses."""
@@ -160,6 +164,9 @@ class Meaning:
             if pod is not None and self._local >> number & 1:
                 key = direction, self._program.identity_of[pod.key]
                 found.put(number, key, self._of_pod(key))
+            elif self._pending >> number & 1:
+                others = ~of_node if direction is Direction.INGRESS else -1
+                found.put(number, "pending", (Part(-1, -1, others, Judgement.DENY_UNKNOWN),))
             elif direction is Direction.INGRESS:
                 near, group = self._is_near(number), bool(self._groups >> number & 1)
                 senders = self._local | self._link_local if group else 0
@@ -197,6 +204,8 @@ class Meaning:
             return (key, itself, other), tuple(replace(own, other=-1) for own in parts)
         if self._of_node and ends.local:
             return None, ()
+        if self._pending >> own & 1:
+            return "pending", (Part(-1, -1, -1, Judgement.DENY_UNKNOWN),)
         sender = (self._local | self._link_local) >> ends.source_class & 1
         group = sender and self._groups >> ends.destination_class & 1
         group = group and direction is Direction.INGRESS

@@ -89,7 +89,8 @@ class JudgedFlow:
         for own in self.decisions[link]:
             if own is None or (own.allowed and not own.would_deny):
                 continue
-            if Reason.UNKNOWN not in (own.reason, own.tried.reason if own.tried else own.reason):
+            reasons = {own.reason, own.tried.reason if own.tried else own.reason}
+            if reasons.isdisjoint((Reason.UNKNOWN, Reason.PENDING)):
                 counted |= {denied_set(own.direction, version)}
             if not own.allowed and not audit:
                 return Outcome(False, audits, counted)

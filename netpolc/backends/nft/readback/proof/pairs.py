@@ -35,7 +35,7 @@ from netpolc.backends.nft.readback.proof.outcomes import (
 )
 from netpolc.backends.nft.readback.proof.sender import SCOPES, Sender
 from netpolc.backends.nft.readback.tracer import ICMPV6, ROUTED, Link, Trace
-from netpolc.core.nets import PORTS, Family, Protocol, family
+from netpolc.core.nets import NOWHERE, PORTS, Family, Protocol, Ranges, family
 from netpolc.core.program import Program
 
 Progress = Callable[[int, int], None]
@@ -48,6 +48,7 @@ class PairProof:
     local to its node, `sender` sends packets through it.
 
     With `audit` the ruleset is to let everything pass and to count what the policies would deny.
+    Addresses in `pending` that no pod of the node has are to be denied.
     Raises `UsageError` when the node is unknown.
     """
 
@@ -59,10 +60,11 @@ class PairProof:
         *,
         audit: bool = False,
         pod_bridges: Iterable[str] = POD_BRIDGES,
+        pending: Ranges = NOWHERE,
     ) -> None:
         self.cases = 0
         self.audit = audit
-        self.here = Locality(program, listing, node, pod_bridges)
+        self.here = Locality(program, listing, node, pod_bridges, pending)
         self.sender = Sender(listing, self.here)
         self._decisions = FlowDecisions(program, self.here, audit=audit)
         self._edges = PortEdges(program, self.here)

@@ -24,7 +24,7 @@ from netpolc.backends.nft.readback.proof.axes import Fragmented, KindAxis
 from netpolc.backends.nft.readback.proof.comparison import Comparison
 from netpolc.backends.nft.readback.proof.outcomes import Counterexample
 from netpolc.backends.nft.readback.proof.pairs import PairProof, Progress
-from netpolc.core.nets import Family
+from netpolc.core.nets import NOWHERE, Family, Ranges
 from netpolc.core.program import Program
 
 SHOWN = 10
@@ -35,6 +35,7 @@ class Proof:
     """One ruleset against one Program; `cases` counts the kinds of packets judged.
 
     With `audit` the ruleset is to let everything pass and to count what the policies would deny.
+    Addresses in `pending` that no pod of the node has are to be denied.
     `by_pairs` says why packets had to be walked one by one, which can take hours; empty if not.
     Without `pairs` they are not, and the walk raises `Fragmented`.
     Raises `UsageError` when the node is unknown.
@@ -48,12 +49,15 @@ class Proof:
         *,
         audit: bool = False,
         pod_bridges: Iterable[str] = POD_BRIDGES,
+        pending: Ranges = NOWHERE,
         pairs: bool = True,
     ) -> None:
         self.cases = 0
         self.by_pairs = ""
         self._program, self._listing, self._may_pair = program, listing, pairs
-        self._pairs = PairProof(program, listing, node, audit=audit, pod_bridges=pod_bridges)
+        self._pairs = PairProof(
+            program, listing, node, audit=audit, pod_bridges=pod_bridges, pending=pending
+        )
 
     def first(self, progress: Progress = lambda done, total: None) -> list[Counterexample]:
         """The first differences, at most `SHOWN`: nobody reads more, and finding all takes long.

@@ -6,7 +6,7 @@ traces. A ruleset that looks at the port of the wrong end is refused.
 
 from __future__ import annotations
 
-from netpolc.backends.nft.names import UNKNOWN, twin
+from netpolc.backends.nft.names import PENDING, UNKNOWN, twin
 from netpolc.backends.nft.readback.classes import Variant
 from netpolc.backends.nft.readback.fields import Field
 from netpolc.backends.nft.readback.listing import Listing
@@ -37,9 +37,12 @@ class Sender:
 
     def __init__(self, listing: Listing, here: Locality) -> None:
         self._here = here
-        sent, to = UNKNOWN[Direction.EGRESS], UNKNOWN[Direction.INGRESS]
-        egress = listing.without(Field.DESTINATION, (to, twin(sent)))
-        ingress = listing.without(Field.SOURCE, (sent, twin(to)))
+        sent, to = (
+            tuple(own[way] for own in (UNKNOWN, PENDING))
+            for way in (Direction.EGRESS, Direction.INGRESS)
+        )
+        egress = listing.without(Field.DESTINATION, (*to, *map(twin, sent)))
+        ingress = listing.without(Field.SOURCE, (*sent, *map(twin, to)))
         # A reply has its flow's source as its destination.
         self._listings = {
             False: dict(zip(SCOPES, (listing, egress, ingress), strict=True)),

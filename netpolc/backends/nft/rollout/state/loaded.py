@@ -20,6 +20,7 @@ from netpolc.backends.nft.names import (
     LOADED,
     ODD,
     OPTIONS,
+    PENDING_NOTE,
     POD_BRIDGES_NOTE,
     UNCONFIRMED,
 )
@@ -115,7 +116,8 @@ def loaded_in(table: str, counters: Counters) -> Loaded:
     comments = {name: own.comment for name, own in counters.items()}
     try:
         digest = comments[DIGEST]
-        noted = f"{comments[OPTIONS]} {comments.get(POD_BRIDGES_NOTE, '')}"
+        others = (comments.get(name, "") for name in (POD_BRIDGES_NOTE, PENDING_NOTE))
+        noted = " ".join((comments[OPTIONS], *others))
         options = Options.from_description(table, noted)
     except (KeyError, ValueError) as error:
         raise Foreign(f"table inet {table} was not made by netpolc: {error}") from error
