@@ -19,7 +19,6 @@ from netpolc.backends.nft.readback.proof.pairs import PairProof
 from netpolc.backends.nft.readback.tracer import Tracer, packet
 from netpolc.core.errors import UsageError
 from netpolc.core.nets import parse_address
-from netpolc.core.program import Program
 from tests.helpers.manifests import Manifest, namespace, node, pod, policy
 
 BLOCKS = ["10.64.0.0/24", "fd00:64::/64"]
@@ -28,7 +27,7 @@ NEW, ELSEWHERE, OUTSIDE = "10.64.0.9", "10.64.1.2", "192.0.2.9"
 DENY = netpolc.Options(pending="deny")
 
 
-def compiled(*more: Manifest, blocks: list[str] | None = None) -> Program:
+def compiled(*more: Manifest, blocks: list[str] | None = None) -> netpolc.Program:
     own = node("node-a", "192.0.2.10", GATEWAY)
     own["spec"] = {"podCIDRs": BLOCKS if blocks is None else blocks}
     pods = [
@@ -47,9 +46,9 @@ def listing(program: netpolc.Program, options: netpolc.Options) -> Listing:
     return parse_text.parse(program.ruleset("node-a", options).text())
 
 
-def passes(table: Listing, source: str, destination: str, **rest: bool) -> bool:
+def passes(table: Listing, source: str, destination: str, local: bool = False) -> bool:
     ends = parse_address(source), parse_address(destination)
-    return Tracer(table).trace(packet(*ends, 6, 80, **rest)).passed
+    return Tracer(table).trace(packet(*ends, 6, 80, local=local)).passed
 
 
 @pytest.mark.parametrize("policies", [(), (CLOSE,)])
