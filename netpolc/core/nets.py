@@ -253,10 +253,6 @@ EVERY_PORT = Ranges(((0, 255 << 16 | PORTS - 1),))
 """The whole port line: what a rule without `ports` admits, protocols without ports included."""
 
 
-NOWHERE = Ranges()
-"""No number at all."""
-
-
 def split(sets: Iterable[Ranges]) -> Iterator[tuple[Span, int]]:
     """Disjoint spans of a line, in order, each with a bit for each of the sets that hold it."""
     holding = start = 0

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from netpolc.core.cluster import Cluster
 from netpolc.core.errors import UsageError
-from netpolc.core.nets import NOWHERE, Ranges, parse_cidr
+from netpolc.core.nets import NOTHING, Ranges, parse_cidr
 
 TABLE = "netpolc"
 LOG_RATE = "10/second"
@@ -127,7 +127,7 @@ class Options:
         `pending` is `deny`. `UsageError` where nobody knows them.
         """
         if not self.denies_pending:
-            return NOWHERE
+            return NOTHING
         known = cluster.nodes.get(node) if node is not None else None
         found = Ranges.of(map(parse_cidr, self.pod_cidrs))
         if not found and known is not None:

@@ -28,7 +28,7 @@ from netpolc.backends.nft.names import (
 from netpolc.backends.nft.options import Options
 from netpolc.core.cluster import Cluster
 from netpolc.core.ir import Direction
-from netpolc.core.nets import NOWHERE, PORTS, Family, Protocol, Ranges, family, format_address
+from netpolc.core.nets import NOTHING, PORTS, Family, Protocol, Ranges, family, format_address
 
 _SAID = "addresses that no pod is known to have yet"
 _FIELDS: dict[Direction, nft.Field] = {Direction.INGRESS: "daddr", Direction.EGRESS: "saddr"}
@@ -87,7 +87,7 @@ class PendingDenials:
     sets: tuple[nft.AddressSet, ...] = ()
     chains: tuple[nft.Chain, ...] = ()
     counters: tuple[nft.Counter, ...] = ()
-    blocks: Ranges = NOWHERE
+    blocks: Ranges = NOTHING
 
     def enter(self, direction: Direction) -> tuple[nft.Rule, ...]:
         """The rules that lead to the chain of a direction."""

@@ -28,6 +28,7 @@ from netpolc.backends.nft.lower.bridges import bridged, enter
 from netpolc.backends.nft.lower.denials import PendingDenials, pending_denials
 from netpolc.backends.nft.lower.judge import Judge, JudgeBuilder, Matter
 from netpolc.backends.nft.lower.replies import Mirror
+from netpolc.backends.nft.lower.sets import pair_sets
 from netpolc.backends.nft.lower.tiers.build import TierChains
 from netpolc.backends.nft.names import (
     END,
@@ -40,7 +41,6 @@ from netpolc.backends.nft.names import (
     RULE_END,
     chain_map,
     denied_set,
-    self_set,
     twin,
 )
 from netpolc.backends.nft.options import Options
@@ -107,7 +107,7 @@ class Lowering:
         waiting = pending_denials(options, self._program.cluster, node, dispatch.local)
         counters += waiting.counters
         chains.update({chain.name: chain for chain in waiting.chains})
-        pairs = _pair_sets(dispatch.pairs, always=any(judge.then for judge in judges))
+        pairs = pair_sets(dispatch.pairs, always=any(judge.then for judge in judges))
         denied = _denied_sets(dispatch, by_address)
         ends = tuple(_end_chains(denied, pairs if tiers else (), builder))
         fixed = _fixed_chains(maps, () if tiers else pairs, options, split, waiting)
@@ -301,19 +301,6 @@ def _denied_sets(
         name = denied_set(direction, version)
         found.append(nft.AddressSet(name, version, elements, counted=True))
     return tuple(sorted(found, key=lambda own: own.name))
-
-
-def _pair_sets(pairs: set[tuple[int, int]], *, always: bool) -> tuple[nft.PairSet, ...]:
-    """Every address of a pod with every other of its family: a pod always reaches itself. If
-    `always`, a family without any has a set, too.
-    """
-    found = []
-    for version in Family:
-        own = sorted((a, b) for a, b in pairs if family(a) is version and family(b) is version)
-        if own or always:
-            elements = tuple((format_address(a), format_address(b)) for a, b in own)
-            found.append(nft.PairSet(self_set(version), version, elements))
-    return tuple(found)
 
 
 def _fixed_chains(

@@ -14,7 +14,7 @@ from itertools import chain
 
 from netpolc.backends.nft import model as nft
 from netpolc.backends.nft.lower.questions import PodQuestion, everyone
-from netpolc.backends.nft.names import digest
+from netpolc.backends.nft.names import digest, self_set
 from netpolc.core.nets import IPV6, NOTHING, Family, Ranges, Span, family, format_address
 from netpolc.core.program import InvariantError, Program
 
@@ -126,3 +126,16 @@ def _written(address: int) -> str:
     objects is compared with this one in no time.
     """
     return format_address(address)
+
+
+def pair_sets(pairs: set[tuple[int, int]], *, always: bool) -> tuple[nft.PairSet, ...]:
+    """Every address of a pod with every other of its family: a pod always reaches itself. If
+    `always`, a family without any has a set, too.
+    """
+    found = []
+    for version in Family:
+        own = sorted((a, b) for a, b in pairs if family(a) is version and family(b) is version)
+        if own or always:
+            elements = tuple((format_address(a), format_address(b)) for a, b in own)
+            found.append(nft.PairSet(self_set(version), version, elements))
+    return tuple(found)

@@ -28,7 +28,7 @@ from netpolc.core.nets import (
     GROUPS,
     IPV6,
     LINK_LOCAL,
-    NOWHERE,
+    NOTHING,
     Family,
     Protocol,
     Ranges,
@@ -196,7 +196,7 @@ class Classes:
         listing: Listing,
         node: str | None,
         bridges: Iterable[int],
-        pending: Ranges = NOWHERE,
+        pending: Ranges = NOTHING,
     ) -> None:
         self._program, self._listing, self._node = program, listing, node
         self.pending = pending

@@ -14,7 +14,7 @@ from netpolc.backends.nft.readback.listing import Listing
 from netpolc.backends.nft.readback.tracer import Link
 from netpolc.core.cluster import Pod
 from netpolc.core.errors import UsageError
-from netpolc.core.nets import NOWHERE, Ranges
+from netpolc.core.nets import NOTHING, Ranges
 from netpolc.core.program import Program
 
 
@@ -31,7 +31,7 @@ class Locality:
         listing: Listing,
         node: str | None,
         pod_bridges: Iterable[str],
-        pending: Ranges = NOWHERE,
+        pending: Ranges = NOTHING,
     ) -> None:
         nodes = program.cluster.nodes
         if node is not None and node not in nodes:

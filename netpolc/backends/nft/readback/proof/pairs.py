@@ -35,7 +35,7 @@ from netpolc.backends.nft.readback.proof.outcomes import (
 )
 from netpolc.backends.nft.readback.proof.sender import SCOPES, Sender
 from netpolc.backends.nft.readback.tracer import ICMPV6, ROUTED, Link, Trace
-from netpolc.core.nets import NOWHERE, PORTS, Family, Protocol, Ranges, family
+from netpolc.core.nets import NOTHING, PORTS, Family, Protocol, Ranges, family
 from netpolc.core.program import Program
 
 Progress = Callable[[int, int], None]
@@ -60,7 +60,7 @@ class PairProof:
         *,
         audit: bool = False,
         pod_bridges: Iterable[str] = POD_BRIDGES,
-        pending: Ranges = NOWHERE,
+        pending: Ranges = NOTHING,
     ) -> None:
         self.cases = 0
         self.audit = audit

@@ -24,7 +24,7 @@ from netpolc.backends.nft.readback.proof.axes import Fragmented, KindAxis
 from netpolc.backends.nft.readback.proof.comparison import Comparison
 from netpolc.backends.nft.readback.proof.outcomes import Counterexample
 from netpolc.backends.nft.readback.proof.pairs import PairProof, Progress
-from netpolc.core.nets import NOWHERE, Family, Ranges
+from netpolc.core.nets import NOTHING, Family, Ranges
 from netpolc.core.program import Program
 
 SHOWN = 10
@@ -49,7 +49,7 @@ class Proof:
         *,
         audit: bool = False,
         pod_bridges: Iterable[str] = POD_BRIDGES,
-        pending: Ranges = NOWHERE,
+        pending: Ranges = NOTHING,
         pairs: bool = True,
     ) -> None:
         self.cases = 0
