@@ -2,6 +2,10 @@
 
 Comes in: lists of objects and events. Goes out: the ruleset of the node, the same bytes as
 `netpolc compile --node` gives for these objects. `UsageError` for a node that nobody knows.
+
+A pod that comes, goes or changes is handed to the node as it is compiled (`compiled.py`). After
+what may change more than that, or where that says so itself, the node is compiled again from the
+objects as they were read: `work` counts how often, and why.
 """
 
 from __future__ import annotations
@@ -11,20 +15,27 @@ from dataclasses import replace
 from typing import Any
 
 from netpolc.backends.nft import Options, Ruleset
-from netpolc.compiler import compile, within_bounds
-from netpolc.core.cluster import Snapshot
-from netpolc.core.ir import Key
+from netpolc.compiler import Program, compile, within_bounds
+from netpolc.core.cluster import NAME_LABEL, Namespace, Node, Pod, Snapshot
+from netpolc.core.ir import Key, Policy
 from netpolc.frontends import Semantics, Treatment
-from netpolc.frontends.single import together
+from netpolc.frontends.odd import same_meaning
+from netpolc.frontends.single import OneObject, together
+from netpolc.live.compiled import Compiled, Surroundings
+from netpolc.live.selections import Labels
 from netpolc.live.store import KINDS as KINDS
 from netpolc.live.store import Event, Store
+from netpolc.live.tally import Tally
+from netpolc.live.work import Work
+
+_NOTHING = OneObject()
 
 
 class Live:
     """The objects of a cluster, and what one node makes of them.
 
     `options` are those of the ruleset, `addresses` more addresses of the node than its object lists
-    (on the address line), as `--node-address` gives them.
+    (on the address line), as `--node-address` gives them. `work` counts what was done.
     """
 
     def __init__(
@@ -35,18 +46,20 @@ class Live:
         semantics: Semantics = Semantics.CURRENT,
         addresses: Iterable[int] = (),
     ) -> None:
-        self.node, self.options = node, options or Options()
+        self.node, self.options, self.work = node, options or Options(), Work()
         self._semantics, self._addresses = semantics, frozenset(addresses)
-        self._store = Store(semantics)
-        self._ruleset: Ruleset | None = None
+        self._store, self._tally = Store(semantics), Tally()
+        self._spaces: dict[str, Namespace] = {}
+        self._compiled: Compiled | None = None
+        self._stale = "the first time"
 
     def replace(self, kind: str, documents: Iterable[Mapping[str, Any]]) -> None:
         """All objects of a kind, after a list: what is not among them is gone.
 
         `InputError` for what is no object of such a kind.
         """
-        for change in self._store.replace(kind, documents):
-            self._apply(change)
+        for event in self._store.replace(kind, documents):
+            self._apply(event)
 
     def change(self, document: Mapping[str, Any]) -> None:
         """An object that was added or modified; `InputError` as of `replace`."""
@@ -70,13 +83,107 @@ class Live:
         return found
 
     def ruleset(self) -> Ruleset:
-        """The ruleset of the node now; `UsageError` while no object says that there is such a
-        node.
-        """
-        if self._ruleset is None:
-            self._ruleset = compile(self.snapshot()).ruleset(self.node, self.options)
-        return self._ruleset
+        """The ruleset of the node now, the same object while nothing of it changes.
 
-    def _apply(self, change: Event) -> None:
-        if change.before is not change.after:
-            self._ruleset = None
+        `UsageError` while no object says that there is such a node.
+        """
+        made = self._compiled.ruleset() if self._compiled and not self._stale else None
+        if made is not None:
+            return made
+        reason = self._stale or (self._compiled.lost if self._compiled else "")
+        self._compiled, self._stale = None, reason  # as it stays, if that is refused
+        around = Surroundings(self._labels_of, self._tally.pod_at, self._program)
+        snapshot = self.snapshot()
+        self._compiled = Compiled(snapshot, self.node, self.options, around, self.work)
+        self.work.compiled[reason] += 1
+        self._stale = ""
+        return self._compiled.ruleset() or self.ruleset()
+
+    def _program(self) -> Program:
+        return compile(self.snapshot())
+
+    def _labels_of(self, namespace: str) -> Labels:
+        space = self._spaces.get(namespace)
+        return {NAME_LABEL: namespace} if space is None else space.labels
+
+    def _apply(self, event: Event) -> None:
+        before, after = event.before or _NOTHING, event.after or _NOTHING
+        if before is after:
+            return
+        self.work.events += 1
+        if before.odd or after.odd:
+            self._stale = self._stale or "an odd object"
+        if before.pod or after.pod:
+            reason = self._pod(before, after)
+        elif before.policy or after.policy:
+            reason = self._policy(event.key, before.policy, after.policy)
+        elif before.namespace or after.namespace:
+            reason = self._namespace(before, after)
+        else:
+            reason = self._node(before.node, after.node)
+        self._stale = self._stale or reason
+
+    def _pod(self, before: OneObject, after: OneObject) -> str:
+        """A pod that comes, goes or changes; why that is more than one pod's matter."""
+        old, new, tally = before.pod, after.pod, self._tally
+        if old is not None and new is not None and _same(old, new):
+            tally.swap(old, new)
+            return "an address of two" if tally.is_contested(new) else ""
+        reason = ""
+        if old is not None and tally.remove(old):
+            reason = "an address of two, or of a node"
+        if new is not None and tally.add(new):
+            reason = "an address of two, or of a node"
+        if tally.near_a_bound:
+            reason = "a policy near its bound"
+        if not reason and not self._stale and self._compiled is not None:
+            for pod, there in (old, False), (new, True):
+                if pod is not None and not pod.host_network:
+                    self._compiled.change(pod, there)
+        return reason
+
+    def _policy(self, key: Key, old: Policy | None, new: Policy | None) -> str:
+        self._tally.policy(key, new)
+        if old is not None and new is not None and same_meaning(old, new):
+            return ""
+        both = [own for own in (old, new) if own is not None]
+        if self._tally.near_a_bound:
+            return "a policy near its bound"
+        if self._stale or self._compiled is None:
+            return ""
+        return "a policy" if any(map(self._compiled.concerns, both)) else ""
+
+    def _namespace(self, before: OneObject, after: OneObject) -> str:
+        """A Namespace; one without pods matters to nobody yet."""
+        old, new = before.namespace, after.namespace
+        for own in (own for own in (old, new) if own is not None):
+            self._spaces.pop(own.name, None)
+        if new is not None:
+            self._spaces[new.name] = new
+        name = (new or old or Namespace("", {})).name
+        is_legacy = self._semantics is Semantics.V1_6
+        if old is not None and new is not None and old.labels == new.labels and not is_legacy:
+            return ""
+        if self._compiled is not None:
+            self._compiled.forget_namespaces()
+        return "a namespace" if self._tally.spaces[name] else ""
+
+    def _node(self, old: Node | None, new: Node | None) -> str:
+        self._tally.node(old, new)
+        if old is not None and new is not None:
+            same = old.addresses == new.addresses and old.labels == new.labels
+            return "" if same and old.pod_cidrs == new.pod_cidrs else "a node"
+        return "a node" if old or new else ""
+
+
+def _same(old: Pod, new: Pod) -> bool:
+    """Whether nobody who judges or notes could tell two versions of a pod apart."""
+    return (
+        old.addresses == new.addresses
+        and old.labels == new.labels
+        and old.ports == new.ports
+        and old.node == new.node
+        and old.uid == new.uid
+        and old.host_network == new.host_network
+        and old.host_addresses == new.host_addresses
+    )

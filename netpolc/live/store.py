@@ -36,6 +36,7 @@ _SOURCE = ManifestSource(File("<live>", b"{}"), 0, (), is_json=True)
 class Event(NamedTuple):
     """What an object said before an event, and what it says now; None where there is none."""
 
+    key: Key
     before: OneObject | None
     after: OneObject | None
 
@@ -64,20 +65,20 @@ class Store:
         before, found = self._objects.get(key), self._reader.read(read)
         if found.failed and before is not None and not before.failed:
             self.refused[key] = f"{KEPT}: {'; '.join(found.reasons)}"
-            return Event(before, before)
+            return Event(key, before, before)
         self.refused.pop(key, None)
         if found.odd:
             told = (own.treatment for own in found.odd)
             self.refused[key] = ": ".join(filter(None, ("; ".join(told), "; ".join(found.reasons))))
         self._objects[key] = found
         self._keys[read.kind][key] = None
-        return Event(before, found)
+        return Event(key, before, found)
 
     def drop(self, key: Key) -> Event:
         """An object that is gone; nothing happens where there was none."""
         self.refused.pop(key, None)
         self._keys[key[0]].pop(key, None)
-        return Event(self._objects.pop(key, None), None)
+        return Event(key, self._objects.pop(key, None), None)
 
     def replace(self, kind: str, documents: Iterable[Mapping[str, Any]]) -> Iterator[Event]:
         """All objects of a kind: what is not among them is gone. Changes one after the other."""

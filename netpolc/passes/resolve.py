@@ -98,7 +98,7 @@ class Resolver:
         own = [rule for rule in policy.rules if rule.direction is direction]
         pairs = 0
         if direction is Direction.EGRESS and policy.tier is Tier.NETWORK_POLICY:
-            asked = [named for rule in own if (named := _named(rule))]
+            asked = [named for rule in own if (named := asked_names(rule))]
             pairs = sum(len(self._groups(named)[0]) for named in asked)
         missing: dict[_Names, _Missing] | None = {} if pairs > MOST_PAIRS else None
         for rule in own:
@@ -131,7 +131,7 @@ class Resolver:
         self, rule: Rule, subject_ports: ContainerPorts, missing: dict[_Names, _Missing] | None
     ) -> Iterator[tuple[Match, Question]]:
         networks = self._networks(rule)
-        question = Question(_pod_peers(rule))
+        question = Question(asked_peers(rule))
         if rule.ports is ANY:
             yield Match(self._pods(rule), networks, ANY), question
         elif rule.direction is Direction.INGRESS:
@@ -141,7 +141,7 @@ class Resolver:
             numbered = tuple(port for port in rule.ports if isinstance(port, PortRange))
             if numbered:
                 yield Match(self._pods(rule), networks, self._ports(numbered, ())), question
-            if named := _named(rule):
+            if named := asked_names(rule):
                 within = NOTHING if networks is ANY else networks
                 rest_of = None if missing is None else rule.origin
                 answered = False
@@ -316,13 +316,15 @@ class Resolver:
         return known
 
 
-def _named(rule: Rule) -> _Names:
+def asked_names(rule: Rule) -> _Names:
+    """The names of ports that a rule asks for."""
     if rule.ports is ANY:
         return ()
     return tuple(port for port in rule.ports if isinstance(port, NamedPort))
 
 
-def _pod_peers(rule: Rule) -> tuple[PodPeer, ...] | Any_:
+def asked_peers(rule: Rule) -> tuple[PodPeer, ...] | Any_:
+    """The pods that a rule speaks of."""
     if rule.peers is ANY:
         return ANY
     return tuple(peer for peer in rule.peers if isinstance(peer, PodPeer))
@@ -355,6 +357,11 @@ class _PortList:
                         yield ports(protocol, number, number)
                 case _:
                     assert_never(port)
+
+
+def numbers_behind(names: _Names, own: ContainerPorts) -> Ranges:
+    """What is behind some names of ports on a pod with these named ports."""
+    return _PortList(own).ranges(names)
 
 
 def has_named_ports(rules: Iterable[Rule]) -> bool:

@@ -204,7 +204,7 @@ def test_the_last_line_refuses_hostile_text_too(text: str) -> None:
     counter = nft.Counter("drop_i_0", text)
     table = nft.Table("netpolc", (counter,), (), (), ())
     program = netpolc.compile(netpolc.load_objects([]))
-    ruleset = netpolc.Ruleset(table, netpolc.Options(), None, Owners(program, None))
+    ruleset = netpolc.Ruleset(table, netpolc.Options(), None, Owners(lambda: program, None))
     with pytest.raises(netpolc.UnsupportedError):
         ruleset.text()
     with pytest.raises(netpolc.UnsupportedError):

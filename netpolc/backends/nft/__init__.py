@@ -57,16 +57,22 @@ class Rulesets:
         """The ruleset of one node (None: every pod is local); `UsageError` for an unknown one,
         `UnsupportedError` for one of more chains in a row than the kernel takes.
         """
-        owners = self._owners.setdefault(node, Owners(self._program, node))
+        owners = self._owners.setdefault(node, Owners(lambda: self._program, node))
         table = self._lowering.table(node, options)
         made = Ruleset(table, options, node, owners, odd=self._odd, pieces=self._pieces)
-        row = longest_row(made.objects()) if self._program.is_ordered else ()
-        if len(row) > MOST_CHAINS:  # never met: docs/internals/ruleset.md counts 14 at most
-            raise UnsupportedError(
-                f"{len(row)} chains would follow one another, from {row[0]} to {row[-1]}, and "
-                f"the kernel takes {MOST_CHAINS}"
-            )
+        if self._program.is_ordered:
+            check_row(made)
         return made
+
+
+def check_row(made: Ruleset) -> None:
+    """`UnsupportedError` for a ruleset of more chains in a row than the kernel takes."""
+    row = longest_row(made.objects())
+    if len(row) > MOST_CHAINS:  # never met: docs/internals/ruleset.md counts 14 at most
+        raise UnsupportedError(
+            f"{len(row)} chains would follow one another, from {row[0]} to {row[-1]}, and "
+            f"the kernel takes {MOST_CHAINS}"
+        )
 
 
 def _not_judged(program: Program) -> Iterator[str]:

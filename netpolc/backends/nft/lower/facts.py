@@ -12,7 +12,8 @@ does (`model.room`), so a set that flips is made anew anyway.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Protocol
 
@@ -20,6 +21,7 @@ from netpolc.backends.nft import model as nft
 from netpolc.backends.nft.lower.questions import PodQuestion, everyone
 from netpolc.backends.nft.lower.sets import Addresses
 from netpolc.core.nets import IPV6, Family, Ranges
+from netpolc.core.program import Question
 
 Families = frozenset[Family]
 
@@ -30,6 +32,8 @@ class Sizes:
     def __init__(self, addresses: Addresses) -> None:
         self._addresses = addresses
         self._known: dict[tuple[PodQuestion, ...], int] = {}
+        self.counted: dict[tuple[PodQuestion, ...], tuple[int, int]] = {}
+        """How many addresses answer what was asked so far, IPv4 and IPv6."""
 
     def of(self, several: tuple[PodQuestion, ...]) -> int:
         """The class of the addresses that answer any of some questions, in the family that has
@@ -37,11 +41,11 @@ class Sizes:
         """
         known = self._known.get(several)
         if known is None:
-            room = nft.room(self._count(several))
-            known = self._known[several] = room // 2 if room > nft.room(0) else 0
+            counts = self.counted[several] = self._count(several)
+            known = self._known[several] = size_class(max(counts))
         return known
 
-    def _count(self, several: tuple[PodQuestion, ...]) -> int:
+    def _count(self, several: tuple[PodQuestion, ...]) -> tuple[int, int]:
         v4 = v6 = 0
         for first, later in map(self._addresses.of, everyone(several)):
             v4 += len(first)
@@ -52,7 +56,35 @@ class Sizes:
                 v6 += end - start + 1
             else:
                 v4 += end - start + 1
-        return max(v4, v6)
+        return v4, v6
+
+
+def size_class(count: int) -> int:
+    """The class of some number of addresses: about the middle of it, nothing for the first."""
+    room = nft.room(count)
+    return room // 2 if room > nft.room(0) else 0
+
+
+@dataclass(frozen=True, slots=True)
+class Dependencies:
+    """What of the answers is in the tables that were made so far, or decided how they look.
+
+    As long as no count leaves its class (`size_class`), a pod that answers is an element of sets
+    and nothing else, unless it answers what is `mapped`, or is the first or the last that answers
+    just these of what is `grouped`. `judges` is how many chains were made: whoever asks for more of
+    them has asked more.
+    """
+
+    questions: Mapping[PodQuestion, Question]
+    sets: Mapping[str, tuple[PodQuestion, ...]]
+    """The names of sets, with the questions whose answers are in each."""
+    counted: Mapping[tuple[PodQuestion, ...], tuple[int, int]]
+    """How many addresses answer, IPv4 and IPv6."""
+    mapped: Collection[Question]
+    """What maps of pods are made from."""
+    grouped: Collection[tuple[tuple[PodQuestion, ...], ...]]
+    """Rows of questions, where it decides a layout which of a row some pod answers together."""
+    judges: int
 
 
 class Asks(Protocol):

@@ -16,7 +16,7 @@ from msgspec import Struct
 from netpolc.backends.nft import model as nft
 from netpolc.backends.nft.lower.comparisons import Comparisons
 from netpolc.backends.nft.lower.denials import tail
-from netpolc.backends.nft.lower.facts import Families, NodeFacts, Sizes
+from netpolc.backends.nft.lower.facts import Dependencies, Families, NodeFacts, Sizes
 from netpolc.backends.nft.lower.layout import AdmittedPeers, Kept, Laid, Layout
 from netpolc.backends.nft.lower.peers import by_ports
 from netpolc.backends.nft.lower.questions import PodQuestion, Questions
@@ -88,6 +88,7 @@ class JudgeBuilder:
         self._named: dict[str, Matter] = {}
         self._judges: dict[tuple[object, ...], Judge] = {}
         self._mappable: dict[str, tuple[tuple[PodQuestion, ...], ...]] = {}
+        self._mapped: dict[PodQuestion, None] = {}
         self._questions = Questions(program)
         addresses = Addresses(program)
         self._sizes = Sizes(addresses)
@@ -192,6 +193,7 @@ class JudgeBuilder:
             comparisons = Comparisons(self._sets, facts, way.direction, families, way.accepted)
             layout = Layout(self._sets, comparisons, self._kept, name)
             laid = layout.lay_out(case.admitted, by_source)
+            self._mapped.update(dict.fromkeys(case.admitted.asked if by_source else ()))
             itself = _itself(way.accepted) if then is not None else ()
             rules += (*laid.rules, *itself)
             told, audited = case.policies, way.audited
@@ -210,6 +212,20 @@ class JudgeBuilder:
             tuple(self._tiers.tier(stage, way, facts) for stage, _ in case.tiers),
             then,
         )
+
+    def dependencies(self) -> Dependencies:
+        """What of the answers is in what was built so far."""
+        asked = self._questions.asked
+        mapped = [*map(asked.__getitem__, self._mapped), *self._tiers.mapped]
+        made = len(self._judges) + self._tiers.made
+        mappable = (self._named[name].admitted for name, sets in self._mappable.items() if sets)
+        grouped = [
+            tuple(tuple(own.asked) for own in admitted.classes.values())
+            for admitted in mappable
+            if admitted is not None
+        ]
+        sizes = self._sizes.counted
+        return Dependencies(asked, self._sets.asked, sizes, mapped, grouped, made)
 
     def admit(self, direction: Direction) -> nft.Verdict:
         """What an admitted packet meets next."""

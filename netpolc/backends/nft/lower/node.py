@@ -16,7 +16,7 @@ by mirrored chains (`replies.py`).
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import product
@@ -26,9 +26,10 @@ from msgspec import structs
 from netpolc.backends.nft import model as nft
 from netpolc.backends.nft.lower.bridges import bridged, enter
 from netpolc.backends.nft.lower.denials import PendingDenials, pending_denials
+from netpolc.backends.nft.lower.facts import Dependencies
 from netpolc.backends.nft.lower.judge import Judge, JudgeBuilder, Matter
 from netpolc.backends.nft.lower.replies import Mirror
-from netpolc.backends.nft.lower.sets import pair_sets
+from netpolc.backends.nft.lower.sets import denied_sets, pair_sets
 from netpolc.backends.nft.lower.tiers.build import TierChains
 from netpolc.backends.nft.names import (
     END,
@@ -85,9 +86,15 @@ class Lowering:
 
     def table(self, node: str | None, options: Options) -> nft.Table:
         """The table of one node."""
-        split = self._is_split(node, options)
+        return self.table_of(list(self.local_pods(node)), node, options)
+
+    def table_of(
+        self, pods: Collection[tuple[Pod, int]], node: str | None, options: Options
+    ) -> nft.Table:
+        """The table of a node with these pods, each with its identity."""
+        split = self._is_split(pods, options)
         builder = self._builder(options, split)
-        dispatch = self._dispatch(self._local_pods(node), builder)
+        dispatch = self._dispatch(pods, builder)
         judges = list(_with_tried(dispatch.judges[name] for name in sorted(dispatch.judges)))
         tiers = _tiers(judges)
         sets = {entry.name: entry for judge in judges for entry in judge.sets}
@@ -108,13 +115,14 @@ class Lowering:
         counters += waiting.counters
         chains.update({chain.name: chain for chain in waiting.chains})
         pairs = pair_sets(dispatch.pairs, always=any(judge.then for judge in judges))
-        denied = _denied_sets(dispatch, by_address)
+        denied = denied_sets(dispatch.verdicts, by_address)
         ends = tuple(_end_chains(denied, pairs if tiers else (), builder))
         fixed = _fixed_chains(maps, () if tiers else pairs, options, split, waiting)
         neighbours: tuple[nft.NamedSet, ...] = ()
         if judges:
             by_direction = {
-                own: list(_with_tried(some.values())) for own, some in dispatch.directions.items()
+                own: list(_with_tried(some.values()))
+                for own, some in sorted(dispatch.directions.items())
             }
             frames = bridged(by_direction, dispatch.local, builder)
             neighbours = frames.sets
@@ -134,7 +142,14 @@ class Lowering:
             (*(chains[name] for name in sorted(chains)), *ends, *fixed),
         )
 
-    def _local_pods(self, node: str | None) -> Iterable[tuple[Pod, int]]:
+    def dependencies(self) -> list[Dependencies]:
+        """What of the answers is in the tables so far, for each kind of options."""
+        return [own.dependencies() for own in self._builders.values()]
+
+    def local_pods(self, node: str | None) -> Iterable[tuple[Pod, int]]:
+        """The pods with an address that a node judges, each with its identity; `UsageError` for an
+        unknown node.
+        """
         by_node = self._pods_by_node
         if node is None:
             return (entry for entries in by_node.values() for entry in entries)
@@ -154,7 +169,7 @@ class Lowering:
             self._builders[options, split] = JudgeBuilder(self._program, options, admit)
         return self._builders[options, split]
 
-    def _is_split(self, node: str | None, options: Options) -> bool:
+    def _is_split(self, pods: Iterable[tuple[Pod, int]], options: Options) -> bool:
         """Whether ingress has a base chain of its own, so that no row of chains becomes too long:
         where what some pod's policies accept is tried by audited ones.
         """
@@ -162,7 +177,7 @@ class Lowering:
         if not tried:
             return False
         case = self._builder(options, False).case
-        keys = {(way, own) for _, own in self._local_pods(node) for way in Direction} & tried.keys()
+        keys = {(way, own) for _, own in pods for way in Direction} & tried.keys()
         found = (case(enforced.get(key), tried[key]) for key in keys)
         return any(own is not None and own.then is not None for own in found)
 
@@ -289,18 +304,6 @@ def _address_maps(dispatch: _Dispatch) -> dict[str, nft.AddressMap]:
         elements = tuple((format_address(at), verdicts[at]) for at in sorted(verdicts))
         maps[name] = nft.AddressMap(name, version, elements)
     return maps
-
-
-def _denied_sets(
-    dispatch: _Dispatch, maps: dict[str, nft.AddressMap]
-) -> tuple[nft.AddressSet, ...]:
-    """The addresses that have a chain, to count by pod what it denies."""
-    found = []
-    for direction, version in dispatch.verdicts:
-        elements = tuple(address for address, _ in maps[chain_map(direction, version)].elements)
-        name = denied_set(direction, version)
-        found.append(nft.AddressSet(name, version, elements, counted=True))
-    return tuple(sorted(found, key=lambda own: own.name))
 
 
 def _fixed_chains(

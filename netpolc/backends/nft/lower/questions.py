@@ -60,6 +60,11 @@ class Questions:
         self._asked: dict[Question | Members, PodQuestion] = {}
         self._texts: dict[str, PodQuestion] = {}
 
+    @property
+    def asked(self) -> dict[PodQuestion, Question]:
+        """Every question so far, as rules ask it."""
+        return {own: key for key, own in self._asked.items() if isinstance(key, Question)}
+
     def of(self, rule: ResolvedRule) -> PodQuestion | None:
         """What a rule asks; None when it asks for no pods, or for anybody."""
         key = id(rule)  # a Program keeps its rules, and to hash a question takes longer

@@ -8,13 +8,14 @@ a pod that comes or goes is an element. Nothing is refused.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import cached_property, lru_cache
 from itertools import chain
 
 from netpolc.backends.nft import model as nft
 from netpolc.backends.nft.lower.questions import PodQuestion, everyone
-from netpolc.backends.nft.names import digest, self_set
+from netpolc.backends.nft.names import chain_map, denied_set, digest, self_set
+from netpolc.core.ir import Direction
 from netpolc.core.nets import IPV6, NOTHING, Family, Ranges, Span, family, format_address
 from netpolc.core.program import InvariantError, Program
 
@@ -52,6 +53,8 @@ class Sets:
         self._program, self._of_identity = program, addresses.of
         self._addresses: dict[tuple[PodQuestion, ...], _Addresses] = {}
         self._named: dict[str, nft.AddressSet] = {}
+        self.asked: dict[str, tuple[PodQuestion, ...]] = {}
+        """The questions whose answers are in each set of pods."""
         self._blocks: dict[tuple[Span, ...], nft.NetworkSet] = {}
 
     @cached_property
@@ -71,7 +74,7 @@ class Sets:
     def of(self, asked: PodQuestion, version: Family) -> nft.AddressSet:
         """The addresses that answer a question."""
         name = f"s{version.value}_{digest((asked.text,))}"
-        return self._set(name, version, self.addresses((asked,)))
+        return self._set(name, version, (asked,))
 
     def rest(
         self, among: tuple[PodQuestion, ...], several: tuple[PodQuestion, ...], version: Family
@@ -80,10 +83,11 @@ class Sets:
         their own; named from all of them, for which have one changes with sizes.
         """
         name = f"s{version.value}_{digest(('rest of', *sorted(own.text for own in among)))}"
-        return self._set(name, version, self.addresses(several))
+        return self._set(name, version, several)
 
-    def _set(self, name: str, version: Family, addresses: _Addresses) -> nft.AddressSet:
-        elements = addresses[version]
+    def _set(self, name: str, version: Family, several: tuple[PodQuestion, ...]) -> nft.AddressSet:
+        elements = self.addresses(several)[version]
+        self.asked.setdefault(name, several)
         known = self._named.get(name)
         if known is None:
             known = self._named[name] = nft.AddressSet(name, version, elements)
@@ -126,6 +130,18 @@ def _written(address: int) -> str:
     objects is compared with this one in no time.
     """
     return format_address(address)
+
+
+def denied_sets(
+    judged: Iterable[tuple[Direction, Family]], maps: Mapping[str, nft.AddressMap]
+) -> tuple[nft.AddressSet, ...]:
+    """The addresses that have a chain, to count by pod what it denies."""
+    found = []
+    for direction, version in judged:
+        elements = tuple(address for address, _ in maps[chain_map(direction, version)].elements)
+        name = denied_set(direction, version)
+        found.append(nft.AddressSet(name, version, elements, counted=True))
+    return tuple(sorted(found, key=lambda own: own.name))
 
 
 def pair_sets(pairs: set[tuple[int, int]], *, always: bool) -> tuple[nft.PairSet, ...]:

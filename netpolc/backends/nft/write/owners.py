@@ -12,7 +12,7 @@ the table's digest.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from functools import cached_property, lru_cache
 from hashlib import blake2b
 from itertools import chain, compress
@@ -37,9 +37,14 @@ _REMEMBERED = 1 << 18
 class Owners:
     """The owners of addresses that matter on one node (None: every pod is local)."""
 
-    def __init__(self, program: Program, node: str | None) -> None:
-        self.program, self.node = program, node
+    def __init__(self, program: Callable[[], Program], node: str | None) -> None:
+        self._program, self.node = program, node
         self._moved: tuple[Notes | None, tuple[int, ...]] = None, ()
+
+    @cached_property
+    def program(self) -> Program:
+        """Who the owners are of; made when it is asked for."""
+        return self._program()
 
     @cached_property
     def local(self) -> frozenset[int]:
@@ -54,9 +59,7 @@ class Owners:
         admitted = (pod for number in sorted(members) for pod in identities[number].pods)
         others = (pod for number, pod in self._local if number not in members)
         found = {
-            address: _note(pod.namespace, pod.name, pod.uid)
-            for pod in chain(admitted, others)
-            for address in pod.addresses
+            address: note_of(pod) for pod in chain(admitted, others) for address in pod.addresses
         }
         for address in addresses:
             found[address] = self._note(address) or found[address]
@@ -99,7 +102,7 @@ class Owners:
 
     def _note(self, address: int) -> str | None:
         pod = self.program.pods_by_address.get(address)
-        return None if pod is None else _note(pod.namespace, pod.name, pod.uid)
+        return None if pod is None else note_of(pod)
 
     def _admitted(self) -> tuple[set[int], set[int]]:
         """The identities that rules for the node's pods admit by name, and single addresses."""
@@ -218,6 +221,11 @@ def _sets(notes: Notes, counts: Mapping[Family, int]) -> Objects:
 @lru_cache(_REMEMBERED)
 def _element(address: int, note: str) -> str:
     return f'{format_address(address)} comment "{note}"'
+
+
+def note_of(pod: Pod) -> str:
+    """What is noted of a pod beside each of its addresses."""
+    return _note(pod.namespace, pod.name, pod.uid)
 
 
 @lru_cache(_REMEMBERED)

@@ -76,6 +76,8 @@ class Builder:
         self._maps: list[nft.NamedMap] = []
         self._counters: dict[str, nft.Counter] = {}
         self._field: nft.Field = "saddr" if way.direction is Direction.INGRESS else "daddr"
+        self.is_merged = False
+        """Whether the pods that rules speak of are in maps."""
 
     def tier(self, name: str, stage: Stage) -> TierChains:
         """The tier with its chain called so."""
@@ -83,7 +85,7 @@ class Builder:
         self._verdicts = [self._verdict(rule) for rule in stage.rules]
         rules = self._linear()
         if rules is None:
-            rules = self._merged(name)
+            self.is_merged, rules = True, self._merged(name)
         self._chains[name] = nft.Chain(name, rules)
         own = (*self._chains.values(), *self._denials())
         counters = tuple(self._counters.values())

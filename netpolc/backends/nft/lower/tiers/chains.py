@@ -19,7 +19,7 @@ from netpolc.backends.nft.lower.sets import Sets
 from netpolc.backends.nft.lower.tiers.build import Builder, TierChains, Way
 from netpolc.backends.nft.names import digest
 from netpolc.backends.nft.options import Options
-from netpolc.core.program import InvariantError, Program, ResolvedRule, Stage
+from netpolc.core.program import InvariantError, Program, Question, ResolvedRule, Stage
 
 
 class Tiers:
@@ -35,6 +35,13 @@ class Tiers:
         self._said: dict[int, str] = {}
         self._asked: dict[int, str] = {}
         self._digests: dict[int, str] = {}
+        self.mapped: list[Question] = []
+        """What the pods in maps of tiers answer."""
+
+    @property
+    def made(self) -> int:
+        """How many tiers were built."""
+        return len(self._known)
 
     def tier(self, stage: Stage, way: Way, facts: NodeFacts) -> TierChains:
         """The chain of a stage; with rules for the families that any pod of the node has."""
@@ -54,6 +61,8 @@ class Tiers:
                     facts,
                 )
                 same = self._named[name, facts.families] = content, made.tier(name, stage)
+                if made.is_merged:
+                    self.mapped += (own.question for own in stage.rules if own.question is not None)
             elif same[0] != content:
                 raise InvariantError(f"chain {name} is named once and means two things")
             known = self._known[key] = same[1]

@@ -1,0 +1,222 @@
+"""A compiled node in which pods come and go: their answers are elements of sets that are there.
+
+Comes in: a snapshot, then pods. Goes out: the ruleset of the node, or None once a pod changed more
+than elements; then somebody compiles again. What a pod may change is what `lower` says that it used
+(`Dependencies`): who answers a question is in its sets, how many do is known to layouts by class,
+and everything else about pods of other nodes is nowhere in a table. Pods of the node itself are
+given to `lower` again, which has all chains already. Nothing is refused.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Callable
+from functools import partial
+
+from msgspec import structs
+
+from netpolc.backends.nft import Options, Ruleset, check_row
+from netpolc.backends.nft import model as nft
+from netpolc.backends.nft.lower.node import Lowering
+from netpolc.backends.nft.write.owners import Owners, note_of
+from netpolc.backends.nft.write.pieces import Pieces
+from netpolc.compiler import Program, compile
+from netpolc.core.cluster import Pod, Snapshot
+from netpolc.core.ir import Policy
+from netpolc.core.nets import format_address, parse_address
+from netpolc.live.asked import Answered, Crowd, NodeQuestions, Presence, addresses_of
+from netpolc.live.owners import LiveOwners
+from netpolc.live.scope import ClassKey, concerns, in_use, local_pods, scoped
+from netpolc.live.selections import Labels
+from netpolc.live.work import Work
+
+_Name = tuple[str, str]
+
+
+class Surroundings:
+    """What a compiled node asks of those who keep the objects."""
+
+    def __init__(
+        self,
+        labels_of: Callable[[str], Labels],
+        pod_at: Callable[[int], Pod | None],
+        program: Callable[[], Program],
+    ) -> None:
+        self.labels_of, self.pod_at, self.program = labels_of, pod_at, program
+
+
+class Compiled:
+    """One node of a snapshot, and what became of its pods since."""
+
+    def __init__(
+        self,
+        snapshot: Snapshot,
+        node: str,
+        options: Options,
+        around: Surroundings,
+        work: Work,
+    ) -> None:
+        self._node, self._options, self._pieces = node, options, Pieces()
+        self._around, self._work, self._snapshot = around, work, snapshot
+        local = local_pods(snapshot, node)
+        unsure = any(space.unsure for space in snapshot.cluster.namespaces.values())
+        own = snapshot if unsure else scoped(snapshot, local)
+        self._in_use = in_use(snapshot.policies, own.policies)
+        self._program = program = compile(own)
+        self._lowering = Lowering(program)
+        pods = list(self._lowering.local_pods(node))
+        self._frame = self._lowering.table_of(pods, node, options)
+        self._base = {own.name: own for own in self._frame.sets}
+        self._judges = self._made
+        self._local = {(pod.namespace, pod.name): pod for pod in local}
+        self._kinds = Counter(map(self._in_use.class_of, local))
+        self._identities = {self._in_use.class_of(p): program.identity_of[p.key] for p in local}
+        self._owners, self._addresses = Owners(lambda: program, node), set[int]()
+        self._addresses.update(address for pod in local for address in pod.addresses)
+        self._notes: dict[int, str | None] = {}
+        used = self._lowering.dependencies()
+        numbers = set(self._identities.values())
+        self._asked = NodeQuestions(program, numbers, own.policies, used, around.labels_of)
+        self._known: dict[ClassKey, Answered] = {}
+        self._edits: dict[str, dict[int, bool]] = {}
+        self._sets: dict[str, nft.AddressSet] = {}
+        self._wrong: set[Crowd | Presence] = set()
+        self._lost = "a namespace that cannot be read" if unsure else ""
+        self._changed = False
+        self._moved = False
+        self._ruleset = self._whole()
+
+    @property
+    def lost(self) -> str:
+        """Why the node has to be compiled again; empty if it has not."""
+        return self._lost or ("another number of pods" if self._wrong else "")
+
+    def concerns(self, policy: Policy) -> bool:
+        """Whether a policy selects a pod of the node, or asks for labels that nobody did."""
+        by_space: dict[str, list[Pod]] = {}
+        for pod in self._local.values():
+            by_space.setdefault(pod.namespace, []).append(pod)
+        return not self._in_use.knows(policy) or concerns(policy, by_space, self._snapshot)
+
+    def forget_namespaces(self) -> None:
+        """Namespaces without pods have other labels from now on."""
+        self._known.clear()
+        self._asked.forget()
+
+    def change(self, pod: Pod, there: bool) -> None:
+        """A pod that is there now, or no longer; one of the host's network is none."""
+        key = self._in_use.class_of(pod)
+        answers = self._answers(key)
+        self._lost, self._changed = self._lost or answers.lost, True
+        local = pod.is_on(self._node)
+        self._count(pod, answers, there, answers.noted or local)
+        if local:
+            self._settle(pod, key, there)
+
+    def ruleset(self) -> Ruleset | None:
+        """The ruleset now; None if the node has to be compiled again."""
+        if not self._changed:
+            return self._ruleset
+        if self.lost or (self._moved and not self._lower_again()):
+            return None
+        for name, edits in self._edits.items():
+            self._edit(name, edits)
+        self._ruleset = self._whole()
+        self._edits.clear()
+        self._moved = self._changed = False
+        return self._ruleset
+
+    def _whole(self) -> Ruleset:
+        sets = tuple(self._sets.get(own.name, own) for own in self._frame.sets)
+        table = structs.replace(self._frame, sets=sets)
+        around, odd = self._around, self._program.odd
+        notes = partial(_noted, self._owners, dict(self._notes))
+        local = frozenset(self._addresses)
+        owners = LiveOwners(around.program, self._node, local, notes, around.pod_at)
+        made = Ruleset(table, self._options, self._node, owners, odd=odd, pieces=self._pieces)
+        if self._program.is_ordered and (self._moved or not self._changed):
+            check_row(made)
+        return made
+
+    @property
+    def _made(self) -> list[int]:
+        """How many chains were made."""
+        return [own.judges for own in self._lowering.dependencies()]
+
+    def _lower_again(self) -> bool:
+        """Put the table together for the pods that the node has now; whether all chains that this
+        takes were there.
+        """
+        class_of, identities = self._in_use.class_of, self._identities
+        pods = [(p, identities[class_of(p)]) for p in self._local.values() if p.addresses]
+        self._frame = self._lowering.table_of(pods, self._node, self._options)
+        self._work.lowered += 1
+        if self._made != self._judges:
+            self._lost = "a chain that was not there"
+        return not self._lost
+
+    def _answers(self, key: ClassKey) -> Answered:
+        known = self._known.get(key)
+        if known is None:
+            self._work.classes += 1
+            known = self._known[key] = self._asked.answers(key)
+        return known
+
+    def _count(self, pod: Pod, answers: Answered, there: bool, noted: bool) -> None:
+        step = 1 if there else -1
+        v4, v6 = addresses_of(pod)
+        for count in answers.counts:
+            if count.add(step * len(v4), step * len(v6), step):
+                self._wrong.discard(count)
+            else:
+                self._wrong.add(count)
+        for addresses, names in (v4, answers.v4), (v6, answers.v6):
+            for name in names if addresses else ():
+                edits = self._edits.setdefault(name, {})
+                for address in addresses:
+                    edits[address] = there
+        self._work.touched += len(answers.counts) + len(answers.v4) * len(v4)
+        self._work.touched += len(answers.v6) * len(v6)
+        if noted:
+            self._work.touched += len(pod.addresses)
+            note = note_of(pod) if there else None
+            self._notes.update(dict.fromkeys(pod.addresses, note))
+
+    def _settle(self, pod: Pod, key: ClassKey, there: bool) -> None:
+        """A pod of the node itself comes or goes."""
+        self._moved = True
+        if key not in self._identities:
+            self._lost = "a pod of the node unlike those there"
+        if there:
+            self._local[pod.namespace, pod.name] = pod
+            self._addresses.update(pod.addresses)
+            self._kinds[key] += 1
+            return
+        self._local.pop((pod.namespace, pod.name), None)
+        self._addresses.difference_update(pod.addresses)
+        self._kinds[key] -= 1
+        if not self._kinds[key]:
+            self._lost = "the last pod of its kind left the node"
+
+    def _edit(self, name: str, edits: dict[int, bool]) -> None:
+        """Members come to a set and leave it."""
+        own = self._sets.get(name) or self._base.get(name)
+        if not isinstance(own, nft.AddressSet):
+            return  # of chains that are not there
+        elements = list(own.elements)
+        for address, there in edits.items():
+            at = bisect_left(elements, address, key=parse_address)
+            is_there = at < len(elements) and parse_address(elements[at]) == address
+            if there and not is_there:
+                elements.insert(at, format_address(address))
+            elif is_there and not there:
+                del elements[at]
+        self._sets[name] = structs.replace(own, elements=tuple(elements))
+
+
+def _noted(owners: Owners, since: dict[int, str | None]) -> dict[int, str]:
+    """What was noted when the node was compiled, and what pods changed since."""
+    found = {address: note for address, note in owners.notes.items() if address not in since}
+    found.update((address, note) for address, note in since.items() if note is not None)
+    return found

@@ -1,0 +1,55 @@
+"""After any events a `Live` has the bytes that a compilation of the same objects has."""
+
+from __future__ import annotations
+
+import os
+from random import Random
+
+import pytest
+
+import netpolc
+from netpolc.backends.nft import Options
+from netpolc.live import Live
+from tests.helpers.events import Happening
+
+EVENTS = int(os.environ.get("NETPOLC_EVENTS", "400"))
+"""How many, in each of the runs; `NETPOLC_EVENTS=10000` takes some minutes."""
+CHECKED = 12
+"""Every so many events the two are compared."""
+
+
+def agree(live: Live, happening: Happening, options: Options) -> None:
+    snapshot = netpolc.load_objects(happening.documents, odd_objects="isolate")
+    afresh = netpolc.compile(snapshot).ruleset("node-a", options)
+    own = live.ruleset()
+    assert own.text() == afresh.text()
+    assert own.digest == afresh.digest
+    assert own.owners.notes == afresh.owners.notes
+    assert own.owners.local == afresh.owners.local
+
+
+@pytest.mark.parametrize(
+    ("seed", "pods", "policies", "calm", "options"),
+    [
+        (1, 150, 20, False, Options()),
+        (2, 60, 8, False, Options(established="recheck", deny="reject")),
+        (3, 200, 25, True, Options()),
+        (4, 12, 4, True, Options(audit=True)),
+    ],
+)
+def test_any_events(seed: int, pods: int, policies: int, calm: bool, options: Options) -> None:
+    chance = Random(seed)
+    happening = Happening(chance, pods, policies, calm=calm)
+    live = Live("node-a", options)
+    happening.fill(live)
+    told: list[str] = []
+    for number in range(EVENTS):
+        told.append(happening.event(live))
+        if number % 3 == 0:
+            live.ruleset()
+        if number % CHECKED == 0:
+            try:
+                agree(live, happening, options)
+            except AssertionError:
+                raise AssertionError(f"after {told[-CHECKED:]}, event {number}") from None
+    assert sum(live.work.compiled.values()) < live.work.events
