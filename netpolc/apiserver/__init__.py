@@ -5,6 +5,8 @@ each with objects as `netpolc.load_objects` takes them, reduced to the fields th
 Everything is asked over HTTPS with the standard library; nothing is ever written.
 """
 
+from netpolc.apiserver.access.server import Access as Access
+from netpolc.apiserver.access.server import in_cluster as in_cluster
 from netpolc.apiserver.events import Absent as Absent
 from netpolc.apiserver.events import Changed as Changed
 from netpolc.apiserver.events import Event as Event
@@ -12,3 +14,4 @@ from netpolc.apiserver.events import Gone as Gone
 from netpolc.apiserver.events import Listed as Listed
 from netpolc.apiserver.events import Trouble as Trouble
 from netpolc.apiserver.events import WireObject as WireObject
+from netpolc.apiserver.follow.following import Followed as Followed

@@ -5,6 +5,7 @@ Events of one kind come in order, from one thread. Nothing is said about the ord
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, TypeAlias
 
 import msgspec
@@ -17,7 +18,8 @@ class Listed(msgspec.Struct, frozen=True, gc=False):
     """The whole of a kind, after a list or a finished WatchList: what is not in it is gone."""
 
     kind: str
-    documents: list[WireObject]
+    documents: Sequence[WireObject]
+    """Decoded each time they are asked for, where there are many."""
     resource_version: str
     """As the server gave it: opaque, and no number."""
 

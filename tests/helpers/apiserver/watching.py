@@ -79,9 +79,9 @@ def _events(api: ApiServer, asked: Query, last: int, begun: float) -> Iterator[b
                 raise Cut
             lost = last < store.lost.get(asked.served, 0)
             marking = marks and chaos.bookmarks and not chaos.silent and (wanted or due or closing)
+            if now >= end and not changes:
+                return
             if not changes and not marking and not lost:
-                if now >= end:
-                    return
                 store.changed.wait(min(end - now, 0.5))
                 continue
             current = store.version

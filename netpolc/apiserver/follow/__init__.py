@@ -1,0 +1,1 @@
+"""Resources followed for ever: lists, watches, and what to do when they fail."""
