@@ -36,6 +36,13 @@ setup(
             extra_compile_args=["-O3"],
         ),
         Extension(
+            "netpolc.flows.decode._scan",
+            sources=["ext/_scan.pyx"],
+            depends=sorted(glob("ext/flow_*.h")),
+            include_dirs=["ext"],
+            extra_compile_args=["-O3"],
+        ),
+        Extension(
             "netpolc.manifests.yaml._yaml",
             sources=["ext/_yaml.pyx"],
             depends=sorted([*glob("ext/yaml_*.pxi"), "ext/libyaml.pxd"]),

@@ -6,11 +6,15 @@ bits are text, what is unset is missing. `is_reply` is a wrapper that may be nul
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from typing import Any
 
+import pyarrow as pa
 from msgspec import Raw, Struct
 
-from netpolc.flows.decode.lines import LogLine, Told, json_reader
+from netpolc.flows.decode._scan import scan_hubble
+from netpolc.flows.decode.lines import LONGEST, LogLine, Told, json_reader, refuse_length
+from netpolc.flows.decode.scanning import scanned_batches
 from netpolc.flows.schema import DROPPED, EGRESS, FORWARDED, INGRESS, Record
 from netpolc.flows.values import named, port_of, time_of, whole
 
@@ -169,3 +173,13 @@ def _policies(flow: _Flow) -> str | None:
 
 
 records = json_reader(_Event, _read)
+"""The reference decoder: slow, and what the scanner of ext/ must agree with."""
+
+
+def hubble_batches(blocks: Iterable[bytes], told: Told) -> Iterator[pa.RecordBatch]:
+    """The same by the scanner, and by the reference what that is not sure of."""
+
+    def reference(lines: Iterator[LogLine], told: Told) -> Iterator[Record]:
+        return records((line for line in lines if not refuse_length(line, told)), told)
+
+    return scanned_batches(blocks, told, lambda block: scan_hubble(block, LONGEST), reference)

@@ -58,33 +58,73 @@ Records = Callable[[Iterator[LogLine], Told], Iterator[Record]]
 """What a format of lines is: lines to records, telling of all that is none."""
 
 
+class LineBlock(NamedTuple):
+    """Whole lines with their ends, and the number of the first; or the last line of a log, which
+    has no end.
+    """
+
+    number: int
+    content: bytes
+    is_ended: bool = True
+
+
 def numbered_lines(blocks: Iterable[bytes], told: Told) -> Iterator[LogLine]:
     """The lines of a log; blank ones are left out."""
-    number, rest, too_long = 0, b"", False
-    for block in _until_broken(blocks, told):
-        *whole, last = block.split(b"\n")
-        if whole:
-            whole[0], rest = rest + whole[0], b""
-        for content in whole:
-            number += 1
-            line = LogLine(number, content.removesuffix(b"\r"))
-            if too_long or len(content) > LONGEST:
-                _refuse_length(line, told)
-                too_long = False
-            elif content.strip():
+    for block in line_blocks(blocks, told):
+        lines = block.content.split(b"\n")
+        for number, content in enumerate(lines[: len(lines) - block.is_ended], block.number):
+            line = LogLine(number, content.removesuffix(b"\r"), block.is_ended)
+            if refuse_length(line, told):
+                continue
+            if content.strip():
                 yield line
-        if not too_long:
-            rest += last
-            too_long = len(rest) > LONGEST
-            rest = b"" if too_long else rest
+
+
+def line_blocks(blocks: Iterable[bytes], told: Told, size: int = 1) -> Iterator[LineBlock]:
+    """Blocks cut at ends of lines, of about `size` bytes; a line that is too long is left out where
+    it is in several of them.
+    """
+    number, ready, rest, too_long = 1, b"", b"", False
+    for block in _until_broken(blocks, told):
+        head, newline, last = block.rpartition(b"\n")
+        if not newline:
+            rest += last if not too_long else b""
+        else:
+            if too_long:
+                too_long = False
+                if ready:
+                    yield LineBlock(number, ready)
+                    number, ready = number + ready.count(b"\n"), b""
+                head = (head + newline).partition(b"\n")[2]
+                _refuse_length(number, told)
+                number += 1
+            else:
+                head = rest + head + newline
+            ready, rest = ready + head, last
+            if len(ready) >= size:
+                yield LineBlock(number, ready)
+                number, ready = number + ready.count(b"\n"), b""
+        if len(rest) > LONGEST:
+            rest, too_long = b"", True
+    if ready:
+        yield LineBlock(number, ready)
+        number += ready.count(b"\n")
     if too_long:
-        _refuse_length(LogLine(number + 1, b""), told)
+        _refuse_length(number, told)
     elif rest.strip():
-        yield LogLine(number + 1, rest, is_ended=False)
+        yield LineBlock(number, rest, is_ended=False)
 
 
-def _refuse_length(line: LogLine, told: Told) -> None:
-    told.damage(line, f"a line of more than {LONGEST} bytes")
+def refuse_length(line: LogLine, told: Told) -> bool:
+    """Whether a line is too long; it is told."""
+    if len(line.content) <= LONGEST:
+        return False
+    _refuse_length(line.number, told)
+    return True
+
+
+def _refuse_length(number: int, told: Told) -> None:
+    told.damage(LogLine(number, b""), f"a line of more than {LONGEST} bytes")
 
 
 def _until_broken(blocks: Iterable[bytes], told: Told) -> Iterator[bytes]:

@@ -8,16 +8,34 @@ the connection, with SYN and ACK those of the other; of records without nobody c
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 
-from netpolc.flows.decode.lines import LogLine, Told, ended
+import pyarrow as pa
+
+from netpolc.flows.decode._scan import scan_vpc
+from netpolc.flows.decode.lines import (
+    LONGEST,
+    LineBlock,
+    LogLine,
+    Told,
+    ended,
+    line_blocks,
+    refuse_length,
+)
+from netpolc.flows.decode.scanning import CHUNK, Scanned, completed, scanned
 from netpolc.flows.notes import LogError
-from netpolc.flows.schema import EGRESS, INGRESS, Record
+from netpolc.flows.schema import EGRESS, INGRESS, Record, batches
 from netpolc.flows.values import moment, port_of, protocol_number, verdict_of, whole, word
 
 NAME = "vpc"
 _SYN, _SYN_ACK = 2, 18
 _DIRECTIONS = {"ingress": INGRESS, "egress": EGRESS}
+ROLES = (
+    "pkt-srcaddr", "srcaddr", "pkt-dstaddr", "dstaddr", "srcport", "dstport", "protocol", "packets",
+    "bytes", "start", "action", "log-status", "flow-direction", "tcp-flags", "interface-id",
+)  # fmt: skip
+"""Columns that have a meaning here, in the order of ext/flow_vpc.h."""
+_MOST_COLUMNS = 64
 _NEEDED = (("pkt-srcaddr", "srcaddr"), ("pkt-dstaddr", "dstaddr"), ("protocol",), ("dstport",))
 
 
@@ -27,30 +45,92 @@ def detects(text: str) -> bool:
     return any(name in names for name in _NEEDED[0]) and any(name in names for name in _NEEDED[1])
 
 
-def records(lines: Iterator[LogLine], told: Told) -> Iterator[Record]:
-    """A record for each row; headers in between, as joined files have them, are headers again."""
-    names: list[str] = []
-    for line in ended(lines, told):
+class _Reader:
+    """Lines to records, by the columns of the last header."""
+
+    def __init__(self, told: Told) -> None:
+        self._told = told
+        self.names: list[str] = []
+
+    def read(self, line: LogLine) -> Iterator[Record]:
+        """The record of a line, if it is one; a header is remembered."""
+        told = self._told
         try:
             text = line.content.decode("ascii")
             if detects(text):
-                names = _header(text)
-                continue
-            if not names:
+                self.names = _header(text, told.at(line))
+                return
+            if not self.names:
                 raise LogError(f"{told.at(line)}: a header is expected: columns have no order")
-            record = _read(dict(zip(names, text.split(), strict=True)), line, told)
+            record = _read(dict(zip(self.names, text.split(), strict=True)), line, told)
         except ValueError as error:
             told.damage(line, "no record of this format", str(error))
-            continue
+            return
         if record is not None:
             yield record
 
 
-def _header(text: str) -> list[str]:
+def records(lines: Iterator[LogLine], told: Told) -> Iterator[Record]:
+    """A record for each row; headers in between, as completed files have them, are headers again.
+
+    The reference: what the scanner of ext/ must agree with.
+    """
+    reader = _Reader(told)
+    for line in ended(lines, told):
+        yield from reader.read(line)
+
+
+def vpc_batches(blocks: Iterable[bytes], told: Told) -> Iterator[pa.RecordBatch]:
+    """The same by the scanner, and by the reference what that is not sure of."""
+    reader = _Reader(told)
+
+    def read(line: LogLine) -> Iterator[Record]:
+        for own in ended([line], told):
+            if not refuse_length(own, told):
+                yield from reader.read(own)
+
+    for block in line_blocks(blocks, told, CHUNK):
+        if block.is_ended:
+            yield from _scanned(block, reader, read)
+        else:
+            yield from batches(read(LogLine(block.number, block.content, is_ended=False)))
+
+
+def _scanned(
+    block: LineBlock, reader: _Reader, read: Callable[[LogLine], Iterator[Record]]
+) -> Iterator[pa.RecordBatch]:
+    """A block in parts: each header in it begins another one."""
+    left: LineBlock | None = block
+    while left is not None:
+        found = scanned(left, scan_vpc(left.content, LONGEST, _roles(reader.names)))
+        header = next((own for own in found.unsure if _is_header(own.line)), None)
+        if header is None:
+            yield from completed(found, read)
+            return
+        until = found.unsure.index(header) + 1
+        yield from completed(Scanned(found.batch.slice(0, header.rows), found.unsure[:until]), read)
+        rest = left.content[header.end + 1 :]
+        left = LineBlock(header.line.number + 1, rest) if rest else None
+
+
+def _is_header(line: LogLine) -> bool:
+    return b"srcaddr" in line.content and detects(line.content.decode("ascii", "replace"))
+
+
+def _roles(names: list[str]) -> bytes:
+    """What each column means to the scanner; none, if it cannot be asked."""
+    if len(names) > _MOST_COLUMNS:
+        return b""
+    return bytes(ROLES.index(name) + 1 if name in ROLES else 0 for name in names)
+
+
+def _header(text: str, place: str) -> list[str]:
     names = text.split()
     missing = [own[-1] for own in _NEEDED if not set(own) & set(names)]
-    if missing or len(set(names)) != len(names):
-        raise LogError(f"the header has no column {', '.join(missing)}, or one of them twice")
+    if missing:
+        raise LogError(f"{place}: the header has no column {', '.join(missing)}")
+    if len(set(names)) != len(names):
+        raise LogError(f"{place}: the header has a column twice")
     return names
 
 

@@ -1,0 +1,165 @@
+"""Blocks of lines to record batches by a scanner, with the reference decoder for the rest.
+
+Comes in: blocks of whole lines. Goes out: batches with the records in the order of the lines. What
+a scanner is not sure of is read by the reference decoder of the format, which tells of all that is
+no record: so the two cannot differ. Scanners of blocks that do not depend on each other run ahead
+in threads; they hold no lock.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+
+from netpolc.flows.decode.lines import LineBlock, LogLine, Records, Told, line_blocks
+from netpolc.flows.schema import (
+    DROPPED,
+    EGRESS,
+    FORWARDED,
+    INGRESS,
+    ROWS,
+    SCHEMA,
+    Record,
+    batches,
+)
+
+CHUNK = 1 << 22
+"""Bytes of lines that are scanned at once."""
+_AHEAD = 3
+"""Blocks that threads scan while another one is used."""
+_NO_TIME = np.iinfo(np.int64).min
+_WORDS = {"direction": (EGRESS, INGRESS), "verdict": (FORWARDED, DROPPED)}
+_NUMBERS = {
+    "ts": np.int64,
+    "packets": np.int64,
+    "bytes": np.int64,
+    "src_port": np.int32,
+    "port": np.int32,
+    "protocol": np.int16,
+}
+
+
+class Unsure(NamedTuple):
+    """A line that is left to the reference, and how many rows are before it."""
+
+    line: LogLine
+    rows: int
+    end: int
+    """Of the line in its block."""
+
+
+class Scanned(NamedTuple):
+    """What a scanner made of a block."""
+
+    batch: pa.RecordBatch
+    unsure: list[Unsure]
+
+
+Columns = tuple[int, dict[str, bytes], dict[str, tuple[bytes, bytes, bytes]], list[Any]]
+
+
+def scanned(block: LineBlock, found: Columns) -> Scanned:
+    """The columns of a scanner as a batch of `SCHEMA`."""
+    count, numbers, texts, left = found
+    columns = [_column(field, count, numbers, texts) for field in SCHEMA]
+    unsure = [
+        Unsure(
+            LogLine(block.number + line, block.content[at : at + size].removesuffix(b"\r")),
+            rows,
+            at + size,
+        )
+        for line, rows, at, size in left
+    ]
+    return Scanned(pa.RecordBatch.from_arrays(columns, schema=SCHEMA), unsure)
+
+
+def _column(
+    field: pa.Field,
+    count: int,
+    numbers: dict[str, bytes],
+    texts: dict[str, tuple[bytes, bytes, bytes]],
+) -> pa.Array:
+    name = field.name
+    if name in texts:
+        offsets, content, valid = map(pa.py_buffer, texts[name])
+        text = pa.StringArray.from_buffers(count, offsets, content, valid)
+        return text.dictionary_encode()
+    if name in _WORDS:
+        places = np.frombuffer(numbers[name], np.int8)
+        indices = pa.array(places.astype(np.int32), mask=places < 0)
+        return pa.DictionaryArray.from_arrays(indices, pa.array(_WORDS[name]))
+    if name == "is_reply":
+        replies = np.frombuffer(numbers[name], np.int8)
+        return pa.array(replies > 0, mask=replies < 0)
+    if name in _NUMBERS:
+        values = np.frombuffer(numbers[name], _NUMBERS[name])
+        absent = values == (_NO_TIME if name == "ts" else -1)
+        return pa.array(values, mask=absent).cast(field.type)
+    return pa.nulls(count, field.type)
+
+
+def completed(
+    found: Scanned, read: Callable[[LogLine], Iterator[Record]]
+) -> Iterator[pa.RecordBatch]:
+    """The rows of a scanner with what the reference makes of the other lines, in order."""
+    records: list[Record] = []
+    before: list[int] = []
+    for unsure in found.unsure:
+        for record in read(unsure.line):
+            records.append(record)
+            before.append(unsure.rows)
+    if not records:
+        yield from _sliced(found.batch)
+        return
+    count = len(found.batch)
+    order = np.insert(np.arange(count), before, np.arange(count, count + len(records)))
+    table = pa.Table.from_batches([found.batch, *batches(records)]).unify_dictionaries()
+    for batch in table.combine_chunks().take(pa.array(order)).combine_chunks().to_batches():
+        yield from _sliced(batch)
+
+
+def _sliced(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
+    for first in range(0, len(batch), ROWS):
+        yield batch.slice(first, ROWS)
+
+
+def scanned_batches(
+    blocks: Iterable[bytes], told: Told, scan: Callable[[bytes], Columns], reference: Records
+) -> Iterator[pa.RecordBatch]:
+    """All of a log whose lines do not depend on each other."""
+
+    def read(line: LogLine) -> Iterator[Record]:
+        return reference(iter([line]), told)
+
+    def work(block: LineBlock) -> Scanned:
+        return scanned(block, scan(block.content))
+
+    with ThreadPoolExecutor(_AHEAD) as pool:
+        for found in _ahead(pool, work, line_blocks(blocks, told, CHUNK), read):
+            yield from completed(found, read) if isinstance(found, Scanned) else found
+
+
+def _ahead(
+    pool: ThreadPoolExecutor,
+    work: Callable[[LineBlock], Scanned],
+    blocks: Iterator[LineBlock],
+    read: Callable[[LogLine], Iterator[Record]],
+) -> Iterator[Scanned | Iterator[pa.RecordBatch]]:
+    """Results in the order of the blocks; a last line without an end is the reference's."""
+    waiting: deque[Future[Scanned]] = deque()
+    for block in blocks:
+        if not block.is_ended:
+            while waiting:
+                yield waiting.popleft().result()
+            yield batches(read(LogLine(block.number, block.content, is_ended=False)))
+            return
+        waiting.append(pool.submit(work, block))
+        if len(waiting) > _AHEAD:
+            yield waiting.popleft().result()
+    while waiting:
+        yield waiting.popleft().result()
