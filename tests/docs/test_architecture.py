@@ -21,7 +21,7 @@ from tests.helpers.scenarios import ROOT
 ARCHITECTURE = (ROOT / "ARCHITECTURE.md").read_text()
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("netpolc", "netpolc.cli", "netpolc.pytest_plugin"),
-    ("netpolc.flows",),
+    ("netpolc.agent", "netpolc.flows"),
     (
         "netpolc.analysis.conversion",
         "netpolc.analysis.expectations",
@@ -67,6 +67,7 @@ STORE = "netpolc.backends.matcher.store"
 GENERATION = f"{NFT}.rollout.netfilter.generation"
 WITH_IO = (
     "netpolc.cli",
+    "netpolc.agent",
     "netpolc.manifests",
     "netpolc.apiserver",
     "netpolc.files",  # everything that is written

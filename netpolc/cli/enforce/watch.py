@@ -19,6 +19,7 @@ from contextlib import ExitStack, closing, contextmanager
 from math import inf
 from select import POLLIN, poll
 
+from netpolc.agent.pace import PACE, Pace
 from netpolc.backends.nft.rollout.netfilter.monitor import Monitor
 from netpolc.backends.nft.rollout.state.loaded import Owned
 from netpolc.cli.enforce.changes import FolderWatch
@@ -31,8 +32,6 @@ RETRY = 60.0
 """Seconds after which what was refused is tried again, though no file has changed."""
 INTERVAL = 10.0
 """Seconds between two looks at the table, though nobody was heard to change it."""
-BURST, PACE = 10, 2.0
-"""So many restorations follow one another at once; then there is one in so many seconds."""
 
 
 def keep_applied(
@@ -63,26 +62,6 @@ def keep_applied(
         tell_systemd("STOPPING=1")
 
 
-class _Pace:
-    """Bounds restorations, so that two programs that undo each other do not fill the machine."""
-
-    def __init__(self) -> None:
-        self._left, self._since = float(BURST), time.monotonic()
-
-    def next(self) -> float:
-        """When the next one may be."""
-        now = time.monotonic()
-        self._left = min(BURST, self._left + (now - self._since) / PACE)
-        self._since = now
-        return now + max(0.0, 1 - self._left) * PACE
-
-    def spend(self) -> bool:
-        """Count one; whether it was the last of a burst."""
-        self.next()
-        self._left -= 1
-        return 0 <= self._left < 1
-
-
 class _Watch:
     """The loop of `keep_applied`."""
 
@@ -97,7 +76,7 @@ class _Watch:
     ) -> None:
         self._changes, self._monitor, self._stopped = changes, monitor, stopped
         self._apply_once, self._restore, self._say = apply_once, restore, say
-        self._pace = _Pace()
+        self._pace = Pace()
         self._ready = self._refused = False
         self._trouble = ""
         self._look = inf

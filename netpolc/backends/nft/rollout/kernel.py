@@ -20,6 +20,7 @@ from netpolc.backends.nft.options import check_table
 from netpolc.backends.nft.rollout import runtime
 from netpolc.backends.nft.rollout.libnftables.channel import Channel
 from netpolc.backends.nft.rollout.libnftables.session import Died
+from netpolc.backends.nft.rollout.netfilter.monitor import Heard
 from netpolc.backends.nft.rollout.state.facts import Facts, PodCounts
 from netpolc.backends.nft.rollout.state.loaded import MOMENT, Owned, Unconfirmed
 from netpolc.backends.nft.rollout.state.memory import Known, Memory
@@ -68,6 +69,17 @@ class Kernel:
         self._memory = Memory(self.tables)
         self._steps = Steps(self._memory, self.facts)
         self._held: dict[str, int] = {}
+
+    def hear(self, heard: Heard) -> None:
+        """Believe what is remembered of the table that is listened for, whatever becomes of others.
+
+        This kernel then changes no other table.
+        """
+        self._memory.heard = heard
+
+    def forget(self, table: str) -> None:
+        """Believe nothing of what is remembered of a table."""
+        self._memory.forget(table)
 
     @contextmanager
     def locked(self, table: str) -> Iterator[None]:

@@ -1,7 +1,8 @@
 """What tables are made of, remembered from one change to the next.
 
 Comes in: what a transaction left. Goes out: `Known`. It is believed for as long as nobody has
-changed anything in nf_tables since, and read back otherwise.
+changed anything in nf_tables since or, where the changes of the table are listened for, for as long
+as none is heard; it is read back otherwise.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from dataclasses import dataclass, replace
 from netpolc.backends.nft.names import GENERATION, LOADED, UNCONFIRMED
 from netpolc.backends.nft.objects import Objects, index, key
 from netpolc.backends.nft.readback import notes
+from netpolc.backends.nft.rollout.netfilter.monitor import Heard
 from netpolc.backends.nft.rollout.state.table import TableReader
 from netpolc.backends.nft.write.owners import Noted
 from netpolc.core.errors import RulesetError
@@ -39,6 +41,9 @@ class Memory:
 
     def __init__(self, tables: TableReader) -> None:
         self._tables = tables
+        self.heard: Heard | None = None
+        """Tells the changes of the one table that it listens for; without it nothing is believed
+        after any change of anything."""
         self._known: dict[str, Known] = {}
 
     def recall(self, table: str, now: int) -> Known | None:
@@ -46,9 +51,11 @@ class Memory:
         there is none, or none as netpolc makes them.
         """
         known = self._known.pop(table, None)
-        if known is not None and known.generation == now:
-            self._known[table] = known
-            return known
+        if known is not None and self._is_believed(known, now):
+            self._known[table] = replace(known, generation=now)
+            return self._known[table]
+        if self.heard is not None:
+            self.heard.settled()
         try:
             objects = self._tables.objects(table)
         except RulesetError:
@@ -66,9 +73,18 @@ class Memory:
         """A table is about to change: believe nothing of it."""
         self._known.pop(table, None)
 
+    def _is_believed(self, known: Known, now: int) -> bool:
+        if self.heard is None:
+            return known.generation == now
+        return not self.heard.foreign()
+
     def keep(self, table: str, left: Known, now: int) -> None:
         """Remember what a transaction left, if it was the next one after the generation that it
-        was made for.
+        was made for, or the only one of its table.
         """
-        if now == left.generation + 1:
+        if self.heard is not None:
+            is_next = self.heard.claim(left.generation, now)
+        else:
+            is_next = now == left.generation + 1
+        if is_next:
             self._known[table] = replace(left, generation=now)

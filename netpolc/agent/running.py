@@ -1,0 +1,104 @@
+"""Which agent enforces a table here, and how it is: a lock and a file in /run/netpolc.
+
+Comes in: what an agent says of itself. Goes out: the same, for whoever asks. The lock ends with the
+process that holds it, whatever ends that; the network namespace is part of its name, as that of the
+file, because /run is shared between network namespaces.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from pathlib import Path
+from typing import BinaryIO
+
+import msgspec
+
+from netpolc import files
+from netpolc.backends.nft.rollout import runtime
+from netpolc.core.errors import SystemRefusal
+
+
+class Running(msgspec.Struct, frozen=True, kw_only=True):
+    """What an agent says of itself; `since`, `synced` and `changed` are moments in UTC."""
+
+    process: int
+    node: str
+    since: str
+    ready: bool
+    waits: str = ""
+    synced: str = ""
+    digest: str = ""
+    objects: dict[str, int] = {}
+    refused: dict[str, str] = {}
+    trouble: dict[str, str] = {}
+
+
+class Seat:
+    """The right to enforce a table: one agent of a network namespace has it, others stand by."""
+
+    def __init__(self, table: str) -> None:
+        self._path = _path(table, "lock")
+        self._state = _path(table, "json")
+        self._lock: BinaryIO | None = None
+
+    def taken(self) -> bool:
+        """Whether it is this agent's; takes it if it is nobody's."""
+        if self._lock is not None:
+            return True
+        try:
+            files.private(runtime.FOLDER)
+            flags = os.O_RDONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+            stream = os.fdopen(os.open(self._path, flags, 0o600), "rb")
+            try:
+                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                stream.close()
+                return False
+            if not _is_at(stream, self._path):  # somebody swept it away meanwhile
+                stream.close()
+                return False
+        except OSError as error:
+            raise SystemRefusal(f"cannot lock {self._path}: {error.strerror}") from error
+        self._lock = stream
+        return True
+
+    def tell(self, state: Running) -> None:
+        """Let others know how this agent is."""
+        try:
+            with files.replacing(self._state) as out:
+                out.write(msgspec.json.encode(state))
+        except OSError as error:
+            raise SystemRefusal(f"cannot write {self._state}: {error.strerror}") from error
+
+    def leave(self) -> None:
+        """Let another agent take it."""
+        if self._lock is not None:
+            self._state.unlink(missing_ok=True)
+            self._lock.close()
+            self._lock = None
+
+
+def running(table: str) -> Running | None:
+    """The agent that enforces a table here; None if there is none, or nobody may know."""
+    try:
+        with open(os.open(_path(table, "lock"), os.O_RDONLY | os.O_NOFOLLOW), "rb") as stream:
+            try:
+                fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return msgspec.json.decode(_path(table, "json").read_bytes(), type=Running)
+    except (OSError, msgspec.DecodeError):
+        pass  # it has just begun or ended, or only root may see it
+    return None
+
+
+def _path(table: str, ending: str) -> Path:
+    namespace = os.stat("/proc/thread-self/ns/net").st_ino
+    return runtime.FOLDER / f"agent-{table}-{namespace}.{ending}"
+
+
+def _is_at(stream: BinaryIO, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(stream.fileno()), path.lstat())
+    except FileNotFoundError:
+        return False

@@ -1,0 +1,212 @@
+"""The loop, on a real kernel, with events that the test makes.
+
+In: lists and changes, other programs that touch the table. Out: what is in the kernel, how many
+transactions it took, what the agent says of itself.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import netpolc
+from netpolc.agent.running import running
+from netpolc.apiserver import Absent, Gone, Trouble
+from netpolc.backends.nft.rollout.kernel import Kernel
+from tests.agent.stage import NODE, SERVER, client, cluster, staged
+from tests.helpers.lab import Router
+from tests.helpers.manifests import Manifest, pod
+
+pytestmark = pytest.mark.kernel
+
+
+@pytest.fixture
+def router() -> Iterator[Router]:
+    with Router() as made:
+        yield made
+
+
+def compiled(objects: list[Manifest]) -> str:
+    """The digest of what `netpolc compile --node` makes of these objects."""
+    return netpolc.compile(netpolc.load_objects(objects)).ruleset(NODE).digest
+
+
+def loaded(router: Router) -> str:
+    found = router.call(lambda: Kernel().facts.loaded("netpolc"))
+    return found.digest if found is not None else ""
+
+
+def test_nothing_is_loaded_before_every_kind_is_known(router: Router) -> None:
+    with staged(router) as stage:
+        stage.list_all(cluster(), but=["NetworkPolicy", "AdminNetworkPolicy"])
+        for _ in range(5):
+            router.call(stage.agent.step)
+        assert loaded(router) == ""
+        assert "waits for AdminNetworkPolicy, NetworkPolicy" in stage.report.waiting()
+        stage.inbox.put(Trouble("NetworkPolicy", "forbidden"))
+        stage.inbox.put(Absent("AdminNetworkPolicy", "no such kind"))
+        router.call(stage.agent.step)
+        assert loaded(router) == ""
+        assert "NetworkPolicy: forbidden" in stage.report.waiting()
+        stage.list_all([SERVER], but=["Pod", "Node", "Namespace", "AdminNetworkPolicy"])
+        stage.until(lambda: loaded(router))
+        assert loaded(router) == compiled(cluster())
+        assert stage.report.waiting() == ""
+
+
+def test_events_are_in_the_kernel_as_a_fresh_compile_would_have_them(router: Router) -> None:
+    with staged(router) as stage:
+        stage.list_all(cluster(3))
+        stage.until(lambda: loaded(router) == compiled(cluster(3)))
+        stage.change(client(4))
+        stage.until(lambda: loaded(router) == compiled(cluster(4)))
+        stage.inbox.put(Gone("Pod", "x", "client-4"))
+        stage.until(lambda: loaded(router) == compiled(cluster(3)))
+        stage.inbox.put(Gone("NetworkPolicy", "x", "server"))
+        stage.until(lambda: loaded(router) == compiled(cluster(3)[:-1]))
+
+
+def test_a_burst_is_few_transactions(router: Router) -> None:
+    with staged(router) as stage:
+        stage.list_all(cluster(0))
+        stage.until(lambda: loaded(router))
+        before = stage.enforcer.kernel.generation.read()
+        for number in range(1, 251):
+            stage.change(client(number))
+            router.call(stage.agent.step)
+        stage.until(lambda: loaded(router) == compiled(cluster(250)))
+        assert stage.enforcer.kernel.generation.read() - before <= 25
+
+
+def test_what_others_do_to_the_table_is_undone_and_told(router: Router) -> None:
+    with staged(router) as stage:
+        stage.list_all(cluster())
+        stage.until(lambda: loaded(router))
+        wanted = loaded(router)
+        for harm in ("delete table inet netpolc", "flush chain inet netpolc forward"):
+            router.run("nft", harm)
+            stage.until(lambda: router.call(lambda: stage.enforcer.content() == wanted))
+            assert any("restored the table" in line for line in stage.lines)
+            stage.lines.clear()
+        router.run("nft", "add table inet other { chain c { }; }")
+        stage.change(client(9))
+        stage.until(lambda: loaded(router) != wanted)
+        assert not any("restored" in line for line in stage.lines)
+
+
+def test_what_is_refused_leaves_the_table_and_is_tried_again(router: Router) -> None:
+    with staged(router, options=netpolc.Options(pending="deny")) as stage:
+        stage.list_all(cluster())
+        stage.until(lambda: loaded(router))
+        before = loaded(router)
+        stage.inbox.put(Gone("Node", "", NODE))
+        stage.until(lambda: stage.report.waiting())
+        assert "lists no spec.podCIDRs" in stage.report.waiting()
+        assert loaded(router) == before
+        stage.change(cluster()[1], client(7))
+        stage.until(lambda: not stage.report.waiting())
+        assert loaded(router) != before
+
+
+def test_an_odd_object_stops_no_other(router: Router) -> None:
+    broken = json.loads(json.dumps(SERVER))
+    broken["metadata"]["name"] = "broken"
+    broken["spec"]["ingress"] = [{"ports": [{"port": 99_999_999}]}]
+    with staged(router) as stage:
+        stage.list_all(cluster())
+        stage.until(lambda: loaded(router))
+        before = loaded(router)
+        stage.change(broken, client(8))
+        stage.until(lambda: loaded(router) != before)
+        assert any("NetworkPolicy x/broken" in line for line in stage.lines)
+        assert 'netpolc_objects_refused{kind="NetworkPolicy"} 1' in stage.report.metrics.text()
+        assert "10.0.1.8" in router.run("nft", "list", "table", "inet", "netpolc")
+        stage.inbox.put(Gone("NetworkPolicy", "x", "broken"))
+        stage.until(lambda: "netpolc_objects_refused{" not in stage.report.metrics.text())
+
+
+def test_a_second_agent_stands_by_and_takes_over(router: Router) -> None:
+    with staged(router, seat="netpolc") as second:
+        with staged(router, seat="netpolc") as first:
+            first.list_all(cluster())
+            first.until(lambda: loaded(router))
+            first.until(lambda: router.call(lambda: running("netpolc")))
+            state = router.call(lambda: running("netpolc"))
+            assert state is not None
+            assert (state.node, state.ready, state.digest) == (NODE, True, loaded(router))
+            second.list_all([*cluster(), pod("x/newer", "10.0.0.77", app="client")])
+            before = loaded(router)
+            for _ in range(5):
+                router.call(second.agent.step)
+            assert loaded(router) == before
+            assert second.report.waiting() == ""
+        second.until(lambda: loaded(router) != before)
+        assert "10.0.0.77" in router.run("nft", "list", "table", "inet", "netpolc")
+    assert router.call(lambda: running("netpolc")) is None
+
+
+def test_the_table_stays_and_a_restart_sends_nothing(router: Router) -> None:
+    with staged(router) as stage:
+        stage.list_all(cluster())
+        stage.until(lambda: loaded(router))
+    before = loaded(router)
+    with staged(router) as stage:
+        generation = stage.enforcer.kernel.generation.read()
+        stage.list_all(cluster())
+        stage.until(lambda: not stage.report.waiting())
+        assert stage.enforcer.kernel.generation.read() == generation
+        assert loaded(router) == before
+
+
+def test_the_self_check_sees_what_is_wrong_and_mends_it(
+    router: Router, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with staged(router) as stage:
+        stage.list_all(cluster())
+        stage.until(lambda: loaded(router))
+
+        def results() -> dict[str, int]:
+            lines = stage.report.metrics.text().splitlines()
+            found = (own for own in lines if own.startswith("netpolc_selfcheck_total{"))
+            return {own.split('"')[1]: int(own.split()[-1]) for own in found}
+
+        stage.agent.check_soon()
+        stage.until(lambda: results() == {"same": 1})
+        monkeypatch.setattr(stage.enforcer, "foreign", list)  # as if nobody was heard
+        wanted = loaded(router)
+        router.run("nft", "delete element inet netpolc local4 { 10.0.1.1 }")
+        stage.agent.check_soon()
+        stage.until(lambda: results() == {"same": 1, "modified": 1})
+        stage.until(lambda: router.call(stage.enforcer.content) == wanted)
+
+
+def test_the_ruleset_for_the_next_boot_is_kept(
+    router: Router, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("netpolc.agent.loop.SAVE_QUIET", 0.0)
+    folder = tmp_path / "kept"
+    folder.mkdir(mode=0o700)
+    with staged(router, folder) as stage:
+        stage.list_all(cluster())
+        stage.until((folder / "netpolc.nft").exists)
+    wanted = loaded(router)
+    router.flush()
+    router.run("nft", "-f", str(folder / "netpolc.nft"))
+    assert loaded(router) == wanted
+    with staged(router) as stage:
+        stage.list_all(cluster(4))
+        stage.until(lambda: loaded(router) == compiled(cluster(4)))
+        assert 'netpolc_transactions_total{what="changed"} 1' in stage.report.metrics.text()
+
+
+def test_pending_pods_are_denied_until_the_event(router: Router) -> None:
+    options = netpolc.Options(pending="deny")
+    with staged(router, options=options) as stage:
+        stage.list_all(cluster(1))
+        stage.until(lambda: loaded(router))
+        assert "10.0.1.2" not in stage.elements("known4")
+        stage.change(client(2))
+        stage.until(lambda: "10.0.1.2" in stage.elements("known4"))
