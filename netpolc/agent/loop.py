@@ -7,36 +7,30 @@ What is refused is told, and tried again; the table in force stays, also when th
 
 from __future__ import annotations
 
-import gc
 import time
 from collections.abc import Callable, Iterable
 from math import inf
 from select import POLLIN, poll
 
-from netpolc.agent.enforcer import Enforcer, Sent
-from netpolc.agent.inbox import Arrived, Inbox
-from netpolc.agent.pace import Batch, Pace, Retry
-from netpolc.agent.report import Report
-from netpolc.agent.running import Seat
-from netpolc.agent.selfcheck import DIFFERS, FAILED, MODIFIED, SelfCheck
-from netpolc.apiserver import Absent, Changed, Event, Gone, Listed, Trouble
+from netpolc.agent.enforcer import Enforcer
+from netpolc.agent.inbox import Inbox
+from netpolc.agent.intake import Intake
+from netpolc.agent.pace import Pace, Retry
+from netpolc.agent.running import Duty
+from netpolc.agent.telling.report import Report
+from netpolc.agent.upkeep import Upkeep
 from netpolc.backends.nft import Ruleset
-from netpolc.compiler import compile
 from netpolc.core.errors import NetpolcError
-from netpolc.live import KINDS, Live
+from netpolc.live import Live
 
 TICK = 1.0
 """Seconds between two looks at what nobody tells of."""
-SAVE_QUIET, SAVE_LATEST = 5.0, 60.0
-"""A ruleset is kept for the next boot when it has stood for so long, or after so long at most."""
-COLLECT = 60.0
-"""Seconds between two collections of what leads to itself."""
 
 
 class Agent:
     """One node's table; `kinds` are what must have been listed, or be known to be absent, before
     anything is loaded. `check_seconds` is the time between two comparisons with what is made from
-    scratch.
+    scratch. With `duty` it enforces only while no other agent of this node does.
     """
 
     def __init__(
@@ -45,46 +39,36 @@ class Agent:
         enforcer: Enforcer,
         inbox: Inbox,
         report: Report,
-        seat: Seat | None = None,
+        duty: Duty | None = None,
         *,
         kinds: Iterable[str],
         check_seconds: float = inf,
     ) -> None:
         self._live, self._enforcer, self._inbox = live, enforcer, inbox
-        self._report, self._seat = report, seat
-        self._missing = set(kinds)
-        self._batch, self._pace, self._retry = Batch(), Pace(), Retry()
+        self._report, self._duty = report, duty
+        self._intake = Intake(live, report, kinds)
+        self._upkeep = Upkeep(live, enforcer, report, check_seconds)
+        self._batch, self._pace, self._retry = self._intake.batch, Pace(), Retry()
         self._ruleset: Ruleset | None = None
-        self._check, self._check_seconds = SelfCheck(), check_seconds
-        self._check_at, self._commits_then = time.monotonic() + check_seconds, 0
-        self._commits = 0
-        self._save_at, self._save_by = inf, inf
-        self._collect_at = inf
-        report.missing(self._missing)
 
     @property
     def enforced(self) -> Ruleset | None:
         """The ruleset that is in force; None before the first one."""
         return self._ruleset
 
-    @property
-    def synced(self) -> bool:
-        """Whether all that has to be known was told."""
-        return not self._missing
-
     def check_soon(self) -> None:
         """Compare with what is made from scratch as soon as may be."""
-        self._check_at = time.monotonic()
+        self._upkeep.check_soon()
 
-    def run(self, signals: Callable[[], bool], fileno: int) -> None:
-        """Go on until `signals`, which is asked when `fileno` can be read, says that it is over."""
+    def run(self, goes_on: Callable[[], bool], fileno: int) -> None:
+        """Go on until `goes_on`, which is asked when `fileno` can be read, says that it is over."""
         try:
             while True:
-                if fileno in self._waited(fileno) and not signals():
+                if fileno in self._waited(fileno) and not goes_on():
                     return
                 self.step()
         finally:
-            self._check.abandon()
+            self._upkeep.check.abandon()
 
     def wait(self, until: float) -> None:
         """Wait for an event, until then."""
@@ -95,25 +79,23 @@ class Agent:
     def step(self) -> None:
         """Do all that is due now."""
         self._report.alive()
-        for arrived in self._inbox.take():
-            self._take(arrived)
-        if not self.synced or not self._has_seat():
+        self._intake.take(self._inbox.take())
+        if not self._intake.synced or not self._on_duty():
             return
         now = time.monotonic()
         if now >= min(self._batch.due(), self._retry.at):
             self._enforce(now)
-        if (
-            self._ruleset is not None
-            and self._enforcer.foreign()
-            and self._pace.next() <= time.monotonic()
-        ):
-            self._repair()
-        self._look_after(time.monotonic())
+        if self._ruleset is not None and self._has_to_repair():
+            self._repair(self._ruleset)
+        if self._batch.first == inf and self._ruleset is not None:
+            if self._upkeep.look(self._ruleset):
+                self._batch.add(time.monotonic())
+            self._report.tick(self._duty)
 
     def due(self) -> float:
         """When the next step is to be, if nothing happens before."""
         tick = time.monotonic() + TICK
-        if not self.synced:
+        if not self._intake.synced:
             return tick
         foreign = self._ruleset is not None and self._enforcer.foreign()
         repair = self._pace.next() if foreign else inf
@@ -121,48 +103,17 @@ class Agent:
 
     def _waited(self, fileno: int) -> set[int]:
         """Wait for whatever comes first; what can be read then."""
-        polled = poll()
+        polled, check = poll(), self._upkeep.check
         for own in (fileno, self._inbox.fileno(), self._enforcer.fileno()):
             polled.register(own, POLLIN)
-        if self._check.busy:
-            polled.register(self._check.fileno(), POLLIN)
+        if check.busy:
+            polled.register(check.fileno(), POLLIN)
         left = max(0.0, self.due() - time.monotonic())
         return {descriptor for descriptor, _ in polled.poll(left * 1000)}
 
-    def _take(self, arrived: Arrived) -> None:
-        """One event, into the objects that are known."""
-        moment, event = arrived
-        if not isinstance(event, Trouble) and event.kind not in KINDS:
-            return
-        try:
-            known = self._known(event)
-        except NetpolcError as error:  # no object of any kind: the server would not send it
-            self._report.refused_event(event.kind, str(error))
-            return
-        if known:
-            self._missing.discard(event.kind)
-            self._report.missing(self._missing)
-            self._batch.add(moment)
-
-    def _known(self, event: Event) -> bool:
-        """Whether an event says something of objects."""
-        self._report.event(event)
-        match event:
-            case Listed():
-                self._live.replace(event.kind, event.documents)
-            case Absent():
-                self._live.replace(event.kind, ())
-            case Changed():
-                self._live.change(event.document)
-            case Gone():
-                self._live.remove(event.kind, event.namespace, event.name)
-            case Trouble():
-                return False
-        return True
-
-    def _has_seat(self) -> bool:
+    def _on_duty(self) -> bool:
         """Whether this agent is the one that enforces."""
-        has = self._seat is None or self._seat.taken()
+        has = self._duty is None or self._duty.taken()
         self._report.standby(not has)
         if has and self._ruleset is None and self._batch.first == inf:
             self._batch.add(time.monotonic())
@@ -182,78 +133,25 @@ class Agent:
         done = time.monotonic()
         self._retry.worked()
         self._batch.applied(done)
-        self._accepted(ruleset, sent)
+        is_new = self._ruleset is None or self._ruleset.digest != ruleset.digest
+        self._ruleset = ruleset
         self._report.enforced(ruleset, sent, done - now, done - first if first != inf else None)
         self._report.objects(self._live.refused)
-        if self._collect_at == inf:
-            gc.collect()
-            gc.freeze()  # what was read first stays for long: it need not be looked at again
-            self._collect_at = done + COLLECT
+        self._upkeep.sent(sent, is_new=is_new)
 
-    def _accepted(self, ruleset: Ruleset, sent: Sent) -> None:
-        self._commits += sent.changed
-        if self._ruleset is None or self._ruleset.digest != ruleset.digest:
-            now = time.monotonic()
-            self._save_at = now + SAVE_QUIET
-            self._save_by = min(self._save_by, now + SAVE_LATEST)
-        self._ruleset = ruleset
+    def _has_to_repair(self) -> bool:
+        return bool(self._enforcer.foreign()) and self._pace.next() <= time.monotonic()
 
-    def _repair(self) -> None:
+    def _repair(self, ruleset: Ruleset) -> None:
         """Bring back the table that somebody else changed."""
-        assert self._ruleset is not None
-        by = [own.process for own in self._enforcer.foreign() if own.process]
-        count = len(self._enforcer.foreign())
+        changes = list(self._enforcer.foreign())
         try:
-            sent = self._enforcer.repair(self._ruleset)
+            sent = self._enforcer.repair(ruleset)
         except NetpolcError as error:
             self._pace.spend()
             self._report.failed(error)
             return
-        self._commits += sent.changed
+        self._upkeep.sent(sent, is_new=False)
         again = sent.changed and self._pace.spend()
-        self._report.repaired(count, by, sent, again)
-
-    def _look_after(self, now: float) -> None:
-        """What is done now and then, when nothing else is."""
-        if self._check.busy:
-            self._hear_check()
-        elif now >= self._check_at and self._ruleset is not None and self._batch.first == inf:
-            self._begin_check(self._ruleset)
-        if self._batch.first != inf:
-            return
-        if now >= min(self._save_at, self._save_by) and self._ruleset is not None:
-            self._save_at = self._save_by = inf
-            try:
-                self._enforcer.save(self._ruleset)
-            except NetpolcError as error:
-                self._report.failed(error)
-        if now >= self._collect_at:
-            self._collect_at = now + COLLECT
-            gc.collect()
-        self._report.tick(self._seat)
-
-    def _begin_check(self, ruleset: Ruleset) -> None:
-        live, table = self._live, self._enforcer.table
-        self._check_at = time.monotonic() + self._check_seconds
-        self._commits_then = self._commits
-        self._check.begin(
-            ruleset.digest,
-            lambda: compile(live.snapshot()).ruleset(live.node, live.options).digest,
-            lambda: Enforcer(table).content(),
-        )
-
-    def _hear_check(self) -> None:
-        found = self._check.finished()
-        if found is None:
-            return
-        if found.result == MODIFIED and self._commits != self._commits_then:
-            self._report.checked("overtaken", "")  # it was changed while it was read
-            return
-        self._report.checked(found.result, found.why)
-        if found.result == DIFFERS:
-            self._live.forget()
-        if found.result in (DIFFERS, MODIFIED):
-            self._enforcer.distrust()
-            self._batch.add(time.monotonic())
-        elif found.result == FAILED:
-            self._check_at = min(self._check_at, time.monotonic() + 60)
+        by = [own.process for own in changes if own.process]
+        self._report.repaired(len(changes), by, sent, again)

@@ -34,7 +34,7 @@ class Running(msgspec.Struct, frozen=True, kw_only=True):
     trouble: dict[str, str] = {}
 
 
-class Seat:
+class Duty:
     """The right to enforce a table: one agent of a network namespace has it, others stand by."""
 
     def __init__(self, table: str) -> None:

@@ -1,8 +1,8 @@
 """Compares what is enforced with what is made from scratch, and with what the kernel lists.
 
 Comes in: a function that makes the digest anew, one that reads the table back. Goes out: a
-`Finding`, some time later. Both run in a child process at the lowest priority, which has the memory
-of this one as it was when it began, so that nothing waits for them.
+`CheckResult`, some time later. Both run in a child process at the lowest priority, which has the
+memory of this one as it was when it began, so that nothing waits for them.
 """
 
 from __future__ import annotations
@@ -11,8 +11,11 @@ import json
 import os
 import signal
 import time
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
+
+from netpolc.core.errors import NetpolcError
 
 GIVEN_UP = 600.0
 """Seconds after which a child that says nothing is ended."""
@@ -20,7 +23,7 @@ SAME, DIFFERS, MODIFIED, FAILED = "same", "differs", "modified", "failed"
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class CheckResult:
     """`same`; `differs`: from scratch it would be another; `modified`: the kernel has another;
     `failed`: nobody knows.
     """
@@ -61,7 +64,7 @@ class SelfCheck:
         self._child, self._readable, self._began = child, readable, time.monotonic()
         self._expected, self._said = expected, b""
 
-    def finished(self) -> Finding | None:
+    def finished(self) -> CheckResult | None:
         """What was found; None while the child is at work."""
         try:
             while piece := os.read(self._readable, 1 << 16):
@@ -83,18 +86,18 @@ class SelfCheck:
             os.close(self._readable)
             self._child, self._readable = 0, -1
 
-    def _judged(self) -> Finding:
+    def _judged(self) -> CheckResult:
         try:
             said = json.loads(self._said)
         except ValueError:
-            return Finding(FAILED, "the child ended without an answer")
+            return CheckResult(FAILED, "the child ended without an answer")
         if "failed" in said:
-            return Finding(FAILED, said["failed"])
+            return CheckResult(FAILED, said["failed"])
         if said["scratch"] != self._expected:
-            return Finding(DIFFERS, f"from scratch it is {said['scratch']}")
+            return CheckResult(DIFFERS, f"from scratch it is {said['scratch']}")
         if said["listed"] != self._expected:
-            return Finding(MODIFIED, f"the kernel has {said['listed'] or 'no table'}")
-        return Finding(SAME)
+            return CheckResult(MODIFIED, f"the kernel has {said['listed'] or 'no table'}")
+        return CheckResult(SAME)
 
 
 def _answer(writable: int, scratch: Callable[[], str], listed: Callable[[], str | None]) -> None:
@@ -106,11 +109,12 @@ def _answer(writable: int, scratch: Callable[[], str], listed: Callable[[], str 
             signal.signal(number, signal.SIG_DFL)
         os.nice(19)
         # The kernel first: what the parent changes meanwhile is not to be met.
-        found = listed()
-        said = {"listed": found, "scratch": scratch()}
+        said = {"listed": listed(), "scratch": scratch()}
         os.write(writable, json.dumps(said).encode())
         code = 0
-    except BaseException as error:  # whatever it is, the parent has to be told
-        os.write(writable, json.dumps({"failed": f"{type(error).__name__}: {error}"}).encode())
+    except NetpolcError as error:
+        os.write(writable, json.dumps({"failed": str(error)}).encode())
     finally:
+        if code:
+            traceback.print_exc()
         os._exit(code)

@@ -69,6 +69,10 @@ class Live:
         """An object that is gone; `namespace` is empty for what is in none."""
         self._apply(self._store.drop((kind, namespace, name)))
 
+    def forget(self) -> None:
+        """Believe nothing that was made of the objects: the next ruleset is made from scratch."""
+        self._stale = self._stale or "forgotten"
+
     @property
     def refused(self) -> Mapping[Key, str]:
         """What is done about each odd object, and why, by kind, namespace and name."""

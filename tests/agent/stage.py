@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from netpolc.agent import Agent, Enforcer, Inbox
-from netpolc.agent.log import Log
-from netpolc.agent.report import Report
-from netpolc.agent.running import Seat
+from netpolc.agent.running import Duty
+from netpolc.agent.telling.log import LogLines
+from netpolc.agent.telling.report import Report
 from netpolc.apiserver import Changed, Listed
 from netpolc.backends.nft import Options
 from netpolc.live import KINDS, Live
@@ -44,7 +44,7 @@ class Stage:
 
     def __init__(self, router: Router, folder: Path | None, options: Options, **more: Any) -> None:
         self.router, self.lines, self.inbox = router, list[str](), Inbox()
-        self.report = Report(NODE, Log(self.lines.append))
+        self.report = Report(NODE, LogLines(self.lines.append))
         self.live = Live(NODE, options)
         self.enforcer = router.call(lambda: Enforcer("netpolc", folder))
         kinds = more.pop("kinds", KINDS)
@@ -81,12 +81,12 @@ def staged(
     router: Router,
     folder: Path | None = None,
     options: Options | None = None,
-    seat: str = "",
+    duty: str = "",
     **more: Any,
 ) -> Iterator[Stage]:
-    """A stage, cleaned up at the end; with `seat` one that takes the seat of a table."""
-    own = router.call(lambda: Seat(seat)) if seat else None
-    stage = Stage(router, folder, options or Options(), seat=own, **more)
+    """A stage, cleaned up at the end; with `duty` one that takes the duty of a table."""
+    own = router.call(lambda: Duty(duty)) if duty else None
+    stage = Stage(router, folder, options or Options(), duty=own, **more)
     with closing(stage.inbox), closing(stage.enforcer):
         try:
             yield stage

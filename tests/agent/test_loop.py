@@ -129,8 +129,8 @@ def test_an_odd_object_stops_no_other(router: Router) -> None:
 
 
 def test_a_second_agent_stands_by_and_takes_over(router: Router) -> None:
-    with staged(router, seat="netpolc") as second:
-        with staged(router, seat="netpolc") as first:
+    with staged(router, duty="netpolc") as second:
+        with staged(router, duty="netpolc") as first:
             first.list_all(cluster())
             first.until(lambda: loaded(router))
             first.until(lambda: router.call(lambda: running("netpolc")))
@@ -186,7 +186,7 @@ def test_the_self_check_sees_what_is_wrong_and_mends_it(
 def test_the_ruleset_for_the_next_boot_is_kept(
     router: Router, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("netpolc.agent.loop.SAVE_QUIET", 0.0)
+    monkeypatch.setattr("netpolc.agent.upkeep.SAVE_QUIET", 0.0)
     folder = tmp_path / "kept"
     folder.mkdir(mode=0o700)
     with staged(router, folder) as stage:

@@ -13,7 +13,7 @@ from netpolc.backends.nft.signals.counters import attribute_counters, prometheus
 _PENDING = "netpolc_pending_dropped_packets_total"
 
 
-def counted(table: str) -> str:
+def table_counters(table: str) -> str:
     """The counters of the table as they are now; `SystemRefusal` where the kernel does not say."""
     channel = Channel()
     facts, counts = Facts(channel), PodCounts(channel)

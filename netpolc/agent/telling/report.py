@@ -14,10 +14,10 @@ from datetime import UTC, datetime
 
 from netpolc._version import __version__
 from netpolc.agent.enforcer import Sent
-from netpolc.agent.log import Log
-from netpolc.agent.metrics import Metrics
 from netpolc.agent.pace import PACE
-from netpolc.agent.running import Running, Seat
+from netpolc.agent.running import Duty, Running
+from netpolc.agent.telling.log import LogLines
+from netpolc.agent.telling.metrics import Metrics
 from netpolc.apiserver import Absent, Event, Listed, Trouble
 from netpolc.backends.nft import Ruleset
 from netpolc.core.errors import NetpolcError
@@ -37,7 +37,7 @@ class Report:
     def __init__(
         self,
         node: str,
-        log: Log,
+        log: LogLines,
         metrics: Metrics | None = None,
         notify: Callable[..., None] = lambda *_: None,
     ) -> None:
@@ -178,11 +178,11 @@ class Report:
         else:
             self.log.info(f"self-check: {result}")
 
-    def tick(self, seat: Seat | None) -> None:
+    def tick(self, duty: Duty | None) -> None:
         """Let `netpolc status` know, if anything is other than it was."""
         before, moment = self._written
         now = time.monotonic()
-        if seat is None or now - moment < _STATE_SECONDS:
+        if duty is None or now - moment < _STATE_SECONDS:
             return
         self.metrics.set("netpolc_resident_memory_bytes", _resident())
         state = Running(
@@ -199,7 +199,7 @@ class Report:
         )
         self._written = state, now
         if state != before:
-            seat.tell(state)
+            duty.tell(state)
 
     def _say_once(self, about: str, message: str, **more: object) -> None:
         """A warning, unless the same was said a moment ago."""

@@ -13,7 +13,7 @@ from netpolc.core.foreign import inert, to_json
 INFO, WARNING, ERROR = "info", "warning", "error"
 
 
-class Log:
+class LogLines:
     """Writes lines; `say` is told each one, without its end."""
 
     def __init__(self, say: Callable[[str], None], *, as_json: bool = False) -> None:
