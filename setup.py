@@ -43,6 +43,12 @@ setup(
             extra_compile_args=["-O3"],
         ),
         Extension(
+            "netpolc.frontends.cluster._pods",
+            sources=["ext/_pods.pyx"],
+            depends=["ext/address.pxd"],
+            include_dirs=["ext"],
+        ),
+        Extension(
             "netpolc.manifests.yaml._yaml",
             sources=["ext/_yaml.pyx"],
             depends=sorted([*glob("ext/yaml_*.pxi"), "ext/libyaml.pxd"]),

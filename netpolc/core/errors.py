@@ -38,8 +38,13 @@ class Path(Struct, frozen=True, gc=False):
 
     def elements(self) -> tuple[str | int, ...]:
         """The steps from the object's root, for looking the field up in the manifest."""
-        before = self.parent.elements() if self.parent is not None else ()
-        return before if self.element == "" else (*before, self.element)
+        found: list[str | int] = []
+        own: Path | None = self
+        while own is not None:
+            if own.element != "":
+                found.append(own.element)
+            own = own.parent
+        return tuple(reversed(found))
 
     def __str__(self) -> str:
         before = str(self.parent) if self.parent is not None else ""

@@ -242,8 +242,7 @@ class NamedPort(Struct, frozen=True, gc=False):
 Port = PortRange | NamedPort
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Rule:
+class Rule(Struct, frozen=True, eq=False, gc=False):
     """Traffic in one direction with one of the peers on one of the ports; `ANY` includes ICMP."""
 
     direction: Direction
@@ -294,7 +293,7 @@ class Policy:
     def directions(self) -> tuple[Direction, ...]:
         """Those that it isolates or has rules for."""
         ruled = {rule.direction for rule in self.rules}
-        return tuple(way for way in Direction if way in ruled or way in self.isolates)
+        return tuple(way for way in DIRECTIONS if way in ruled or way in self.isolates)
 
     def denial(self, direction: Direction) -> Rule:
         """A rule that denies everything in a direction, where those that are written cannot be

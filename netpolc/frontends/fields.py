@@ -201,6 +201,9 @@ class Fields:
         """A `LabelSelector`; missing, null and empty select everything."""
         if value is None:
             return SELECT_ALL
+        known = _usual_selector(value) if isinstance(value, dict) else None
+        if known is not None:
+            return known
         selector = self.mapping(value, path, ("matchLabels", "matchExpressions"))
         if not selector:
             return SELECT_ALL
@@ -275,6 +278,30 @@ class Fields:
                 self._selectors.error(path / number, invalid(text, detail))
             values.append(text)
         return values
+
+
+def _usual_selector(value: dict[str, Any]) -> Selector | None:
+    """What most selectors are, labels to match and nothing wrong with them; else None."""
+    labels = value.get("matchLabels")
+    if len(value) != 1 or not isinstance(labels, dict):
+        return None
+    try:
+        return _matching(tuple(labels.items()))
+    except TypeError:  # a value that cannot be remembered is no string
+        return None
+
+
+@lru_cache(maxsize=1 << 14)
+def _matching(labels: tuple[tuple[str, object], ...]) -> Selector | None:
+    """The selector of some labels, one for all that ask for the same; None if one is wrong."""
+    found = []
+    for key, value in labels:
+        if not isinstance(value, str) or any(label_value_problems(value)):
+            return None
+        if label_key_problems(key):
+            return None
+        found.append(Requirement(key, Operator.IN, frozenset((value,))))
+    return Selector(frozenset(found))
 
 
 DEFAULT_NAMESPACE = "default"

@@ -81,6 +81,12 @@ class Reader(ABC):
         What is wrong with it is in `report`; then nothing of it was gathered.
         """
 
+    def plain(self, document: Document) -> Name | None:
+        """The same at once of an object in which nothing is odd; None of one that has to be `read`,
+        of which nothing was gathered. Only kinds that come by the thousand have it.
+        """
+        return None
+
     def stand_in(
         self, document: Document, kind: str, report: ObjectProblems
     ) -> tuple[Name | None, str | None]:

@@ -34,10 +34,11 @@ class Names:
     """Checks names and labels; only those that were good are remembered."""
 
     def __init__(self) -> None:
-        self._namespaces: set[str] = set()
-        self._nodes: set[str] = set()
+        self.namespaces: set[str] = set()
+        self.nodes: set[str] = set()
+        self.whole: dict[tuple[tuple[str, str], ...], Mapping[str, str]] = {}
+        """All labels of an object, by these as pairs."""
         self._labels: dict[tuple[str, str], tuple[str, str]] = {}
-        self._all: dict[tuple[tuple[str, str], ...], Mapping[str, str]] = {}
         self._generated: Counter[tuple[str, str]] = Counter()
 
     def namespaced(
@@ -52,10 +53,10 @@ class Names:
         generated = "" if is_named else self._generated_name(document, problems)
         name = generated or self.name(metadata, problems)
         namespace = (metadata.namespace if metadata else None) or "default"
-        if namespace not in self._namespaces:
+        if namespace not in self.namespaces:
             details = dns_label_problems(namespace)
             if reported(details, namespace, _NAMESPACE, problems):
-                self._namespaces.add(namespace)
+                self.namespaces.add(namespace)
         if generated:
             self._generated[namespace, name] += 1
             count = self._generated[namespace, name]
@@ -82,31 +83,37 @@ class Names:
 
     def node(self, name: str, problems: ObjectProblems) -> str:
         """`spec.nodeName`."""
-        if name and name not in self._nodes:
+        if name and name not in self.nodes:
             path = ROOT / "spec" / "nodeName"
             if reported(subdomain_problems(name), name, path, problems):
-                self._nodes.add(name)
+                self.nodes.add(name)
         return name
 
     def labels(
         self, labels: Mapping[str, str] | None, path: Path, problems: ObjectProblems
     ) -> Mapping[str, str]:
         """Labels; those of replicas, and equal pairs of others, are checked and stored once."""
+        whole = self.good_labels(labels)
+        if whole is not None:
+            return whole
+        for key, value in (labels or {}).items():
+            reported(label_key_problems(key), key, path, problems)
+            reported(label_value_problems(value), value, path.key(key), problems)
+        return {}
+
+    def good_labels(self, labels: Mapping[str, str] | None) -> Mapping[str, str] | None:
+        """The same, or None if anything is wrong with them."""
         pairs = tuple(labels.items()) if labels else ()
-        whole = self._all.get(pairs)
+        whole = self.whole.get(pairs)
         if whole is not None:
             return whole
         known = self._labels
         for pair in pairs:
-            if pair in known:
-                continue
-            good = reported(label_key_problems(pair[0]), pair[0], path, problems)
-            at = path.key(pair[0])
-            if reported(label_value_problems(pair[1]), pair[1], at, problems) and good:
+            if pair not in known:
+                if label_key_problems(pair[0]) or any(label_value_problems(pair[1])):
+                    return None
                 known[pair] = pair
-        if problems.failed:
-            return {}
-        return self._all.setdefault(pairs, dict(map(known.__getitem__, pairs)))
+        return self.whole.setdefault(pairs, dict(map(known.__getitem__, pairs)))
 
 
 def reported(details: Iterable[str], value: str, path: Path, problems: ObjectProblems) -> bool:

@@ -36,6 +36,9 @@ SPEC = ROOT / "spec"
 AUDITED = (ROOT / "metadata" / "annotations").key(AUDIT)
 """Where a policy says that it is only tried."""
 _PORT_NAME_CHARACTERS = re.compile(r"[-a-z0-9]+", re.ASCII)
+_WRITTEN = [(str(direction), direction) for direction in Direction]
+_PROTOCOLS = dict(Protocol.__members__)
+_KNOWN_PORTS = ("protocol", "port", "endPort")
 _NUMBERS = "must be between 1 and 65535, inclusive"
 
 
@@ -79,11 +82,7 @@ class PolicyReader:
         if self.fields.problems.failed:
             return None
         origin = self.named.origin(self.kind, self.source)
-        written = frozenset(
-            direction
-            for direction in Direction
-            if self.spec.get(direction.name.lower()) is not None
-        )
+        written = frozenset([own for name, own in _WRITTEN if self.spec.get(name) is not None])
         return Policy(
             Tier.NETWORK_POLICY,
             0,
@@ -126,9 +125,12 @@ class PolicyReader:
 
     def _port(self, value: object, path: Path, any_case: bool) -> Port | None:
         fields = self.fields
-        entry = fields.mapping(value, path, ("protocol", "port", "endPort"))
+        entry = fields.mapping(value, path, _KNOWN_PORTS)
         if entry is None:
             return None
+        known = _usual_port(entry)
+        if known is not None:
+            return known
         protocol = self._protocol(entry.get("protocol"), path / "protocol", any_case)
         port = entry.get("port")
         last = fields.integer(entry.get("endPort"), path / "endPort")
@@ -169,6 +171,15 @@ class PolicyReader:
             supported = 'supported values: "TCP", "UDP", "SCTP"'
             self.error(path, f"Unsupported value: {quoted(text)}: {supported}")
             return Protocol.TCP
+
+
+def _usual_port(entry: dict[str, Any]) -> PortRange | None:
+    """What most ports are, a number of a protocol and nothing wrong with it; else None."""
+    protocol, number = entry.get("protocol", "TCP"), entry.get("port")
+    if type(number) is not int or not 1 <= number < PORTS or entry.get("endPort") is not None:
+        return None
+    own = _PROTOCOLS.get(protocol) if isinstance(protocol, str) else None
+    return None if own is None else PortRange(own, number, number)
 
 
 def audited(fields: Fields, body: dict[str, Any]) -> bool:

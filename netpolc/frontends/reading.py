@@ -62,13 +62,15 @@ class _Reading:
 
     def read(self, document: Document) -> None:
         """Read one object; what is wrong goes to the problems, or is isolated."""
-        report = self._odd.report(document)
         kind, name = document.kind, None
         treatment: str | None = PASSED_OVER
         which = (kind, document.api_version)
         if which not in self._routes:
             self._routes[which] = self._route(document)
         reader = self._routes[which]
+        if reader is not None and self._is_plain(document, reader):
+            return
+        report = self._odd.report(document)
         if reader is None and makers.has_template(document):
             reader, kind = self._workloads, f"{kind}.{document.group}"
         if reader is not None:
@@ -89,6 +91,13 @@ class _Reading:
         if name is not None:
             treatment = self._once(document, kind, name, report) or treatment
         self._odd.hand_on(document, kind, report, treatment)
+
+    def _is_plain(self, document: Document, reader: Reader) -> bool:
+        """Whether an object was read at once, and is the only one of its name."""
+        name, source = reader.plain(document), document.source
+        if name is None:
+            return False
+        return self._places.setdefault((document.kind, *name), source) is source
 
     def _route(self, document: Document) -> Reader | None:
         """Who reads documents of this kind and version, if anybody does."""

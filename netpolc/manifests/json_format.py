@@ -28,7 +28,9 @@ from netpolc.manifests.syntax import (
 _BYTE = re.compile(r" \(byte (\d+)\)")
 _SPACE = re.compile(r"[ \t\r\n]*")
 _BOM = b"\xef\xbb\xbf"
-_LONG = re.compile(rb"[-0-9][0-9]{20}")
+_DIGITS = bytes(own if own == 0x2D else 0x30 if 0x30 <= own <= 0x39 else 0x20 for own in range(256))
+_LONG = b"0" * 21, b"-" + b"0" * 20
+"""Numbers of so many digits fit no field; every digit stands for any, as `_DIGITS` makes them."""
 _CLOSING = {"}": "object", "]": "array"}
 
 
@@ -120,11 +122,13 @@ def _plain_object(raw: bytes) -> dict[str, Any] | None:
     None if that cannot be told, for example of escapes and fractions, which can be written in
     several ways, or if it may hold a number that fits no field, or cannot be decoded.
     """
-    if _LONG.search(raw):
+    digits = raw.translate(_DIGITS)  # a search for the pattern takes as long as all else here
+    if _LONG[0] in digits or _LONG[1] in digits:
         return None
     try:
         value = msgspec.json.decode(raw, type=dict[str, Any])
-        same = msgspec.json.encode(value) == msgspec.json.format(raw, indent=-1)
+        written = msgspec.json.encode(value)
+        same = written == raw or written == msgspec.json.format(raw, indent=-1)
     except (msgspec.MsgspecError, RecursionError):
         return None
     return value if same else None

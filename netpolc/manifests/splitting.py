@@ -119,9 +119,14 @@ class _Splitter:
         if self._is_passed_over(source, head, raw):
             return
         if head.items is not None and self._is_list(source, head, raw):
-            for number, item in enumerate(head.items):
-                below, found = (*at, "items", number), self._decoded(item)
-                place = ManifestSource(self._file, source.document, below, True)
+            decode, file, document = self._likely.decode, self._file, source.document
+            found: Likely | None
+            for number, item in enumerate(head.items):  # there may be very many
+                try:
+                    found = decode(item)
+                except (msgspec.MsgspecError, RecursionError):
+                    found = None  # it has another form, or is none: said when it is read as such
+                place = ManifestSource(file, document, (*at, "items", number), True)
                 if found is not None and found.items is None and found.apiVersion and found.kind:
                     yield Document(found.apiVersion, found.kind, item, (), place, found)
                 else:

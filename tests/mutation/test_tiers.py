@@ -18,6 +18,7 @@ from random import Random
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 import netpolc
 from netpolc.backends.nft.readback import parse_json, parse_text
@@ -107,7 +108,7 @@ def without_pass(own: Snapshot) -> Iterator[tuple[str, Snapshot]]:
         for place, rule in enumerate(policy.rules):
             if rule.action is Action.PASS:
                 head, tail = policy.rules[:place], policy.rules[place + 1 :]
-                accepting = replace(rule, action=Action.ACCEPT)
+                accepting = structs.replace(rule, action=Action.ACCEPT)
                 for kind, rules in (
                     ("Pass dropped", (*head, *tail)),
                     ("Pass accepts", (*head, accepting, *tail)),

@@ -7,12 +7,13 @@ warning: API servers do not look at the status.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TypeVar
 
 from msgspec import structs
 
 from netpolc.core.cluster import ContainerPorts, Owner, Pod
-from netpolc.core.errors import ROOT, ObjectProblems, Path
+from netpolc.core.errors import ROOT, ObjectProblems, Path, Problems
 from netpolc.core.ir import Origin, Waived
 from netpolc.core.nets import PORTS, Protocol, parse_address, readable_address
 from netpolc.frontends.cluster.addresses import closed
@@ -33,6 +34,12 @@ from netpolc.frontends.objects import (
 )
 from netpolc.manifests import Document
 
+try:
+    from netpolc.frontends.cluster._pods import PlainPods
+except ImportError:  # not built here: all pods are read as the odd ones are
+    PlainPods = None  # type: ignore[assignment, misc]
+
+T = TypeVar("T")
 KIND = "Pod"
 _SPEC = ROOT / "spec"
 _PROTOCOLS = '"TCP", "UDP", "SCTP"'
@@ -48,6 +55,19 @@ class Pods(Reader):
         self._ports = PortReader()
         self._known_owners: dict[Owner, Owner] = {}
         self._hosts: dict[tuple[str | None, ...], tuple[int, ...]] = {}
+        self._plain = None if PlainPods is None else self._plain_pods(PlainPods)
+
+    def _plain_pods(self, reader: type[PlainPods]) -> PlainPods:
+        return reader(
+            self._gathered,
+            self._ports.known,
+            self._hosts,
+            lambda spec: _if_good(lambda problems: self._ports.read(spec, _SPEC, problems)),
+        )
+
+    def plain(self, document: Document) -> Name | None:
+        """A living pod from JSON in which nothing is odd, and of which there is no other."""
+        return None if self._plain is None else self._plain.read(document)
 
     def read(self, document: Document, problems: ObjectProblems) -> Name | None:
         """A pod, if it lives.
@@ -161,7 +181,7 @@ class PortReader:
     """Reads the ports of pods; those of replicas are stored once."""
 
     def __init__(self) -> None:
-        self._known: dict[tuple[_Entries, _Entries], tuple[ContainerPorts, Declared]] = {}
+        self.known: dict[tuple[_Entries, _Entries], tuple[ContainerPorts, Declared]] = {}
 
     def read(
         self, spec: PodSpec, path: Path, problems: ObjectProblems
@@ -171,7 +191,7 @@ class PortReader:
         """
         sidecars = [own for own in spec.initContainers or () if own.restartPolicy == "Always"]
         key = _entries(spec.containers or ()), _entries(sidecars)
-        known = self._known.get(key)
+        known = self.known.get(key)
         if known is not None:
             return known
         found = set()
@@ -188,7 +208,14 @@ class PortReader:
                 problems.error(path / field, f"port {name}: {detail}")
                 good = False
         ports = tuple(sorted(found)), _declared((*key[0], *key[1]))
-        return self._known.setdefault(key, ports) if good else ports
+        return self.known.setdefault(key, ports) if good else ports
+
+
+def _if_good(read: Callable[[ObjectProblems], T]) -> T | None:
+    """What is read, if nothing is wrong with it."""
+    aside = ObjectProblems(Problems(), lambda *_: "")
+    found = read(aside)
+    return None if aside.failed or aside.warned else found
 
 
 def _entries(containers: Sequence[Container | InitContainer]) -> _Entries:

@@ -67,13 +67,14 @@ def _rules(reader: PolicyReader, direction: Direction, value: object, path: Path
         rule = fields.mapping(item if item is not None else {}, at, ("ports", peer_field))
         if rule is None:
             continue
-        peers = fields.sequence(rule.get(peer_field), at / peer_field)
-        ports = fields.sequence(rule.get("ports"), at / "ports")
+        at_peers, at_ports = at / peer_field, at / "ports"
+        peers = fields.sequence(rule.get(peer_field), at_peers)
+        ports = fields.sequence(rule.get("ports"), at_ports)
         yield reader.rule(
             direction,
             at,
-            tuple(_peers(reader, peers, at / peer_field)) if peers else ANY,
-            tuple(reader.ports(ports, at / "ports")) if ports else ANY,
+            tuple(_peers(reader, peers, at_peers)) if peers else ANY,
+            tuple(reader.ports(ports, at_ports)) if ports else ANY,
         )
 
 
