@@ -5,6 +5,8 @@ each with objects as `netpolc.load_objects` takes them, reduced to the fields th
 Everything is asked over HTTPS with the standard library; nothing is ever written.
 """
 
+from netpolc.apiserver.access.kubeconfig import contexts as contexts
+from netpolc.apiserver.access.kubeconfig import from_kubeconfig as from_kubeconfig
 from netpolc.apiserver.access.server import Access as Access
 from netpolc.apiserver.access.server import in_cluster as in_cluster
 from netpolc.apiserver.events import Absent as Absent

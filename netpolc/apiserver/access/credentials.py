@@ -114,8 +114,8 @@ class Plugin(Credentials):
         return str(self._current().get("token") or "")
 
     def certificate(self) -> tuple[bytes, bytes] | None:
-        """`status.clientCertificateData` and `clientKeyData`."""
-        own = self._current()
+        """`status.clientCertificateData` and `clientKeyData`, of what gave the last token."""
+        own = self._status or self._current()
         pair = own.get("clientCertificateData"), own.get("clientKeyData")
         return (pair[0].encode(), pair[1].encode()) if pair[0] and pair[1] else None
 
