@@ -61,3 +61,45 @@ RESOURCES: tuple[Resource, ...] = (
     ),
 )
 """What a node enforces: the kinds that the agent follows."""
+
+_GATEWAY = "gateway.networking.k8s.io"
+ANALYSED: tuple[Resource, ...] = (
+    *RESOURCES,
+    Resource("", ("v1",), "services", "Service"),
+    Resource("", ("v1",), "replicationcontrollers", "ReplicationController"),
+    Resource("apps", ("v1",), "deployments", "Deployment"),
+    Resource("apps", ("v1",), "replicasets", "ReplicaSet"),
+    Resource("apps", ("v1",), "daemonsets", "DaemonSet"),
+    Resource("apps", ("v1",), "statefulsets", "StatefulSet"),
+    Resource("batch", ("v1",), "jobs", "Job"),
+    Resource("batch", ("v1", "v1beta1"), "cronjobs", "CronJob"),
+    Resource("networking.k8s.io", ("v1",), "ingresses", "Ingress"),
+    Resource("networking.k8s.io", ("v1", "v1beta1"), "servicecidrs", "ServiceCIDR", False, False),
+    Resource(_GATEWAY, ("v1", "v1beta1"), "httproutes", "HTTPRoute"),
+    Resource(_GATEWAY, ("v1", "v1alpha2"), "grpcroutes", "GRPCRoute"),
+    Resource(_GATEWAY, ("v1", "v1alpha3", "v1alpha2"), "tlsroutes", "TLSRoute"),
+    Resource(_GATEWAY, ("v1alpha2",), "tcproutes", "TCPRoute"),
+    Resource(_GATEWAY, ("v1alpha2",), "udproutes", "UDPRoute"),
+    Resource("route.openshift.io", ("v1",), "routes", "Route"),
+    Resource("cilium.io", ("v2",), "ciliumnetworkpolicies", "CiliumNetworkPolicy"),
+    Resource(
+        "cilium.io",
+        ("v2",),
+        "ciliumclusterwidenetworkpolicies",
+        "CiliumClusterwideNetworkPolicy",
+        namespaced=False,
+    ),
+    Resource("crd.projectcalico.org", ("v1",), "networkpolicies", "NetworkPolicy"),
+    Resource(
+        "crd.projectcalico.org",
+        ("v1",),
+        "globalnetworkpolicies",
+        "GlobalNetworkPolicy",
+        namespaced=False,
+    ),
+    Resource(
+        "security.istio.io", ("v1", "v1beta1"), "authorizationpolicies", "AuthorizationPolicy"
+    ),
+)
+"""What the analysis asks for besides: what makes and publishes pods, and policies that are told and
+not judged."""

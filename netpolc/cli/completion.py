@@ -46,6 +46,16 @@ def complete_nodes(ctx: click.Context, _: click.Parameter, incomplete: str) -> _
     return _beginning(found.cluster.nodes if found is not None else (), incomplete)
 
 
+def complete_contexts(ctx: click.Context, _: click.Parameter, incomplete: str) -> _Items:
+    """Names of contexts of the kubeconfig."""
+    from netpolc.apiserver.access.kubeconfig import contexts  # of use to few
+
+    try:
+        return _beginning(contexts(ctx.params.get("kubeconfig")), incomplete)
+    except NetpolcError:
+        return []  # the command itself says why
+
+
 def complete_namespaces(ctx: click.Context, _: click.Parameter, incomplete: str) -> _Items:
     """Names of namespaces, also of those that have no object."""
     found = _given(ctx)

@@ -64,7 +64,7 @@ def test_what_makes_a_manifest_invalid_is_always_shown(option: str) -> None:
         (["-", "--select", "NP99"], "unknown code 'NP99': there are NP001, "),
         (["-", "--ignore", ""], "unknown code ''"),
         (["--explain", "NP1"], "unknown code 'NP1'"),
-        ([], "say which PATHs"),
+        ([], "give PATHs, or a live cluster"),
         (["-", "--fail-on", "notice"], "'notice' is not one of 'error', 'warning', 'info'"),
     ],
 )

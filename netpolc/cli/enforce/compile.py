@@ -19,7 +19,7 @@ def _about() -> str:
 
 
 @click.command("compile")
-@options.paths
+@options.optional_paths
 @options.node
 @click.option(
     "--all-nodes",
@@ -35,6 +35,7 @@ def _about() -> str:
 )
 @table_options.ruleset
 @options.reading
+@options.cluster(enforces=True, narrows=False)
 def compile_(
     paths: tuple[str, ...],
     node: str | None,
@@ -54,6 +55,7 @@ def compile_(
       netpolc compile cluster/ --all-nodes --file rulesets/
       kubectl get ns,pods,nodes,netpol -A -o json | netpolc compile - --node node-a
       netpolc compile cluster/ -o ir
+      netpolc compile --context prod --node node-a
     """
     backend = forms()[form]
     if all_nodes and (node is not None or file is None or not backend.per_node):

@@ -70,6 +70,7 @@ from netpolc.core.errors import UNREAD, InputError, UsageError
     "an address].",
 )
 @options.configured_reading
+@options.cluster()
 def check_(
     paths: tuple[str, ...],
     form: str,
@@ -94,13 +95,12 @@ def check_(
       netpolc check policies/ -o sarif --file netpolc.sarif --ignore NP102,NP103
       netpolc check --explain NP105
       kustomize build overlays/prod | netpolc check - --fail-on error
+      netpolc check --context prod
     """
     if explain is not None:
         (code,) = _codes((explain,), exactly=True)
         say_lines(_wrapped(explanation(CATALOGUE[code])))
         return
-    if not paths:
-        raise UsageError("say which PATHs to check, or --explain CODE")
     reading = reading.configured(paths)
     wanted = _chosen("select", select, reading) or set(CATALOGUE)
     wanted = (wanted - _chosen("ignore", ignore, reading)) | {MANIFEST_ERROR}

@@ -19,7 +19,7 @@ from netpolc.core.errors import UsageError
 
 
 @click.command()
-@options.paths
+@options.optional_paths
 @click.option("--git", "revision", metavar="REV", help="Compare PATHs at this revision with now.")
 @click.option(
     "--with",
@@ -40,6 +40,7 @@ from netpolc.core.errors import UsageError
     help="A comment for a pull request, in Markdown: what opens and closes between namespaces.",
 )
 @options.configured_reading
+@options.cluster()
 @click.pass_context
 def diff(
     ctx: click.Context,
@@ -56,19 +57,29 @@ def diff(
     What is compared is what the two snapshots mean: policies written in other words are no
     difference. Exit code 1 when there is one.
 
+    With a live cluster: what applying PATH to it would open and close. Objects of PATH take the
+    place of those that the cluster has by their names; nothing is deleted.
+
     \b
     Examples:
       netpolc diff old/ new/
       netpolc diff policies-before.yaml policies.yaml --with cluster.json
       netpolc diff --git origin/main k8s/ --summary --file comment.md
       netpolc diff old/ new/ -o html --file change.html
+      netpolc diff --context prod k8s/
     """
     if summary and form not in ("table", "md"):
         raise UsageError("--summary is Markdown: leave out -o")
-    if revision is None and len(paths) != 2:
-        raise UsageError("give OLD and NEW, or --git REV and PATHs")
+    live = reading.cluster
+    if live is not None and (revision is not None or len(paths) != 1):
+        raise UsageError("with a live cluster give one PATH: what would be applied to it")
+    if live is None and revision is None and len(paths) != 2:
+        raise UsageError("give OLD and NEW, --git REV and PATHs, or a live cluster and PATH")
     reading = reading.configured((*paths, *common))
-    if revision is not None:
+    if live is not None:
+        old = reading.program(common)
+        new = reading.program((*paths, *common))
+    elif revision is not None:
         old, new = revision_and_now(reading, revision, paths, common)
     else:
         old = reading.program((paths[0], *common))
@@ -76,6 +87,8 @@ def diff(
     if not (old.cluster.pods or new.cluster.pods):
         warn("neither side has a pod or a workload: policies alone change no connection")
     sides = (revision, "now") if revision is not None else paths
+    if live is not None:
+        sides = (live.name, f"{live.name} with {paths[0]}")
     difference = Difference(old, new)
     with progress("comparing") as report:
         changes = [*difference.changes(report), *published_changes(difference)]

@@ -27,7 +27,7 @@ _USAGE = "give --src and --dst, or --flows"
 
 
 @click.command("eval")
-@options.paths
+@options.optional_paths
 @options.between(_USAGE)
 @click.option(
     "--flows",
@@ -42,6 +42,7 @@ _USAGE = "give --src and --dst, or --flows"
     once=(),
 )
 @options.configured_reading
+@options.cluster(narrows=False)
 @click.pass_context
 def eval_(
     ctx: click.Context,
@@ -67,6 +68,7 @@ def eval_(
       netpolc eval k8s/ --src shop/web --dst 'shop/db[StatefulSet]' --port 5432
       netpolc eval cluster/ --src 192.0.2.7 --dst shop/web-1 --protocol ICMP
       netpolc eval cluster/ --flows flows.csv --file judged.csv
+      netpolc eval -A --src shop/web --dst shop/db --port 5432
     """
     if (asked is None) == (flows is None):
         raise UsageError(_USAGE)

@@ -30,9 +30,8 @@ _EMPTY = "NP004"
 @click.command("explain")
 @click.argument(
     "paths",
-    metavar="PATH...",
+    metavar="[PATH]...",
     nargs=-1,
-    required=True,
     type=FILE,
     shell_complete=completion.complete_policies,
 )
@@ -46,6 +45,7 @@ _EMPTY = "NP004"
 @output(lambda: ("text", *FLOWS), "text", "The form of the explanation.")
 @click.option("--all", "every", is_flag=True, help="Show every near miss, not the closest three.")
 @options.configured_reading
+@options.cluster(narrows=False)
 @click.pass_context
 def explain_(
     ctx: click.Context,
@@ -79,6 +79,7 @@ def explain_(
       netpolc explain policies/web.yaml#shop/web
       netpolc explain policies/web.yaml#shop/web pods.json
       netpolc explain cluster/#ClusterNetworkPolicy/guard
+      kubectl netpolc explain --context prod --src shop/web --dst shop/db --port 5432
     """
     files, names = _split(paths)
     if [asked is not None, log_line is not None, bool(names)].count(True) != 1:

@@ -42,7 +42,7 @@ _AROUND = 6
 
 
 @click.command("list")
-@options.paths
+@options.optional_paths
 @output(
     lambda: ("table", *LISTINGS, "svg", "html"),
     "table",
@@ -88,6 +88,7 @@ _AROUND = 6
 )
 @click.option("--why", is_flag=True, help="Name the rules that decide about each connection.")
 @options.configured_reading
+@options.cluster()
 def list_(
     paths: tuple[str, ...],
     form: str,
@@ -116,6 +117,7 @@ def list_(
       netpolc list cluster/ --group namespace -o mermaid
       netpolc list cluster/ --group identity -o svg --file cluster.svg
       netpolc list cluster/ -o html --file cluster.html
+      netpolc list --context prod --namespace shop
     """
     if group == _NAMESPACE and (form == "html" or why or exposure):
         raise UsageError("--group namespace goes without --why, --exposure and -o html")

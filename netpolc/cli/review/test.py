@@ -13,9 +13,10 @@ from netpolc.core.errors import UsageError
 
 
 @click.command("test")
-@options.paths
+@options.optional_paths
 @output(lambda: ("text", "json", "junit"), "text", "The form of the results.")
 @options.configured_reading
+@options.cluster()
 @click.pass_context
 def test_(
     ctx: click.Context,
@@ -34,6 +35,7 @@ def test_(
     Examples:
       netpolc test k8s/ expectations.yaml
       netpolc test k8s/ -o junit --file results.xml
+      netpolc test --context prod expectations.yaml
     """
     try:
         from netpolc.analysis.expectations import ExpectationRunner

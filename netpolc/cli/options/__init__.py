@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import wraps
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from netpolc.cli import completion
+from netpolc.cli.options.clusters import AskedCluster, cluster_options
+from netpolc.cli.options.flows import Between as Between
+from netpolc.cli.options.flows import between as between
 from netpolc.cli.parameters import (
     FILE,
     Command,
-    FlowPort,
     NamespaceName,
     NodeAddressType,
     stack,
@@ -23,14 +25,14 @@ from netpolc.cli.terminal import warn
 from netpolc.cli.unread import Heed, refuse_passed_over, refuse_unread, say_ignored
 from netpolc.compiler import Program, compile, load
 from netpolc.core.cluster import Snapshot
-from netpolc.core.ends import flows_between
 from netpolc.core.errors import Problems, UsageError
-from netpolc.core.nets import Protocol
-from netpolc.core.semantics import Flow
 from netpolc.frontends import Semantics, Treatment
 from netpolc.frontends.fields import DEFAULT_NAMESPACE, dns_label_problems
-from netpolc.manifests import Given, excluding, find
+from netpolc.manifests import File, Given, excluding, find, read
 from netpolc.manifests.rendering import Values, alternatives, rendered
+
+if TYPE_CHECKING:
+    from netpolc.apiserver.reading import ClusterState
 
 paths = click.argument("paths", metavar="PATH...", nargs=-1, required=True, type=FILE)
 optional_paths = click.argument("paths", metavar="[PATH]...", nargs=-1, type=FILE)
@@ -41,94 +43,6 @@ node = click.option(
     help="The node whose pods are local.",
 )
 all_pods = click.option("--all-pods", is_flag=True, help="Take every pod of the snapshot as local.")
-
-
-_flow_options = stack(
-    click.option(
-        "--src",
-        metavar="END",
-        shell_complete=completion.complete_ends,
-        help="namespace/name of a pod or workload, node:NAME, an address.",
-    ),
-    click.option(
-        "--dst",
-        metavar="END",
-        shell_complete=completion.complete_ends,
-        help="The same, or a Service: svc/name.",
-    ),
-    click.option(
-        "-n",
-        "--namespace",
-        type=NamespaceName(),
-        metavar="NAME",
-        shell_complete=completion.complete_namespaces,
-        help="Of deployment/web and web.",
-    ),
-    click.option(
-        "--port",
-        type=FlowPort(),
-        metavar="PORT",
-        help="Of TCP, UDP and SCTP: 80, TCP/80 or 80/tcp; of a Service also by name.",
-    ),
-    click.option(
-        "--protocol",
-        help="TCP, UDP, SCTP, ICMP or the number of an IP protocol [default: that of --port, or "
-        "TCP].",
-    ),
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Between:
-    """A flow between two ends, as it is asked for."""
-
-    src: str
-    dst: str
-    port: int | str | None
-    protocol: str
-    namespace: str = ""
-
-    def flows(self, program: Program) -> tuple[Flow, ...]:
-        """One for each address family the ends share; `UsageError` for what no packet could be."""
-        protocol = int(self.protocol) if self.protocol.isdigit() else self.protocol
-        ends = program, self.src, self.dst
-        try:
-            return flows_between(*ends, protocol, self.port, namespace=self.namespace)
-        except ValueError as error:
-            raise UsageError(str(error)) from None
-
-
-def between(usage: str) -> Callable[[Command], Command]:
-    """Options that become the parameter `asked: Between | None`, None without any of them.
-
-    `usage` is what half a flow is refused with.
-    """
-
-    def decorate(function: Command) -> Command:
-        @wraps(function)
-        def command(
-            *args: Any,
-            src: str | None,
-            dst: str | None,
-            port: tuple[Protocol | None, int | str] | None,
-            protocol: str | None,
-            namespace: str | None,
-            **rest: Any,
-        ) -> None:
-            asked = None
-            if src is not None and dst is not None:
-                of, number = port if port is not None else (None, None)
-                if of is not None and (protocol or of.name).upper() not in (of.name, str(int(of))):
-                    raise UsageError(f"--port {of.name}/{number} is not of --protocol {protocol}")
-                named = protocol or (of or Protocol.TCP).name
-                asked = Between(src, dst, number, named, namespace or "")
-            elif (src, dst, port) != (None, None, None):
-                raise UsageError(usage)
-            function(*args, asked=asked, **rest)
-
-        return _flow_options(command)
-
-    return decorate
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +65,8 @@ class Reading:
     settings: Settings = NOTHING
     unread: str | None = None
     """How policies of kinds that are not judged are taken; None where nobody said."""
+    cluster: ClusterState | None = None
+    """A live cluster that is read, too; what is given besides is applied over it."""
 
     def configured(self, paths: Sequence[Given]) -> Reading:
         """The same with what the nearest file of settings says, unless that is not to be asked."""
@@ -221,6 +137,8 @@ class Reading:
 
     def _read(self, given: Sequence[Given], patterns: Sequence[str], chosen: Reading) -> Snapshot:
         given = [*given, *chosen.settings.manifests()]
+        if self.cluster is not None:
+            given += self._live(given, patterns, chosen)
         snapshot = load(
             given,
             semantics=self.semantics,
@@ -239,6 +157,16 @@ class Reading:
                 raise UsageError(f"--node-address: unknown node {node!r}")
             snapshot = replace(snapshot, cluster=snapshot.cluster.knowing(node, [address]))
         return snapshot
+
+    def _live(self, given: Sequence[Given], patterns: Sequence[str], chosen: Reading) -> list[File]:
+        """What the cluster has and nothing that is given takes the place of."""
+        from netpolc.apiserver.reading import names_of
+
+        assert self.cluster is not None
+        excluded = excluding((*chosen.exclude, *patterns))
+        documents = read(given, Problems(), excluded=excluded, raw=self.raw) if given else ()
+        space = chosen.default_namespace or DEFAULT_NAMESPACE
+        return self.cluster.files(frozenset(names_of(documents, space)))
 
     def _rendered(
         self, paths: Sequence[Given], chosen: Reading, is_quiet: bool = False
@@ -264,6 +192,32 @@ class Reading:
     def say_ignored(self, snapshot: Snapshot) -> None:
         """What was not read at all, on standard error."""
         say_ignored(snapshot, self.verbose)
+
+
+def cluster(enforces: bool = False, narrows: bool = True) -> Callable[[Command], Command]:
+    """Options of a live cluster, which becomes a part of the parameter `reading`; stands below
+    what makes that.
+
+    Where a ruleset is made (`enforces`), a kind that cannot be listed is an error. `narrows` adds
+    `-n`: only one namespace is read.
+    """
+
+    def decorate(function: Command) -> Command:
+        @wraps(function)
+        def command(
+            *args: Any, reading: Reading, asked_cluster: AskedCluster | None, **rest: Any
+        ) -> None:
+            if asked_cluster is not None:
+                found, space = asked_cluster.read(enforces)
+                space = reading.default_namespace or space
+                reading = replace(reading, cluster=found, default_namespace=space)
+            elif "paths" in rest and not rest["paths"] and not rest.get("explain"):
+                raise UsageError("give PATHs, or a live cluster: --context NAME, or -A")
+            function(*args, reading=reading, **rest)
+
+        return cluster_options(command, narrows)
+
+    return decorate
 
 
 def reading(function: Command) -> Command:
