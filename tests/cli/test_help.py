@@ -67,7 +67,7 @@ def test_every_option_says_what_it_does(name: str) -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["compile"], "Missing argument 'PATH...'"),
+        (["compile"], "give PATHs, or a live cluster"),
         (["apply"], "Missing argument 'PATH...'"),
         (["compile", "x", "--hook", "input"], "'input' is not one of 'forward', 'postrouting'"),
         (["compile", "x", "--deny", "accept"], "'accept' is not one of 'drop', 'reject'"),
