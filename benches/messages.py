@@ -18,6 +18,7 @@ from benches.process import rounds_of
 from benches.timing import HEADER, Ratio
 from benches.workloads import LOCAL_NODE, cached_node_cluster
 from netpolc.backends.nft.netlink import entities, writing
+from netpolc.backends.nft.netlink.elements import write_elements
 from netpolc.backends.nft.netlink.entities import KernelElement
 from netpolc.backends.nft.netlink.expressions import KernelVerdict
 from netpolc.backends.nft.netlink.replacement import Replacement, replace_table
@@ -38,9 +39,9 @@ LIST = f"list table inet {TABLE}"
 def element(wire: Wire, chain: str) -> Callable[[], None]:
     """Adds an element to a map, and deletes it."""
     own = KernelElement(writing.on_wire(parse_address(ADDRESS)), verdict=KernelVerdict(-4, chain))
-    (body,) = entities.write_elements(TABLE, MAP, [own])
+    (body,) = write_elements(TABLE, MAP, [own])
     add = Message(entities.NEW_ELEMENTS, 0x400, body, MAP)
-    delete = Message(entities.NEW_ELEMENTS + 2, 0, body, MAP)
+    delete = Message(entities.DELETE_ELEMENTS, 0, body, MAP)
 
     def there_and_back() -> None:
         for _ in range(TIMES):
@@ -55,9 +56,8 @@ def rows(policies: int, rounds: int) -> Iterator[str]:
     objects = json.loads(cached_node_cluster(policies).read_bytes())["items"]
     ruleset = netpolc.compile(netpolc.load_objects(objects)).ruleset(LOCAL_NODE)
     text, table = ruleset.text(), ruleset.marked_table
-    sent = Replacement(
-        TABLE, (*ruleset.facts, *table.counters), (*table.sets, *table.maps), table.chains, {}
-    )
+    entries = (*ruleset.facts, *table.counters, *table.sets, *table.maps, *table.chains)
+    sent = Replacement(TABLE, entries)
     chain = next(own.name for own in table.chains if own.name.startswith("i_"))
     with Router() as router, router.call(Wire) as wire:
         session = router.call(Session)

@@ -57,6 +57,13 @@ class NamesType(_OfNames):
 table = click.option(
     "--table", default=TABLE, show_default=True, help="The table: netpolc or netpolc_NAME."
 )
+via = click.option(
+    "--via",
+    type=click.Choice(["netlink", "nft"]),
+    default="netlink",
+    show_default=True,
+    help="Who asks the kernel: netpolc itself, or libnftables, as a second opinion.",
+)
 pod_bridges = click.option(
     "--pod-bridges",
     type=NamesType(),

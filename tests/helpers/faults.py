@@ -5,24 +5,29 @@ tests.helpers.faults KIND,KIND... FOLDER OPTION...`. Out, as JSON: for each kind
 command ended, what it said, and which table was in force afterwards: the old one, the new one, or
 another.
 
-A step is one command that netpolc gives to libnftables, or one question for the generation. Between
-netpolc and the real libnftables is a stand-in for its binding, which ends its process, or answers
-that the kernel refused what it did, or sends netpolc a signal, before or after the command. A warm
-parent forks each victim.
+A step is one transaction, one reading of what is loaded, one command that netpolc gives to
+libnftables, or one question for the generation. The kernel refuses what it did, or netpolc gets a
+signal, before or after the step. Between netpolc and the real libnftables is a stand-in for its
+binding, which ends its process as well. A warm parent forks each victim.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
+from collections.abc import Callable
 from itertools import count
 from pathlib import Path
 
+from netpolc.backends.nft.netlink.wire import Wire
 from netpolc.backends.nft.rollout import runtime
 from netpolc.backends.nft.rollout.kernel import Kernel
 from netpolc.backends.nft.rollout.libnftables import session
+from netpolc.backends.nft.rollout.loader import NetlinkLoader
 from netpolc.backends.nft.rollout.netfilter.generation import Generation
+from netpolc.backends.nft.rollout.state.reading import LoadedTables
 from netpolc.cli import run
 from netpolc.core.errors import SystemRefusal
 from tests.helpers.kills import rulesets
@@ -78,6 +83,42 @@ def in_force(kernel: Kernel) -> str:
     return content if loaded is not None and content == loaded.digest else f"not whole: {loaded}"
 
 
+STEPS = (
+    (Wire, "commit"),
+    (NetlinkLoader, "count"),
+    (LoadedTables, "objects"),
+    (LoadedTables, "counters"),
+    (LoadedTables, "members"),
+)
+"""What is asked of the kernel without libnftables."""
+
+
+def faulty(own: Callable[..., object], folder: Path, kind: str, step: int) -> Callable[..., object]:
+    """The same, with a fault at one step."""
+    cause, _, when = kind.partition("-")
+
+    def called(*arguments: object, **options: object) -> object:
+        with (folder / "calls").open("a") as calls:
+            calls.write(".")
+            calls.flush()
+            here = calls.tell() == step
+        if here and when == "before":
+            strike(cause)
+        found = own(*arguments, **options)
+        if here and when == "after":
+            strike(cause)
+        return found
+
+    return called
+
+
+def strike(cause: str) -> None:
+    if cause == "refuse":
+        raise SystemRefusal("the kernel does not answer: No buffer space available")
+    if cause.startswith("SIG"):
+        os.kill(os.getpid(), signal.Signals[cause])
+
+
 def victim(arguments: list[str], folder: Path, kind: str, step: int) -> int:
     """`netpolc` with some arguments, in a child that meets a fault; how it ended."""
     (folder / "calls").write_text("")
@@ -98,6 +139,8 @@ def victim(arguments: list[str], folder: Path, kind: str, step: int) -> int:
             return read(self)
 
         Generation.read = failing  # type: ignore[method-assign]
+        for owner, name in STEPS:
+            setattr(owner, name, faulty(getattr(owner, name), folder, kind, step))
         sys.argv = ["netpolc", *arguments]
         try:
             run()

@@ -3,8 +3,7 @@
 In: what to do, a seed, how often; run inside a network namespace (`python -m tests.helpers.kills`).
 Out, as JSON: how often the old and the new table were found afterwards, and every other listing,
 which there must not be. A warm parent forks each victim, so that kills fall on the part that
-matters; a victim has a libnftables process of its own, which its parent never uses, and which may
-commit for as long as the victim's lock is held: that is, after its death.
+matters; a victim has a socket of its own, which its parent never uses.
 """
 
 from __future__ import annotations
@@ -56,16 +55,11 @@ def rulesets() -> list[Ruleset]:
 def killed(act: Act, seconds: float | None) -> float:
     """Do it in a child that is killed after some time (None: never); how long the child lived."""
     kernel = Kernel()
-    kernel.tables.listing("netpolc")  # its libnftables begins with the first question
     started = time.perf_counter()
     child = os.fork()
     if child == 0:
         act(kernel)
         os._exit(0)
-    # As with a real victim, nobody else has its end: libnftables does not wait for half a request.
-    worker = kernel._channel._nft._worker
-    assert worker is not None
-    worker._stream.close()
     if seconds is not None:
         time.sleep(seconds)
         os.kill(child, signal.SIGKILL)
@@ -101,7 +95,7 @@ class Saves(Loads):
 
     def prepare(self, kernel: Kernel, old: int) -> None:
         self._file.write_text("untouched")
-        self._whole = kernel.tables.saved("netpolc")
+        self._whole = kernel.saved("netpolc").text
 
     def act(self, old: int) -> Act:
         plan = Plan(save=lambda text: write(text, str(self._file)))
@@ -118,10 +112,10 @@ class Undoes(Loads):
     def prepare(self, kernel: Kernel, old: int) -> None:
         kernel.load(self.rulesets[1 - old])
         self._pending = Pending(
-            "netpolc", Unconfirmed.after("0123456789abcdef", 60), kernel.tables.saved("netpolc")
+            "netpolc", Unconfirmed.after("0123456789abcdef", 60), kernel.saved("netpolc")
         )
         kernel.update(self.rulesets[old], unconfirmed=self._pending.unconfirmed)
-        runtime.keep("0123456789abcdef", self._pending.previous)
+        runtime.keep("0123456789abcdef", self._pending.previous.text)
 
     def act(self, old: int) -> Act:
         return self._pending.undo

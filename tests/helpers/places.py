@@ -19,6 +19,7 @@ from netpolc.backends.nft import MARK_MASK
 from netpolc.backends.nft.readback import parse_json
 from netpolc.backends.nft.readback.tracer import Tracer, packet
 from netpolc.backends.nft.rollout.kernel import Kernel, Update
+from netpolc.backends.nft.rollout.loader import Via
 from netpolc.backends.nft.rollout.netfilter import conntrack
 from netpolc.backends.nft.write.ruleset import Ruleset
 from netpolc.core.nets import parse_address
@@ -64,11 +65,13 @@ class Place(Protocol):
 
 
 class RealPlace:
-    """Two namespaces, and packets that pass the first."""
+    """Two namespaces, and packets that pass the first. What is loaded afresh comes as text, through
+    libnftables.
+    """
 
     def __init__(self, injector: Injector, fresh: Router) -> None:
         self._injector = injector
-        self.fresh = fresh.call(Kernel)
+        self.fresh = fresh.call(lambda: Kernel(via=Via.NFT))
 
     def begin(self) -> None:
         """Empty it."""

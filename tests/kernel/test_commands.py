@@ -11,7 +11,11 @@ from pathlib import Path
 
 import pytest
 
+from netpolc.backends.nft.netlink import entities
+from netpolc.backends.nft.netlink.attributes import packed
+from netpolc.backends.nft.netlink.wire import Message, Wire
 from netpolc.backends.nft.rollout import kernel
+from netpolc.backends.nft.rollout.loader import Via
 from tests.helpers.lab import Router
 from tests.helpers.scenarios import ROOT
 
@@ -126,11 +130,18 @@ def test_a_failing_load_changes_nothing(router: Router, monkeypatch: pytest.Monk
     router.call(lambda: kernel.Kernel().load(good))
     before = router.ruleset()
     bad = api.compile(api.load([DENY_ALL])).ruleset()
-    monkeypatch.setattr(
-        type(bad), "loaded_at", lambda *_: "add rule inet netpolc no_such_chain accept\n"
+    stray = Message(
+        entities.NEW_RULE, 0x400, packed(1, b"netpolc\0") + packed(2, b"x\0"), "a stray"
     )
-    with pytest.raises(api.SystemRefusal, match="the kernel refused:"):
+    commit = Wire.commit
+    monkeypatch.setattr(Wire, "commit", lambda wire, own: commit(wire, [*own, stray]))
+    with pytest.raises(api.SystemRefusal, match="the kernel refused: a stray: No such file"):
         router.call(lambda: kernel.Kernel().load(bad))
+    assert router.ruleset() == before
+    text = "add rule inet netpolc no_such_chain accept\n"
+    monkeypatch.setattr(type(bad), "text", lambda _: text)
+    with pytest.raises(api.SystemRefusal, match="the kernel refused:\n"):
+        router.call(lambda: kernel.Kernel(via=Via.NFT).load(bad))
     assert router.ruleset() == before
 
 

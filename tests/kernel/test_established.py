@@ -274,7 +274,7 @@ def test_what_is_restored_judges_flows_as_if_it_had_never_gone(lab: PodLab) -> N
     kernel = lab.node.call(Kernel)
     apply(lab, "a", RECHECK)
     with closing(Exchange(lab, "a", (SERVER[0], 7000))) as first:
-        before = kernel.tables.saved("netpolc")
+        before = kernel.saved("netpolc")
         apply(lab, "b", RECHECK)
         assert not first.pushed()
         with lab.connection("b", *TCP) as second:

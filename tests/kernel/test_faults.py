@@ -36,8 +36,10 @@ GUARDED = "unless it is confirmed, the guard takes it back at "
 every_plan = pytest.mark.parametrize("plan", PLANS)
 
 
-def outcomes(router: Router, folder: Path, plan: str, *kinds: str) -> Iterator[dict[str, Any]]:
-    options = [own.replace("FOLDER", str(folder)) for own in PLANS[plan]]
+def outcomes(
+    router: Router, folder: Path, plan: str, *kinds: str, via: str = "netlink"
+) -> Iterator[dict[str, Any]]:
+    options = ["--via", via] + [own.replace("FOLDER", str(folder)) for own in PLANS[plan]]
     command = [sys.executable, "-m", "tests.helpers.faults", ",".join(kinds), str(folder), *options]
     found: dict[str, list[dict[str, Any]]] = json.loads(
         router.call(lambda: subprocess.check_output(command, cwd=ROOT))
@@ -51,9 +53,17 @@ def outcomes(router: Router, folder: Path, plan: str, *kinds: str) -> Iterator[d
 
 
 @every_plan
-def test_what_fails_once(plan: str, router: Router, tmp_path: Path) -> None:
-    kinds = ("die-before", "die-after", "refuse-after", "generation")
-    for own in outcomes(router, tmp_path, plan, *kinds):
+@pytest.mark.parametrize(
+    ("via", "kinds"),
+    [
+        ("netlink", ("refuse-before", "refuse-after", "generation")),
+        ("nft", ("die-before", "die-after", "refuse-after")),
+    ],
+)
+def test_what_fails_once(
+    via: str, kinds: Sequence[str], plan: str, router: Router, tmp_path: Path
+) -> None:
+    for own in outcomes(router, tmp_path, plan, *kinds, via=via):
         if own["ended"] == 0:
             assert own["table"] == "new", own
         elif plan == "confirm" and GUARDED in own["said"]:
@@ -106,7 +116,7 @@ def test_kills_at_each_step(plan: str, router: Router, tmp_path: Path) -> None:
 def test_libnftables_that_stays_dead(plan: str, router: Router, tmp_path: Path) -> None:
     """Then nothing can be taken back, and the file that does so is named."""
     kept = 0
-    for own in outcomes(router, tmp_path, plan, "dead-after"):
+    for own in outcomes(router, tmp_path, plan, "dead-after", via="nft"):
         if own["table"] == "new" and own["ended"] != 0:
             assert own["ended"] == 3, own
             if plan == "confirm" and GUARDED in own["said"]:

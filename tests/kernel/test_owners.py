@@ -312,7 +312,7 @@ def test_after_a_failure_the_next_run_forgets(lab: PodLab, monkeypatch: pytest.M
 
 def test_what_is_undone_gives_no_flow_to_another_pod(lab: PodLab) -> None:
     apply(lab, VAULT, OTHERS, CLOSED)
-    previous = lab.node.call(lambda: Kernel().tables.saved("netpolc"))
+    previous = lab.node.call(lambda: Kernel().saved("netpolc"))
     snapshot = [namespace("default"), node("node-a", "192.0.2.1"), OPEN, OTHERS, CLOSED]
     ruleset = netpolc.compile(netpolc.load_objects(snapshot)).ruleset("node-a")
     pending = lab.node.call(lambda: roll_out(Kernel(), ruleset, Plan(seconds=60))).pending

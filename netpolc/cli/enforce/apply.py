@@ -14,6 +14,7 @@ import click
 from netpolc.backends.nft import Options, Ruleset
 from netpolc.backends.nft.rollout.guard import TICK, Pending
 from netpolc.backends.nft.rollout.kernel import Kernel
+from netpolc.backends.nft.rollout.loader import Via
 from netpolc.backends.nft.rollout.rollout import Held, Plan, refuse_empty, restore, roll_out
 from netpolc.backends.nft.write.delta import Delta
 from netpolc.cli import interruption, options, table_options, terminal
@@ -94,6 +95,7 @@ def _seconds(ctx: click.Context, param: click.Parameter, value: str | None) -> i
     is_flag=True,
     help="Go on, and apply again whenever something in the folders PATH changes.",
 )
+@table_options.via
 @table_options.ruleset
 @options.reading
 @click.pass_context
@@ -111,6 +113,7 @@ def apply(
     flush_conntrack: bool,
     allow_empty: bool,
     watch: bool,
+    via: str,
     chosen: Options,
     reading: options.Reading,
 ) -> None:
@@ -136,7 +139,7 @@ def apply(
         raise UsageError("--detailed-exitcode is for --plan and --dry-run")
     reading = reading.around_odd() if watch else reading
     proves = watch if verify is None else verify
-    kernel = cache(Kernel)  # one, made once the input is good
+    kernel = cache(lambda: Kernel(via=Via(via)))  # one, made once the input is good
     applied: list[tuple[Program, Ruleset]] = []  # the last one
 
     def apply_once() -> tuple[str, Pending | None]:

@@ -12,11 +12,10 @@ from netpolc.analysis.connectivity.planned import Enforced, Isolation, Planned, 
 from netpolc.analysis.connectivity.ports import describe_ports
 from netpolc.backends.nft import Ruleset
 from netpolc.backends.nft.names import AUDIT, DROP, PENDING, POD_BRIDGES, TIERS, UNKNOWN
-from netpolc.backends.nft.readback import parse_json, parse_text
+from netpolc.backends.nft.readback import parse_text
 from netpolc.backends.nft.readback.listing import Listing, Verdict
 from netpolc.backends.nft.rollout.kernel import Kernel
-from netpolc.backends.nft.rollout.state.loaded import Foreign, counters_of, loaded_in
-from netpolc.backends.nft.rollout.state.table import TableReader
+from netpolc.backends.nft.rollout.state.loaded import Foreign
 from netpolc.backends.nft.rollout.steps import UpdateStep
 from netpolc.backends.nft.write.delta import Fate
 from netpolc.cli.terminal import say
@@ -50,19 +49,19 @@ def show_plan(kernel: Kernel, program: Program, ruleset: Ruleset, what: str) -> 
             say(line, colour)
         return bool(notes)
     say(f"plan for {what}", "bold")
-    connections = _connections(kernel.tables, program, ruleset)
+    connections = _connections(kernel, program, ruleset)
     for line, colour in (*connections, *_bridges(step), *_transaction(step), *_notes(step)):
         say(line, colour)
     return True
 
 
-def _connections(tables: TableReader, program: Program, ruleset: Ruleset) -> Iterator[Line]:
+def _connections(kernel: Kernel, program: Program, ruleset: Ruleset) -> Iterator[Line]:
     """What opens and closes, unless the table that is loaded cannot be understood."""
     table = ruleset.options.table
-    text = tables.listing(table)
     try:
-        listing = parse_json.parse(text) if text is not None else None
-        drops = loaded_in(table, counters_of(text)).drops if text is not None else ()
+        loaded = kernel.facts.loaded(table)
+        listing = kernel.tables.walked(table) if loaded is not None else None
+        drops = loaded.drops if loaded is not None else ()
         before = _enforced(listing, {own.chain: own.policies for own in drops})
         after = _enforced(parse_text.parse(ruleset.text()), _policies(ruleset))
         yield from _lines(PlannedChanges(before, after, program))

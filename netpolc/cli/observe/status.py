@@ -39,13 +39,7 @@ from netpolc.core.foreign import inert, to_json
     is_flag=True,
     help="What was denied, by chain and by pod; PATHs name the pods.",
 )
-@click.option(
-    "--via",
-    type=click.Choice(["netlink", "nft"]),
-    default="netlink",
-    show_default=True,
-    help="Who tells what the table holds: the kernel, or libnftables as a second opinion.",
-)
+@table_options.via
 @options.reading
 @click.pass_context
 def status(

@@ -48,6 +48,7 @@ from netpolc.core.errors import RulesetError, UsageError
     type=click.FloatRange(min=0.1),
     help="Look again at this interval, manifests too; end at the first drift, with exit code 1.",
 )
+@table_options.via
 @table_options.pod_bridges
 @table_options.pending
 @table_options.table
@@ -61,6 +62,7 @@ def verify(
     file: str | None,
     audit: bool,
     watch: float | None,
+    via: str,
     pod_bridges: tuple[str, ...],
     pending: str,
     pod_cidrs: tuple[str, ...],
@@ -81,16 +83,21 @@ def verify(
     """
     expected = Expected(audit, pod_bridges, pending, pod_cidrs)
     chosen = Options(table, audit=audit, pending=pending, pod_cidrs=pod_cidrs)
+    by_nft = via == "nft"
     if watch is not None:
         if file is not None or "-" in paths:
             raise UsageError("--watch looks again and again: neither a --ruleset nor - can change")
-        _watch(paths, node, all_pods, table, reading, watch, expected)
-    text = _read(file) if file is not None else TableReader(Channel()).listing(table)
-    if text is None:
+        own = Watch(Channel(), table, by_nft=by_nft)
+        _watch(paths, node, all_pods, reading, watch, expected, own)
+    if file is None:
+        listing = TableReader(Channel()).walked(table, by_nft=by_nft)
+    else:
+        text = _read(file)
+        is_json = text.lstrip().startswith("{")
+        listing = parse_json.parse(text) if is_json else parse_text.parse(text)
+    if listing is None:
         say(f"table inet {table} is not loaded")
         ctx.exit(1)
-    is_json = file is None or text.lstrip().startswith("{")
-    listing = parse_json.parse(text) if is_json else parse_text.parse(text)
     snapshot = reading.snapshot(paths)
     local = local_node(snapshot, node, all_pods)
     here = file is None and local is not None
@@ -106,16 +113,16 @@ def _watch(
     paths: tuple[str, ...],
     node: str | None,
     all_pods: bool,
-    table: str,
     reading: options.Reading,
     seconds: float,
     expected: Expected,
+    watch: Watch,
 ) -> NoReturn:
     """Say nothing for as long as all is well."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: sys.exit(0))
     gc.enable()  # a long life, other than that of the commands that end at once
-    watch, first = Watch(Channel(), table), True
+    first = True
     while True:
         snapshot = reading.snapshot(paths) if first else reading.again(paths)
         local = local_node(snapshot, node, all_pods)

@@ -12,12 +12,13 @@ from json import loads
 from typing import cast
 
 from netpolc.backends.nft.model import AddressSet
-from netpolc.backends.nft.netlink.meaning import Listed
+from netpolc.backends.nft.netlink.reading.meaning import Listed
 from netpolc.backends.nft.objects import Written
 from netpolc.backends.nft.readback.parse_listing import parse_listing
 from netpolc.backends.nft.rollout.kernel import Kernel
 from netpolc.backends.nft.rollout.libnftables.channel import Channel
 from netpolc.backends.nft.rollout.libnftables.session import Reply, Session
+from netpolc.backends.nft.rollout.loader import Via
 from netpolc.backends.nft.rollout.netfilter.generation import Generation
 from netpolc.backends.nft.rollout.state.loaded import Counters, counters_of
 from netpolc.backends.nft.rollout.state.reading import LoadedTables
@@ -129,7 +130,7 @@ class FakeKernel(Kernel):
     """Loads, updates and reads tables in memory; several may share one `FakeNftables`."""
 
     def __init__(self, nftables: FakeNftables) -> None:
-        super().__init__(_FakeChannel(nftables))
+        super().__init__(_FakeChannel(nftables), Via.NFT)
 
     @contextmanager
     def locked(self, table: str) -> Iterator[None]:

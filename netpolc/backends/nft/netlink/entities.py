@@ -8,15 +8,10 @@ full a set is, handles. Numbers and names are those of linux/netfilter/nf_tables
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
-from itertools import product
-from struct import Struct
 
 from netpolc.backends.nft.netlink.attributes import (
-    NESTED,
     as_number,
     by_type,
     each_attribute,
@@ -31,26 +26,21 @@ from netpolc.backends.nft.netlink.expressions import (
     KernelVerdict,
     read_expression,
     read_expressions,
-    read_verdict,
     write_expression,
     write_expressions,
-    write_verdict,
 )
 from netpolc.core.errors import RulesetError
 
 NEW_TABLE, GET_TABLE, DELETE_TABLE = 0, 1, 2
-NEW_CHAIN, GET_CHAIN = 3, 4
-NEW_RULE, GET_RULE = 6, 7
-NEW_SET, GET_SET = 9, 10
-NEW_ELEMENTS, GET_ELEMENTS = 12, 13
-NEW_OBJECT, GET_OBJECT = 18, 19
+NEW_CHAIN, GET_CHAIN, DELETE_CHAIN = 3, 4, 5
+NEW_RULE, GET_RULE, DELETE_RULE = 6, 7, 8
+NEW_SET, GET_SET, DELETE_SET = 9, 10, 11
+NEW_ELEMENTS, GET_ELEMENTS, DELETE_ELEMENTS = 12, 13, 14
+NEW_OBJECT, GET_OBJECT, DELETE_OBJECT = 18, 19, 20
 INTERVAL, MAP, CONCATENATED = 0x4, 0x8, 0x80
 """Flags of sets (NFT_SET_...)."""
 _COUNTER = 1  # NFT_OBJECT_COUNTER
 _VERDICTS = 0xFFFFFF00  # NFT_DATA_VERDICT
-_ELEMENT = 1  # NFTA_LIST_ELEM
-_MOST = 0xF000
-"""Bytes of elements in one message: a list of them is one attribute (`attributes.LONGEST`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,18 +113,18 @@ class KernelRule:
 # Comments
 # ----------------------------------------------------------------------------------------------
 
-_COMMENT = 0  # NFTNL_UDATA_..._COMMENT (libnftnl/udata.h): type, length, text and a zero
+COMMENT = 0  # NFTNL_UDATA_...COMMENT (libnftnl/udata.h): type, length, text and a zero
 
 
 def comment(kind: int, own: str) -> bytes:
     """User data with a comment in it; nothing for none."""
     data = zero_ended(own)
-    return packed(kind, bytes((_COMMENT, len(data))) + data) if own else b""
+    return packed(kind, bytes((COMMENT, len(data))) + data) if own else b""
 
 
 def read_comment(data: bytes) -> str:
     """The comment in user data; empty if there is none."""
-    if data[:1] != bytes((_COMMENT,)) or len(data) != 2 + data[1]:
+    if data[:1] != bytes((COMMENT,)) or len(data) != 2 + data[1]:
         if data:
             raise RulesetError(f"not of netpolc's making: user data {data.hex()}")
         return ""
@@ -154,7 +144,7 @@ def write_table(own: KernelTable) -> bytes:
 def read_table(content: bytes) -> KernelTable:
     """What NFT_MSG_NEWTABLE said."""
     found = by_type(content)
-    _refuse(found, "table", {2: "flags", 7: "owner"})
+    refuse(found, "table", {2: "flags", 7: "owner"})
     name, use = text(found.get(1, b"")), as_number(found.get(3, bytes(4)))
     return KernelTable(name, read_comment(found.get(6, b"")), use)
 
@@ -202,7 +192,7 @@ def read_chain(content: bytes) -> KernelChain:
     """What NFT_MSG_NEWCHAIN said."""
     found = by_type(content)
     name = text(found.get(3, b""))
-    _refuse(found, f"chain {name}", {8: "counters", 12: "user data"})
+    refuse(found, f"chain {name}", {8: "counters", 12: "user data"})
     if 4 not in found:
         return KernelChain(name)
     where = by_type(found[4])
@@ -223,17 +213,26 @@ def read_rule(content: bytes) -> KernelRule:
     """What NFT_MSG_NEWRULE said."""
     found = by_type(content)
     chain = text(found.get(2, b""))
-    _refuse(found, f"rule of {chain}", {5: "compat"})
+    refuse(found, f"rule of {chain}", {5: "compat"})
     return KernelRule(chain, read_expressions(found.get(4, b"")), read_comment(found.get(7, b"")))
 
 
-def _refuse(found: Mapping[int, bytes], what: str, attributes: Mapping[int, str]) -> None:
+def chain_of_rule(content: bytes) -> str:
+    """The chain that NFT_MSG_NEWRULE said a rule of; nothing else is looked at."""
+    for kind, own in each_attribute(content):
+        if kind == 2:
+            return text(own)
+    return ""
+
+
+def refuse(found: Mapping[int, bytes], what: str, attributes: Mapping[int, str]) -> None:
+    """`RulesetError` if one of these attributes is there and says something."""
     for kind, name in attributes.items():
         if any(found.get(kind, b"")):
             raise RulesetError(f"not of netpolc's making: {what} has {name}")
 
 
-# Sets and their elements
+# Sets
 # ----------------------------------------------------------------------------------------------
 
 _SET_REFUSED = {8: "policy", 11: "timeout", 12: "gc interval", 15: "objects", 18: "expressions"}
@@ -261,7 +260,7 @@ def read_set(content: bytes) -> KernelSet:
     """What NFT_MSG_NEWSET said."""
     found = by_type(content)
     name = text(found.get(2, b""))
-    _refuse(found, f"set {name}", _SET_REFUSED)
+    refuse(found, f"set {name}", _SET_REFUSED)
     flags, described = as_number(found.get(3, bytes(4))), by_type(found.get(9, b""))
     verdicts = as_number(found.get(6, _VERDICTS.to_bytes(4, "big"))) == _VERDICTS
     if flags & ~(INTERVAL | MAP | CONCATENATED) or not verdicts:
@@ -285,112 +284,3 @@ def set_count(content: bytes) -> int | None:
     """How many elements NFT_MSG_NEWSET said there are; None where the kernel does not say it."""
     found = by_type(content).get(20)
     return None if found is None else as_number(found)
-
-
-def write_elements(table: str, name: str, elements: Iterable[KernelElement]) -> Iterator[bytes]:
-    """What NFT_MSG_NEWSETELEM or NFT_MSG_DELSETELEM says: as many messages as they need."""
-    head = packed(1, zero_ended(table)) + packed(2, zero_ended(name))
-    parts: list[bytes] = []
-    length = 0
-    for element in elements:
-        part = nested(_ELEMENT, _write_element(element))
-        if length + len(part) > _MOST:
-            yield head + nested(3, *parts)
-            parts, length = [], 0
-        parts.append(part)
-        length += len(part)
-    if parts:
-        yield head + nested(3, *parts)
-
-
-def write_keys(table: str, name: str, keys: Sequence[bytes]) -> Iterator[bytes]:
-    """The same of elements that are nothing but keys of one length, a multiple of four."""
-    if not keys:
-        return
-    head = packed(1, zero_ended(table)) + packed(2, zero_ended(name))
-    length = len(keys[0])
-    before = nested(_ELEMENT, nested(1, packed(1, bytes(length))))[:_HEADS]
-    many = _MOST // (_HEADS + length)
-    for at in range(0, len(keys), many):
-        part = keys[at : at + many]
-        yield head + nested(3, before, before.join(part))
-
-
-def _write_element(own: KernelElement) -> bytes:
-    parts = nested(1, packed(1, own.key))
-    if own.end is not None:
-        parts += nested(10, packed(1, own.end))
-    if own.verdict is not None:
-        parts += write_verdict(2, own.verdict)
-    return parts + comment(6, own.comment)
-
-
-def read_elements(content: bytes, length: int) -> list[KernelElement]:
-    """What NFT_MSG_NEWSETELEM said of a set with keys of so many bytes."""
-    return [_read_element(own, length) for _, own in each_attribute(by_type(content).get(3, b""))]
-
-
-def columns(content: bytes, length: int) -> tuple[list[bytes], list[str]] | None:
-    """Keys, and comments if there are any, where elements have nothing else and are all alike; None
-    where they are not, or where keys are padded.
-
-    Most elements are single addresses, and there are many: bytes that lie in columns are taken
-    apart at once.
-    """
-    listed = by_type(content).get(3, b"")
-    if not listed or length & 3:
-        return None
-    size = int.from_bytes(listed[:2], sys.byteorder) + 3 & ~3
-    if size < length + _HEADS or len(listed) % size:
-        return None
-    noted = size - length - _HEADS
-    if not noted:
-        parts = list(Struct(f"=12s{length}s").iter_unpack(listed))
-        heads = {own[0] for own in parts}
-        return ([own[1] for own in parts], []) if heads <= _heads(length, 0) else None
-    end = length + _HEADS
-    said = int.from_bytes(listed[end : end + 2], sys.byteorder) - 6
-    if said < 1 or said > noted - 6:
-        return None
-    columns_of = Struct(f"=12s{length}s6s{said}s{noted - 6 - said}x")
-    whole = list(columns_of.iter_unpack(listed))
-    begins = packed(6, bytes((_COMMENT, said)) + bytes(said))[:6]
-    if not {own[0] for own in whole} <= _heads(length, said + 6):
-        return None
-    if {own[2] for own in whole} != {begins}:
-        return None
-    return [own[1] for own in whole], [text(own[3]) for own in whole]
-
-
-_HEADS = 12
-
-
-@lru_cache(64)
-def _heads(length: int, more: int) -> frozenset[bytes]:
-    """Headers of an element, of its key and of the key's value, with and without NLA_F_NESTED;
-    `more` bytes follow the key.
-    """
-    outer, inner, value = (
-        [
-            (length + size).to_bytes(2, sys.byteorder) + (1 | flag).to_bytes(2, sys.byteorder)
-            for flag in flags
-        ]
-        for size, flags in ((12 + more + (-more & 3), (0, NESTED)), (8, (0, NESTED)), (4, (0,)))
-    )
-    return frozenset(map(b"".join, product(outer, inner, value)))
-
-
-def _read_element(content: bytes, length: int) -> KernelElement:
-    found = by_type(content)
-    key = by_type(found.get(1, b"")).get(1, b"")
-    end = by_type(found[10]).get(1, b"") if 10 in found else None
-    if len(key) != length or (end is not None and len(end) != length):
-        raise RulesetError(f"netlink: a key of {len(key)} bytes where one has {length}")
-    _refuse(
-        found, f"element {key.hex()}", {3: "flags", 4: "timeout", 9: "object", 11: "statements"}
-    )
-    verdict = read_verdict(found[2]) if 2 in found else None
-    counter = read_expression(found[7]) if 7 in found else None
-    if counter is not None and not isinstance(counter, CountPacket):
-        raise RulesetError(f"not of netpolc's making: element {key.hex()} has a statement")
-    return KernelElement(key, end, verdict, read_comment(found.get(6, b"")), counter)

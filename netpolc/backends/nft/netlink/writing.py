@@ -11,28 +11,41 @@ which does nothing.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from socket import AF_INET, AF_INET6, inet_pton
 from typing import assert_never
 
 from netpolc.backends.nft import model
 from netpolc.backends.nft.netlink import keys
+from netpolc.backends.nft.netlink.elements import write_elements, write_keys
 from netpolc.backends.nft.netlink.entities import (
     KernelChain,
     KernelCounter,
     KernelElement,
     KernelRule,
     KernelSet,
-    write_elements,
-    write_keys,
 )
 from netpolc.backends.nft.netlink.expressions import KernelVerdict
 from netpolc.backends.nft.netlink.rules import code, expressions
 from netpolc.backends.nft.wording import plain
-from netpolc.core.nets import IPV6, Span, split_ports
+from netpolc.core.nets import IPV6, Family, Span, split_ports
 
 HOOKS = {"forward": 2, "postrouting": 4}
 """NF_INET_FORWARD, NF_INET_POST_ROUTING."""
 _EVERY_PROTOCOL = bytes(4), b"\xff" + bytes(3)
+
+
+@dataclass(frozen=True, slots=True)
+class NotedSet:
+    """A set of addresses with a comment on each, which no rule asks."""
+
+    name: str
+    family: Family
+    elements: tuple[tuple[int, str], ...]
+
+
+Members = model.NamedSet | model.NamedMap | NotedSet
+"""Whatever has elements."""
 
 
 def kernel_counter(entry: model.Counter) -> KernelCounter:
@@ -53,7 +66,7 @@ def kernel_rules(entry: model.Chain) -> Iterator[KernelRule]:
         yield KernelRule(entry.name, expressions(rule), plain(rule.comment))
 
 
-def kernel_set(entry: model.NamedSet | model.NamedMap) -> KernelSet:
+def kernel_set(entry: Members) -> KernelSet:
     """A set or map without its elements."""
     size: int | None = model.room(len(members(entry)))
     verdicts = counted = False
@@ -61,6 +74,8 @@ def kernel_set(entry: model.NamedSet | model.NamedMap) -> KernelSet:
     match entry:
         case model.AddressSet():
             parts, counted = (keys.SOURCE[entry.family],), entry.counted
+        case NotedSet():
+            parts = (keys.SOURCE[entry.family],)
         case model.AddressMap():
             parts, verdicts = (keys.SOURCE[entry.family],), True
         case model.NetworkSet():
@@ -80,16 +95,19 @@ def kernel_set(entry: model.NamedSet | model.NamedMap) -> KernelSet:
     return keys.declared(entry.name, parts, size, verdicts, counted)
 
 
-def members(entry: model.NamedSet | model.NamedMap) -> tuple[object, ...]:
+def members(entry: Members) -> tuple[object, ...]:
     """What is in a set or map."""
     return entry.spans if isinstance(entry, model.NetworkSet) else entry.elements
 
 
-def kernel_elements(entry: model.NamedSet | model.NamedMap) -> Iterator[KernelElement]:
+def kernel_elements(entry: Members) -> Iterator[KernelElement]:
     """The elements of a set or map."""
     match entry:
         case model.AddressSet():
             yield from map(KernelElement, map(_address, entry.elements))
+        case NotedSet():
+            for number, note in entry.elements:
+                yield KernelElement(on_wire(number), comment=plain(note))
         case model.AddressMap():
             for address, verdict in entry.elements:
                 yield KernelElement(_address(address), verdict=decision(verdict))
@@ -112,17 +130,12 @@ def kernel_elements(entry: model.NamedSet | model.NamedMap) -> Iterator[KernelEl
             assert_never(entry)
 
 
-def element_messages(table: str, entry: model.NamedSet | model.NamedMap) -> Iterator[bytes]:
+def element_messages(table: str, entry: Members) -> Iterator[bytes]:
     """The messages with the elements of a set or map."""
     if isinstance(entry, model.AddressSet):
         yield from write_keys(table, entry.name, list(map(_address, entry.elements)))
     else:
         yield from write_elements(table, entry.name, kernel_elements(entry))
-
-
-def noted_address(address: int, note: str) -> KernelElement:
-    """An address with a comment."""
-    return KernelElement(on_wire(address), comment=plain(note))
 
 
 def decision(verdict: model.Verdict) -> KernelVerdict:

@@ -18,6 +18,7 @@ from secrets import token_hex
 from netpolc.backends.nft.rollout import runtime
 from netpolc.backends.nft.rollout.guard import Pending
 from netpolc.backends.nft.rollout.kernel import Kernel
+from netpolc.backends.nft.rollout.state.saving import Saved
 from netpolc.backends.nft.rollout.stopping import Stops
 from netpolc.core.errors import Interrupted, SystemRefusal
 
@@ -25,7 +26,7 @@ from netpolc.core.errors import Interrupted, SystemRefusal
 class Attempt:
     """From the first byte that is sent to the last that is read back; a context manager.
 
-    `digest` is that of the new table, if there will be one; `previous` what `TableReader.saved`
+    `digest` is that of the new table, if there will be one; `previous` what `Kernel.saved`
     gave, if it is to be gone back. `stops` has the signals that came in the meantime.
     """
 
@@ -34,7 +35,7 @@ class Attempt:
         kernel: Kernel,
         table: str,
         digest: str | None = None,
-        previous: str | None = None,
+        previous: Saved | None = None,
         pending: Pending | None = None,
     ) -> None:
         self._kernel, self._table, self._digest = kernel, table, digest
@@ -80,7 +81,7 @@ class Attempt:
         except SystemRefusal:
             return False  # not known: what can be done about it is done
 
-    def _restored(self, previous: str) -> bool:
+    def _restored(self, previous: Saved) -> bool:
         try:
             self._kernel.restore(previous)
         except (SystemRefusal, MemoryError):
@@ -113,9 +114,12 @@ class Attempt:
         """How the old table can be had again."""
         if self._previous is None:
             return
+        if not self._previous.text:
+            yield f"what was loaded before cannot be said as text: {self._previous.why}"
+            return
         token = self._pending.unconfirmed.token if self._pending is not None else token_hex(8)
         try:
-            runtime.keep(token, self._previous)
+            runtime.keep(token, self._previous.text)
         except (SystemRefusal, MemoryError) as error:
             yield f"what was loaded before could not be kept: {error}"
         else:

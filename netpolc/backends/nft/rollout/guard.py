@@ -6,9 +6,10 @@ ready before anything is loaded. When the time is over it restores the old table
 if the table in the kernel still carries its token: a confirmed, newer or deleted one is left alone.
 Refused (`SystemRefusal`): a guard that cannot start, so that nothing is loaded unguarded.
 
-`python -m netpolc.backends.nft.rollout.guard TABLE TOKEN SECONDS BYTES` is that process; the
-transaction is its standard input. SIGTERM ends the time at once. If it is killed, the table stays,
-says that it is unconfirmed (`netpolc status`), and the old one is in the file `runtime.kept` names.
+`python -m netpolc.backends.nft.rollout.guard TABLE TOKEN SECONDS BYTES BYTES VIA` is that process;
+the transaction is its standard input, as text and as the kernel listed it. SIGTERM ends the time at
+once. If it is killed, the table stays, says that it is unconfirmed (`netpolc status`), and the old
+one is in the file `runtime.kept` names.
 """
 
 from __future__ import annotations
@@ -22,17 +23,22 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass
 
+from netpolc.backends.nft.netlink.record import record_from
 from netpolc.backends.nft.rollout import runtime
 from netpolc.backends.nft.rollout.kernel import Kernel
+from netpolc.backends.nft.rollout.loader import Via
 from netpolc.backends.nft.rollout.netfilter import conntrack
 from netpolc.backends.nft.rollout.state.facts import Facts
 from netpolc.backends.nft.rollout.state.loaded import Unconfirmed
+from netpolc.backends.nft.rollout.state.saving import Saved
 from netpolc.backends.nft.write import owners
 from netpolc.core.errors import SystemRefusal
 
 TICK = 0.2
 """Seconds between looks at whether somebody confirmed."""
 _READY = "ready\n"
+_UNSAID = "# The table that is replaced has what netpolc never makes, and libnftables is missing.\n"
+"""What is kept for people where there is no text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +47,7 @@ class Pending:
 
     table: str
     unconfirmed: Unconfirmed
-    previous: str
+    previous: Saved
 
     @property
     def settled(self) -> bool:
@@ -68,14 +74,17 @@ class Pending:
                 conntrack.forget_addresses(owners.differing(before, after))
 
 
-def start(table: str, previous: str, seconds: int) -> Pending:
+def start(table: str, previous: Saved, seconds: int) -> Pending:
     """Start the guard of a table that is about to be loaded, and wait until it is ready.
 
     Whoever calls this holds the table's lock until it is loaded: the guard's time begins then.
     """
     pending = Pending(table, Unconfirmed.after(secrets.token_hex(8), seconds), previous)
-    text = previous.encode()
-    arguments = [table, pending.unconfirmed.token, str(seconds), str(len(text))]
+    text = previous.text.encode()
+    record = previous.record.to_bytes() if previous.record is not None else b""
+    via = Via.NFT if previous.record is None else Via.NETLINK
+    sizes = [str(len(text)), str(len(record)), via]
+    arguments = [table, pending.unconfirmed.token, str(seconds), *sizes]
     process = subprocess.Popen(
         # -P: no module is taken from the folder that root happens to be in.
         [sys.executable, "-P", "-m", __name__, *arguments],
@@ -90,7 +99,7 @@ def start(table: str, previous: str, seconds: int) -> Pending:
     assert process.stderr is not None
     with process.stdin, process.stdout, process.stderr:
         with suppress(BrokenPipeError):  # then it says no more either
-            process.stdin.write(text)
+            process.stdin.write(text + record)
             process.stdin.close()
         if process.stdout.readline() != _READY.encode():
             last = process.stderr.read().decode(errors="replace").strip().rpartition("\n")[2]
@@ -118,16 +127,18 @@ class _Clock:
         return not self._stopped and time.monotonic() < self._until
 
 
-def main(table: str, token: str, seconds: str, size: str) -> None:
+def main(table: str, token: str, seconds: str, size: str, recorded: str, via: str) -> None:
     """The guard process."""
     for number in (signal.SIGHUP, signal.SIGINT):
         signal.signal(number, signal.SIG_IGN)
-    text = sys.stdin.buffer.read()
-    if len(text) != int(size):
+    given = sys.stdin.buffer.read()
+    text, record = given[: int(size)].decode(), given[int(size) :]
+    if len(given) != int(size) + int(recorded):
         return  # whoever would have loaded was killed
-    kernel, clock = Kernel(), _Clock()
-    runtime.keep(token, text.decode())
-    pending = Pending(table, Unconfirmed.after(token, int(seconds)), text.decode())
+    kernel, clock = Kernel(via=Via(via)), _Clock()
+    runtime.keep(token, text or _UNSAID)
+    saved = Saved(record_from(table, record) if via == Via.NETLINK else None, text)
+    pending = Pending(table, Unconfirmed.after(token, int(seconds)), saved)
     sys.stdout.write(_READY)
     sys.stdout.flush()
     null = os.open(os.devnull, os.O_RDWR)

@@ -14,21 +14,31 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from netpolc.backends.nft.model import Counter
 from netpolc.backends.nft.names import LOADED, UNCONFIRMED
 from netpolc.backends.nft.objects import index
 from netpolc.backends.nft.options import check_table
 from netpolc.backends.nft.rollout import runtime
 from netpolc.backends.nft.rollout.libnftables.channel import Channel
 from netpolc.backends.nft.rollout.libnftables.session import Died
+from netpolc.backends.nft.rollout.loader import Loader, NetlinkLoader, NftLoader, Via
 from netpolc.backends.nft.rollout.netfilter.monitor import Heard
 from netpolc.backends.nft.rollout.state.facts import Facts, PodCounts
 from netpolc.backends.nft.rollout.state.loaded import MOMENT, Owned, Unconfirmed
 from netpolc.backends.nft.rollout.state.memory import Known, Memory
+from netpolc.backends.nft.rollout.state.saving import Saved
 from netpolc.backends.nft.rollout.state.table import TableReader
 from netpolc.backends.nft.rollout.steps import Steps, UpdateStep
-from netpolc.backends.nft.write.delta import Delta
+from netpolc.backends.nft.rollout.transaction import (
+    KernelBatch,
+    TableChange,
+    deleting,
+    restoring,
+    whole_table,
+    without_counter,
+)
+from netpolc.backends.nft.write.delta import NOTHING, Delta
 from netpolc.backends.nft.write.ruleset import Ruleset
-from netpolc.backends.nft.write.text import addition
 from netpolc.core.errors import SystemRefusal, printable
 
 _TRIES = 3
@@ -55,14 +65,16 @@ class Update:
 
 class Kernel:
     """Changes the nf_tables of the network namespace that its channel was made in (default: this
-    one).
+    one), by messages of its own or `via` libnftables.
 
-    Raises `SystemRefusal` when libnftables is not there, and from every method when the kernel says
-    no.
+    Raises `SystemRefusal` from every method when the kernel says no, or when libnftables is asked
+    and is not there.
     """
 
-    def __init__(self, channel: Channel | None = None) -> None:
+    def __init__(self, channel: Channel | None = None, via: Via = Via.NETLINK) -> None:
         self._channel = channel = Channel() if channel is None else channel
+        self.via = via
+        self._loader: Loader = NetlinkLoader() if via is Via.NETLINK else NftLoader(channel)
         self.generation = channel.generation
         self.tables, self.facts = TableReader(channel), Facts(channel)
         self.counts = PodCounts(channel)
@@ -101,9 +113,8 @@ class Kernel:
             before = self.generation.read()
             own = self._steps.marked(ruleset, None)
             noted = own.owners.noted
-            table = own.options.table
-            text = own.text() + own.loaded_at(_moment(now)) + addition(table, noted.sets.values())
-            self._commit(table, text, Known(before, index(own.objects()), noted, False))
+            left = Known(before, index(own.objects()), noted, False)
+            self._commit(whole_table(own, [_loaded_at(now)], noted), left)
 
     def update(
         self,
@@ -120,9 +131,9 @@ class Kernel:
         An `unconfirmed` table says so from its first moment on; one that waited to be confirmed
         does not any more.
         """
-        notes, waits = ruleset.loaded_at(_moment(now)), unconfirmed is not None
+        notes, waits = [_loaded_at(now)], unconfirmed is not None
         if unconfirmed is not None:
-            notes += ruleset.waiting(unconfirmed.note())
+            notes.append(Counter(UNCONFIRMED, unconfirmed.note()))
         name = ruleset.options.table
         with self.locked(name):
             before = self.generation.read()
@@ -131,20 +142,23 @@ class Kernel:
             left = Known(before, step.objects, step.noted, waits)
             if found is not None:
                 gone = (LOADED, UNCONFIRMED) if step.waits else (LOADED,)
-                text = found.text + "".join(f"delete counter inet {name} {own}\n" for own in gone)
-                text += notes
-                if not found and not step.waits and not waits:
-                    text = ""
+                told = bool(found) or step.waits or waits
+                change = TableChange(
+                    ruleset,
+                    found,
+                    gone if told else (),
+                    notes if told else (),
+                    step.noted,
+                    step.notes,
+                )
                 try:
-                    if text or step.notes:
-                        self._commit(name, text + step.notes, left)
+                    if told or step.notes:
+                        self._commit(change.transaction(), left)
                     return _update(found, step)
                 except SystemRefusal:
                     pass  # the table is not what it seemed; what is wrong with the system, if
                     # anything, the replacement will meet again and say
-            self._commit(
-                name, ruleset.text() + notes + addition(name, step.noted.sets.values()), left
-            )
+            self._commit(whole_table(ruleset, notes, step.noted), left)
             return _update(None, step)
 
     def settle(self, ruleset: Ruleset) -> None:
@@ -160,7 +174,9 @@ class Kernel:
                 noted = ruleset.owners.noted
                 found = old.noted.delta(table, noted)
                 if found:
-                    self._commit(table, found.text, Known(now, old.objects, noted, old.waits))
+                    change = TableChange(ruleset, NOTHING, noted=noted, noted_delta=found)
+                    left = Known(now, old.objects, noted, old.waits)
+                    self._commit(change.transaction(), left)
 
     def preview(self, ruleset: Ruleset) -> UpdateStep:
         """What `update` would send now; nothing is changed."""
@@ -171,26 +187,37 @@ class Kernel:
         """Let the kernel judge the transaction without committing it."""
         self._channel.send(ruleset.text(), dry=True)
 
-    def _commit(self, table: str, text: str, left: Known) -> None:
+    def _commit(self, own: KernelBatch, left: Known) -> None:
         """Send a transaction and remember what it leaves, if it was the next one after that."""
-        self._memory.forget(table)
-        self._run(text)
+        self._memory.forget(own.table)
+        self._run(own)
         try:
             now = self.generation.read()
         except SystemRefusal:
             return  # it is committed; the next change reads it back
-        self._memory.keep(table, left, now)
+        if now == left.generation + 1:  # nobody else can have changed it since
+            self._loader.count(own)
+        self._memory.keep(own.table, left, now)
 
-    def restore(self, text: str) -> None:
-        """Bring back what `TableReader.saved` gave, in one transaction, which may be sent again and
-        again.
-        """
+    def saved(self, table: str) -> Saved:
+        """What brings a table back as it is now."""
+        by_nft = self.via is Via.NFT
+        return self.tables.saved_by_nft(table) if by_nft else self.tables.saved(table)
+
+    def restore(self, saved: Saved) -> None:
+        """Bring back what was saved, in one transaction, which may be sent again and again."""
+        if saved.record is not None:
+            try:
+                return self._run(restoring(saved.record))
+            except SystemRefusal:
+                if not saved.text:
+                    raise  # else libnftables may get on with it
         for _ in range(_TRIES - 1):
             try:
-                return self._run(text)
+                return self._channel.send(saved.text, locks=self._held.values())
             except Died:
                 pass  # with another libnftables
-        return self._run(text)
+        return self._channel.send(saved.text, locks=self._held.values())
 
     def confirm(self, table: str, token: str | None = None) -> bool:
         """Keep the table that waits to be confirmed (the one with that token); False if none."""
@@ -198,7 +225,7 @@ class Kernel:
             waiting = self.facts.unconfirmed(table)
             if waiting is None or token not in (None, waiting.token):
                 return False
-            self._run(f"delete counter inet {table} {UNCONFIRMED}\n")
+            self._run(without_counter(table, UNCONFIRMED))
             runtime.kept(waiting.token).unlink(missing_ok=True)
             return True
 
@@ -207,13 +234,13 @@ class Kernel:
         with self.locked(table):
             if self.facts.loaded(table) is None:
                 return False
-            self._run(f"delete table inet {table}\n")
+            self._run(deleting(table))
             return True
 
-    def _run(self, text: str) -> None:
-        """Send a transaction; until it is over, whoever carries it out holds our locks as well."""
+    def _run(self, own: KernelBatch) -> None:
+        """Send a transaction."""
         try:
-            self._channel.send(text, locks=self._held.values())
+            self._loader.send(own, self._held.values())
         except Died:
             raise
         except SystemRefusal as error:
@@ -236,5 +263,5 @@ def _update(found: Delta | None, step: UpdateStep) -> Update:
     return Update(found, own.moved(before), own.arrived(before))
 
 
-def _moment(now: datetime | None) -> str:
-    return (now or datetime.now(UTC)).strftime(MOMENT)
+def _loaded_at(now: datetime | None) -> Counter:
+    return Counter(LOADED, (now or datetime.now(UTC)).strftime(MOMENT))

@@ -16,17 +16,19 @@ from dataclasses import dataclass, replace
 
 from netpolc.backends.nft.names import PENDING, UNKNOWN
 from netpolc.backends.nft.options import ALLOW, Options
-from netpolc.backends.nft.readback import parse_json, parse_text
+from netpolc.backends.nft.readback import parse_text
 from netpolc.backends.nft.readback.listing import Listing
 from netpolc.backends.nft.readback.proof import Fragmented, Proof
 from netpolc.backends.nft.rollout import guard
 from netpolc.backends.nft.rollout.attempt import Attempt
 from netpolc.backends.nft.rollout.kernel import Kernel, Update
 from netpolc.backends.nft.rollout.libnftables.channel import Channel
+from netpolc.backends.nft.rollout.loader import Via
 from netpolc.backends.nft.rollout.netfilter import conntrack
 from netpolc.backends.nft.rollout.state.drift import Drift
 from netpolc.backends.nft.rollout.state.facts import Facts
 from netpolc.backends.nft.rollout.state.loaded import drifted
+from netpolc.backends.nft.rollout.state.saving import Saved
 from netpolc.backends.nft.rollout.state.table import TableReader
 from netpolc.backends.nft.rollout.stopping import Stops
 from netpolc.backends.nft.write.ruleset import Ruleset
@@ -90,9 +92,11 @@ def roll_out(kernel: Kernel, ruleset: Ruleset, plan: Plan) -> Rollout:
                 f"table inet {table} waits to be confirmed until {waiting.until}, and what it "
                 "replaced is the last confirmed one: `netpolc confirm` it first"
             )
-        previous = kernel.tables.saved(table) if plan.may_go_back else None
+        previous = kernel.saved(table) if plan.may_go_back else None
         if plan.save is not None and previous is not None:
-            plan.save(previous)
+            if not previous.text:
+                raise SystemRefusal(f"table inet {table} cannot be saved as text: {previous.why}")
+            plan.save(previous.text)
         pending = _guarded(table, previous, plan.seconds)
         with Attempt(kernel, ruleset.options.table, ruleset.digest, previous, pending) as attempt:
             waits = pending.unconfirmed if pending is not None else None
@@ -107,7 +111,7 @@ def roll_out(kernel: Kernel, ruleset: Ruleset, plan: Plan) -> Rollout:
     return Rollout(update, pending, forgotten, by_pairs, unproven)
 
 
-def _guarded(table: str, previous: str | None, seconds: int | None) -> guard.Pending | None:
+def _guarded(table: str, previous: Saved | None, seconds: int | None) -> guard.Pending | None:
     if previous is None or seconds is None:
         return None
     return guard.start(table, previous, seconds)
@@ -162,13 +166,13 @@ class Held:
 
     def __init__(self, kernel: Kernel, table: str) -> None:
         self._kernel, self._table = kernel, table
-        absent = kernel.tables.text_listing(table) is None or kernel.tables.owner(table) is not None
-        self._saved = "" if absent else kernel.tables.saved(table)
+        absent = not kernel.tables.exists(table) or kernel.tables.owner(table) is not None
+        self._saved = None if absent else kernel.saved(table)
 
     def restore(self) -> str:
         """Bring it back if it is gone; says so."""
         with self._kernel.locked(self._table):
-            if not self._saved or self._kernel.tables.text_listing(self._table) is not None:
+            if self._saved is None or self._kernel.tables.exists(self._table):
                 return ""
             self._kernel.restore(self._saved)
         return f"restored table inet {self._table} as it was found"
@@ -178,13 +182,12 @@ def _read_back(
     kernel: Kernel, plan: Plan, emitted: Listing, ruleset: Ruleset, stops: Stops
 ) -> None:
     """Prove what the kernel holds; what is equal to the emitted listing is proven already."""
-    text = kernel.tables.listing(emitted.table)
-    if text is None:
-        raise Unproven(f"table inet {emitted.table} was deleted right after it was loaded")
     try:
-        found = parse_json.parse(text)
+        found = kernel.tables.walked(emitted.table, by_nft=kernel.via is Via.NFT)
     except RulesetError as error:
         raise Unproven(f"what the kernel holds is not what was loaded: {error}") from error
+    if found is None:
+        raise Unproven(f"table inet {emitted.table} was deleted right after it was loaded")
     if plan.program is not None and found.content() != emitted.content():
         try:
             with stops.at_once():  # a proof can take hours
@@ -233,8 +236,8 @@ class Watch:
     A proof is made again only when the table or the snapshot changed.
     """
 
-    def __init__(self, channel: Channel, table: str) -> None:
-        self._channel, self._table = channel, table
+    def __init__(self, channel: Channel, table: str, *, by_nft: bool = False) -> None:
+        self._channel, self._table, self._by_nft = channel, table, by_nft
         self._proven: str | None = None
 
     def check(
@@ -246,11 +249,11 @@ class Watch:
         that only audits, or has other pod bridges than `expected`, is wrong.
         """
         facts, tables, table = Facts(self._channel), TableReader(self._channel), self._table
-        loaded, content, listing = self._channel.generation.consistent(
-            lambda: (facts.loaded(table), tables.content(table), tables.listing(table))
+        loaded, content = self._channel.generation.consistent(
+            lambda: (facts.loaded(table), tables.content(table))
         )
-        if loaded is None or listing is None:
-            raise Unproven(f"table inet {self._table} is {Drift.MISSING}: it is not loaded")
+        if loaded is None:
+            raise Unproven(f"table inet {table} is {Drift.MISSING}: it is not loaded")
         chosen = replace(
             loaded.options,
             audit=expected.audit,
@@ -268,5 +271,8 @@ class Watch:
             why = f"it is {loaded.digest} and would be {digest}"
             raise Unproven(f"table inet {self._table} is {Drift.STALE}: {why}")
         if digest != self._proven:
-            prove(program, parse_json.parse(listing), ruleset)
+            listing = tables.walked(table, by_nft=self._by_nft)
+            if listing is None:
+                raise Unproven(f"table inet {table} is {Drift.MISSING}: it was deleted just now")
+            prove(program, listing, ruleset)
             self._proven = digest

@@ -23,7 +23,7 @@ from netpolc.backends.nft.write.ruleset import Ruleset, meaning
 class UpdateStep:
     """How `Kernel.update` gets from what is loaded to a ruleset: by a delta, or, for the reason
     `why`, by replacing the table. `waits` says that what is loaded is unconfirmed; `noted` will say
-    whose address is whose, `notes` is the transaction that makes it so, `before` is what the table
+    whose address is whose, `notes` is the delta that makes it so, `before` is what the table
     said (None: nothing).
     """
 
@@ -33,7 +33,7 @@ class UpdateStep:
     waits: bool
     why: str
     noted: Noted
-    notes: str
+    notes: Delta | None
     before: Notes | None
 
 
@@ -53,8 +53,8 @@ class Steps:
         new = index(ruleset.objects())
         if old is None:
             why = f"replaces table inet {table} as a whole: none of netpolc's is loaded"
-            return UpdateStep(ruleset, new, None, False, why, noted, "", before)
-        notes = old.noted.delta(table, noted).text
+            return UpdateStep(ruleset, new, None, False, why, noted, None, before)
+        notes = old.noted.delta(table, noted)
         found = delta(table, old.objects, new)
         if found is None:
             why = f"replaces table inet {table} as a whole: its base chain changes"

@@ -17,7 +17,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from netpolc.backends.nft.objects import Objects, Written
+from netpolc.backends.nft.objects import Kind, Objects, Written
 from netpolc.backends.nft.write.text import addition
 from netpolc.core.errors import counted
 
@@ -36,11 +36,16 @@ class Fate(StrEnum):
 class Touched:
     """An object that a transaction touches; of an edited one, the elements that come and go."""
 
-    kind: str
+    kind: Kind
     name: str
     fate: Fate
     added: tuple[str, ...] = ()
     removed: tuple[str, ...] = ()
+
+    @property
+    def key(self) -> str:
+        """Its kind and name."""
+        return f"{self.kind} {self.name}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +94,10 @@ class Delta:
             (self.objects, f"{counted(self.objects, 'object')} made or deleted"),
         )
         return ", ".join(said for count, said in parts if count) or "only counters"
+
+
+NOTHING = Delta("", ())
+"""The transaction that changes nothing."""
 
 
 def delta(table: str, old: Objects, new: Objects) -> Delta | None:

@@ -143,6 +143,19 @@ class Noted:
         return _sets(self.notes or {}, self._counts)
 
     @cached_property
+    def entries(self) -> dict[Family, tuple[tuple[int, str], ...]]:
+        """The notes of each set."""
+        found: dict[Family, list[tuple[int, str]]] = {version: [] for version in Family}
+        for own in (self.notes or {}).items():
+            found[Family.IPV4 if own[0] < IPV6 else Family.IPV6].append(own)
+        return {version: tuple(own) for version, own in found.items()}
+
+    @property
+    def counts(self) -> Mapping[Family, int]:
+        """How many notes each set has."""
+        return self._counts
+
+    @cached_property
     def _counts(self) -> dict[Family, int]:
         return _counts(self.notes or {})
 

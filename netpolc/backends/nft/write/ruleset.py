@@ -8,7 +8,7 @@ compares. The digest names the content and travels with it, in the comment of a 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from hashlib import sha256
@@ -25,7 +25,6 @@ from netpolc.backends.nft.names import (
     OPTIONS,
     PENDING_NOTE,
     POD_BRIDGES_NOTE,
-    UNCONFIRMED,
 )
 from netpolc.backends.nft.objects import Objects, Written
 from netpolc.backends.nft.options import Options
@@ -100,6 +99,22 @@ class Ruleset:
         mask, before, after = self.options.mark_mask, model.NO_GENERATION, self.generation
         return tuple(entry.remarked(mask, before, after) for entry in self._written)
 
+    @cached_property
+    def _entries(self) -> dict[str, text.Entry]:
+        found: dict[str, text.Entry] = {f"counter {own.name}": own for own in self.facts}
+        pairs = zip(self._written, text.entries(self.table), strict=True)
+        return found | {own.key: entry for own, entry in pairs}
+
+    def entries(self, keys: Iterable[str] | None = None) -> list[text.Entry]:
+        """Objects as `lower` made them, with their generation, by their keys; all, facts included,
+        where no keys are given.
+        """
+        found = (self._entries[own] for own in (self._entries if keys is None else keys))
+        if not self.options.recheck:
+            return list(found)
+        number = self.generation
+        return [_marked(own, number) if isinstance(own, model.Chain) else own for own in found]
+
     @property
     def facts(self) -> tuple[model.Counter, ...]:
         """Counters that count nothing; their comments say what is loaded."""
@@ -131,12 +146,8 @@ class Ruleset:
         return text.transaction(self.table.name, body, self.facts, what, self.digest)
 
     def loaded_at(self, moment: str) -> str:
-        """One more command of the same transaction: notes when it was loaded."""
+        """One more command of the text: notes when it was loaded."""
         return text.addition(self.table.name, [text.counter(model.Counter(LOADED, moment))])
-
-    def waiting(self, note: str) -> str:
-        """One more command of the same transaction: notes that somebody has yet to confirm it."""
-        return text.addition(self.table.name, [text.counter(model.Counter(UNCONFIRMED, note))])
 
     def json(self) -> str:
         """The transaction as libnftables JSON (libnftables-json(5)).

@@ -35,4 +35,4 @@ def ruleset(path: Path, options: Options) -> Ruleset:
 def replacement(own: Ruleset) -> Replacement:
     table = own.marked_table
     counters = (*own.facts, *table.counters)
-    return Replacement(table.name, counters, (*table.sets, *table.maps), table.chains, {})
+    return Replacement(table.name, (*counters, *table.sets, *table.maps, *table.chains))

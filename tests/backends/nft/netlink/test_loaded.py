@@ -17,6 +17,7 @@ from msgspec import structs
 from netpolc.backends.nft import model
 from netpolc.backends.nft.netlink import entities, writing
 from netpolc.backends.nft.netlink.attributes import packed, zero_ended
+from netpolc.backends.nft.netlink.elements import write_elements
 from netpolc.backends.nft.netlink.replacement import Replacement, loaded_counts, replace_table
 from netpolc.backends.nft.netlink.wire import Message, Wire
 from netpolc.backends.nft.objects import index
@@ -98,6 +99,11 @@ def test_it_is_read_back_as_it_was_written(
         assert found is not None
         assert {key: unordered(entry) for key, entry in index(found).items()} == written
         assert digest_of(found) == own.digest
+        reader = TableReader(each.call(Channel))
+        walked, other_words = (reader.walked("netpolc", by_nft=own) for own in (False, True))
+        assert walked is not None
+        assert other_words is not None
+        assert walked.content() == other_words.content()
         listed = each.run("nft", "-s", "-y", *LIST)
         assert digest_of(parse_listing(listed, "netpolc")) == own.digest
 
@@ -113,7 +119,7 @@ def test_an_element_that_is_refused_is_named_and_the_old_table_stays(router: Rou
         replace_table(wire, replacement(own))
         before = router.run("nft", *LIST)
         with pytest.raises(SystemRefusal) as refusal:
-            replace_table(wire, Replacement("netpolc", (), (wrong,), (), {}))
+            replace_table(wire, Replacement("netpolc", (wrong,)))
     words = "the kernel refused: set c4_x: File exists: element 0x"
     assert str(refusal.value).startswith(words)
     assert router.run("nft", *LIST) == before
@@ -136,16 +142,16 @@ def test_an_element_that_is_refused_is_named_and_the_old_table_stays(router: Rou
 )
 def test_a_refusal_names_the_object(chains: list[model.Chain], words: str, router: Router) -> None:
     with router.call(Wire) as wire, pytest.raises(SystemRefusal, match=words):
-        replace_table(wire, Replacement("netpolc", (), (), chains, {}))
+        replace_table(wire, Replacement("netpolc", tuple(chains)))
     assert "netpolc" not in router.run("nft", "list", "tables")
 
 
 def test_a_set_that_is_full_is_refused_by_its_element(router: Router) -> None:
     own = model.AddressSet("s4_x", Family.IPV4, ("10.0.0.1",))
     with router.call(Wire) as wire:
-        replace_table(wire, Replacement("netpolc", (), (own,), (), {}))
-        elements = (entities.KernelElement(bytes((10, 1, 0, n))) for n in range(40))
-        (body,) = entities.write_elements("netpolc", "s4_x", elements)
+        replace_table(wire, Replacement("netpolc", (own,)))
+        full = (entities.KernelElement(bytes((10, 1, 0, n))) for n in range(40))
+        (body,) = write_elements("netpolc", "s4_x", full)
         with pytest.raises(OSError, match=r"set s4_x: Too many open files in system"):
             wire.commit([Message(entities.NEW_ELEMENTS, 0x400, body, "set s4_x")])
     assert "10.1.0.1" not in router.run("nft", *LIST)
@@ -155,7 +161,7 @@ def test_many_elements_go_in_several_messages(router: Router) -> None:
     """More than an attribute can say the length of: 64 KB."""
     addresses = tuple(f"10.{n >> 8}.{n & 255}.1" for n in range(20_000))
     own = model.AddressSet("s4_x", Family.IPV4, addresses)
-    sent = Replacement("netpolc", (), (own,), (), {})
+    sent = Replacement("netpolc", (own,))
     assert sum(one.kind == entities.NEW_ELEMENTS for one in sent.messages()) > 5
     with router.call(Wire) as wire:
         replace_table(wire, sent)
@@ -177,7 +183,7 @@ def test_a_wrong_length_adds_nothing_and_is_noticed(
     own = model.AddressSet("s4_x", Family.IPV4, ("10.0.0.1",))
     words = r"is not what was sent: set s4_x has 0 where 1 was sent"
     with router.call(Wire) as wire, pytest.raises(SystemRefusal, match=words):
-        replace_table(wire, Replacement("netpolc", (), (own,), (), {}))
+        replace_table(wire, Replacement("netpolc", (own,)))
 
 
 FOREIGN = """

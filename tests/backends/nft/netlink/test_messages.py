@@ -15,10 +15,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from netpolc.backends.nft import model
-from netpolc.backends.nft.netlink import entities, expressions, meaning, recognition, writing
+from netpolc.backends.nft.netlink import entities, expressions, words, writing
 from netpolc.backends.nft.netlink.attributes import by_type, each_attribute, nested, packed
-from netpolc.backends.nft.netlink.listing import ListedSet
+from netpolc.backends.nft.netlink.elements import columns, read_elements, write_elements
+from netpolc.backends.nft.netlink.reading import meaning, recognition
+from netpolc.backends.nft.netlink.reading.listing import ListedSet
 from netpolc.backends.nft.netlink.rules import expressions as expressions_of
+from netpolc.backends.nft.write.text import written
 from netpolc.core.errors import RulesetError, UnsupportedError
 from netpolc.core.nets import IPV6, Family, Protocol, format_address
 
@@ -144,21 +147,40 @@ def test_a_set_is_read_as_it_was_written(entry: Any) -> None:
     keys: list[bytes] = []
     comments: list[str] = []
     elements: list[entities.KernelElement] = []
-    for body in entities.write_elements("netpolc", entry.name, writing.kernel_elements(entry)):
-        columns = entities.columns(body, declared.key_length)
-        slowly = entities.read_elements(body, declared.key_length)
-        if columns is None:
+    for body in write_elements("netpolc", entry.name, writing.kernel_elements(entry)):
+        once = columns(body, declared.key_length)
+        slowly = read_elements(body, declared.key_length)
+        if once is None:
             elements += slowly
         else:
-            keys += columns[0]
-            comments += columns[1] or [""] * len(columns[0])
-            assert [own.key for own in slowly] == columns[0]
+            keys += once[0]
+            comments += once[1] or [""] * len(once[0])
+            assert [own.key for own in slowly] == once[0]
     found = meaning.named_set(
         ListedSet(declared, tuple(keys), tuple(comments), tuple(elements))
     ).entry
     assert type(found) is type(entry)
     for field in ("name", "family", "elements", "spans", "interval"):
         assert getattr(found, field, None) == getattr(entry, field, None)
+
+
+@given(st.one_of(*map(sets, Family)))
+def test_elements_are_understood_in_words(entry: Any) -> None:
+    """A delta has them as words; those of intervals it never changes one by one."""
+    elements = list(writing.kernel_elements(entry))
+    said = written(entry).elements
+    if writing.kernel_set(entry).flags & entities.INTERVAL:
+        for one in said:
+            with pytest.raises(UnsupportedError, match="not changed element by element"):
+                words.element_of(entry, one)
+    else:
+        assert [words.element_of(entry, one) for one in said] == elements
+
+
+@pytest.mark.parametrize("said", ["", "10.0.0", "10.0.0.1 : goto x", "::1::", '"a"', "tcp . 80"])
+def test_other_words_are_refused(said: str) -> None:
+    with pytest.raises(UnsupportedError, match="no element of s4_x: "):
+        words.element_of(model.AddressSet("s4_x", Family.IPV4, ()), said)
 
 
 @given(
@@ -169,9 +191,9 @@ def test_a_set_is_read_as_it_was_written(entry: Any) -> None:
 )
 def test_comments_of_elements_lie_in_columns(noted: list[tuple[bytes, str]]) -> None:
     elements = [entities.KernelElement(key, comment=comment) for key, comment in noted]
-    (body,) = entities.write_elements("netpolc", "meta_pods4", elements)
-    assert entities.columns(body, 4) == ([key for key, _ in noted], [said for _, said in noted])
-    assert entities.read_elements(body, 4) == elements
+    (body,) = write_elements("netpolc", "meta_pods4", elements)
+    assert columns(body, 4) == ([key for key, _ in noted], [said for _, said in noted])
+    assert read_elements(body, 4) == elements
 
 
 @given(st.builds(entities.KernelCounter, NAMES, COMMENTS, U32, U32))
@@ -190,8 +212,8 @@ READERS: dict[str, Callable[[bytes], object]] = {
     "chain": entities.read_chain,
     "rule": lambda own: _meant(entities.read_rule(own)),
     "set": entities.read_set,
-    "elements": lambda own: entities.read_elements(own, 4),
-    "columns": lambda own: entities.columns(own, 4),
+    "elements": lambda own: read_elements(own, 4),
+    "columns": lambda own: columns(own, 4),
 }
 
 

@@ -89,6 +89,14 @@ class Channel:
         return False
 
 
+def program_of(process: int) -> str:
+    """The name of a process."""
+    try:
+        return Path(f"/proc/{process}/comm").read_text().strip()
+    except OSError:  # in another namespace, or the number is not that of a process
+        return "unknown"
+
+
 def _may_change_networks() -> bool:
     """Whether this process has CAP_NET_ADMIN; libnftables would print a message of its own."""
     status = Path("/proc/self/status").read_text()

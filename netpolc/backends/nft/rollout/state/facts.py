@@ -18,7 +18,7 @@ from netpolc.backends.nft.names import (
     denied_set,
 )
 from netpolc.backends.nft.netlink.expressions import CountPacket
-from netpolc.backends.nft.netlink.meaning import Listed
+from netpolc.backends.nft.netlink.reading.meaning import Listed
 from netpolc.backends.nft.options import check_table
 from netpolc.backends.nft.readback import notes
 from netpolc.backends.nft.rollout.libnftables.channel import Channel

@@ -17,12 +17,14 @@ from msgspec import structs
 
 from netpolc.backends.nft.names import NOTED
 from netpolc.backends.nft.netlink.entities import KernelCounter
-from netpolc.backends.nft.netlink.listing import Inspector
-from netpolc.backends.nft.netlink.meaning import Listed, listed, named_set
+from netpolc.backends.nft.netlink.reading.listing import Inspector
+from netpolc.backends.nft.netlink.reading.meaning import Listed, listed, named_set
+from netpolc.backends.nft.netlink.record import TableRecord, recorded
 from netpolc.backends.nft.netlink.wire import Wire
 from netpolc.backends.nft.objects import Written
 from netpolc.backends.nft.options import check_table
 from netpolc.backends.nft.rollout.netfilter.generation import Generation
+from netpolc.backends.nft.rollout.state import saving
 from netpolc.backends.nft.wording import plain
 from netpolc.backends.nft.write.text import written
 from netpolc.core.errors import RulesetError, SystemRefusal, UnsupportedError
@@ -36,9 +38,10 @@ class LoadedTables:
     def __init__(self, generation: Generation) -> None:
         self._generation = generation
         try:
-            self._inspector = Inspector(Wire())
+            self._wire = Wire()
         except OSError as error:
             raise SystemRefusal(f"nf_tables cannot be asked: {error}") from error
+        self._inspector = Inspector(self._wire)
 
     def objects(self, table: str, *, owners: bool = True) -> list[Written] | None:
         """The objects of a table; None when there is none. Without `owners` the sets that note who
@@ -57,6 +60,22 @@ class LoadedTables:
         """A set or map with its elements; None when it is not there."""
         found = self._settled(table, partial(self._inspector.named, table, name))
         return None if found is None else named_set(found)
+
+    def record(self, table: str) -> TableRecord:
+        """A table exactly as the kernel lists it, whoever wrote it."""
+        return self._settled(table, partial(recorded, self._wire, table))
+
+    def saved_text(self, table: str) -> str:
+        """The text that brings a table back; `RulesetError` for what netpolc never makes."""
+        content = self._settled(table, partial(self._inspector.content, table))
+        if content is None:
+            return saving.no_table(table)
+        objects = [(own, _written(own)) for own in listed(content)]
+        return saving.as_text(table, content.table.comment, objects, content.counters)
+
+    def owner(self, table: str) -> int | None:
+        """The process that owns a table (`flags owner`), most likely; None if nobody does."""
+        return self._settled(table, partial(self._inspector.owner, table))
 
     def _settled(self, table: str, read: Callable[[], T]) -> T:
         """What is read of one moment; refusals of what went in the meantime are no refusals."""

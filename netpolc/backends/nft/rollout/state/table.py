@@ -6,16 +6,15 @@ back. Refusals are the `SystemRefusal`s of `libnftables/channel.py`.
 
 from __future__ import annotations
 
-import re
-
 from netpolc.backends.nft.names import UNCONFIRMED
 from netpolc.backends.nft.objects import Written
+from netpolc.backends.nft.readback import parse_json, parse_text
+from netpolc.backends.nft.readback.listing import Listing
 from netpolc.backends.nft.readback.parse_listing import parse_listing
-from netpolc.backends.nft.rollout.libnftables.channel import Channel
+from netpolc.backends.nft.rollout.libnftables.channel import Channel, program_of
+from netpolc.backends.nft.rollout.state.saving import Saved, no_table, whole_text
 from netpolc.backends.nft.write.digest import digest_of
-from netpolc.core.errors import RulesetError
-
-_OWNER = re.compile(r"table inet \w+ \{(?: # progname ([^\n]*))?\n\tflags (?:\w+,)*owner\b")
+from netpolc.core.errors import RulesetError, SystemRefusal
 
 
 class TableReader:
@@ -34,6 +33,25 @@ class TableReader:
         """
         return self._channel.reading.objects(table)
 
+    def walked(self, table: str, *, by_nft: bool = False) -> Listing | None:
+        """The table as tests of fields, for the tracer and the proof; None when there is none.
+
+        It is what the kernel says. Where somebody put in what netpolc never makes, or `by_nft`, it
+        is what libnftables lists, which has words for more; `RulesetError` where nobody does.
+        """
+        if not by_nft:
+            try:
+                objects = self._channel.reading.objects(table, owners=False)
+                return None if objects is None else parse_text.parse(whole_text(table, objects))
+            except RulesetError as error:
+                try:
+                    text = self.listing(table)
+                except SystemRefusal:
+                    raise error from None  # libnftables is missing, or says no
+        else:
+            text = self.listing(table)
+        return None if text is None else parse_json.parse(text)
+
     def text_listing(self, table: str) -> str | None:
         """The whole table as nft prints it, without what counters count."""
         return self._channel.query(f"table inet {table}", table, stateless=True, numeric=True)
@@ -49,6 +67,10 @@ class TableReader:
             return ""
         return None if found is None else digest_of(found)
 
+    def exists(self, table: str) -> bool:
+        """Whether there is a table of this name, whoever made it."""
+        return self._channel.reading.counters(table) is not None
+
     def content_by_nft(self, table: str) -> str | None:
         """The same by the listing of libnftables; empty also where its words are not known."""
         text = self.text_listing(table)
@@ -60,21 +82,28 @@ class TableReader:
             return ""
 
     def owner(self, table: str) -> str | None:
-        """The program that owns a table (`flags owner`), as nft calls it; None if nobody does."""
-        text = self._channel.query(f"table inet {table}", table, stateless=True)
-        found = _OWNER.match(text) if text is not None else None
-        return (found[1] or "unknown") if found is not None else None
+        """The program that owns a table (`flags owner`); None if nobody does."""
+        number = self._channel.reading.owner(table)
+        return None if number is None else program_of(number)
 
-    def saved(self, table: str) -> str:
-        """A transaction as text that brings back exactly what is there now, counters included.
+    def saved(self, table: str) -> Saved:
+        """What brings a table back as it is now."""
+        reading = self._channel.reading
+        record, why = reading.record(table), ""
+        try:
+            return Saved(record, reading.saved_text(table))
+        except RulesetError as error:
+            why = str(error)
+        try:  # libnftables has words for what netpolc never makes
+            return Saved(record, self.saved_by_nft(table).text)
+        except SystemRefusal as error:
+            return Saved(record, "", f"{why}; {error}")
 
-        When nothing is there it deletes the table. Whoever saves an unconfirmed table means it:
-        what comes back is confirmed.
-        """
-        head = f"table inet {table}\ndelete table inet {table}\n"
+    def saved_by_nft(self, table: str) -> Saved:
+        """The same from the listing of libnftables."""
         listing = self._channel.query(f"table inet {table}", table)
         if listing is None:
-            return head
+            return Saved(None, no_table(table))
         waiting = f"\tcounter {UNCONFIRMED} {{\n" in listing
         confirm = f"delete counter inet {table} {UNCONFIRMED}\n" if waiting else ""
-        return head + listing + confirm
+        return Saved(None, no_table(table) + listing + confirm)

@@ -18,7 +18,7 @@ from functools import lru_cache
 from netpolc.backends.nft import model
 from netpolc.backends.nft.netlink import expressions as ex
 from netpolc.backends.nft.netlink import rules
-from netpolc.backends.nft.netlink.registers import Load, Registers, foreign_words
+from netpolc.backends.nft.netlink.reading.registers import Load, Registers, foreign_words
 from netpolc.backends.nft.wording import DEFAULT_BURST, STATES
 from netpolc.core.errors import RulesetError
 from netpolc.core.nets import IPV6, PORTS, Family, Protocol, Span

@@ -15,7 +15,8 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 
 from netpolc.backends.nft.netlink import entities
-from netpolc.backends.nft.netlink.attributes import by_type, packed, text, zero_ended
+from netpolc.backends.nft.netlink.attributes import as_number, by_type, packed, text, zero_ended
+from netpolc.backends.nft.netlink.elements import columns, read_elements
 from netpolc.backends.nft.netlink.entities import (
     KernelChain,
     KernelCounter,
@@ -64,6 +65,14 @@ class Inspector:
         found = self._wire.one(entities.GET_TABLE, packed(1, zero_ended(name)))
         return None if found is None else entities.read_table(found)
 
+    def owner(self, table: str) -> int | None:
+        """The socket of the program that owns a table, whose number most often is the process's;
+        None if nobody owns it.
+        """
+        found = self._wire.one(entities.GET_TABLE, packed(1, zero_ended(table)))
+        owner = by_type(found).get(7) if found is not None else None  # NFTA_TABLE_OWNER
+        return None if owner is None else as_number(owner)
+
     def counters(self, table: str) -> tuple[KernelCounter, ...] | None:
         """The counters of a table; None when there is no such table."""
         if self._wire.one(entities.GET_TABLE, packed(1, zero_ended(table))) is None:
@@ -109,9 +118,9 @@ class Inspector:
         comments: list[str] = []
         elements: list[KernelElement] = []
         for body in self._wire.listed(entities.GET_ELEMENTS, asked):
-            found = entities.columns(body, declared.key_length)
+            found = columns(body, declared.key_length)
             if found is None:
-                elements.extend(entities.read_elements(body, declared.key_length))
+                elements.extend(read_elements(body, declared.key_length))
                 continue
             keys += found[0]
             comments += found[1] or [""] * len(found[0])
@@ -123,17 +132,20 @@ class Inspector:
             self._wire.one(entities.GET_CHAIN, asked + packed(3, zero_ended(own)))
             for own in sorted(names)
         ]
-        chains = [entities.read_chain(own) for own in found if own is not None]
-        if len(chains) < count:
-            chains = list(self._every_chain(table))
+        bodies = [own for own in found if own is not None]
+        if len(bodies) < count:
+            bodies = list(self._every_chain(table))
+        # In the order in which they were made: by NFTA_CHAIN_HANDLE.
+        ordered = sorted(bodies, key=lambda own: by_type(own).get(2, b""))
+        chains = list(map(entities.read_chain, ordered))
         if len(chains) != count:
             raise RulesetError(f"not of netpolc's making: table {table} has other objects, too")
         return chains
 
-    def _every_chain(self, table: str) -> Iterator[KernelChain]:
+    def _every_chain(self, table: str) -> Iterator[bytes]:
         for body in self._wire.listed(entities.GET_CHAIN):
             if text(by_type(body).get(1, b"")) == table:
-                yield entities.read_chain(body)
+                yield body
 
 
 def _led_to(rules: Iterable[list[KernelRule]], sets: Iterable[ListedSet]) -> Iterator[str]:

@@ -16,7 +16,7 @@ from functools import partial
 from socket import AF_INET, inet_ntop
 
 from netpolc.backends.nft import model
-from netpolc.backends.nft.netlink import keys, recognition, writing
+from netpolc.backends.nft.netlink import keys, writing
 from netpolc.backends.nft.netlink.entities import (
     INTERVAL,
     MAP,
@@ -26,7 +26,8 @@ from netpolc.backends.nft.netlink.entities import (
     KernelRule,
 )
 from netpolc.backends.nft.netlink.expressions import CountPacket, KernelVerdict
-from netpolc.backends.nft.netlink.listing import Content, ListedSet
+from netpolc.backends.nft.netlink.reading import recognition
+from netpolc.backends.nft.netlink.reading.listing import Content, ListedSet
 from netpolc.core.errors import RulesetError
 from netpolc.core.nets import IPV6, Family, Protocol, Span, format_address
 

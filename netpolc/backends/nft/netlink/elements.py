@@ -1,0 +1,151 @@
+"""The elements of sets and maps as the kernel has them, and the messages that carry them.
+
+Comes in: elements, or the attributes of a message. Goes out: the other one of the two. Refused
+(`RulesetError`): elements with what netpolc's never have, such as timeouts.
+
+Elements go in as many messages as they need: a list of them is one attribute
+(`attributes.LONGEST`).
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
+from itertools import product
+from struct import Struct
+
+from netpolc.backends.nft.netlink.attributes import (
+    NESTED,
+    by_type,
+    each_attribute,
+    nested,
+    packed,
+    text,
+    zero_ended,
+)
+from netpolc.backends.nft.netlink.entities import (
+    COMMENT,
+    KernelElement,
+    comment,
+    read_comment,
+    refuse,
+)
+from netpolc.backends.nft.netlink.expressions import (
+    CountPacket,
+    read_expression,
+    read_verdict,
+    write_verdict,
+)
+from netpolc.core.errors import RulesetError
+
+_ELEMENT = 1  # NFTA_LIST_ELEM
+_MOST = 0xF000
+"""Bytes of elements in one message."""
+
+
+def write_elements(table: str, name: str, elements: Iterable[KernelElement]) -> Iterator[bytes]:
+    """What NFT_MSG_NEWSETELEM or NFT_MSG_DELSETELEM says: as many messages as they need."""
+    head = packed(1, zero_ended(table)) + packed(2, zero_ended(name))
+    parts: list[bytes] = []
+    length = 0
+    for element in elements:
+        part = nested(_ELEMENT, _write_element(element))
+        if length + len(part) > _MOST:
+            yield head + nested(3, *parts)
+            parts, length = [], 0
+        parts.append(part)
+        length += len(part)
+    if parts:
+        yield head + nested(3, *parts)
+
+
+def write_keys(table: str, name: str, keys: Sequence[bytes]) -> Iterator[bytes]:
+    """The same of elements that are nothing but keys of one length, a multiple of four."""
+    if not keys:
+        return
+    head = packed(1, zero_ended(table)) + packed(2, zero_ended(name))
+    length = len(keys[0])
+    before = nested(_ELEMENT, nested(1, packed(1, bytes(length))))[:_HEADS]
+    many = _MOST // (_HEADS + length)
+    for at in range(0, len(keys), many):
+        part = keys[at : at + many]
+        yield head + nested(3, before, before.join(part))
+
+
+def _write_element(own: KernelElement) -> bytes:
+    parts = nested(1, packed(1, own.key))
+    if own.end is not None:
+        parts += nested(10, packed(1, own.end))
+    if own.verdict is not None:
+        parts += write_verdict(2, own.verdict)
+    return parts + comment(6, own.comment)
+
+
+def read_elements(content: bytes, length: int) -> list[KernelElement]:
+    """What NFT_MSG_NEWSETELEM said of a set with keys of so many bytes."""
+    return [_read_element(own, length) for _, own in each_attribute(by_type(content).get(3, b""))]
+
+
+def columns(content: bytes, length: int) -> tuple[list[bytes], list[str]] | None:
+    """Keys, and comments if there are any, where elements have nothing else and are all alike; None
+    where they are not, or where keys are padded.
+
+    Most elements are single addresses, and there are many: bytes that lie in columns are taken
+    apart at once.
+    """
+    listed = by_type(content).get(3, b"")
+    if not listed or length & 3:
+        return None
+    size = int.from_bytes(listed[:2], sys.byteorder) + 3 & ~3
+    if size < length + _HEADS or len(listed) % size:
+        return None
+    noted = size - length - _HEADS
+    if not noted:
+        parts = list(Struct(f"=12s{length}s").iter_unpack(listed))
+        heads = {own[0] for own in parts}
+        return ([own[1] for own in parts], []) if heads <= _heads(length, 0) else None
+    end = length + _HEADS
+    said = int.from_bytes(listed[end : end + 2], sys.byteorder) - 6
+    if said < 1 or said > noted - 6:
+        return None
+    columns_of = Struct(f"=12s{length}s6s{said}s{noted - 6 - said}x")
+    whole = list(columns_of.iter_unpack(listed))
+    begins = packed(6, bytes((COMMENT, said)) + bytes(said))[:6]
+    if not {own[0] for own in whole} <= _heads(length, said + 6):
+        return None
+    if {own[2] for own in whole} != {begins}:
+        return None
+    return [own[1] for own in whole], [text(own[3]) for own in whole]
+
+
+_HEADS = 12
+
+
+@lru_cache(64)
+def _heads(length: int, more: int) -> frozenset[bytes]:
+    """Headers of an element, of its key and of the key's value, with and without NLA_F_NESTED;
+    `more` bytes follow the key.
+    """
+    outer, inner, value = (
+        [
+            (length + size).to_bytes(2, sys.byteorder) + (1 | flag).to_bytes(2, sys.byteorder)
+            for flag in flags
+        ]
+        for size, flags in ((12 + more + (-more & 3), (0, NESTED)), (8, (0, NESTED)), (4, (0,)))
+    )
+    return frozenset(map(b"".join, product(outer, inner, value)))
+
+
+def _read_element(content: bytes, length: int) -> KernelElement:
+    found = by_type(content)
+    key = by_type(found.get(1, b"")).get(1, b"")
+    end = by_type(found[10]).get(1, b"") if 10 in found else None
+    if len(key) != length or (end is not None and len(end) != length):
+        raise RulesetError(f"netlink: a key of {len(key)} bytes where one has {length}")
+    refuse(found, f"element {key.hex()}", {3: "flags", 4: "timeout", 9: "object", 11: "statements"})
+    verdict = read_verdict(found[2]) if 2 in found else None
+    counter = read_expression(found[7]) if 7 in found else None
+    if counter is not None and not isinstance(counter, CountPacket):
+        raise RulesetError(f"not of netpolc's making: element {key.hex()} has a statement")
+    return KernelElement(key, end, verdict, read_comment(found.get(6, b"")), counter)

@@ -1,0 +1,1 @@
+"""What the kernel lists of a table -> the typed table."""

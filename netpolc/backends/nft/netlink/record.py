@@ -1,0 +1,192 @@
+"""A table exactly as the kernel lists it, whoever wrote it, and the messages that bring it back.
+
+Comes in: the name of a table, or bytes that `TableRecord.to_bytes` gave. Goes out: a `TableRecord`.
+Refused: what the kernel refuses (`OSError`), bytes that are no record (`RulesetError`).
+
+Nothing is understood of it but where the kernel tells handles, numbers of users and the like, which
+it does not take again, and which chains rules and maps lead to. So whatever somebody put into the
+table comes back as well, with what was counted.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass
+
+from netpolc.backends.nft.netlink import commands, entities
+from netpolc.backends.nft.netlink.attributes import (
+    NESTED,
+    as_number,
+    by_type,
+    each_attribute,
+    packed,
+    text,
+    zero_ended,
+)
+from netpolc.backends.nft.netlink.wire import APPEND, CREATE, Message, Wire
+from netpolc.core.errors import RulesetError
+
+NEW_FLOWTABLE, GET_FLOWTABLE = 22, 23
+_PART = struct.Struct(">BI")
+_TAKEN = {
+    entities.NEW_TABLE: {1, 2, 6},
+    entities.NEW_OBJECT: {1, 2, 3, 4, 8},
+    entities.NEW_CHAIN: {1, 3, 4, 5, 7, 8, 10, 12},
+    NEW_FLOWTABLE: {1, 2, 3, 7},
+    entities.NEW_SET: {1, 2, 3, 4, 5, 6, 7, 8, 9, 11, 12, 13, 15, 17, 18},
+    entities.NEW_ELEMENTS: {1, 2, 3},
+    entities.NEW_RULE: {1, 2, 4, 5, 7},
+}
+"""The kinds of messages in the order in which the kernel takes them, and the attributes that say
+what an object is; the others are handles, numbers of users, positions.
+"""
+_FLAGS = {entities.NEW_TABLE: (2, 1), entities.NEW_CHAIN: (10, 3)}
+"""The attribute of flags, and those that can be said again: the table is nobody's own
+(NFT_TABLE_F_...), a chain has a name (NFT_CHAIN_...).
+"""
+_NAMES = {
+    entities.NEW_TABLE: ("table inet", 1),
+    entities.NEW_OBJECT: ("object", 2),
+    entities.NEW_CHAIN: ("chain", 3),
+    NEW_FLOWTABLE: ("flowtable", 2),
+    entities.NEW_SET: ("set", 2),
+    entities.NEW_ELEMENTS: ("set", 2),
+    entities.NEW_RULE: ("a rule of chain", 2),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class TableRecord:
+    """What a table is made of: kinds of messages, and what each says. Nothing where there is no
+    table.
+    """
+
+    table: str
+    parts: tuple[tuple[int, bytes], ...]
+
+    def messages(self, without: Collection[str] = ()) -> Iterator[Message]:
+        """The transaction that brings it back, but for objects `without` which it shall be."""
+        yield from commands.without_table(self.table)
+        for number, (kind, body) in enumerate(self.parts, 1):
+            found = by_type(body)
+            what, attribute = _NAMES[kind]
+            name = text(found.get(attribute, b""))
+            if kind == entities.NEW_OBJECT and name in without:
+                continue
+            if kind == entities.NEW_SET:
+                body += packed(10, number.to_bytes(4, "big"))  # NFTA_SET_ID
+            flags = CREATE | APPEND if kind == entities.NEW_RULE else CREATE
+            yield Message(kind, flags, body, f"{what} {name}")
+
+    def to_bytes(self) -> bytes:
+        """All of it, for another process."""
+        return b"".join(_PART.pack(kind, len(body)) + body for kind, body in self.parts)
+
+
+def record_from(table: str, data: bytes) -> TableRecord:
+    """What `TableRecord.to_bytes` gave."""
+    parts, at = [], 0
+    while at < len(data):
+        if len(data) - at < _PART.size:
+            raise RulesetError("a record of a table is cut off")
+        kind, size = _PART.unpack_from(data, at)
+        at += _PART.size
+        if kind not in _TAKEN or size > len(data) - at:
+            raise RulesetError("a record of a table is not whole")
+        parts.append((kind, data[at : at + size]))
+        at += size
+    return TableRecord(table, tuple(parts))
+
+
+def recorded(wire: Wire, table: str) -> TableRecord:
+    """A table as it is; of one moment, if nobody changes anything meanwhile."""
+    named = packed(1, zero_ended(table))
+    own = wire.one(entities.GET_TABLE, named)
+    if own is None:
+        return TableRecord(table, ())
+    objects = wire.listed(entities.GET_OBJECT, named)
+    flowtables = wire.listed(GET_FLOWTABLE, named)
+    sets = wire.listed(entities.GET_SET, named)
+    elements: list[bytes] = []
+    leading: list[bytes] = []
+    for one in map(by_type, sets):
+        found = wire.listed(entities.GET_ELEMENTS, named + packed(2, one.get(2, b"")))
+        elements += found
+        if as_number(one.get(3, bytes(4))) & entities.MAP:
+            leading += found
+    rules = wire.listed(entities.GET_RULE, named)
+    use = as_number(by_type(own).get(3, bytes(4)))
+    count = use - len(objects) - len(flowtables) - len(sets)
+    names = {*map(entities.chain_of_rule, rules), *_led_to(rules, leading)}
+    chains = _chains(wire, table, names, count)
+    bodies = {
+        entities.NEW_TABLE: [own],
+        entities.NEW_OBJECT: objects,
+        entities.NEW_CHAIN: chains,
+        NEW_FLOWTABLE: flowtables,
+        entities.NEW_SET: sets,
+        entities.NEW_ELEMENTS: elements,
+        entities.NEW_RULE: rules,
+    }
+    return TableRecord(
+        table, tuple((kind, _taken(kind, body)) for kind in _TAKEN for body in bodies[kind])
+    )
+
+
+def _chains(wire: Wire, table: str, names: Iterable[str], count: int) -> list[bytes]:
+    """In the order in which they were made. All of the family are listed only where there are more
+    than those that something leads to.
+    """
+    named = packed(1, zero_ended(table))
+    asked = (wire.one(entities.GET_CHAIN, named + packed(3, zero_ended(own))) for own in names)
+    found = [own for own in asked if own is not None]
+    if len(found) < count:
+        every = wire.listed(entities.GET_CHAIN)
+        found = [own for own in every if text(by_type(own).get(1, b"")) == table]
+    return sorted(found, key=lambda own: by_type(own).get(2, b""))  # NFTA_CHAIN_HANDLE
+
+
+def _led_to(rules: Iterable[bytes], elements: Iterable[bytes]) -> Iterator[str]:
+    for body in rules:
+        for _, own in each_attribute(by_type(body).get(4, b"")):
+            found = by_type(own)
+            if text(found.get(1, b"")) == "immediate":
+                yield from _chain_of(by_type(found.get(2, b"")).get(2, b""))
+    for body in elements:
+        for _, own in each_attribute(by_type(body).get(3, b"")):
+            yield from _chain_of(by_type(own).get(2, b""))
+
+
+def _chain_of(data: bytes) -> Iterator[str]:
+    """The chain that a verdict leads to; `data` may be another value."""
+    for kind, verdict in each_attribute(data):
+        if kind == 2 and (name := by_type(verdict).get(2)):  # NFTA_DATA_VERDICT, NFTA_VERDICT_CHAIN
+            yield text(name)
+
+
+def _taken(kind: int, body: bytes) -> bytes:
+    """What the kernel takes again of what it said."""
+    attribute, kept = _FLAGS.get(kind, (0, 0))
+    parts = []
+    for own, content in each_attribute(body):
+        if own == attribute:
+            content = (as_number(content) & kept).to_bytes(4, "big")
+        if own in _TAKEN[kind]:
+            parts.append(packed(own | (NESTED if (kind, own) in _NESTS else 0), content))
+    return b"".join(parts)
+
+
+_NESTS = {
+    (entities.NEW_OBJECT, 4),
+    (entities.NEW_CHAIN, 4),
+    (entities.NEW_CHAIN, 8),
+    (NEW_FLOWTABLE, 3),
+    (entities.NEW_SET, 9),
+    (entities.NEW_SET, 17),
+    (entities.NEW_SET, 18),
+    (entities.NEW_ELEMENTS, 3),
+    (entities.NEW_RULE, 4),
+    (entities.NEW_RULE, 5),
+}
+"""Attributes of attributes."""
