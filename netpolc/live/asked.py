@@ -76,6 +76,7 @@ class NodeQuestions:
         self._numbers: dict[Question, int] = {}
         self._sets: dict[int, list[str]] = {}
         self._counts: dict[int, list[Crowd | Presence]] = {}
+        self._program = program
         self._noted = {self._number(own) for own in _noted(program, identities)}
         self._mapped: set[int] = set()
         for own in used:
@@ -120,6 +121,10 @@ class NodeQuestions:
             not self._noted.isdisjoint(found),
             lost,
         )
+
+    def are_noted(self, identities: Iterable[int]) -> bool:
+        """Whether the rules for some identities ask all that those of the node asked."""
+        return {self._number(own) for own in _noted(self._program, identities)} == self._noted
 
     def forget(self) -> None:
         """Namespaces have other labels from now on."""

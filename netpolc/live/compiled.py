@@ -27,7 +27,7 @@ from netpolc.core.ir import Policy
 from netpolc.core.nets import format_address, parse_address
 from netpolc.live.asked import Answered, Crowd, NodeQuestions, Presence, addresses_of
 from netpolc.live.owners import LiveOwners
-from netpolc.live.scope import ClassKey, concerns, in_use, local_pods, scoped
+from netpolc.live.scope import ClassKey, by_space, concerns, in_use, local_pods, scoped
 from netpolc.live.selections import Labels
 from netpolc.live.work import Work
 
@@ -72,6 +72,7 @@ class Compiled:
         self._local = {(pod.namespace, pod.name): pod for pod in local}
         self._kinds = Counter(map(self._in_use.class_of, local))
         self._identities = {self._in_use.class_of(p): program.identity_of[p.key] for p in local}
+        self._spaces = by_space((namespace, labels) for namespace, labels, _ in self._identities)
         self._owners, self._addresses = Owners(lambda: program, node), set[int]()
         self._addresses.update(address for pod in local for address in pod.addresses)
         self._notes: dict[int, str | None] = {}
@@ -93,11 +94,10 @@ class Compiled:
         return self._lost or ("another number of pods" if self._wrong else "")
 
     def concerns(self, policy: Policy) -> bool:
-        """Whether a policy selects a pod of the node, or asks for labels that nobody did."""
-        by_space: dict[str, list[Pod]] = {}
-        for pod in self._local.values():
-            by_space.setdefault(pod.namespace, []).append(pod)
-        return not self._in_use.knows(policy) or concerns(policy, by_space, self._snapshot)
+        """Whether a policy selects a pod of the node, or one like those that were there; or asks
+        for labels that nobody did.
+        """
+        return not self._in_use.knows(policy) or concerns(policy, self._spaces, self._snapshot)
 
     def forget_namespaces(self) -> None:
         """Namespaces without pods have other labels from now on."""
@@ -197,7 +197,9 @@ class Compiled:
         self._addresses.difference_update(pod.addresses)
         self._kinds[key] -= 1
         if not self._kinds[key]:
-            self._lost = "the last pod of its kind left the node"
+            left = {number for kind, number in self._identities.items() if self._kinds[kind] > 0}
+            if not self._asked.are_noted(left):
+                self._lost = "the last pod that some policy selects left the node"
 
     def _edit(self, name: str, edits: dict[int, bool]) -> None:
         """Members come to a set and leave it."""

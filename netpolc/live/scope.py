@@ -6,7 +6,7 @@ has the same ruleset, and what tells its pods apart for all policies there are. 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from netpolc.core.cluster import ContainerPorts, Pod, Snapshot
@@ -14,7 +14,10 @@ from netpolc.core.ir import ANY, NamedPort, Policy
 from netpolc.core.labels import selects
 from netpolc.passes.identify import pod_peers
 
-ClassKey = tuple[str, tuple[tuple[str, str], ...], ContainerPorts]
+Pairs = tuple[tuple[str, str], ...]
+BySpace = Mapping[str, Sequence[Mapping[str, str]]]
+"""Labels of pods by namespace."""
+ClassKey = tuple[str, Pairs, ContainerPorts]
 """Namespace, labels and named ports of a pod, as far as anybody asks for them."""
 
 
@@ -56,20 +59,25 @@ def local_pods(snapshot: Snapshot, node: str) -> list[Pod]:
 
 def scoped(snapshot: Snapshot, local: Iterable[Pod]) -> Snapshot:
     """The snapshot with those policies alone that select one of some pods."""
-    by_space: dict[str, list[Pod]] = {}
-    for pod in local:
-        by_space.setdefault(pod.namespace, []).append(pod)
-    kept = tuple(own for own in snapshot.policies if concerns(own, by_space, snapshot))
+    spaces = by_space((pod.namespace, tuple(pod.labels.items())) for pod in local)
+    kept = tuple(own for own in snapshot.policies if concerns(own, spaces, snapshot))
     return replace(snapshot, policies=kept)
 
 
-def concerns(policy: Policy, by_space: dict[str, list[Pod]], snapshot: Snapshot) -> bool:
-    """Whether a policy selects one of some pods, given by their namespaces."""
-    within = policy.subject.namespaces
+def by_space(pods: Iterable[tuple[str, Pairs]]) -> BySpace:
+    """The different labels of some pods, by their namespaces."""
+    found: dict[str, dict[Pairs, dict[str, str]]] = {}
+    for namespace, labels in pods:
+        found.setdefault(namespace, {})[labels] = dict(labels)
+    return {namespace: list(own.values()) for namespace, own in found.items()}
+
+
+def concerns(policy: Policy, spaces: BySpace, snapshot: Snapshot) -> bool:
+    """Whether a policy selects one of some pods."""
+    within, known = policy.subject.namespaces, snapshot.cluster.namespaces
     if isinstance(within, str):
-        spaces = [within] if within in by_space else []
+        selected = [within] if within in spaces else []
     else:
-        known = snapshot.cluster.namespaces
-        spaces = [s for s in by_space if selects(within, known[s].labels, known[s].unsure)]
+        selected = [s for s in spaces if selects(within, known[s].labels, known[s].unsure)]
     wanted = policy.subject.pods
-    return any(selects(wanted, pod.labels) for space in spaces for pod in by_space[space])
+    return any(selects(wanted, labels) for space in selected for labels in spaces[space])
