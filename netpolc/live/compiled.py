@@ -69,10 +69,15 @@ class Compiled:
         self._frame = self._lowering.table_of(pods, node, options)
         self._base = {own.name: own for own in self._frame.sets}
         self._judges = self._made
-        self._local = {(pod.namespace, pod.name): pod for pod in local}
         self._kinds = Counter(map(self._in_use.class_of, local))
         self._identities = {self._in_use.class_of(p): program.identity_of[p.key] for p in local}
-        self._spaces = by_space((namespace, labels) for namespace, labels, _ in self._identities)
+        self._local = {
+            (pod.namespace, pod.name): (pod, self._identities[self._in_use.class_of(pod)])
+            for pod in local
+        }
+        self._spaces = by_space(
+            (namespace, labels) for namespace, labels, _ in self._identities if namespace
+        )
         self._owners, self._addresses = Owners(lambda: program, node), set[int]()
         self._addresses.update(address for pod in local for address in pod.addresses)
         self._notes: dict[int, str | None] = {}
@@ -148,8 +153,7 @@ class Compiled:
         """Put the table together for the pods that the node has now; whether all chains that this
         takes were there.
         """
-        class_of, identities = self._in_use.class_of, self._identities
-        pods = [(p, identities[class_of(p)]) for p in self._local.values() if p.addresses]
+        pods = [own for own in self._local.values() if own[0].addresses]
         self._frame = self._lowering.table_of(pods, self._node, self._options)
         self._work.lowered += 1
         if self._made != self._judges:
@@ -186,10 +190,12 @@ class Compiled:
     def _settle(self, pod: Pod, key: ClassKey, there: bool) -> None:
         """A pod of the node itself comes or goes."""
         self._moved = True
-        if key not in self._identities:
+        identity = self._identities.get(key)
+        if identity is None:
             self._lost = "a pod of the node unlike those there"
+            return
         if there:
-            self._local[pod.namespace, pod.name] = pod
+            self._local[pod.namespace, pod.name] = pod, identity
             self._addresses.update(pod.addresses)
             self._kinds[key] += 1
             return

@@ -29,7 +29,9 @@ class InUse:
     ports: frozenset[str]
 
     def class_of(self, pod: Pod) -> ClassKey:
-        """What pods have in common that nobody tells apart."""
+        """What pods have in common that nobody tells apart; closed ones are meant by nobody."""
+        if pod.closed:
+            return "", (), ()
         keys, names = self.keys, self.ports
         labels = tuple(sorted([own for own in pod.labels.items() if own[0] in keys]))
         ports = tuple([own for own in pod.ports if own[0] in names]) if pod.ports else ()
@@ -59,7 +61,8 @@ def local_pods(snapshot: Snapshot, node: str) -> list[Pod]:
 
 def scoped(snapshot: Snapshot, local: Iterable[Pod]) -> Snapshot:
     """The snapshot with those policies alone that select one of some pods."""
-    spaces = by_space((pod.namespace, tuple(pod.labels.items())) for pod in local)
+    own = (pod for pod in local if not pod.closed)
+    spaces = by_space((pod.namespace, tuple(pod.labels.items())) for pod in own)
     kept = tuple(own for own in snapshot.policies if concerns(own, spaces, snapshot))
     return replace(snapshot, policies=kept)
 

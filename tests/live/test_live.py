@@ -171,3 +171,14 @@ def test_what_is_no_object_of_a_cluster_is_refused(given: Manifest, told: str) -
 def test_a_node_that_nobody_knows() -> None:
     with pytest.raises(netpolc.UsageError, match="unknown node"):
         Live("node-z").ruleset()
+
+
+def test_a_pod_is_not_taken_for_a_closed_one_like_it() -> None:
+    """Two pods of one address, of which nothing tells which is newer, are closed; others not."""
+    both = [pod("shop/one", "10.0.0.9", app="x"), pod("shop/two", "10.0.0.9", app="x")]
+    objects = [*OBJECTS, *both]
+    live = filled(objects)
+    assert live.ruleset().text() == afresh(objects)
+    more = pod("shop/three", "10.0.0.10", app="x")
+    live.change(more)
+    assert live.ruleset().text() == afresh([*objects, more])

@@ -21,7 +21,7 @@ from tests.helpers.strategies import snapshots
 
 NODE = "node-1"
 SETTINGS = settings(
-    max_examples=30,
+    max_examples=10,
     stateful_step_count=20,
     deadline=None,
     phases=[Phase.reuse, Phase.generate],

@@ -12,7 +12,7 @@ from netpolc.backends.nft import Options
 from netpolc.live import Live
 from tests.helpers.events import Happening
 
-EVENTS = int(os.environ.get("NETPOLC_EVENTS", "400"))
+EVENTS = int(os.environ.get("NETPOLC_EVENTS", "300"))
 """How many, in each of the runs; `NETPOLC_EVENTS=10000` takes some minutes."""
 CHECKED = 12
 """Every so many events the two are compared."""

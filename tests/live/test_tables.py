@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from random import Random
 
 import pytest
@@ -11,6 +12,9 @@ from netpolc.live import Live
 from tests.helpers.events import Happening
 from tests.helpers.lab import Injector, Router
 from tests.helpers.places import TABLE, FakePlace, Place, RealPlace, no_open_flows
+
+EVENTS = int(os.environ.get("NETPOLC_EVENTS", "300"))
+"""How many are made in memory, and as many in the kernel."""
 
 
 def follow(place: Place, happening: Happening, events: int, checked: int) -> int:
@@ -40,12 +44,12 @@ def follow(place: Place, happening: Happening, events: int, checked: int) -> int
 
 def test_in_memory() -> None:
     with no_open_flows():
-        assert follow(FakePlace(), Happening(Random(7), 80, 14), 400, 20) > 20
+        assert follow(FakePlace(), Happening(Random(7), 80, 14), EVENTS, 20) > 20
 
 
 @pytest.mark.kernel
 def test_in_the_kernel(injector: Injector) -> None:
     with Router() as fresh:
         happening = Happening(Random(8), 60, 10)
-        assert follow(RealPlace(injector, fresh), happening, 300, 30) > 20
+        assert follow(RealPlace(injector, fresh), happening, EVENTS, 30) > 20
     injector.flush()
