@@ -8,7 +8,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 APT := python3-venv python3-dev python3-nftables nftables gcc g++ libc6-dev iproute2 util-linux mount libyaml-dev
 
-.PHONY: help demo test test-trixie test-clients fuzz lint bench setup deb asan clean
+.PHONY: help demo agent-demo test test-trixie test-clients fuzz lint bench setup deb asan clean
 
 help:  ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 13
@@ -28,6 +28,11 @@ $(VENV)/ready: pyproject.toml setup.py $(wildcard ext/*.pyx ext/*.pxd ext/*.pxi 
 
 demo: setup  ## compile the three-tier example, enforce it in a private kernel namespace, send packets
 	@$(BIN)/python -m examples.demo
+
+agent-demo: setup  ## two nodes with agents, a policy by kubectl, real packets (as root: installs openssl, kubernetes-client)
+	@for p in openssl kubernetes-client; do dpkg-query -W -f '$${Status}' $$p 2>/dev/null | grep -q 'ok installed' || need="$$need $$p"; done; \
+	if [ -n "$$need" ] && [ "$$(id -u)" = 0 ]; then apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $$need; fi
+	@$(BIN)/python -m examples.agent_demo
 
 test: setup  ## run all tests (as root: those that need the kernel too)
 	$(BIN)/python -m pytest

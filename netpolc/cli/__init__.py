@@ -31,6 +31,7 @@ COMMANDS = {  # in the order of a policy's life
     "convert": "review.convert.convert_",
     "compile": "enforce.compile.compile_",
     "apply": "enforce.apply.apply",
+    "agent": "enforce.agent.agent",
     "confirm": "enforce.confirm.confirm",
     "verify": "observe.verify.verify",
     "status": "observe.status.status",

@@ -19,12 +19,20 @@ from typing import Any
 import pytest
 import yaml
 
+from netpolc.agent.enforcer import boot_file
+from netpolc.backends.nft import TABLE
+from netpolc.cli.enforce.agent import FOLDER
 from tests.cli.invocation import invoke
 from tests.helpers.lab import LabError, Router
 from tests.helpers.scenarios import ROOT
 
 CONTRIB = ROOT / "contrib"
-UNITS = ("netpolc.service", "netpolc-snapshot.service", "netpolc-snapshot.timer")
+UNITS = (
+    "netpolc.service",
+    "netpolc-snapshot.service",
+    "netpolc-snapshot.timer",
+    "netpolc-boot.service",
+)
 
 
 def unit(name: str) -> ConfigParser:
@@ -60,7 +68,8 @@ def test_the_service_comes_before_pods_and_after_who_flushes_and_leaves_its_tabl
 def test_systemd_takes_the_units(tmp_path: Path) -> None:
     for name in UNITS:
         text = (CONTRIB / name).read_text()
-        (tmp_path / name).write_text(re.sub(r"/usr/local/bin/netpolc\S*", "/bin/true", text))
+        programs = r"/usr/(local/bin/netpolc\S*|sbin/nft)"
+        (tmp_path / name).write_text(re.sub(programs, "/bin/true", text))
     command = ["systemd-analyze", "verify", *(str(tmp_path / name) for name in UNITS)]
     checked = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (checked.returncode, checked.stderr) == (0, "")
@@ -83,6 +92,18 @@ def test_a_service_may_do_little(name: str) -> None:
     assert filters == ["@system-service", "~@privileged"]
 
 
+def test_the_boot_unit_loads_what_the_agent_kept_before_there_are_pods() -> None:
+    boot = unit("netpolc-boot.service")
+    kept = str(boot_file(Path(FOLDER), TABLE))
+    assert boot["Unit"]["ConditionPathExists"] == kept
+    assert shlex.split(boot["Service"]["ExecStart"]) == ["/usr/sbin/nft", "-f", kept]
+    assert boot["Service"]["Type"] == "oneshot"
+    assert boot["Service"]["CapabilityBoundingSet"] == "CAP_NET_ADMIN"
+    before, after = (set(boot["Unit"][name].split()) for name in ("Before", "After"))
+    assert {"kubelet.service", "k3s.service", "k3s-agent.service"} <= before
+    assert {"nftables.service", "firewalld.service", "docker.service"} <= after
+
+
 OTHERS = {
     "nftables.service": "DefaultDependencies=no\nBefore=network-pre.target",
     "firewalld.service": "Before=network-pre.target",
@@ -93,14 +114,15 @@ OTHERS = {
 
 
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="needs systemd-analyze")
-def test_the_order_of_the_service_has_no_cycle(tmp_path: Path) -> None:
-    text = (CONTRIB / "netpolc.service").read_text()
-    text = re.sub(r"/usr/local/bin/netpolc", "/bin/true", text)
+@pytest.mark.parametrize("name", ["netpolc.service", "netpolc-boot.service"])
+def test_the_order_of_the_service_has_no_cycle(tmp_path: Path, name: str) -> None:
+    text = (CONTRIB / name).read_text()
+    text = re.sub(r"/usr/(local/bin/netpolc|sbin/nft)", "/bin/true", text)
     wants = f"[Unit]\nWants={' '.join(OTHERS)}\n"
-    (tmp_path / "netpolc.service").write_text(text.replace("[Unit]\n", wants))
-    for name, lines in OTHERS.items():
-        (tmp_path / name).write_text(f"[Unit]\n{lines}\n[Service]\nExecStart=/bin/true\n")
-    names = [str(tmp_path / name) for name in ("netpolc.service", *OTHERS)]
+    (tmp_path / name).write_text(text.replace("[Unit]\n", wants))
+    for other, lines in OTHERS.items():
+        (tmp_path / other).write_text(f"[Unit]\n{lines}\n[Service]\nExecStart=/bin/true\n")
+    names = [str(tmp_path / name) for name in (name, *OTHERS)]
     command = ["systemd-analyze", "verify", *names]
     checked = subprocess.run(command, capture_output=True, text=True, check=False)
     assert "cycle" not in checked.stderr
@@ -132,7 +154,7 @@ def test_the_playbook_installs_what_the_units_need() -> None:
     tasks = _tasks(play["tasks"])
     copied = {str(task.get("ansible.builtin.copy", {}).get("src")) for task in tasks}
     copied |= {name for task in tasks for name in task.get("loop", [])}
-    assert {"netpolc.service", "netpolc-snapshot", *UNITS[1:]} <= copied
+    assert {"netpolc.service", "netpolc-snapshot", *UNITS[1:3]} <= copied
     assert all((CONTRIB / name).exists() for name in copied if name.startswith("netpolc"))
     links = [task["ansible.builtin.file"] for task in tasks if "ansible.builtin.file" in task]
     assert {"/usr/local/bin/netpolc", "/etc/netpolc"} <= {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from queue import SimpleQueue
 
 from netpolc.apiserver.access.server import Access
@@ -16,19 +16,24 @@ from netpolc.apiserver.resources import RESOURCES, Resource
 
 
 class Followed:
-    """Follows resources from `start` to `stop`; `events` is what they tell."""
+    """Follows resources from `start` to `stop`; `events` is what they tell, unless `tell` is given,
+    which is told from several threads.
+    """
 
     def __init__(
         self,
         access: Access,
         resources: Iterable[Resource] = RESOURCES,
         *,
+        tell: Callable[[Event], None] | None = None,
         watch_seconds: float = WATCH_SECONDS,
     ) -> None:
         self.events: SimpleQueue[Event] = SimpleQueue()
         gate = Gate()
         self.reflectors = tuple(
-            Reflector(Client(access), own, gate, self.events.put, watch_seconds=watch_seconds)
+            Reflector(
+                Client(access), own, gate, tell or self.events.put, watch_seconds=watch_seconds
+            )
             for own in resources
         )
         self._threads = [

@@ -6,7 +6,9 @@ import dataclasses
 from collections.abc import Sequence
 
 import click
+import msgspec
 
+from netpolc.agent.running import Running, running
 from netpolc.backends.nft import Options
 from netpolc.backends.nft.rollout.libnftables.channel import Channel
 from netpolc.backends.nft.rollout.runtime import kept
@@ -58,7 +60,8 @@ def status(
 
     It is missing, modified (somebody changed it since `netpolc apply` loaded it) or, with PATHs,
     stale (loaded from another snapshot; the options hook, priority, deny and log are taken from the
-    loaded table). Exit code 1 for each; with --counters only where the table is missing.
+    loaded table). Exit code 1 for each; with --counters only where the table is missing. Where
+    `netpolc agent` runs here it says how that is.
 
     \b
     Examples:
@@ -85,22 +88,38 @@ def status(
         chosen = loaded.options if loaded is not None else Options(table)
         expected = program.ruleset(local_node(program, node, all_pods), chosen).digest
     drift = drifted(loaded, content, expected)
+    agent = running(table)
     text = (
-        _as_json(loaded, expected, drift)
+        _as_json(loaded, expected, drift, agent)
         if form == "json"
-        else "\n".join(map(inert, _as_text(table, loaded, expected, drift)))
+        else "\n".join(map(inert, (*_of_agent(agent), *_as_text(table, loaded, expected, drift))))
     )
     write(f"{text}\n", file)
     ctx.exit(1 if drift else 0)
 
 
-def _as_json(loaded: Loaded | None, expected: str | None, drift: Sequence[Drift]) -> str:
+def _as_json(
+    loaded: Loaded | None, expected: str | None, drift: Sequence[Drift], agent: Running | None
+) -> str:
     found = None
     if loaded is not None:
         found = {**dataclasses.asdict(loaded), "options": loaded.options.describe()}
     matches = None if expected is None else loaded is not None and loaded.digest == expected
-    body = {"loaded": found, "expected": expected, "matches": matches, "drift": drift}
+    body: dict[str, object] = {"loaded": found, "expected": expected, "matches": matches}
+    body["drift"] = drift
+    if agent is not None:
+        body["agent"] = msgspec.to_builtins(agent)
     return to_json(body, indent=2)
+
+
+def _of_agent(agent: Running | None) -> list[str]:
+    """What the agent that enforces the table says of itself."""
+    if agent is None:
+        return []
+    how = f"right since {agent.synced}" if agent.ready else f"not ready: {agent.waits}"
+    lines = [f"agent     process {agent.process} for node {agent.node}, {how}"]
+    lines += [f"refused   {name}: {why}" for name, why in sorted(agent.refused.items())]
+    return lines + [f"trouble   {kind}: {said}" for kind, said in sorted(agent.trouble.items())]
 
 
 def _as_text(
