@@ -30,6 +30,7 @@ from tests.helpers.manifests import Manifest, namespace, node, pod
 API = "192.0.2.1"
 PORT = 8080
 PROBES = "127.0.0.1:9841"
+RECEIVE_BUFFER_FORCE = 33  # SO_RCVBUFFORCE
 
 
 @dataclass
@@ -46,7 +47,7 @@ class Pod:
     def __post_init__(self) -> None:
         def bound() -> socket.socket:
             own = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-            own.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)
+            own.setsockopt(socket.SOL_SOCKET, RECEIVE_BUFFER_FORCE, 16 << 20)
             own.bind(("0.0.0.0", PORT))
             own.setblocking(False)
             return own

@@ -74,6 +74,7 @@ def test_restarts_leak_nothing_and_drop_nothing(cluster: Cluster) -> None:
         own.stop(signal.SIGKILL if number % 2 else signal.SIGTERM)
         own.start()
         cluster.until(own.ready)
+        server.received()
     sent, came = good.end()
     tried, leaked = bad.end()
     assert len(tried) > 50
