@@ -19,7 +19,7 @@ from msgspec import structs
 from netpolc.backends.nft import Options, Ruleset, check_row
 from netpolc.backends.nft import model as nft
 from netpolc.backends.nft.lower.node import Lowering
-from netpolc.backends.nft.write.owners import Owners, note_of
+from netpolc.backends.nft.write.owners import Layered, Notes, Owners, note_of
 from netpolc.backends.nft.write.pieces import Pieces
 from netpolc.compiler import Program, compile
 from netpolc.core.cluster import Pod, Snapshot
@@ -223,8 +223,6 @@ class Compiled:
         self._sets[name] = structs.replace(own, elements=tuple(elements))
 
 
-def _noted(owners: Owners, since: dict[int, str | None]) -> dict[int, str]:
+def _noted(owners: Owners, since: dict[int, str | None]) -> Notes:
     """What was noted when the node was compiled, and what pods changed since."""
-    found = {address: note for address, note in owners.notes.items() if address not in since}
-    found.update((address, note) for address, note in since.items() if note is not None)
-    return found
+    return Layered(owners.base, since)

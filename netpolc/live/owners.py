@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import cached_property
 
-from netpolc.backends.nft.write.owners import Owners, note_of
+from netpolc.backends.nft.write.owners import Notes, Owners, note_of
 from netpolc.core.cluster import Pod
 from netpolc.core.program import Program
 
@@ -22,7 +22,7 @@ class LiveOwners(Owners):
         program: Callable[[], Program],
         node: str,
         local: frozenset[int],
-        notes: Callable[[], dict[int, str]],
+        notes: Callable[[], Notes],
         pod_at: Callable[[int], Pod | None],
     ) -> None:
         super().__init__(program, node)
@@ -30,7 +30,7 @@ class LiveOwners(Owners):
         vars(self)["local"] = local
 
     @cached_property
-    def notes(self) -> dict[int, str]:
+    def notes(self) -> Notes:
         """All that was noted at that moment."""
         return self._known()
 

@@ -12,7 +12,7 @@ the table's digest.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from functools import cached_property, lru_cache
 from hashlib import blake2b
 from itertools import chain, compress
@@ -34,6 +34,54 @@ _REMEMBERED = 1 << 18
 """What a process that applies again and again keeps of pods that stay."""
 
 
+class Shared(dict[int, str]):
+    """Notes that others differ from; never changed."""
+
+    @cached_property
+    def counts(self) -> dict[Family, int]:
+        """How many there are of each family."""
+        return _counts(self.keys())
+
+
+class Layered(Mapping[int, str]):
+    """Notes that differ in few addresses from others, `base`, that are shared; None: none there.
+
+    What differs between two of one base is found in what each of them changes.
+    """
+
+    def __init__(self, base: Shared, own: Mapping[int, str | None]) -> None:
+        self.base, self.own = base, own
+        gone = sum(own[at] is None for at in own.keys() & base.keys())
+        self._size = (
+            len(base) - gone + sum(note is not None for at, note in own.items() if at not in base)
+        )
+
+    @classmethod
+    def over(cls, notes: Notes, more: Mapping[int, str]) -> Layered:
+        """Some notes with others in their place."""
+        if isinstance(notes, Layered):
+            return cls(notes.base, {**notes.own, **more})
+        return cls(Shared(notes), more)
+
+    def __getitem__(self, address: int) -> str:
+        found = self.own[address] if address in self.own else self.base[address]
+        if found is None:
+            raise KeyError(address)
+        return found
+
+    def __contains__(self, address: object) -> bool:
+        if address in self.own:
+            return self.own[address] is not None  # type: ignore[index]
+        return address in self.base
+
+    def __iter__(self) -> Iterator[int]:
+        yield from (at for at in self.base if at not in self.own)
+        yield from (at for at, note in self.own.items() if note is not None)
+
+    def __len__(self) -> int:
+        return self._size
+
+
 class Owners:
     """The owners of addresses that matter on one node (None: every pod is local)."""
 
@@ -52,7 +100,7 @@ class Owners:
         return frozenset(address for _, pod in self._local for address in pod.addresses)
 
     @cached_property
-    def notes(self) -> dict[int, str]:
+    def notes(self) -> Notes:
         """All that is noted of the snapshot."""
         members, addresses = self._admitted()
         identities = self.program.identities
@@ -64,6 +112,11 @@ class Owners:
         for address in addresses:
             found[address] = self._note(address) or found[address]
         return found
+
+    @cached_property
+    def base(self) -> Shared:
+        """The same, for notes that differ in few addresses."""
+        return Shared(self.notes)
 
     @cached_property
     def noted(self) -> Noted:
@@ -89,7 +142,7 @@ class Owners:
         moved = self.moved(before)
         if not moved:
             return self.noted
-        return Noted({**self.notes, **{address: before[address] for address in moved}})
+        return Noted(Layered.over(self.notes, {address: before[address] for address in moved}))
 
     @cached_property
     def _local(self) -> list[tuple[int, Pod]]:
@@ -177,7 +230,6 @@ class Noted:
         if self._listed is not None or before is None or after is None:
             return None
         changed = _changed(before, after)
-        changed = _changed(before, after)
         into = {own: after[own] for own in changed if own in after}
         if len(after) > len(before) - len(changed) + len(into):  # some are new
             into = {own: after[own] for own in _changed(after, before)}
@@ -192,10 +244,19 @@ class Noted:
 
 def _changed(one: Notes, other: Notes) -> list[int]:
     """The addresses of which another has another note, or none."""
+    if isinstance(one, Layered) and isinstance(other, Layered) and one.base is other.base:
+        apart = {address for address, _ in one.own.items() ^ other.own.items()}
+        return sorted(at for at in apart if at in one and one[at] != other.get(at))
     return list(compress(one, map(ne, map(other.get, one), one.values())))
 
 
 def _counts(addresses: Collection[int]) -> dict[Family, int]:
+    if isinstance(addresses, Layered):
+        found = dict(addresses.base.counts)
+        for address, note in addresses.own.items():
+            version = Family.IPV4 if address < IPV6 else Family.IPV6
+            found[version] += (note is not None) - (address in addresses.base)
+        return found
     later = sum(map(IPV6.__le__, addresses))
     return {Family.IPV4: len(addresses) - later, Family.IPV6: later}
 
