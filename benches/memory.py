@@ -25,10 +25,10 @@ def main() -> None:
     program = netpolc.compile(netpolc.load([path]))
     if "chain" not in program.ruleset(node=node).text():
         raise ValueError(f"the ruleset of {node} has no chain")
-    print(_high_water_mark() / 1024)
+    print(high_water_mark() / 1024)
 
 
-def _high_water_mark() -> int:
+def high_water_mark() -> int:
     """KiB. Not `ru_maxrss`: Linux carries the parent's over an exec (`exec_mmap` in fs/exec.c)."""
     for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
         name, _, value = line.partition(":")

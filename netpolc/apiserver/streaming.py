@@ -30,6 +30,7 @@ class _Whole(msgspec.Struct, gc=False):
 _HEAD = msgspec.json.Decoder(_Head)
 _WHOLE = msgspec.json.Decoder(_Whole)
 _ANY = msgspec.json.Decoder(msgspec.Raw)
+_SEVERAL = msgspec.json.Decoder(list[msgspec.Raw])
 
 
 class ListStream:
@@ -56,6 +57,8 @@ class ListStream:
             if start < 0:
                 raise msgspec.DecodeError
             self.metadata = _HEAD.decode(bytes(buffer[: start + len(_ITEMS)]) + _END).metadata
+            if not self.metadata.resourceVersion:
+                raise msgspec.DecodeError
         except msgspec.MsgspecError:  # the head is not of that form
             yield from self._whole(buffer)
             return
@@ -87,10 +90,8 @@ class ListStream:
         rest = bytes(buffer).rstrip()
         if not rest.endswith(_END):
             raise Unreachable("a list that does not end as lists do")
-        if rest != _END:
-            last = rest[: -len(_END)]
-            _decoded(_ANY, last)
-            yield last
+        left = _decoded(_SEVERAL, b"[" + rest[:-1])  # one, unless they begin differently
+        yield from map(bytes, left)
 
 
 def _between(buffer: bytearray) -> bytes:
