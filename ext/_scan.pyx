@@ -38,6 +38,7 @@ cdef extern from "flow_rows.h" nogil:
         const uint8_t*, const uint8_t*, const uint8_t*, const void*, NetpolcRows*)
 
     int netpolc_rows_init(NetpolcRows*, const uint8_t*, int64_t)
+    int64_t netpolc_newlines(const uint8_t*, const uint8_t*)
     void netpolc_rows_free(NetpolcRows*)
     void netpolc_scan(
         const uint8_t*, int64_t, int64_t, NetpolcScanner, const void*, NetpolcRows*)
@@ -57,6 +58,12 @@ cdef extern from "flow_vpc.h" nogil:
 
     int netpolc_scan_vpc(
         const uint8_t*, const uint8_t*, const uint8_t*, const void*, NetpolcRows*)
+
+
+def newlines(block: bytes, /) -> int:
+    """How many lines end in a block."""
+    cdef const uint8_t* text = <const uint8_t*>PyBytes_AS_STRING(block)
+    return netpolc_newlines(text, text + PyBytes_GET_SIZE(block))
 
 
 def scan_hubble(block: bytes, longest: int, /) -> tuple:

@@ -13,10 +13,6 @@
 
 #include "flow_rows.h"
 
-#if defined(__SSE2__)
-#include <emmintrin.h>
-#endif
-
 #define NETPOLC_DEEPEST 40
 
 typedef const uint8_t *NetpolcAt;

@@ -12,6 +12,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#if defined(__SSE2__)
+#include <emmintrin.h>
+#endif
+
 #define NETPOLC_NO_TIME INT64_MIN
 #define NETPOLC_NONE (-1)
 
@@ -59,17 +63,32 @@ static void netpolc_rows_free(NetpolcRows *rows)
     }
 }
 
+static int64_t netpolc_newlines(const uint8_t *at, const uint8_t *end)
+{
+    int64_t found = 0;
+#if defined(__SSE2__)
+    const __m128i newline = _mm_set1_epi8('\n');
+    while (end - at >= 16) {
+        const uint8_t *stop = end - at > 16 * 255 ? at + 16 * 255 : at + ((end - at) & ~15);
+        __m128i counts = _mm_setzero_si128();
+        for (; at < stop; at += 16)  /* an equal byte is -1, and a lane holds 255 of them */
+            counts = _mm_sub_epi8(
+                counts, _mm_cmpeq_epi8(_mm_loadu_si128((const __m128i *)at), newline));
+        counts = _mm_sad_epu8(counts, _mm_setzero_si128());
+        found += _mm_cvtsi128_si64(_mm_add_epi64(counts, _mm_srli_si128(counts, 8)));
+    }
+#endif
+    while (at < end)
+        found += *at++ == '\n';
+    return found;
+}
+
 /* Room for all lines of a block. No text column of a row is longer than its line. 0: no memory. */
 static int netpolc_rows_init(NetpolcRows *rows, const uint8_t *block, int64_t size)
 {
-    const uint8_t *at = block, *end = block + size;
-    int64_t lines = 1;
+    int64_t lines = netpolc_newlines(block, block + size) + 1;
     int column, whole;
     memset(rows, 0, sizeof *rows);
-    while ((at = memchr(at, '\n', (size_t)(end - at))) != NULL) {
-        lines++;
-        at++;
-    }
     rows->capacity = lines;
 #define NETPOLC_ROOM(field) \
     ((rows->field = malloc((size_t)lines * sizeof *rows->field)) != NULL)

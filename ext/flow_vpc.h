@@ -46,17 +46,38 @@ static NetpolcSlice netpolc_either(NetpolcSlice one, NetpolcSlice other)
     return found;
 }
 
+/* The next byte that is no part of a word: a space, a control character, or no ASCII. */
+static inline const uint8_t *netpolc_word_end(
+    const uint8_t *at, const uint8_t *end, const uint8_t *limit)
+{
+#if defined(__SSE2__)
+    while (limit - at >= 16) {
+        __m128i own = _mm_loadu_si128((const __m128i *)at);
+        int found = _mm_movemask_epi8(_mm_cmplt_epi8(own, _mm_set1_epi8('!')));
+        if (found) {
+            at += __builtin_ctz((unsigned)found);
+            return at < end ? at : end;
+        }
+        at += 16;
+    }
+#endif
+    (void)limit;
+    while (at < end && *at > ' ' && *at < 0x80)
+        at++;
+    return at < end ? at : end;
+}
+
 /* The columns of a line by their meaning: as many as the header has, between single spaces. */
 static int netpolc_columns(
-    const uint8_t *at, const uint8_t *end, const NetpolcColumns *columns, NetpolcSlice *found)
+    const uint8_t *at, const uint8_t *end, const uint8_t *limit, const NetpolcColumns *columns,
+    NetpolcSlice *found)
 {
     int column = 0;
     if (end > at && end[-1] == '\r')
         end--;
     for (;;) {
         const uint8_t *first = at;
-        while (at < end && *at > ' ' && *at < 0x7f)
-            at++;
+        at = netpolc_word_end(at, end, limit);
         if (at == first || column == columns->count)
             return 0;
         found[columns->roles[column]].text = first;
@@ -94,10 +115,9 @@ static int netpolc_scan_vpc(
     NetpolcSlice found[VPC_ROLES];
     NetpolcRow row;
     int64_t protocol, source, port, start, flags;
-    (void)limit;
     memset(found, 0, sizeof found);
     netpolc_clear_row(&row);
-    if (!netpolc_columns(line, end, how, found) || !netpolc_vpc_words(found, &row))
+    if (!netpolc_columns(line, end, limit, how, found) || !netpolc_vpc_words(found, &row))
         return 0;
     if (!netpolc_plain(found[VPC_PROTOCOL], 3, &protocol) || protocol < 0 || protocol > 255
         || !netpolc_plain(found[VPC_SRC_PORT], 5, &source) || source > 65535

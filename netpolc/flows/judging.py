@@ -9,6 +9,7 @@ guessed. A record that cannot be judged says why.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from enum import IntEnum
 from itertools import product
 from typing import Any, NamedTuple
@@ -19,15 +20,13 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from netpolc.backends.matcher import ALLOW, INVALID, Matcher
+from netpolc.core.ir import Direction
 from netpolc.core.program import Program
-from netpolc.core.semantics import Flow, evaluate
 from netpolc.flows.ends import EndColumn, EndReader, LoggedEnd
-from netpolc.flows.schema import EGRESS, FORWARDED
+from netpolc.flows.schema import EGRESS, FORWARDED, INGRESS
 from netpolc.flows.values import WITH_PORTS
 
 Codes = NDArray[np.uint8]
-_MOST = 1 << 16
-"""Sides of flows that are remembered."""
 NO_PROTOCOL, NO_PORT = "no protocol", "no port"
 TWO_FAMILIES = "ends of two address families"
 NO_FLOW = "no flow that a packet could be"
@@ -70,7 +69,7 @@ class RecordJudge:
         self.ends = EndReader(program)
         self._matcher = Matcher(program)
         self._other = None if other is None else Matcher(other)
-        self._sides: dict[tuple[str, str, int, int | None, bool], bool] = {}
+        self._ends: dict[Direction, Matcher] = {}
 
     def judged(self, batch: pa.RecordBatch) -> Judged:
         """The outcomes of a batch."""
@@ -105,22 +104,20 @@ class RecordJudge:
 
     def _tell_far_ends(self, batch: pa.RecordBatch, flows: _Flows, outcomes: Codes) -> None:
         """DENY becomes FAR where the end that saw the packet forwarded allows it."""
-        forwarded = _is(batch["verdict"], FORWARDED)
-        known = batch["direction"].is_valid().to_numpy(zero_copy_only=False)
-        at_source = _is(batch["direction"], EGRESS)
-        for row in np.flatnonzero((outcomes == RecordOutcome.DENY) & forwarded & known).tolist():
-            if all(self._allows(flow, bool(at_source[row])) for flow in flows.of(row)):
-                outcomes[row] = RecordOutcome.FAR
+        forwarded = (outcomes == RecordOutcome.DENY) & _is(batch["verdict"], FORWARDED)
+        for word, direction in ((EGRESS, Direction.EGRESS), (INGRESS, Direction.INGRESS)):
+            seen = forwarded & _is(batch["direction"], word)
+            if seen.any():
+                allowed = flows.codes(self._of_one_end(direction)) == ALLOW
+                outcomes[seen & allowed] = RecordOutcome.FAR
 
-    def _allows(self, flow: tuple[str, str, int, int | None], at_source: bool) -> bool:
-        key = (*flow, at_source)
-        if (found := self._sides.get(key)) is None:
-            if len(self._sides) >= _MOST:
-                self._sides.clear()
-            verdict = evaluate(self._program, Flow(*flow))
-            decision = verdict.egress if at_source else verdict.ingress
-            found = self._sides[key] = decision.allowed
-        return found
+    def _of_one_end(self, direction: Direction) -> Matcher:
+        """What the policies of one end alone say."""
+        if direction not in self._ends:
+            own = [one for one in self._program.combinations if one.direction is direction]
+            program = replace(self._program, combinations=tuple(own), tried=())
+            self._ends[direction] = Matcher(program)
+        return self._ends[direction]
 
 
 class _Flows:

@@ -16,10 +16,12 @@ import pyarrow.parquet as pq
 
 from netpolc.flows.decode.jsonlines import unknown_names
 from netpolc.flows.notes import LogError, LogNotes
-from netpolc.flows.schema import ROWS, SCHEMA
+from netpolc.flows.schema import SCHEMA
 from netpolc.flows.sources import Stream, Tailed
 from netpolc.flows.values import VERDICTS, protocol_number
 
+ROWS = 1 << 17
+"""Of a batch: what a batch costs is spread over more than where records are read one by one."""
 PARQUET, ARROW = "parquet", "arrow"
 MAGIC = {b"PAR1": PARQUET, b"ARRO": ARROW, b"\xff\xff\xff\xff": ARROW}
 """First bytes of files (Parquet, Arrow IPC) and of Arrow streams."""
@@ -35,8 +37,12 @@ def parquet_batches(source: Stream, name: str, notes: LogNotes) -> Iterator[pa.R
     if not source.seekable():
         raise LogError(f"{name}: Parquet has its index at its end: give a file that is not packed")
     try:
-        file = pq.ParquetFile(source)
-        names = _checked(file.schema_arrow, name, notes)
+        schema = pq.ParquetFile(source).schema_arrow
+        names = _checked(schema, name, notes)
+        texts = (own for own in names if _is_text(schema.field(own).type))
+        coded = [own for own in texts if _is_coded(SCHEMA.field(own))]
+        source.seek(0)
+        file = pq.ParquetFile(source, read_dictionary=coded)
         for group in range(file.num_row_groups):
             place = f"{name}: row group {group}"
             for batch in file.iter_batches(ROWS, row_groups=[group], columns=names):
@@ -103,7 +109,9 @@ def _in_schema(batch: pa.RecordBatch, place: str, notes: LogNotes) -> pa.RecordB
 def _cast(given: pa.Array | None, field: pa.Field, rows: int) -> pa.Array:
     if given is None:
         return pa.nulls(rows, field.type)
-    if pa.types.is_dictionary(field.type):
+    if _is_coded(field):
+        if given.type == field.type and not given.dictionary.null_count:
+            return _canonical(given) if field.name == "verdict" else given
         text = _text(given)
         if field.name == "verdict":
             text = _mapped(text, lambda word: VERDICTS[word.lower()], pa.string())
@@ -111,6 +119,16 @@ def _cast(given: pa.Array | None, field: pa.Field, rows: int) -> pa.Array:
     if field.name == "protocol" and _is_text(given.type):
         return _mapped(_text(given), protocol_number, pa.int16())
     return given.cast(field.type)
+
+
+def _canonical(given: pa.DictionaryArray) -> pa.DictionaryArray:
+    """Our own words for those of the log."""
+    words = _mapped(given.dictionary, lambda word: VERDICTS[word.lower()], pa.string())
+    return pa.DictionaryArray.from_arrays(given.indices, words)
+
+
+def _is_coded(field: pa.Field) -> bool:
+    return bool(pa.types.is_dictionary(field.type))
 
 
 def _is_text(kind: pa.DataType) -> bool:

@@ -12,6 +12,7 @@ from typing import NamedTuple, TypeVar
 
 import msgspec
 
+from netpolc.flows.decode._scan import newlines
 from netpolc.flows.notes import LogNotes
 from netpolc.flows.schema import Record
 
@@ -80,39 +81,64 @@ def numbered_lines(blocks: Iterable[bytes], told: Told) -> Iterator[LogLine]:
                 yield line
 
 
+class _Gathered:
+    """Whole lines that wait until they are enough for a block."""
+
+    def __init__(self) -> None:
+        self._number = 1
+        self._pieces: list[bytes | memoryview] = []
+        self.size = 0
+
+    def add(self, piece: bytes | memoryview) -> None:
+        """Lines, or the beginning of one whose end comes next."""
+        if len(piece):
+            self._pieces.append(piece)
+            self.size += len(piece)
+
+    def taken(self) -> Iterator[LineBlock]:
+        """All that waits, as one block."""
+        if self._pieces:
+            block = LineBlock(self._number, b"".join(self._pieces))
+            self._number += newlines(block.content)
+            self._pieces, self.size = [], 0
+            yield block
+
+    def refuse(self, told: Told) -> None:
+        """The line that would be next is too long."""
+        _refuse_length(self._number, told)
+        self._number += 1
+
+    def last(self, rest: bytes) -> LineBlock:
+        """The line without an end."""
+        return LineBlock(self._number, rest, is_ended=False)
+
+
 def line_blocks(blocks: Iterable[bytes], told: Told, size: int = 1) -> Iterator[LineBlock]:
     """Blocks cut at ends of lines, of about `size` bytes; a line that is too long is left out where
     it is in several of them.
     """
-    number, ready, rest, too_long = 1, b"", b"", False
+    lines, rest, too_long = _Gathered(), b"", False
     for block in _until_broken(blocks, told):
-        head, newline, last = block.rpartition(b"\n")
-        if not newline:
-            rest += last if not too_long else b""
+        begin, end = 0, block.rfind(b"\n") + 1
+        if not end:
+            rest += b"" if too_long else block
         else:
             if too_long:
-                too_long = False
-                if ready:
-                    yield LineBlock(number, ready)
-                    number, ready = number + ready.count(b"\n"), b""
-                head = (head + newline).partition(b"\n")[2]
-                _refuse_length(number, told)
-                number += 1
-            else:
-                head = rest + head + newline
-            ready, rest = ready + head, last
-            if len(ready) >= size:
-                yield LineBlock(number, ready)
-                number, ready = number + ready.count(b"\n"), b""
+                begin, too_long = block.find(b"\n") + 1, False
+                yield from lines.taken()
+                lines.refuse(told)
+            lines.add(rest)
+            lines.add(memoryview(block)[begin:end])
+            rest = block[end:]
+        if lines.size >= size:
+            yield from lines.taken()
         if len(rest) > LONGEST:
             rest, too_long = b"", True
-    if ready:
-        yield LineBlock(number, ready)
-        number += ready.count(b"\n")
+    yield from lines.taken()
     if too_long:
-        _refuse_length(number, told)
+        lines.refuse(told)
     elif rest.strip():
-        yield LineBlock(number, rest, is_ended=False)
+        yield lines.last(rest)
 
 
 def refuse_length(line: LogLine, told: Told) -> bool:

@@ -86,6 +86,8 @@ def _column(
 ) -> pa.Array:
     name = field.name
     if name in texts:
+        if not texts[name][1]:
+            return pa.nulls(count, field.type)
         offsets, content, valid = map(pa.py_buffer, texts[name])
         text = pa.StringArray.from_buffers(count, offsets, content, valid)
         return text.dictionary_encode()
@@ -99,7 +101,7 @@ def _column(
     if name in _NUMBERS:
         values = np.frombuffer(numbers[name], _NUMBERS[name])
         absent = values == (_NO_TIME if name == "ts" else -1)
-        return pa.array(values, mask=absent).cast(field.type)
+        return pa.array(values, mask=absent if absent.any() else None).cast(field.type)
     return pa.nulls(count, field.type)
 
 

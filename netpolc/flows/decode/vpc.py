@@ -101,6 +101,12 @@ def _scanned(
 ) -> Iterator[pa.RecordBatch]:
     """A block in parts: each header in it begins another one."""
     left: LineBlock | None = block
+    while left is not None and not reader.names:
+        first, _, rest = left.content.partition(b"\n")
+        line = LogLine(left.number, first.removesuffix(b"\r"))
+        if first.strip():
+            yield from batches(read(line))
+        left = LineBlock(left.number + 1, rest) if rest else None
     while left is not None:
         found = scanned(left, scan_vpc(left.content, LONGEST, _roles(reader.names)))
         header = next((own for own in found.unsure if _is_header(own.line)), None)
