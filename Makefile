@@ -8,7 +8,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 APT := python3-venv python3-dev python3-nftables nftables gcc g++ libc6-dev iproute2 util-linux mount libyaml-dev
 
-.PHONY: help demo agent-demo test test-trixie test-clients fuzz lint bench setup deb asan clean
+.PHONY: help demo agent-demo audit-demo test-engines test test-trixie test-clients fuzz lint bench setup deb asan clean
 
 help:  ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 13
@@ -34,6 +34,9 @@ agent-demo: setup  ## two nodes with agents, a policy by kubectl, real packets (
 	if [ -n "$$need" ] && [ "$$(id -u)" = 0 ]; then apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $$need; fi
 	@$(BIN)/python -m examples.agent_demo
 
+audit-demo: setup  ## write a million records of the three-tier example, audit them, recommend policies
+	@$(BIN)/python -m examples.audit_demo
+
 test: setup  ## run all tests (as root: those that need the kernel too)
 	$(BIN)/python -m pytest
 
@@ -46,6 +49,10 @@ test-clients: setup  ## objects of the Python clients of Kubernetes, columns of 
 			-r tests/clients/requirements.txt && touch build/clients/ready; }
 	PYTEST_DISABLE_PLUGIN_AUTOLOAD=1 PYTHONPATH=build/clients $(BIN)/python -m pytest -o addopts= \
 		-o filterwarnings=default tests/clients/objects.py
+
+test-engines: setup  ## verdicts on DuckDB, polars, Dask and Spark (Spark needs Java); installs them into .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check '.[engines]'
+	$(BIN)/python -m pytest tests/flows/test_engines.py
 
 deb:  ## build dist/netpolc_*.deb for the Debian of this machine (python3-venv python3-dev gcc libc6-dev libyaml-dev dpkg-dev)
 	distribution/deb
@@ -79,7 +86,7 @@ asan: setup  ## run the tests of the extensions under AddressSanitizer
 		$(CURDIR)/$(BIN)/python setup.py -q build_ext --inplace
 	cd build/asan && ASAN_OPTIONS=detect_leaks=0 PYTHONMALLOC=malloc ARROW_DEFAULT_MEMORY_POOL=system \
 		LD_PRELOAD="$$($${CC:-gcc} -print-file-name=libasan.so)" \
-		$(CURDIR)/$(BIN)/python -m pytest -q -p no:cacheprovider tests/backends/matcher tests/manifests
+		$(CURDIR)/$(BIN)/python -m pytest -q -p no:cacheprovider tests/backends/matcher tests/manifests tests/flows/test_scanners.py
 
 clean:  ## remove everything that was built
 	rm -rf $(VENV) build *.egg-info

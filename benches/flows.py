@@ -9,13 +9,11 @@ verdicts.
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
 from pathlib import Path
-from random import Random
 from statistics import median
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -28,6 +26,7 @@ import pyarrow.json
 import pyarrow.parquet as pq
 
 import netpolc
+from benches.flow_logs import hubble_lines, vpc_lines, write_parquet
 from benches.timing import timed
 from netpolc.flows.audit import Audit
 from netpolc.flows.decode import decoded_batches
@@ -37,8 +36,6 @@ from netpolc.flows.notes import LogNotes
 from netpolc.flows.sources import LogSource
 
 EXAMPLE = Path(__file__).parents[1] / "examples" / "three-tier"
-ENDS = ["10.244.1.11", "10.244.2.12", "10.244.1.21", "10.244.1.31", "10.244.1.53", "203.0.113.7"]
-_COLUMNS = "src dst protocol port"
 
 
 class _Address(msgspec.Struct, gc=False):
@@ -67,54 +64,6 @@ class _Flow(msgspec.Struct, gc=False):
 
 class _Line(msgspec.Struct, gc=False):
     flow: _Flow | None = None
-
-
-def hubble_lines(count: int) -> bytes:
-    """Lines of some 1.6 kB, as a relay writes them."""
-    random = Random(7)
-    labels = [f"k8s:app.kubernetes.io/label-{number}=value-{number}" for number in range(9)]
-    found = []
-    for number in range(count):
-        src, dst = random.sample(ENDS, 2)
-        end = {"ID": number % 4000, "identity": 4711, "namespace": "production", "labels": labels}
-        flow = {
-            "time": f"2026-11-29T10:{number // 60 % 60:02}:{number % 60:02}.123456789Z",
-            "uuid": f"6a2b1c7e-7a4a-4a8f-9b9c-{number:012x}",
-            "verdict": "FORWARDED",
-            "ethernet": {"source": "0a:58:0a:f4:01:0b", "destination": "0a:58:0a:f4:01:15"},
-            "IP": {"source": src, "destination": dst, "ipVersion": "IPv4"},
-            "l4": {"TCP": {"source_port": 32768 + number % 20000, "destination_port": 8080,
-                           "flags": {"SYN": True}}},
-            "source": end,
-            "destination": end,
-            "Type": "L3_L4",
-            "node_name": "node-a",
-            "event_type": {"type": 4, "sub_type": 3},
-            "traffic_direction": "INGRESS",
-            "trace_observation_point": "TO_ENDPOINT",
-            "is_reply": False,
-            "interface": {"index": 17, "name": "lxc1b2c3d4e5f6a"},
-            "Summary": "TCP Flags: SYN",
-        }  # fmt: skip
-        line = {"flow": flow, "node_name": "node-a", "time": flow["time"]}
-        found.append(json.dumps(line, separators=(",", ":")))
-    return "\n".join([*found, ""]).encode()
-
-
-VPC_HEADER = ("version account-id interface-id srcaddr dstaddr srcport dstport protocol packets "
-              "bytes start end action log-status")  # fmt: skip
-
-
-def vpc_lines(count: int) -> bytes:
-    """Version 2."""
-    random = Random(7)
-    found = [VPC_HEADER]
-    for number in range(count):
-        src, dst = random.sample(ENDS, 2)
-        found.append(f"2 123456789012 eni-0a1b2c3d {src} {dst} {32768 + number % 20000} 8080 6 "
-                     f"{number % 90 + 1} {number % 9000} {1764410400 + number // 50} "
-                     f"{1764410460 + number // 50} ACCEPT OK")  # fmt: skip
-    return "\n".join([*found, ""]).encode()
 
 
 def scanned(path: Path) -> int:
@@ -268,29 +217,6 @@ def parquet_audited(path: Path, program: netpolc.Program) -> int:
     for batch in decoded_batches(LogSource(str(path), {}), LogNotes()):
         audit.add(batch)
     return audit.totals.records
-
-
-def write_parquet(path: Path, count: int) -> None:
-    """Rows of our own schema."""
-    random = Random(7)
-    strangers = [f"198.51.{number >> 8}.{number & 255}" for number in range(2000)]
-    pairs = [(random.choice(strangers), random.choice(ENDS)) for _ in range(count)]
-    table = pa.table(
-        {
-            "ts": pa.array([1764410400000000 + 1000 * at for at in range(count)]).cast(
-                pa.timestamp("us", "UTC")
-            ),
-            "src": [src for src, _ in pairs],
-            "dst": [dst for _, dst in pairs],
-            "src_port": pa.array([32768 + at % 20000 for at in range(count)], pa.int32()),
-            "protocol": pa.array([6] * count, pa.int16()),
-            "port": pa.array([random.choice((80, 8080, 5432)) for _ in range(count)], pa.int32()),
-            "is_reply": [False] * count,
-            "verdict": ["forwarded"] * count,
-            "direction": ["ingress"] * count,
-        }
-    )
-    pq.write_table(table, path, row_group_size=1 << 17)
 
 
 Steps = Mapping[str, Callable[[], int]]

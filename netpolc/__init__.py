@@ -31,6 +31,7 @@ if TYPE_CHECKING:
         UsageError,
     )
     from netpolc.core.semantics import Flow, Verdict, evaluate
+    from netpolc.flows.engines import judge_batch
 
 __all__ = [
     "Diagnostic",
@@ -51,6 +52,7 @@ __all__ = [
     "compile",
     "evaluate",
     "flows_between",
+    "judge_batch",
     "load",
     "load_objects",
 ]
@@ -63,6 +65,7 @@ _MODULES = {
     "core.cluster": ("Snapshot",),
     "core.ends": ("flows_between",),
     "core.semantics": ("Flow", "Verdict", "evaluate"),
+    "flows.engines": ("judge_batch",),
 }
 _PLACES = {name: module for module, names in _MODULES.items() for name in names}
 

@@ -83,6 +83,8 @@ WITH_IO = (
     f"{NFT}.rollout.netfilter.monitor",  # who changes the table
     STORE,
     "netpolc.flows.sources",  # logs: files, folders, standard input
+    "netpolc.flows.engines.dask",  # brings the file of a matcher to workers
+    "netpolc.flows.engines.spark",  # the same
 )
 INET = {"AF_INET", "AF_INET6", "inet_ntoa", "inet_ntop", "inet_pton"}
 IO_MODULES = {
