@@ -138,14 +138,19 @@ def aligned(rows: Sequence[Sequence[str]], sides: Sequence[Justify]) -> Iterator
 
 
 @contextmanager
-def progress(label: str) -> Iterator[Report]:
-    """A bar on standard error once the work has taken a second, where somebody may be looking."""
+def progress(label: str, *, of_bytes: bool = False) -> Iterator[Report]:
+    """A bar on standard error once the work has taken a second, where somebody may be looking; of
+    bytes with how many there are in a second.
+    """
     if not is_terminal(err=True):
         yield lambda done, total: None
         return
-    from rich.progress import Progress
+    from rich.progress import Progress, TransferSpeedColumn
 
-    bar = Progress(console=console(err=True), transient=True)
+    rate = [TransferSpeedColumn()] if of_bytes else []
+    bar = Progress(
+        *Progress.get_default_columns(), *rate, console=console(err=True), transient=True
+    )
     started = time.monotonic()
     task = bar.add_task(label)
 

@@ -103,6 +103,13 @@ def test_progress_is_shown_once_it_takes_long(patience: float, expected: bool) -
     assert "done" in shown
 
 
+def test_progress_through_bytes_tells_the_rate() -> None:
+    work = WORK.format(patience=0.0).replace('"listing"', '"judging", of_bytes=True')
+    shown = on_terminal(work.replace("report(done, 3)", "report(done * 1000, 3000)"))
+    assert "B/s" in shown
+    assert "B/s" not in on_terminal(WORK.format(patience=0.0))
+
+
 def test_a_live_table_is_drawn_in_its_place_until_interrupted() -> None:
     shown = on_terminal(LIVE)
     first, second = shown.index("1.0"), shown.index("2.5")

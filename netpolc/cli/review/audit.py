@@ -151,7 +151,7 @@ def _audited(
     notes = LogNotes(keep_going=asked.keep_going)
     audit = Audit(program, other, *span)
     usage = Usage(program, snapshot) if asked.unused else None
-    with progress("judging") as report:
+    with progress("judging", of_bytes=True) as report:
         take_in(asked.logs, audit, notes, asked.log_format, usage, report)
     judging = (program, snapshot) if changed is None or other is None else (other, changed)
     found = _findings(asked, audit, notes, judging, changed is not None)

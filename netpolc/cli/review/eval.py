@@ -99,7 +99,11 @@ def _judge_log(program: Program, path: str, file: str | None) -> int:
     def report(line: int, problem: str) -> None:
         warn(f"{'standard input' if path == '-' else path}:{line}: {problem}")
 
-    with _opened(path) as raw, writing(file) as out, progress("judging") as report_bytes:
+    with (
+        _opened(path) as raw,
+        writing(file) as out,
+        progress("judging", of_bytes=True) as report_bytes,
+    ):
         size = 0 if path == "-" else Path(path).stat().st_size
 
         def advance() -> None:

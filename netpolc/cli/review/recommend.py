@@ -162,7 +162,7 @@ def _recommended(asked: _Question, snapshot: Snapshot) -> tuple[Audit, LogNotes,
     notes = LogNotes(keep_going=asked.keep_going)
     audit = Audit(program, None, *span)
     seen = Observation(program, with_denied=asked.denied)
-    with progress("reading") as report:
+    with progress("reading", of_bytes=True) as report:
         take_in(asked.logs, audit, notes, asked.log_format, seen, report)
     wishes = Wishes(asked.directions, asked.max_cidrs, asked.icmp)
     return audit, notes, recommend(snapshot, seen, wishes)

@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from netpolc.flows.decode.jsonlines import unknown_names
+from netpolc.flows.decode.vpc_columns import are_vpc, vpc_batch
 from netpolc.flows.notes import LogError, LogNotes
 from netpolc.flows.schema import SCHEMA
 from netpolc.flows.sources import Stream, Tailed
@@ -38,6 +39,9 @@ def parquet_batches(source: Stream, name: str, notes: LogNotes) -> Iterator[pa.R
         raise LogError(f"{name}: Parquet has its index at its end: give a file that is not packed")
     try:
         schema = pq.ParquetFile(source).schema_arrow
+        if are_vpc(schema.names):
+            yield from _vpc_batches(source, name, notes)
+            return
         names = _checked(schema, name, notes)
         texts = (own for own in names if _is_text(schema.field(own).type))
         coded = [own for own in texts if _is_coded(SCHEMA.field(own))]
@@ -49,6 +53,19 @@ def parquet_batches(source: Stream, name: str, notes: LogNotes) -> Iterator[pa.R
                 yield _in_schema(batch, place, notes)
     except _BROKEN as error:
         raise LogError(f"{name}: no Parquet file, or one that is cut: {_first(error)}") from None
+
+
+def _vpc_batches(source: Stream, name: str, notes: LogNotes) -> Iterator[pa.RecordBatch]:
+    source.seek(0)
+    file = pq.ParquetFile(source)
+    for group in range(file.num_row_groups):
+        place = f"{name}: row group {group}"
+        for batch in file.iter_batches(ROWS, row_groups=[group]):
+            batch.validate(full=True)
+            try:
+                yield vpc_batch(batch, place, notes)
+            except (pa.ArrowException, ValueError) as error:
+                raise LogError(f"{place}: {_first(error)}") from None
 
 
 def arrow_batches(source: Stream, name: str, notes: LogNotes) -> Iterator[pa.RecordBatch]:
