@@ -201,7 +201,7 @@ class Fields:
         """A `LabelSelector`; missing, null and empty select everything."""
         if value is None:
             return SELECT_ALL
-        known = _usual_selector(value) if isinstance(value, dict) else None
+        known = usual_selector(value)
         if known is not None:
             return known
         selector = self.mapping(value, path, ("matchLabels", "matchExpressions"))
@@ -280,10 +280,12 @@ class Fields:
         return values
 
 
-def _usual_selector(value: dict[str, Any]) -> Selector | None:
+def usual_selector(value: object) -> Selector | None:
     """What most selectors are, labels to match and nothing wrong with them; else None."""
+    if not isinstance(value, dict) or len(value) != 1:
+        return None
     labels = value.get("matchLabels")
-    if len(value) != 1 or not isinstance(labels, dict):
+    if not isinstance(labels, dict):
         return None
     try:
         return _matching(tuple(labels.items()))

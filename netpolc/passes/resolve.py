@@ -130,17 +130,16 @@ class Resolver:
     def _matches(
         self, rule: Rule, subject_ports: ContainerPorts, missing: dict[_Names, _Missing] | None
     ) -> Iterator[tuple[Match, Question]]:
-        networks = self._networks(rule)
+        networks, pods = self._networks(rule), self._pods(rule)
         question = Question(asked_peers(rule))
         if rule.ports is ANY:
-            yield Match(self._pods(rule), networks, ANY), question
+            yield Match(pods, networks, ANY), question
         elif rule.direction is Direction.INGRESS:
-            own = self._ports(rule.ports, subject_ports)
-            yield Match(self._pods(rule), networks, own), question
+            yield Match(pods, networks, self._ports(rule.ports, subject_ports)), question
         else:
-            numbered = tuple(port for port in rule.ports if isinstance(port, PortRange))
+            numbered = tuple([port for port in rule.ports if isinstance(port, PortRange)])
             if numbered:
-                yield Match(self._pods(rule), networks, self._ports(numbered, ())), question
+                yield Match(pods, networks, self._ports(numbered, ())), question
             if named := asked_names(rule):
                 within = NOTHING if networks is ANY else networks
                 rest_of = None if missing is None else rule.origin
@@ -157,6 +156,8 @@ class Resolver:
             return ANY
         found: list[Span] = []
         for peer in rule.peers:
+            if type(peer) is PodPeer:  # most are
+                continue
             match peer:
                 case PodPeer() | NamePeer():
                     pass
@@ -191,7 +192,7 @@ class Resolver:
         return NONE.union(*(self._members.among(peer, some) for peer in pods))
 
     def _ports(self, wanted: tuple[Port, ...], own: ContainerPorts) -> Ranges:
-        if not any(isinstance(port, NamedPort) for port in wanted):
+        if own and not any(isinstance(port, NamedPort) for port in wanted):
             own = ()
         known = self._of_lists.get(id(own))  # to hash a long list for each rule would cost more
         if known is None:
@@ -320,14 +321,14 @@ def asked_names(rule: Rule) -> _Names:
     """The names of ports that a rule asks for."""
     if rule.ports is ANY:
         return ()
-    return tuple(port for port in rule.ports if isinstance(port, NamedPort))
+    return tuple([port for port in rule.ports if isinstance(port, NamedPort)])
 
 
 def asked_peers(rule: Rule) -> tuple[PodPeer, ...] | Any_:
     """The pods that a rule speaks of."""
     if rule.peers is ANY:
         return ANY
-    return tuple(peer for peer in rule.peers if isinstance(peer, PodPeer))
+    return tuple([peer for peer in rule.peers if isinstance(peer, PodPeer)])
 
 
 class _PortList:

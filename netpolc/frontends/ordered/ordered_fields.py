@@ -24,7 +24,7 @@ from netpolc.core.ir import (
     Tier,
 )
 from netpolc.core.nets import PORTS, Protocol
-from netpolc.frontends.fields import Fields, invalid, quoted
+from netpolc.frontends.fields import Fields, invalid, quoted, usual_selector
 from netpolc.frontends.policies import SPEC, port_name_problems
 
 GROUP = "policy.networking.k8s.io"
@@ -169,6 +169,21 @@ def by_name(fields: Fields, value: object, path: Path) -> Iterator[Port]:
 def port_number(fields: Fields, value: object, path: Path) -> int | None:
     """A number of a port."""
     return integer_between(fields, value, path, 1, PORTS - 1)
+
+
+def usual_peer(entry: object) -> PodPeer | None:
+    """What most peers are, pods by labels and nothing wrong with them; else None."""
+    if not isinstance(entry, dict) or len(entry) != 1:
+        return None
+    ((name, value),) = entry.items()
+    if name == "namespaces":
+        spaces = usual_selector(value)
+        return None if spaces is None else PodPeer(spaces, SELECT_ALL)
+    if name != "pods" or not isinstance(value, dict) or len(value) != 2:
+        return None
+    spaces = usual_selector(value.get("namespaceSelector"))
+    pods = usual_selector(value.get("podSelector"))
+    return None if spaces is None or pods is None else PodPeer(spaces, pods)
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,6 +40,7 @@ from netpolc.frontends.ordered.ordered_fields import (
     chosen,
     one_of,
     selector,
+    usual_peer,
 )
 
 BY_NAME = "NP011"
@@ -149,22 +150,21 @@ class RuleReader:
     def _read_once(
         self,
         key: object,
-        entries: Sequence[object],
+        entry: object,
         path: Path,
         read: Callable[[object, Path], Iterable[_T]],
-    ) -> Iterator[_T]:
-        """What entries of a list say; what others were written alike is known, if there was nothing
-        to say of it.
+    ) -> tuple[_T, ...]:
+        """What an entry of a list says; what others were written alike is known, if there was
+        nothing to say of it.
         """
-        for number, entry in enumerate(entries):
-            text = repr(entry)
-            found = self._known.get((key, text))
-            if found is None:
-                told = self._told()
-                found = tuple(read(entry, path / number))
-                if told == self._told():
-                    self._known[key, text] = found
-            yield from found
+        text = repr(entry)
+        found = self._known.get((key, text))
+        if found is None:
+            told = self._told()
+            found = tuple(read(entry, path))
+            if told == self._told():
+                self._known[key, text] = found
+        return found
 
     def _told(self) -> tuple[int, ...]:
         aside = len(self._refused.found), len(self._doubted.found), len(self._unknown)
@@ -172,20 +172,31 @@ class RuleReader:
 
     def _name(self, value: object, path: Path) -> str:
         name = self._fields.text(value, path) or ""
+        # The message of a server says bytes, and means characters: `MaxLength` in
+        # pkg/validation/validate/values.go of k8s.io/kube-openapi counts runes.
         if len(name) > _NAME_LENGTH:
             detail = f"Too long: may not be more than {_NAME_LENGTH} bytes"
             self._fields.problems.error(path, detail)
         return name
 
     def _action(self, value: object, path: Path) -> Action | None:
-        text = chosen(self._fields, value, path, tuple(self.dialect.actions))
-        return None if text is None else self.dialect.actions[text]
+        actions = self.dialect.actions
+        if isinstance(value, str) and value in actions:
+            return actions[value]
+        text = chosen(self._fields, value, path, tuple(actions))
+        return None if text is None else actions[text]
 
     def _ports(self, value: object, path: Path) -> tuple[Port, ...] | Any_:
         if value is None:
             return ANY
         entries = _list(self._fields, value, path, self.dialect.most)
-        return tuple(self._read_once("ports", entries, path, self._port))
+        return tuple(
+            [
+                port
+                for number, entry in enumerate(entries)
+                for port in self._read_once("ports", entry, path / number, self._port)
+            ]
+        )
 
     def _port(self, entry: object, path: Path) -> Iterator[Port]:
         return self.dialect.port(self._fields, entry, path)
@@ -195,8 +206,13 @@ class RuleReader:
             self._fields.problems.error(path, "Required value")
             return
         entries = _list(self._fields, value, path, self.dialect.most)
-        way = self._direction, action
-        yield from self._read_once(way, entries, path, partial(self._peer, action))
+        way, read = (self._direction, action), partial(self._peer, action)
+        for number, entry in enumerate(entries):
+            usual = usual_peer(entry)
+            if usual is not None:
+                yield usual
+            else:
+                yield from self._read_once(way, entry, path / number, read)
 
     def _peer(self, action: Action | None, entry: object, path: Path) -> Iterator[Peer]:
         known = PODS if self._direction is Direction.INGRESS else self.dialect.egress
@@ -264,9 +280,10 @@ class RuleReader:
         """Names of ports are of pods: peers that are none exclude them, in egress rules."""
         if self._direction is Direction.INGRESS:
             return
+        if not _any_has(rule.get(self.dialect.ports), (self.dialect.named_port,)):
+            return
         own = self.dialect.addressed
-        peers, ports = rule.get("to"), rule.get(self.dialect.ports)
-        if _any_has(peers, own) and _any_has(ports, (self.dialect.named_port,)):
+        if _any_has(rule.get("to"), own):
             kinds = "/".join(sorted(own, key=_KINDS.index))
             said = f"{kinds} peer cannot be set with namedPorts since there are no namedPorts for"
             detail = f"Invalid value: {said} {kinds}"
@@ -275,6 +292,8 @@ class RuleReader:
 
 def _list(fields: Fields, value: object, path: Path, most: int) -> list[Any]:
     """A list that holds something, and not too much."""
+    if isinstance(value, list) and 0 < len(value) <= most:
+        return value
     entries = fields.sequence(value, path)
     if isinstance(value, list) and at_least_one(fields, len(entries), path, "items"):
         at_most(fields, len(entries), most, path)
