@@ -272,15 +272,6 @@ def test_a_rule_that_servers_refuse_denies_everything(odd: Any) -> None:
     ]
 
 
-def test_names_of_rules_are_as_long_as_servers_take_them() -> None:
-    """A hundred characters, whatever they take in UTF-8, though servers speak of bytes."""
-    named = {**rule("Accept", ALL), "name": "ü" * 100}
-    (policy,) = read(cnp(ingress=[named])).policies
-    assert policy.rules[0].origin.called == "ü" * 100
-    with pytest.raises(netpolc.InputError, match="Too long: may not be more than 100 bytes"):
-        read(cnp(ingress=[{**named, "name": "ü" * 101}]))
-
-
 def test_a_rule_that_accepts_and_that_servers_refuse_matches_nothing() -> None:
     snapshot = read(cnp(ingress=[rule("Accept", {})]), isolate=True)
     assert closed(snapshot) == [NOTHING]

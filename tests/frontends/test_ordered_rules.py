@@ -72,3 +72,12 @@ def test_what_is_written_alike_is_told_each_time() -> None:
 def test_names_of_domains_have_the_form_that_servers_want(name: str) -> None:
     with pytest.raises(netpolc.InputError, match=r"domainNames\[0\] in body should match"):
         read(cnp(egress=[out("Accept", {"domainNames": [name]})]))
+
+
+def test_names_of_rules_are_as_long_as_servers_take_them() -> None:
+    """A hundred characters, whatever they take in UTF-8, though servers speak of bytes."""
+    named = {**rule("Accept", ALL), "name": "ü" * 100}
+    (policy,) = read(cnp(ingress=[named])).policies
+    assert policy.rules[0].origin.called == "ü" * 100
+    with pytest.raises(netpolc.InputError, match="Too long: may not be more than 100 bytes"):
+        read(cnp(ingress=[{**named, "name": "ü" * 101}]))

@@ -222,6 +222,13 @@ class _RowBuilder:
         self._peers, self._atoms, self._sets = peers, atoms, sets
         self._pattern_of: NDArray[np.int32] = np.zeros(peers.count, dtype=np.int32)
         self._touched: list[Indices] = []
+        self._known: dict[int, tuple[Match, int, Indices | None]] = {}
+        """By the `id` of a match, which is kept with what it comes to: its ports, and the
+        viewpoints that it takes in, None for all.
+        """
+
+    def _views(self, match: Match) -> Indices | None:
+        return None if match.identities is ANY else self._peers.matching(match)
 
     def row(self, combination: Combination) -> Row:
         """The port set of every viewpoint as the peer of the combination's subjects."""
@@ -253,20 +260,20 @@ class _RowBuilder:
         """The ports on which a run matches each viewpoint, as a pattern for each; `pattern_of` is
         all zeros and gets their patterns, and the viewpoints are noted as touched.
         """
-        everybody, peers = 0, dict[tuple[int, int], tuple[Match, int]]()
-        for match in {id(rule.match): rule.match for rule in run.rules}.values():
-            ports = self._atoms.mask(match.ports)
-            if match.identities is ANY:
+        everybody, peers, known = 0, dict[int, tuple[Indices, int]](), self._known
+        for rule in run.rules:
+            match = rule.match
+            found = known.get(id(match))
+            if found is None:
+                found = known[id(match)] = match, self._atoms.mask(match.ports), self._views(match)
+            _, ports, views = found
+            if views is None:
                 everybody |= ports
-            else:
-                key = id(match.identities), id(match.networks)
-                peers[key] = match, peers.get(key, (match, 0))[1] | ports
-        matching = [
-            (views, ports)
-            for match, ports in peers.values()
-            if ports & ~everybody and len(views := self._peers.matching(match))
-        ]
-        self._touched += (views for views, _ in matching)
+            elif len(views):
+                before = peers.get(id(views))
+                peers[id(views)] = views, ports if before is None else before[1] | ports
+        matching = [own for own in peers.values() if own[1] & ~everybody]
+        self._touched += [views for views, _ in matching]
         if len(matching) > SPLITS:
             return united(pattern_of, matching, everybody, self._atoms.count)
         masks = [everybody]

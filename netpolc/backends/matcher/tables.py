@@ -227,7 +227,9 @@ def _pair_form(
         joined = _square(dense, chosen, sets, both)
         if joined is None:
             return None
-        square, merged = _merged(joined)
+        if len(both.masks) > _SETS:
+            return None
+        square, merged = _merged(np.ascontiguousarray(joined, dtype=np.uint16))
         squares.append(square)
         class_of[views] = merged[classes] + 1
     if sum(square.nbytes for square in squares) > pair_bytes or len(both.masks) > _SETS:
@@ -252,7 +254,10 @@ def _square(
     out = dense[0][egress_row][:, egress_column]
     into = dense[1][ingress_row][:, ingress_column].T
     count = len(sets.masks)
-    codes = out.astype(np.int64) * count + into
+    wide = np.int32 if count * count < 1 << 31 else np.int64
+    codes = out.astype(wide)
+    codes *= count
+    codes += into
     numbers: NDArray[np.int32]
     if count * count <= 1 << 26:
         present = np.zeros(count * count, dtype=bool)
@@ -277,20 +282,21 @@ def _intersections(codes: Indices, sets: PortSets, both: PortSets) -> NDArray[np
     return np.array(numbers, dtype=np.int32)
 
 
-def _merged(square: NDArray[np.int32]) -> tuple[NDArray[np.uint16], Indices]:
+def _merged(square: NDArray[np.uint16]) -> tuple[NDArray[np.uint16], Indices]:
     """Classes with equal rows and equal columns become one."""
     turned = np.ascontiguousarray(square.T)
     numbers: dict[bytes, int] = {}
     kept: list[int] = []
-    merged = np.empty(len(square), dtype=np.int64)
-    for at in range(len(square)):
+    merged: list[int] = []
+    for at, (row, column) in enumerate(zip(square, turned, strict=True)):
         # A digest stands for the row: rows of a large square would not fit memory as keys.
-        key = blake2b(square[at].tobytes(), digest_size=32)
-        key.update(turned[at].tobytes())
-        merged[at] = numbers.setdefault(key.digest(), len(numbers))
-        if merged[at] == len(kept):
+        key = blake2b(row, digest_size=32)
+        key.update(column)
+        number = numbers.setdefault(key.digest(), len(numbers))
+        merged.append(number)
+        if number == len(kept):
             kept.append(at)
-    return square[np.ix_(kept, kept)].astype(np.uint16), merged
+    return square[np.ix_(kept, kept)], np.array(merged, dtype=np.int64)
 
 
 def _leaves(
