@@ -5,7 +5,8 @@
     program   = identify | resolve | arrange | verify
     output    = backends                              nft (a node's ruleset), ir (the tuples)
 
-Everything before the Program reports its problems together, once.
+Everything before the Program reports its problems together, once. Frontends and passes are imported
+where they are called: commands that only look at what is loaded read no manifests.
 """
 
 from __future__ import annotations
@@ -21,14 +22,7 @@ from netpolc.core.errors import MENDED, Problems, Severity, UsageError
 from netpolc.core.program import Program as ResolvedProgram
 from netpolc.frontends import Semantics, Treatment
 from netpolc.frontends.fields import DEFAULT_NAMESPACE, dns_label_problems
-from netpolc.frontends.objects import PodItem
-from netpolc.frontends.odd import treated
-from netpolc.frontends.reading import read_snapshot, within
 from netpolc.manifests import Document, File, Given, excluding, read, read_objects
-from netpolc.passes.arrange import arrange, arrange_tried
-from netpolc.passes.bound import bounded
-from netpolc.passes.identify import identify
-from netpolc.passes.resolve import Resolver
 
 if TYPE_CHECKING:
     from netpolc.backends import nft
@@ -88,6 +82,9 @@ def load(
     same. Raises `InputError` with every problem found, each with `file:line:column`, and
     `UsageError` for what is no list of paths and for another `semantics` or `odd_objects`.
     """
+    from netpolc.frontends.objects import PodItem
+    from netpolc.frontends.reading import within
+
     problems = Problems()
     excluded = excluding([exclude] if isinstance(exclude, str) else exclude)
     documents = read(_paths(paths), problems, PodItem, excluded, raw)
@@ -125,6 +122,10 @@ def compile(snapshot: Snapshot) -> Program:
             f"compile takes a Snapshot and no {type(snapshot).__name__}: load and load_objects "
             "make one"
         )
+    from netpolc.passes.arrange import arrange, arrange_tried
+    from netpolc.passes.identify import identify
+    from netpolc.passes.resolve import Resolver
+
     identification = identify(snapshot.cluster, snapshot.policies)
     resolver = Resolver(identification)
     policies, identities = snapshot.policies, identification.identities
@@ -155,6 +156,8 @@ def _read(
     documents: Iterable[Document], problems: Problems, semantics: str, strict: bool, odd: str
 ) -> Snapshot:
     """The snapshot of some documents."""
+    from netpolc.frontends.reading import read_snapshot
+
     treatment, meant = (
         _one_of(Treatment, "odd_objects", odd),
         _one_of(Semantics, "semantics", semantics),
@@ -167,6 +170,9 @@ def within_bounds(snapshot: Snapshot, treatment: Treatment) -> Snapshot:
 
     `InputError` if those are refused.
     """
+    from netpolc.frontends.odd import treated
+    from netpolc.passes.bound import bounded
+
     kept, large = bounded(snapshot.cluster, snapshot.policies)
     if not large:
         return snapshot

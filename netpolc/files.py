@@ -11,7 +11,6 @@ that should be private and are not.
 from __future__ import annotations
 
 import os
-import secrets
 import stat
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
@@ -53,7 +52,7 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
 
 def unguessable(name: str) -> str:
     """A hidden name beside `name`, no longer than a name can be."""
-    return f".{name[:80]}.{secrets.token_hex(8)}.tmp"
+    return f".{name[:80]}.{os.urandom(8).hex()}.tmp"
 
 
 def created(folder: int, name: str, mode: int = 0o600) -> BinaryIO:

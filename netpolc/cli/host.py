@@ -12,15 +12,17 @@ import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from ipaddress import IPv4Address, IPv6Address, ip_address
+from typing import TYPE_CHECKING
 
-from netpolc.analysis.explain import Explanation
-from netpolc.analysis.explain.bridged import on_a_bridge
 from netpolc.backends.nft.rollout.netfilter.netlink import Netlink, attributes
 from netpolc.cli.terminal import warn
 from netpolc.core.cluster import Cluster, Snapshot
 from netpolc.core.errors import UsageError
 from netpolc.core.nets import format_address, parse_address
 from netpolc.core.program import Program
+
+if TYPE_CHECKING:
+    from netpolc.analysis.explain import Explanation
 
 _ROUTE = 0  # NETLINK_ROUTE
 _GET_ADDRESS = 22  # RTM_GETADDR (linux/rtnetlink.h)
@@ -105,6 +107,8 @@ def on_this_host(snapshot: Snapshot, node: str | None = None) -> Snapshot:
 
 def say_remarks(explanations: Iterable[Explanation], listed: Cluster, program: Program) -> None:
     """On standard error, each once, what flows lack to be judged by the manifests alone."""
+    from netpolc.analysis.explain.bridged import on_a_bridge  # few commands explain
+
     found = (
         text
         for explanation in explanations

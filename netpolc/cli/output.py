@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import multiprocessing
 import os
 import stat
 import sys
@@ -103,6 +102,8 @@ def _parallel(names: Sequence[str], writer: _Writer) -> Sequence[str]:
     cores = min(len(os.sched_getaffinity(0)), len(names))
     if cores < 2:
         return [writer(name) for name in names]
+    import multiprocessing  # which takes as long to import as half of what a command needs
+
     global _writer  # inherited by the forked workers: a program is too large to send to each
     _writer = writer
     try:

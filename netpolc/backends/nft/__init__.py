@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from netpolc.backends.form import Emit, Form
-from netpolc.backends.nft.lower.node import Lowering
 from netpolc.backends.nft.objects import MOST_CHAINS, longest_row
 from netpolc.backends.nft.options import (
     ALLOW,
@@ -48,6 +47,8 @@ class Rulesets:
     """The rulesets of one Program; what nodes share is made once."""
 
     def __init__(self, program: Program) -> None:
+        from netpolc.backends.nft.lower.node import Lowering  # who only looks makes no ruleset
+
         self._program, self._lowering = program, Lowering(program)
         self._pieces = Pieces()
         self._owners: dict[str | None, Owners] = {}

@@ -28,7 +28,7 @@ from netpolc.backends.nft.names import (
 )
 from netpolc.backends.nft.objects import Objects, Written
 from netpolc.backends.nft.options import Options
-from netpolc.backends.nft.write import json, text
+from netpolc.backends.nft.write import text
 from netpolc.backends.nft.write.owners import Owners
 from netpolc.backends.nft.write.pieces import Pieces
 
@@ -154,6 +154,8 @@ class Ruleset:
 
         The one thing it lacks is the table's comment, which JSON cannot say in nft 1.0.6.
         """
+        from netpolc.backends.nft.write import json
+
         return json.transaction(self.marked_table, self.facts)
 
     @property
