@@ -3,7 +3,8 @@
 In: the root of a worktree of the earlier build with its extension built, and its `.venv` if it has
 one. Out: a row for each step and size, this build's CPU seconds over the other's. Each turn runs
 both in processes of their own, one after the other, and takes the least of some rounds: the machine
-may be busy with something else. Refused: a folder without netpolc.
+may be busy with something else. `--queries` adds rows of what a matcher answers. Refused: a folder
+without netpolc.
 """
 
 from __future__ import annotations
@@ -25,12 +26,12 @@ HERE = Path(__file__).parent.parent
 SCRIPT = Path(__file__).with_name("turn.py")
 
 
-def seconds(build: Path, size: Size, rounds: int) -> dict[str, float]:
-    """The least CPU seconds of each step of a build."""
+def seconds(build: Path, size: Size | None, rounds: int) -> dict[str, float]:
+    """The least CPU seconds of each step of a build; without a size, of queries."""
     own = build / ".venv/bin/python"
-    command = [own if own.exists() else sys.executable, "-P", SCRIPT, cached(size), str(rounds)]
+    what = ["-", str(rounds)] if size is None else [cached(size), str(rounds), *nodes_of(size)]
     done = subprocess.run(
-        [*command, *nodes_of(size)],
+        [own if own.exists() else sys.executable, "-P", SCRIPT, *what],
         env={**os.environ, "PYTHONPATH": str(build)},
         cwd=build,
         stdout=subprocess.PIPE,
@@ -45,18 +46,21 @@ def seconds(build: Path, size: Size, rounds: int) -> dict[str, float]:
 @click.option("--sizes", default="S,M", show_default=True, help="Clusters to compile.")
 @click.option("--turns", default=7, show_default=True, help="How often each build has its turn.")
 @click.option("--rounds", default=3, show_default=True, help="Rounds of a turn; the least counts.")
-def main(before: Path, sizes: str, turns: int, rounds: int) -> None:
+@click.option("--queries", is_flag=True, help="Time queries of a matcher, too.")
+def main(before: Path, sizes: str, turns: int, rounds: int, queries: bool) -> None:
     """Print what each step costs, over what it costs in the build of the worktree BEFORE."""
     if not (before / "netpolc").is_dir():
         raise click.BadParameter(f"{before} has no netpolc")
     print(f"{machine()}\n\n{HEADER}")
-    for name in sizes.split(","):
+    for name in [*filter(None, sizes.split(",")), *(["matcher"] if queries else [])]:
+        size = SIZES.get(name)
         pairs: dict[str, list[tuple[float, float]]] = {}
         for turn in range(turns):
             say(f"{name}, turn {turn}")
-            other = seconds(before.resolve(), SIZES[name], rounds)
-            for step, own in seconds(HERE, SIZES[name], rounds).items():
-                pairs.setdefault(step, []).append((own, other[step]))
+            other = seconds(before.resolve(), size, rounds)
+            for step, own in seconds(HERE, size, rounds).items():
+                if step in other:  # it may lack a form of the loops
+                    pairs.setdefault(step, []).append((own, other[step]))
         for step, several in pairs.items():
             row = Ratio(f"{name}: {step}", "the build before", tuple(several), "<= 1.05")
             print(row.row(), flush=True)
