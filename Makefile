@@ -72,6 +72,7 @@ bench: setup  ## print most tables of BENCHMARKS.md
 	$(BIN)/python -m benches.loading
 	$(BIN)/python -m benches.listing
 	$(BIN)/python -m benches.sync
+	$(BIN)/python -m benches.live
 	$(BIN)/python -m benches.matcher
 	$(BIN)/python -m benches.dataplane
 	$(BIN)/python -m benches.dataplane --parts

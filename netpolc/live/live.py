@@ -148,7 +148,7 @@ class Live:
 
     def _policy(self, key: Key, old: Policy | None, new: Policy | None) -> str:
         self._tally.policy(key, new)
-        if old is not None and new is not None and same_meaning(old, new):
+        if old is not None and new is not None and _says_the_same(old, new):
             return ""
         both = [own for own in (old, new) if own is not None]
         if self._tally.near_a_bound:
@@ -178,6 +178,12 @@ class Live:
             same = old.addresses == new.addresses and old.labels == new.labels
             return "" if same and old.pod_cidrs == new.pod_cidrs else "a node"
         return "a node" if old or new else ""
+
+
+def _says_the_same(old: Policy, new: Policy) -> bool:
+    """Whether two versions of a policy mean the same and call their rules the same."""
+    named = [[(rule.origin.field, rule.origin.called) for rule in own.rules] for own in (old, new)]
+    return same_meaning(old, new) and named[0] == named[1]
 
 
 def _same(old: Pod, new: Pod) -> bool:

@@ -182,3 +182,25 @@ def test_a_pod_is_not_taken_for_a_closed_one_like_it() -> None:
     more = pod("shop/three", "10.0.0.10", app="x")
     live.change(more)
     assert live.ruleset().text() == afresh([*objects, more])
+
+
+def test_a_rule_that_is_called_otherwise() -> None:
+    """What its author calls a rule is in comments and in lines of the log."""
+
+    def tier(name: str) -> Manifest:
+        return {
+            "apiVersion": "policy.networking.k8s.io/v1alpha1",
+            "kind": "AdminNetworkPolicy",
+            "metadata": {"name": "tier"},
+            "spec": {
+                "priority": 1,
+                "subject": {"namespaces": {}},
+                "ingress": [{"name": name, "action": "Deny", "from": [{"namespaces": {}}]}],
+            },
+        }
+
+    live = filled([*OBJECTS, tier("first")])
+    live.ruleset()
+    live.change(tier("second"))
+    assert live.ruleset().text() == afresh([*OBJECTS, tier("second")])
+    assert "second" in live.ruleset().text()

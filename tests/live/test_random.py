@@ -35,6 +35,7 @@ def agree(live: Live, happening: Happening, options: Options) -> None:
         (2, 60, 8, False, Options(established="recheck", deny="reject")),
         (3, 200, 25, True, Options()),
         (4, 12, 4, True, Options(audit=True)),
+        (5, 60, 8, False, Options(pending="deny", pod_cidrs=("10.0.0.0/22",))),
     ],
 )
 def test_any_events(seed: int, pods: int, policies: int, calm: bool, options: Options) -> None:
