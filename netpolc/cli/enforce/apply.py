@@ -15,6 +15,7 @@ from netpolc.backends.nft import Options, Ruleset
 from netpolc.backends.nft.rollout.guard import TICK, Pending
 from netpolc.backends.nft.rollout.kernel import Kernel
 from netpolc.backends.nft.rollout.loader import Via
+from netpolc.backends.nft.rollout.netfilter.monitor import Heard, Monitor
 from netpolc.backends.nft.rollout.rollout import Held, Plan, refuse_empty, restore, roll_out
 from netpolc.backends.nft.write.delta import Delta
 from netpolc.cli import interruption, options, table_options, terminal
@@ -139,7 +140,14 @@ def apply(
         raise UsageError("--detailed-exitcode is for --plan and --dry-run")
     reading = reading.around_odd() if watch else reading
     proves = watch if verify is None else verify
-    kernel = cache(lambda: Kernel(via=Via(via)))  # one, made once the input is good
+
+    @cache
+    def kernel() -> Kernel:  # one, made once the input is good
+        own = Kernel(via=Via(via))
+        if watch:
+            own.hear(Heard(Monitor(chosen.table)))
+        return own
+
     applied: list[tuple[Program, Ruleset]] = []  # the last one
 
     def apply_once() -> tuple[str, Pending | None]:

@@ -28,10 +28,15 @@ from netpolc.core.errors import RulesetError
 
 _NETFILTER, _SOL_NETLINK = 12, 270
 _CAP_ACK, _EXT_ACK = 10, 11  # NETLINK_CAP_ACK, NETLINK_EXT_ACK: refusals name what they are about
-_SEND_BUFFER_FORCE = 32  # SO_SNDBUFFORCE: beyond the limit of the system, as root may
+_ADD_MEMBERSHIP, _GROUP = 1, 7  # NETLINK_ADD_MEMBERSHIP, NFNLGRP_NFTABLES
+# SO_SNDBUFFORCE, SO_RCVBUFFORCE: beyond the limit of the system, as root may
+_SEND_BUFFER_FORCE, _RECEIVE_BUFFER_FORCE = 32, 33
+_ROOM = 4 << 20
 _NFTABLES, _INET = 10 << 8, 1  # NFNL_SUBSYS_NFTABLES << 8, NFPROTO_INET
 _BATCH_BEGIN, _BATCH_END = 16, 17
 _ERROR, _DONE, _OVERRUN = 2, 3, 4
+FAMILIES = {1: "inet", 2: "ip", 3: "arp", 5: "netdev", 7: "bridge", 10: "ip6"}
+"""Families of tables (NFPROTO_...)."""
 REQUEST, ACKNOWLEDGE, DUMP = 0x1, 0x4, 0x300
 """Flags of a message (NLM_F_...)."""
 REPLACE, EXCLUSIVE, CREATE, APPEND = 0x100, 0x200, 0x400, 0x800
@@ -100,6 +105,13 @@ class Wire:
                 return found
         raise OSError(EINTR, f"nf_tables was changed during each of {_TRIES} listings")
 
+    def every(self, kind: int) -> list[tuple[int, bytes]]:
+        """The family and attributes of every object of a kind, whatever its family."""
+        found: list[tuple[int, bytes]] = []
+        for family in FAMILIES:
+            found += ((family, own) for own in self.listed(kind, family=family))
+        return found
+
     def one(self, kind: int, body: bytes) -> bytes | None:
         """The attributes of one object; None when it is not there."""
         number = next(self._numbers) % _NUMBERS
@@ -147,7 +159,11 @@ class Wire:
 
     def _send(self, batch: bytes) -> None:
         # An eighth more is what the kernel counts for a datagram of many pages, about.
-        self._stream.setsockopt(socket.SOL_SOCKET, _SEND_BUFFER_FORCE, 2 * len(batch) + (1 << 16))
+        room = 2 * len(batch) + (1 << 16)
+        try:
+            self._stream.setsockopt(socket.SOL_SOCKET, _SEND_BUFFER_FORCE, room)
+        except PermissionError:  # it takes CAP_NET_ADMIN in the first user namespace
+            self._stream.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, room)
         sent = self._stream.send(batch)
         if sent != len(batch):
             raise OSError(EMSGSIZE, f"{sent} of {len(batch)} bytes of a transaction were taken")
@@ -174,6 +190,49 @@ class Wire:
             if flags & socket.MSG_TRUNC:
                 raise OSError(EMSGSIZE, f"an answer of the kernel is longer than {_BUFFER} bytes")
             yield from messages_of(bytes(memoryview(self._buffer)[:size]))
+
+
+class Subscription:
+    """Hears what nf_tables tells after every transaction, in the network namespace it was made in;
+    its last message is NEW_GENERATION.
+    """
+
+    def __init__(self) -> None:
+        self._stream = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, _NETFILTER)
+        self._end = finalize(self, self._stream.close)
+        self._stream.bind((0, 0))
+        _enlarge(self._stream)
+        self._stream.setsockopt(_SOL_NETLINK, _ADD_MEMBERSHIP, _GROUP)
+        self._stream.setblocking(False)
+
+    def fileno(self) -> int:
+        """What can be read when anybody changed anything."""
+        return self._stream.fileno()
+
+    def close(self) -> None:
+        """Listen no more."""
+        self._end()
+
+    def heard(self) -> Iterator[tuple[int, int, bytes]]:
+        """Type within nf_tables, family and attributes of each message that has come; `OSError`
+        (ENOBUFS) once where some were lost.
+        """
+        while True:
+            try:
+                data = self._stream.recv(_BUFFER)
+            except BlockingIOError:
+                return
+            for kind, _, _, content in messages_of(data):
+                if kind & ~0xFF == _NFTABLES:
+                    yield kind & 0xFF, content[0], content[_FAMILY.size :]
+
+
+def _enlarge(stream: socket.socket) -> None:
+    """Room for the messages of large transactions of others."""
+    try:
+        stream.setsockopt(socket.SOL_SOCKET, _RECEIVE_BUFFER_FORCE, _ROOM)
+    except OSError:  # it takes CAP_NET_ADMIN in the first user namespace
+        stream.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _ROOM)
 
 
 def messages_of(datagram: bytes) -> Iterator[tuple[int, int, int, bytes]]:

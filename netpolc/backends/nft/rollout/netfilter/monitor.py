@@ -9,24 +9,18 @@ message of a transaction is NFT_MSG_NEWGEN.
 
 from __future__ import annotations
 
-import socket
-import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from errno import ENOBUFS
 
-from netpolc.backends.nft.rollout.netfilter.netlink import attributes
-from netpolc.core.errors import SystemRefusal
+from netpolc.backends.nft.netlink.attributes import by_type, each_attribute, text
+from netpolc.backends.nft.netlink.entities import DELETE_TABLE, NEW_GENERATION, NEW_TABLE
+from netpolc.backends.nft.netlink.wire import Subscription
+from netpolc.core.errors import RulesetError, SystemRefusal
 
-_NETFILTER, _SOL_NETLINK, _ADD_MEMBERSHIP, _GROUP = 12, 270, 1, 7
-_SUBSYSTEM, _INET = 10, 1  # NFNL_SUBSYS_NFTABLES, NFPROTO_INET
-_NEW_TABLE, _DELETE_TABLE, _NEW_GENERATION = 0, 2, 15  # NFT_MSG_NEWTABLE, ...
+_INET = 1  # NFPROTO_INET
 _TABLE = 1  # NFTA_TABLE_NAME, NFTA_CHAIN_TABLE, NFTA_RULE_TABLE, ...: it is 1 in all of them
 _GENERATION, _PROCESS, _NAME = 1, 2, 3  # NFTA_GEN_ID, NFTA_GEN_PROC_PID, NFTA_GEN_PROC_NAME
-_HEADERS = struct.Struct("=IHHIIB3x")  # nlmsghdr, and nfgenmsg with its family
-_LARGEST = 1 << 17
-_SO_RCVBUFFORCE = 33  # include/uapi/asm-generic/socket.h
-_ROOM = 4 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,24 +40,20 @@ class Monitor:
     """Listens in the network namespace it was made in, until it is closed."""
 
     def __init__(self, table: str) -> None:
-        self._table = table.encode()
+        self._table = table
         self._touched = self._deleted = False
         try:
-            self._stream = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, _NETFILTER)
-            self._stream.bind((0, 0))
-            _enlarge(self._stream)
-            self._stream.setsockopt(_SOL_NETLINK, _ADD_MEMBERSHIP, _GROUP)
+            self._subscription = Subscription()
         except OSError as error:
             raise SystemRefusal(f"cannot hear who changes nf_tables: {error.strerror}") from error
-        self._stream.setblocking(False)
 
     def fileno(self) -> int:
         """What can be read when anybody changed anything."""
-        return self._stream.fileno()
+        return self._subscription.fileno()
 
     def close(self) -> None:
         """Listen no more."""
-        self._stream.close()
+        self._subscription.close()
 
     def changes(self) -> list[Transaction]:
         """The changes of the table since the last call.
@@ -74,35 +64,30 @@ class Monitor:
         found: list[Transaction] = []
         while True:
             try:
-                data = self._stream.recv(_LARGEST)
-            except BlockingIOError:
+                for message in self._subscription.heard():
+                    found.extend(self._read(*message))
                 return found
-            except OSError as error:
-                if error.errno != ENOBUFS:
+            except (OSError, RulesetError) as error:
+                if isinstance(error, OSError) and error.errno != ENOBUFS:
                     raise SystemRefusal(f"nf_tables tells nothing any more: {error}") from error
                 found.append(Transaction(False, ""))
-                continue
-            found.extend(self._read(data))
 
-    def _read(self, data: bytes) -> Iterator[Transaction]:
-        at = 0
-        while at + _HEADERS.size <= len(data):
-            length, kind, _, _, _, family = _HEADERS.unpack_from(data, at)
-            body = data[at + _HEADERS.size : at + length]
-            at += max(_HEADERS.size, length + 3 & ~3)
-            is_end = kind & 0xFF == _NEW_GENERATION
-            if kind >> 8 != _SUBSYSTEM or not (is_end or family == _INET):
-                continue
-            found = attributes(body)
-            if kind & 0xFF == _NEW_GENERATION:
-                if self._touched:
-                    number = int.from_bytes(found.get(_GENERATION, b""), "big")
-                    yield Transaction(self._deleted, _process(found), number)
-                self._touched = self._deleted = False
-            elif family == _INET and found.get(_TABLE, b"").rstrip(b"\0") == self._table:
-                self._touched = True
-                if kind & 0xFF in (_NEW_TABLE, _DELETE_TABLE):
-                    self._deleted = kind & 0xFF == _DELETE_TABLE
+    def _read(self, kind: int, family: int, body: bytes) -> Iterator[Transaction]:
+        if kind == NEW_GENERATION:
+            if self._touched:
+                found = by_type(body)
+                number = int.from_bytes(found.get(_GENERATION, b""), "big")
+                yield Transaction(self._deleted, _process(found), number)
+            self._touched = self._deleted = False
+        elif family == _INET and _table_of(body) == self._table:
+            self._touched = True
+            if kind in (NEW_TABLE, DELETE_TABLE):
+                self._deleted = kind == DELETE_TABLE
+
+
+def _table_of(body: bytes) -> str:
+    """The table of a message; the kernel says it first."""
+    return next((text(own) for kind, own in each_attribute(body) if kind == _TABLE), "")
 
 
 class Heard:
@@ -138,15 +123,7 @@ class Heard:
         self.foreign().clear()
 
 
-def _enlarge(stream: socket.socket) -> None:
-    """Room for the messages of large transactions of others."""
-    try:
-        stream.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, _ROOM)
-    except OSError:  # it takes CAP_NET_ADMIN in the first user namespace
-        stream.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _ROOM)
-
-
 def _process(found: dict[int, bytes]) -> str:
-    name = found.get(_NAME, b"").rstrip(b"\0").decode("ascii", "replace")
+    name = text(found.get(_NAME, b""))
     number = int.from_bytes(found.get(_PROCESS, b""), "big")
     return f"{name if name.isprintable() else '?'} (process {number})"
