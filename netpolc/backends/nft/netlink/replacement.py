@@ -13,10 +13,17 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from errno import EAFNOSUPPORT, ENOENT, EOPNOTSUPP
 
 from netpolc.backends.nft import model
 from netpolc.backends.nft.netlink import commands, entities, writing
-from netpolc.backends.nft.netlink.attributes import by_type, each_attribute, packed, zero_ended
+from netpolc.backends.nft.netlink.attributes import (
+    by_type,
+    each_attribute,
+    packed,
+    text,
+    zero_ended,
+)
 from netpolc.backends.nft.netlink.commands import Entry
 from netpolc.backends.nft.netlink.entities import KernelSet
 from netpolc.backends.nft.netlink.reading.listing import Inspector
@@ -25,6 +32,9 @@ from netpolc.core.errors import SystemRefusal
 from netpolc.core.nets import IPV6, format_address
 
 _ATTRIBUTE, _ELEMENTS = 4, 3  # the size of nlattr; NFTA_SET_ELEM_LIST_ELEMENTS
+_EXPRESSIONS = 4  # NFTA_RULE_EXPRESSIONS
+_REFERRING = {"lookup", "immediate", "objref"}
+"""Expressions that may be refused because what they lead to is not there."""
 _OF_ELEMENTS = entities.NEW_ELEMENTS, entities.DELETE_ELEMENTS
 
 
@@ -116,8 +126,41 @@ def _size(inspector: Inspector, table: str, known: KernelSet, body: bytes) -> in
 def refusal(error: OSError) -> SystemRefusal:
     """What the kernel refused, by object and element."""
     if isinstance(error, Refused):
+        if lacking := _lacking(error):
+            return SystemRefusal(f"this kernel has no {lacking}: {error.strerror}")
         return SystemRefusal(f"the kernel refused: {error.strerror}{_element(error)}")
     return SystemRefusal(f"the kernel does not answer: {error}")
+
+
+def _lacking(error: Refused) -> str:
+    """The feature without which a kernel refuses so; empty for other refusals."""
+    message = error.message
+    if message is None or error.errno not in (EOPNOTSUPP, EAFNOSUPPORT, ENOENT):
+        return ""
+    if message.kind == entities.NEW_TABLE:
+        return "nf_tables of family inet"
+    if message.kind == entities.NEW_SET and error.errno == EOPNOTSUPP:
+        return "sets of this kind"
+    if message.kind == entities.NEW_RULE and error.offset is not None:
+        names = _expression_names(message.body)
+        name = names.get(error.offset, "")
+        return f"expression {name}" if name and name not in _REFERRING else ""
+    return ""
+
+
+def _expression_names(rule: bytes) -> dict[int, str]:
+    """The names of the expressions of a rule, by where each stands: where a kernel without it
+    points.
+    """
+    found, at = {}, 0
+    for kind, content in each_attribute(rule):
+        inside = at + _ATTRIBUTE
+        for _, own in each_attribute(content) if kind == _EXPRESSIONS else ():
+            name = by_type(own).get(1, b"")  # NFTA_EXPR_NAME
+            found[inside] = text(name)
+            inside += _ATTRIBUTE + (len(own) + 3 & ~3)
+        at += _ATTRIBUTE + (len(content) + 3 & ~3)
+    return found
 
 
 def _element(error: Refused) -> str:

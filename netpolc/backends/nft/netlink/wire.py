@@ -17,6 +17,7 @@ import socket
 import struct
 import sys
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from errno import EINTR, EMSGSIZE, ENOBUFS, ENOENT
 from itertools import count
@@ -169,9 +170,29 @@ class Wire:
             raise OSError(EMSGSIZE, f"{sent} of {len(batch)} bytes of a transaction were taken")
 
     def _await(self, begin: int, messages: dict[int, Message]) -> None:
-        """Read answers until the last message is acknowledged, or the batch as a whole refused."""
-        last = max(messages)
+        """Read answers until the last message is acknowledged, or the batch as a whole refused.
+
+        Where so much is refused that answers are lost (ENOBUFS), those that are left are told.
+        """
         refusals: list[Refused] = []
+        lost: OSError | None = None
+        try:
+            self._collect(begin, messages, refusals)
+        except OSError as error:
+            if error.errno != ENOBUFS:
+                raise
+            lost = error
+            self._stream.settimeout(0)
+            with suppress(BlockingIOError):
+                self._collect(begin, messages, refusals)
+            self._stream.settimeout(_TIMEOUT)
+        if refusals:
+            raise refusals[0]
+        if lost is not None:
+            raise lost
+
+    def _collect(self, begin: int, messages: dict[int, Message], refusals: list[Refused]) -> None:
+        last = max(messages)
         for kind, flags, number, content in self._answers():
             if kind != _ERROR or (number != begin and number not in messages):
                 continue
@@ -179,9 +200,7 @@ class Wire:
             if code:
                 refusals.append(_refused(code, flags, content, messages.get(number)))
             if number in (begin, last):
-                break
-        if refusals:
-            raise refusals[0]
+                return
 
     def _answers(self) -> Iterator[tuple[int, int, int, bytes]]:
         """Type, flags, number and content of each message, without an end."""

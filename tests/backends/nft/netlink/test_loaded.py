@@ -7,6 +7,7 @@ nothing.
 
 from __future__ import annotations
 
+import errno
 import json
 from collections.abc import Iterator
 from typing import Any
@@ -16,10 +17,16 @@ from msgspec import structs
 
 from netpolc.backends.nft import model
 from netpolc.backends.nft.netlink import entities, writing
+from netpolc.backends.nft.netlink import expressions as ex
 from netpolc.backends.nft.netlink.attributes import packed, zero_ended
 from netpolc.backends.nft.netlink.elements import write_elements
-from netpolc.backends.nft.netlink.replacement import Replacement, loaded_counts, replace_table
-from netpolc.backends.nft.netlink.wire import Message, Wire
+from netpolc.backends.nft.netlink.replacement import (
+    Replacement,
+    loaded_counts,
+    refusal,
+    replace_table,
+)
+from netpolc.backends.nft.netlink.wire import Message, Refused, Wire
 from netpolc.backends.nft.objects import index
 from netpolc.backends.nft.readback.parse_listing import parse_listing
 from netpolc.backends.nft.rollout.libnftables.channel import Channel
@@ -144,6 +151,36 @@ def test_a_refusal_names_the_object(chains: list[model.Chain], words: str, route
     with router.call(Wire) as wire, pytest.raises(SystemRefusal, match=words):
         replace_table(wire, Replacement("netpolc", tuple(chains)))
     assert "netpolc" not in router.run("nft", "list", "tables")
+
+
+def test_a_kernel_without_an_expression_is_told_which(
+    router: Router, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As one without `fib`: here the kernel is asked for an expression that none has."""
+    monkeypatch.setitem(ex.LAYOUTS, ex.Fib, ("nofib", ex.LAYOUTS[ex.Fib][1]))
+    local = model.Rule((model.LocalSource(),), (model.ACCEPT,), "from this host")
+    counted = model.Rule((), (model.ACCEPT,), "before")
+    chain = model.Chain("a", (counted, local))
+    ex._written.cache_clear()
+    words = r"this kernel has no expression nofib: a rule of chain a \(from this host\)"
+    with router.call(Wire) as wire, pytest.raises(SystemRefusal, match=words):
+        replace_table(wire, Replacement("netpolc", (chain,)))
+    ex._written.cache_clear()
+    assert router.ruleset() == ""
+
+
+@pytest.mark.parametrize(
+    ("kind", "code", "words"),
+    [
+        (entities.NEW_TABLE, errno.EOPNOTSUPP, "this kernel has no nf_tables of family inet: it: "),
+        (entities.NEW_SET, errno.EOPNOTSUPP, "this kernel has no sets of this kind: it: "),
+        (entities.NEW_SET, errno.ENOENT, "the kernel refused: it: "),
+        (entities.NEW_RULE, errno.ENOENT, "the kernel refused: it: "),
+    ],
+)
+def test_what_a_kernel_lacks_is_told(kind: int, code: int, words: str) -> None:
+    refused = Refused(code, "", Message(kind, 0, b"", "it"), None)
+    assert str(refusal(refused)).startswith(words)
 
 
 def test_a_set_that_is_full_is_refused_by_its_element(router: Router) -> None:

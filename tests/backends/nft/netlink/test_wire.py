@@ -40,6 +40,8 @@ class Kernel:
         return len(data)
 
     def recvmsg_into(self, buffers: list[bytearray]) -> tuple[int, list[object], int, None]:
+        if not self.answers:
+            raise BlockingIOError
         own = self.answers.pop(0)
         if isinstance(own, OSError):
             raise own
@@ -187,6 +189,13 @@ def test_a_batch_whose_answers_are_lost_is_an_error(speaking: Speaking) -> None:
     own, _ = speaking(OSError(errno.ENOBUFS, "No buffer space available"))
     with pytest.raises(OSError, match="No buffer space available"):
         own.commit([ONE])
+
+
+def test_refusals_that_are_left_of_too_many_are_told(speaking: Speaking) -> None:
+    lost = OSError(errno.ENOBUFS, "No buffer space available")
+    own, _ = speaking(lost, error(1, errno.ENOENT), error(2, errno.EBUSY))
+    with pytest.raises(Refused, match="set a: No such file or directory"):
+        own.commit([ONE, OTHER])
 
 
 def test_an_empty_batch_is_not_sent(speaking: Speaking) -> None:
