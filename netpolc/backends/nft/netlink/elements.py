@@ -73,6 +73,32 @@ def write_keys(table: str, name: str, keys: Sequence[bytes]) -> Iterator[bytes]:
         yield head + nested(3, before, before.join(part))
 
 
+def write_noted(table: str, name: str, noted: Iterable[tuple[bytes, str]]) -> Iterator[bytes]:
+    """The same of keys with a comment each, of which many are of one length."""
+    head = packed(1, zero_ended(table)) + packed(2, zero_ended(name))
+    parts: list[bytes] = []
+    length = 0
+    for key, said in noted:
+        before, between, after = _around(len(key), len(said))
+        part = b"".join((before, key, between, said.encode("ascii"), after))
+        if length + len(part) > _MOST:
+            yield head + nested(3, *parts)
+            parts, length = [], 0
+        parts.append(part)
+        length += len(part)
+    if parts:
+        yield head + nested(3, *parts)
+
+
+@lru_cache(256)
+def _around(key: int, said: int) -> tuple[bytes, bytes, bytes]:
+    """What stands before a key, between it and its comment, and after that."""
+    own = KernelElement(b"k" * key, comment="c" * said)
+    whole = nested(_ELEMENT, _write_element(own))
+    at, to = whole.index(own.key), whole.rindex(own.comment.encode()) if said else len(whole)
+    return whole[:at], whole[at + key : to], whole[to + said :]
+
+
 def _write_element(own: KernelElement) -> bytes:
     parts = nested(1, packed(1, own.key))
     if own.end is not None:

@@ -17,7 +17,7 @@ from typing import assert_never
 
 from netpolc.backends.nft import model
 from netpolc.backends.nft.netlink import keys
-from netpolc.backends.nft.netlink.elements import write_elements, write_keys
+from netpolc.backends.nft.netlink.elements import write_elements, write_keys, write_noted
 from netpolc.backends.nft.netlink.entities import (
     KernelChain,
     KernelCounter,
@@ -134,6 +134,9 @@ def element_messages(table: str, entry: Members) -> Iterator[bytes]:
     """The messages with the elements of a set or map."""
     if isinstance(entry, model.AddressSet):
         yield from write_keys(table, entry.name, list(map(_address, entry.elements)))
+    elif isinstance(entry, NotedSet):
+        noted = ((on_wire(address), plain(note)) for address, note in entry.elements)
+        yield from write_noted(table, entry.name, noted)
     else:
         yield from write_elements(table, entry.name, kernel_elements(entry))
 

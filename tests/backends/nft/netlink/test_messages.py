@@ -17,7 +17,12 @@ from hypothesis import strategies as st
 from netpolc.backends.nft import model
 from netpolc.backends.nft.netlink import entities, expressions, words, writing
 from netpolc.backends.nft.netlink.attributes import by_type, each_attribute, nested, packed
-from netpolc.backends.nft.netlink.elements import columns, read_elements, write_elements
+from netpolc.backends.nft.netlink.elements import (
+    columns,
+    read_elements,
+    write_elements,
+    write_noted,
+)
 from netpolc.backends.nft.netlink.reading import meaning, recognition
 from netpolc.backends.nft.netlink.reading.listing import ListedSet
 from netpolc.backends.nft.netlink.rules import expressions as expressions_of
@@ -194,6 +199,15 @@ def test_comments_of_elements_lie_in_columns(noted: list[tuple[bytes, str]]) -> 
     (body,) = write_elements("netpolc", "meta_pods4", elements)
     assert columns(body, 4) == ([key for key, _ in noted], [said for _, said in noted])
     assert read_elements(body, 4) == elements
+
+
+@given(st.lists(st.tuples(st.binary(min_size=4, max_size=4), st.text("abc 0", max_size=60))))
+def test_addresses_with_comments_are_written_as_other_elements(
+    noted: list[tuple[bytes, str]],
+) -> None:
+    elements = [entities.KernelElement(key, comment=comment) for key, comment in noted]
+    slowly = list(write_elements("netpolc", "meta_pods4", elements))
+    assert list(write_noted("netpolc", "meta_pods4", noted)) == slowly
 
 
 @given(st.builds(entities.KernelCounter, NAMES, COMMENTS, U32, U32))
