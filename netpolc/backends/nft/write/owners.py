@@ -63,6 +63,17 @@ class Layered(Mapping[int, str]):
             return cls(notes.base, {**notes.own, **more})
         return cls(Shared(notes), more)
 
+    def plain(self) -> dict[int, str]:
+        """The same, sharing nothing."""
+        found: dict[int, str] = {}
+        found.update(self.base)
+        for address, note in self.own.items():
+            if note is None:
+                found.pop(address, None)
+            else:
+                found[address] = note
+        return found
+
     def __getitem__(self, address: int) -> str:
         found = self.own[address] if address in self.own else self.base[address]
         if found is None:
@@ -247,6 +258,7 @@ def _changed(one: Notes, other: Notes) -> list[int]:
     if isinstance(one, Layered) and isinstance(other, Layered) and one.base is other.base:
         apart = {address for address, _ in one.own.items() ^ other.own.items()}
         return sorted(at for at in apart if at in one and one[at] != other.get(at))
+    one, other = (own.plain() if isinstance(own, Layered) else own for own in (one, other))
     return list(compress(one, map(ne, map(other.get, one), one.values())))
 
 
