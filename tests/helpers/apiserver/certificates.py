@@ -41,13 +41,14 @@ class Authority:
         _openssl("req", *_KEY, "-keyout", str(made.key), "-out", str(request), "-subj", subject)
         usage = "serverAuth" if name == "server" else "clientAuth"
         extensions = path.with_suffix(".ext")
-        extensions.write_text(f"extendedKeyUsage={usage}\n{extension}\n")
+        extensions.write_text(f"extendedKeyUsage={usage}\n{_KEYS}{extension}\n")
         own = ["-CA", str(self.own.certificate), "-CAkey", str(self.own.key), "-CAcreateserial"]
         files = ["-in", str(request), "-out", str(made.certificate), "-extfile", str(extensions)]
         _openssl("x509", "-req", *own, *files, "-days", "30")
         return made
 
 
+_KEYS = "subjectKeyIdentifier=hash\nauthorityKeyIdentifier=keyid\n"
 _KEY = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
 
 
