@@ -19,7 +19,7 @@ from netpolc.backends.nft.rollout.netfilter.monitor import Heard, Monitor, Trans
 from netpolc.backends.nft.rollout.rollout import forget_moved
 from netpolc.backends.nft.rollout.state.loaded import MOMENT
 from netpolc.backends.nft.write.ruleset import Ruleset
-from netpolc.core.errors import SystemRefusal
+from netpolc.core.errors import SystemRefusal, printable
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +98,7 @@ class Enforcer:
             with files.replacing(path) as out:
                 out.write((ruleset.text() + ruleset.loaded_at(moment)).encode())
         except OSError as error:
-            raise SystemRefusal(f"cannot write {path}: {error.strerror}") from error
+            raise SystemRefusal(f"cannot write {printable(str(path))}: {error.strerror}") from error
         self._saved = ruleset.digest
         return True
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from netpolc.cli.terminal import warn
-from netpolc.core.errors import InputError, NetpolcError, Severity
+from netpolc.core.errors import InputError, NetpolcError, Severity, SystemRefusal
 from netpolc.core.foreign import inert
 
 
@@ -23,7 +23,8 @@ def tell(error: NetpolcError) -> str:
         warn(summary)
     else:
         summary = f"netpolc: {error}"
-        for line in summary.split("\n"):  # several, where libnftables says more
+        several = isinstance(error, SystemRefusal)  # libnftables may say more
+        for line in summary.split("\n") if several else (summary,):
             warn(line)
     print_notes(error)
     return inert(summary.removeprefix("netpolc: "))

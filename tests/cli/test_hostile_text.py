@@ -39,6 +39,9 @@ KERNEL = {"apply", "confirm", "delete", "status", "top"}
 FLOW = ("--src", "a/p", "--dst", "a/q", "--port", "80")
 LOGS = ("../flows.csv", "../flows.jsonl")
 ARGUMENTS: dict[str, list[tuple[str, ...]]] = {
+    "agent": [
+        ("--once", "--node", "n", "--kubeconfig", own, "--boot-folder", own) for own in GIVEN[1:]
+    ],
     "audit": [
         (*LOGS, "--policies", ".", "--keep-going", "--denied"),
         (*LOGS, "--policies", ".", "--keep-going", "--unused"),
@@ -47,6 +50,7 @@ ARGUMENTS: dict[str, list[tuple[str, ...]]] = {
     "list": [(".", "-v"), (".", "--exposure"), (".", "--group", "identity")],
     "explain": [(*GIVEN, *FLOW), (".", "--log-line", "-"), ("a.json#a/n",)],
     "eval": [(*GIVEN, *FLOW), (".", "--flows", "../flows.csv"), (".", "--flows", "../flows.jsonl")],
+    "recommend": [(*LOGS, "--policies", ".", "--keep-going")],
     "test": [(".",)],
     "diff": [(".", "../new"), ("../new", ".")],
     "compile": [(".",), (".", "--node", TEXT.replace("\0", ""))],

@@ -124,7 +124,8 @@ def test_watching_reads_the_manifests_again(router: Router, tmp_path: Path) -> N
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_watching_ends_cleanly(router: Router, number: signal.Signals) -> None:
     assert netpolc(router, "apply", *NODE).returncode == 0
-    watching = started(router, "verify", *NODE, "--watch", "0.1", stderr=subprocess.PIPE)
+    words = ("--watch", "0.1", "--via", "nft")
+    watching = started(router, "verify", *NODE, *words, stderr=subprocess.PIPE)
     # It has asked for the table, and so it is ready to be ended.
     children = Path(f"/proc/{watching.pid}/task/{watching.pid}/children")
     assert eventually(lambda: children.read_text() != "")

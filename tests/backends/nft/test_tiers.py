@@ -167,7 +167,8 @@ def test_the_cheaper_layout_is_taken(asked: int, blocks: bool, linear: bool) -> 
 @pytest.mark.parametrize("called", ordered.CALLED)
 def test_a_name_of_a_rule_is_plain_words(called: str) -> None:
     rules = tuple(
-        replace(own, origin=structs.replace(own.origin, called=called)) for own in GUARD.rules
+        structs.replace(own, origin=structs.replace(own.origin, called=called))
+        for own in GUARD.rules
     )
     program = netpolc.compile(snapshot(replace(GUARD, rules=rules), FLOOR))
     ruleset = program.ruleset("node-a", netpolc.Options(log="3/hour"))
