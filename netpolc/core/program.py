@@ -18,7 +18,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import groupby, pairwise
-from operator import attrgetter
+from operator import attrgetter, is_not
 from typing import NamedTuple
 
 from msgspec import Struct
@@ -107,6 +107,23 @@ class Run(Struct, frozen=True, eq=False, gc=False):
     rules: tuple[ResolvedRule, ...]
 
 
+def runs_of(rules: Iterable[ResolvedRule]) -> tuple[Run, ...]:
+    """Rules in order as runs: adjacent ones with one action become one."""
+    return tuple([Run(action, tuple(own)) for action, own in groupby(rules, key=_action)])
+
+
+def joined_runs(several: Iterable[tuple[Run, ...]]) -> tuple[Run, ...]:
+    """Runs behind each other, as of all their rules; those inside stay the same objects."""
+    found: list[Run] = []
+    for runs in several:
+        if found and runs and found[-1].action is runs[0].action:
+            found[-1] = Run(runs[0].action, found[-1].rules + runs[0].rules)
+            found += runs[1:]
+        else:
+            found += runs
+    return tuple(found)
+
+
 class Stage(Struct, frozen=True, eq=False, dict=True):
     """What one tier says of some subjects: runs in order, of which the first with a match decides.
 
@@ -137,8 +154,7 @@ class Stage(Struct, frozen=True, eq=False, dict=True):
         named: ContainerPorts = (),
     ) -> Stage:
         """A stage of rules in order: adjacent ones with one action become a run."""
-        runs = (Run(action, tuple(own)) for action, own in groupby(rules, key=_action))
-        return cls(tier, tuple(runs), default, policies, named=named)
+        return cls(tier, runs_of(rules), default, policies, named=named)
 
     @cached_property
     def rules(self) -> tuple[ResolvedRule, ...]:
@@ -270,7 +286,7 @@ class Program:
             "identities are numbered in order",
         )
         everyone = frozenset(range(len(self.identities)))
-        checked = _Checked(set(), set(), set())
+        checked = _Checked(set(), set(), set(), set())
         _verify_combinations(self.combinations, everyone, checked)
         _verify_combinations(self.tried, everyone, checked)
         for key, tried in self.tried_of.items():
@@ -283,6 +299,7 @@ class _Checked(NamedTuple):
     """What was looked at, by `id`: many pods have the same lists of rules."""
 
     rules: set[int]
+    runs: set[int]
     stages: set[int]
     parts: set[int]
     """Of matches: many rules have the same peers or ports."""
@@ -311,10 +328,10 @@ def _verify_stage(stage: Stage, everyone: frozenset[int], checked: _Checked) -> 
         stage.tier is not Tier.NETWORK_POLICY or actions in ([], [Action.ACCEPT]),
         "NetworkPolicy only accepts",
     )
-    _require(all(own is not next_ for own, next_ in pairwise(actions)), "runs differ in action")
+    _require(all(map(is_not, actions, actions[1:])), "runs differ in action")
     _require(all(rule.match.is_empty for _, rule in stage.unanswered), "no answer is no match")
     fresh: list[ResolvedRule] = []
-    for run in stage.runs:
+    for run in [own for own in stage.runs if id(own) not in checked.runs]:
         action, rules = run.action, run.rules
         if not rules:
             raise InvariantError("runs have rules")
@@ -324,6 +341,7 @@ def _verify_stage(stage: Stage, everyone: frozenset[int], checked: _Checked) -> 
             if id(rule) not in checked.rules:
                 checked.rules.add(id(rule))
                 fresh.append(rule)
+    checked.runs.update(map(id, stage.runs))
     _verify_matches((rule.match for rule in fresh), everyone, checked.parts)
 
 

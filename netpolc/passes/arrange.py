@@ -11,7 +11,7 @@ arranged apart.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from itertools import chain, groupby
+from itertools import groupby
 from operator import attrgetter
 
 from msgspec import structs
@@ -19,7 +19,15 @@ from msgspec import structs
 from netpolc.core.cluster import ContainerPorts
 from netpolc.core.ir import Action, Direction, Origin, Policy, Tier
 from netpolc.core.labels import Members
-from netpolc.core.program import Combination, Identity, ResolvedRule, Run, Stage
+from netpolc.core.program import (
+    Combination,
+    Identity,
+    ResolvedRule,
+    Run,
+    Stage,
+    joined_runs,
+    runs_of,
+)
 from netpolc.passes.resolve import Resolver, has_named_ports, named_ports
 
 _ORDER = attrgetter("order")
@@ -153,6 +161,7 @@ class _TierBuilder:
         self._named: dict[int, frozenset[tuple[str, int]]] = {}
         self._named_among: dict[tuple[int, ...], frozenset[tuple[str, int]]] = {}
         self._resolved: dict[tuple[int, ContainerPorts], _Rules] = {}
+        self._in_runs: dict[int, tuple[Run, ...]] = {}  # by the id of what `_resolved` keeps
         self._stages: dict[tuple[tuple[int, ...], ContainerPorts], Stage] = {}
 
     def tiers(self, numbers: Sequence[int], ports: ContainerPorts) -> tuple[Stage, ...]:
@@ -183,9 +192,9 @@ class _TierBuilder:
             ports = tuple(own for own in ports if own[:2] in asked)
         known = self._stages.get((members, ports))
         if known is None:
-            rules = chain.from_iterable(self._rules(number, ports)[0] for number in members)
+            runs = joined_runs(self._runs(number, ports) for number in members)
             origins = tuple(self._policies[number].origin for number in members)
-            known = Stage.of(tier, rules, Action.PASS, origins, ports)
+            known = Stage(tier, runs, Action.PASS, origins, named=ports)
             self._stages[members, ports] = known
         return known
 
@@ -197,6 +206,14 @@ class _TierBuilder:
         if known is None:
             known = _answered(self._resolver.asked(policy, self._direction, ports))
             self._resolved[number, ports] = known
+        return known
+
+    def _runs(self, number: int, ports: ContainerPorts) -> tuple[Run, ...]:
+        """The runs of a policy of an ordered tier, which stages that have it share."""
+        rules = self._rules(number, ports)[0]
+        known = self._in_runs.get(id(rules))
+        if known is None:
+            known = self._in_runs[id(rules)] = runs_of(rules)
         return known
 
     def _names(self, number: int) -> frozenset[tuple[str, int]]:

@@ -7,8 +7,11 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from itertools import pairwise
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from netpolc.core.cluster import Cluster
@@ -23,6 +26,8 @@ from netpolc.core.program import (
     ResolvedRule,
     Run,
     Stage,
+    joined_runs,
+    runs_of,
 )
 
 
@@ -197,3 +202,23 @@ def test_what_a_match_includes() -> None:
     assert every_tcp.has_port(6, 0)
     assert every_tcp.has_port(6, PORTS - 1)
     assert not every_tcp.has_port(1, None)
+
+
+ACTIONS = st.lists(st.sampled_from(Action), max_size=6)
+
+
+@given(st.lists(ACTIONS, max_size=5))
+def test_runs_behind_each_other_are_those_of_all_their_rules(several: list[list[Action]]) -> None:
+    lists = [[replace(RULE, action=action) for action in actions] for actions in several]
+    found = joined_runs(runs_of(rules) for rules in lists)
+    assert [rule for run in found for rule in run.rules] == [r for rules in lists for r in rules]
+    actions = [run.action for run in found]
+    assert all(before is not after for before, after in pairwise(actions))
+    assert all(rule.action is run.action for run in found for rule in run.rules)
+
+
+def test_a_broken_run_that_stages_share_is_found() -> None:
+    shared = Run(Action.PASS, (replace(RULE, action=Action.DENY),))
+    tiers = [Stage(tier, (shared,), Action.PASS, ()) for tier in (Tier.ADMIN, Tier.BASELINE)]
+    with pytest.raises(InvariantError, match="one action"):
+        program(replace(COMBINATION, tiers=tuple(tiers))).verify()

@@ -167,11 +167,11 @@ def test_root_without_the_right_to_read_everything_is_told_so(folder: Path) -> N
 @pytest.mark.parametrize(
     "arguments",
     [
-        ["apply", "node.yaml", "--node", "node-a"],
+        ["apply", "node.yaml", "--node", "node-a", "--via", "nft"],
         ["status", "--via", "nft"],
-        ["verify", "node.yaml", "--node", "node-a"],
+        ["verify", "node.yaml", "--node", "node-a", "--via", "nft"],
     ],
-    ids=lambda arguments: arguments[0],
+    ids=lambda arguments: f"{arguments[0]} {arguments[-1]}",
 )
 def test_without_the_binding_the_message_says_what_to_install(
     arguments: list[str], folder: Path, monkeypatch: pytest.MonkeyPatch
@@ -191,7 +191,7 @@ def test_what_only_reads_needs_no_binding(
 ) -> None:
     monkeypatch.setitem(sys.modules, "nftables", None)
     monkeypatch.setattr(session, "_PLACES", (str(folder / "no-packages"),))
-    outcome = invoke(*arguments)
+    outcome = invoke(*arguments, "--table", "netpolc_nowhere")
     assert "is not loaded" in outcome.stdout + outcome.stderr
     assert outcome.code in (0, 1)
 
