@@ -67,16 +67,16 @@ def test_files_stay_readable() -> None:
     assert {path: lines for path, lines in lengths.items() if lines > MAX_LINES} == {}
 
 
-@every_module
-def test_classes_have_one_job(name: str) -> None:
-    """A class of many methods has more than one reason to change."""
-    for node in ast.walk(TREES[name]):
-        if isinstance(node, ast.ClassDef):
-            methods = sum(
-                isinstance(own, (ast.FunctionDef, ast.AsyncFunctionDef)) for own in node.body
-            )
-            found = f"{name}.{node.name}"
-            assert methods <= MAX_METHODS, f"{found}: {methods} methods"
+def test_classes_have_one_job() -> None:
+    """A class of many methods has more than one reason to change; so has one of the tests."""
+    found: dict[str, int] = {}
+    for path in SOURCES:
+        for node in ast.walk(ast.parse(path.read_text())) if path.suffix == ".py" else ():
+            if isinstance(node, ast.ClassDef):
+                found[f"{path.relative_to(ROOT)}: {node.name}"] = sum(
+                    isinstance(own, (ast.FunctionDef, ast.AsyncFunctionDef)) for own in node.body
+                )
+    assert {name: methods for name, methods in found.items() if methods > MAX_METHODS} == {}
 
 
 def test_folders_can_be_read_at_a_glance() -> None:

@@ -44,25 +44,15 @@ def key_of(document: Manifest) -> Key:
     return document["kind"], metadata.get("namespace", ""), metadata["name"]
 
 
-class Happening:
-    """The objects of a cluster while it changes; `calm` ones have neither odd objects nor ordered
-    tiers.
-    """
+class _Objects:
+    """What there is, and what of it is free."""
 
-    def __init__(self, chance: Random, pods: int, policies: int, *, calm: bool = False) -> None:
-        self._chance, self._calm = chance, calm
+    def __init__(self, chance: Random) -> None:
+        self._chance = chance
         self._count = 0
         self.objects: dict[Key, Manifest] = {}
         self._free = [f"10.0.{high}.{low}" for high in range(4) for low in range(1, 250)]
         chance.shuffle(self._free)
-        for number, name in enumerate(NODES):
-            self._put(node(name, f"192.0.2.{number + 1}"))
-        for name in SPACES[:-1]:  # the last one is only mentioned
-            self._put(namespace(name, team=chance.choice(TEAMS)))
-        for _ in range(pods):
-            self._put(self._new_pod())
-        for _ in range(policies):
-            self._put(self._new_policy())
 
     @property
     def documents(self) -> list[Manifest]:
@@ -73,29 +63,6 @@ class Happening:
         """The first lists."""
         for kind in dict.fromkeys(key[0] for key in self.objects):
             listener.replace(kind, self._all(kind))
-
-    def event(self, listener: Listener) -> str:
-        """One event, told; its name."""
-        kinds: list[tuple[int, Callable[[Listener], None]]] = [
-            (30, self._pod_joins),
-            (28, self._pod_leaves),
-            (12, self._pod_is_relabelled),
-            (5, self._pod_gets_addresses),
-            (4, self._pod_says_nothing_new),
-            (3, self._pod_finishes),
-            (3, self._policy_comes),
-            (3, self._policy_goes),
-            (2, self._policy_changes),
-            (1, self._namespace_changes),
-            (1, self._node_changes),
-            (1, self._list),
-        ]
-        if not self._calm:
-            kinds += [(1, self._odd_policy), (1, self._two_of_one_address), (1, self._tier_comes)]
-        weights = [weight for weight, _ in kinds]
-        (chosen,) = self._chance.choices([own for _, own in kinds], weights)
-        chosen(listener)
-        return chosen.__name__
 
     def _all(self, kind: str) -> list[Manifest]:
         return [own for key, own in self.objects.items() if key[0] == kind]
@@ -115,7 +82,13 @@ class Happening:
             self._free += [ip for ip in _addresses(document) if ip.startswith("10.0.")]
         listener.remove(*key)
 
-    # Pods
+    def _changed(self, kind: str) -> Manifest | None:
+        found = self._any(kind)
+        return None if found is None else self._put(copy.deepcopy(found))
+
+
+class _Pods(_Objects):
+    """Pods that come, go and change."""
 
     def _new_pod(self) -> Manifest:
         chance, self._count = self._chance, self._count + 1
@@ -153,10 +126,6 @@ class Happening:
         found = self._any("Pod")
         if found is not None:
             self._drop(found, listener)
-
-    def _changed(self, kind: str) -> Manifest | None:
-        found = self._any(kind)
-        return None if found is None else self._put(copy.deepcopy(found))
 
     def _pod_is_relabelled(self, listener: Listener) -> None:
         found = self._changed("Pod")
@@ -200,7 +169,9 @@ class Happening:
                 del self.objects[key_of(other)]
                 listener.remove(*key_of(other))
 
-    # Policies
+
+class _Policies(_Objects):
+    """Policies of every kind that come, go and change."""
 
     def _selector(self) -> Manifest:
         chance = self._chance
@@ -292,7 +263,46 @@ class Happening:
         kind = {"apiVersion": GROUP, "kind": "AdminNetworkPolicy"}
         listener.change(self._put({**kind, "metadata": metadata, "spec": spec}))
 
-    # Everything else
+
+class Happening(_Pods, _Policies):
+    """The objects of a cluster while it changes; `calm` ones have neither odd objects nor ordered
+    tiers.
+    """
+
+    def __init__(self, chance: Random, pods: int, policies: int, *, calm: bool = False) -> None:
+        super().__init__(chance)
+        self._calm = calm
+        for number, name in enumerate(NODES):
+            self._put(node(name, f"192.0.2.{number + 1}"))
+        for name in SPACES[:-1]:  # the last one is only mentioned
+            self._put(namespace(name, team=chance.choice(TEAMS)))
+        for _ in range(pods):
+            self._put(self._new_pod())
+        for _ in range(policies):
+            self._put(self._new_policy())
+
+    def event(self, listener: Listener) -> str:
+        """One event, told; its name."""
+        kinds: list[tuple[int, Callable[[Listener], None]]] = [
+            (30, self._pod_joins),
+            (28, self._pod_leaves),
+            (12, self._pod_is_relabelled),
+            (5, self._pod_gets_addresses),
+            (4, self._pod_says_nothing_new),
+            (3, self._pod_finishes),
+            (3, self._policy_comes),
+            (3, self._policy_goes),
+            (2, self._policy_changes),
+            (1, self._namespace_changes),
+            (1, self._node_changes),
+            (1, self._list),
+        ]
+        if not self._calm:
+            kinds += [(1, self._odd_policy), (1, self._two_of_one_address), (1, self._tier_comes)]
+        weights = [weight for weight, _ in kinds]
+        (chosen,) = self._chance.choices([own for _, own in kinds], weights)
+        chosen(listener)
+        return chosen.__name__
 
     def _namespace_changes(self, listener: Listener) -> None:
         name = self._chance.choice(SPACES)

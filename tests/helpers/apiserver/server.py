@@ -84,7 +84,7 @@ class ApiServer:
         self._folder, self._host, self._port = folder, host, port
         self._listener: _Listener | None = None
         self.authority = Authority(folder, "cluster")
-        self.context = self._context()
+        self.context = _context(self.authority, self._host)
 
     def __enter__(self) -> ApiServer:
         self.start()
@@ -140,7 +140,7 @@ class ApiServer:
     def rotate_authority(self) -> None:
         """A new authority with a new certificate of the server; connections are cut."""
         self.authority = Authority(self._folder, f"cluster-{self.epoch}-new")
-        self.context = self._context()
+        self.context = _context(self.authority, self._host)
         self.cut_watches()
         for own in list(self._listener.open) if self._listener else ():
             _sever(own)
@@ -174,13 +174,14 @@ class ApiServer:
         """Create or replace objects."""
         self.store.apply_all(documents)
 
-    def _context(self) -> ssl.SSLContext:
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        own = self.authority.server(self._host, "127.0.0.1", "localhost")
-        context.load_cert_chain(own.certificate, own.key)
-        context.load_verify_locations(self.ca_file)
-        context.verify_mode = ssl.CERT_OPTIONAL
-        return context
+
+def _context(authority: Authority, host: str) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    own = authority.server(host, "127.0.0.1", "localhost")
+    context.load_cert_chain(own.certificate, own.key)
+    context.load_verify_locations(authority.own.certificate)
+    context.verify_mode = ssl.CERT_OPTIONAL
+    return context
 
 
 def _sever(own: socket.socket) -> None:
