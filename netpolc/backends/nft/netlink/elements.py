@@ -33,6 +33,7 @@ from netpolc.backends.nft.netlink.entities import (
 )
 from netpolc.backends.nft.netlink.expressions import (
     CountPacket,
+    KernelVerdict,
     read_expression,
     read_verdict,
     write_verdict,
@@ -46,18 +47,7 @@ _MOST = 0xF000
 
 def write_elements(table: str, name: str, elements: Iterable[KernelElement]) -> Iterator[bytes]:
     """What NFT_MSG_NEWSETELEM or NFT_MSG_DELSETELEM says: as many messages as they need."""
-    head = packed(1, zero_ended(table)) + packed(2, zero_ended(name))
-    parts: list[bytes] = []
-    length = 0
-    for element in elements:
-        part = nested(_ELEMENT, _write_element(element))
-        if length + len(part) > _MOST:
-            yield head + nested(3, *parts)
-            parts, length = [], 0
-        parts.append(part)
-        length += len(part)
-    if parts:
-        yield head + nested(3, *parts)
+    yield from _messages(table, name, (nested(_ELEMENT, _write_element(own)) for own in elements))
 
 
 def write_keys(table: str, name: str, keys: Sequence[bytes]) -> Iterator[bytes]:
@@ -75,12 +65,37 @@ def write_keys(table: str, name: str, keys: Sequence[bytes]) -> Iterator[bytes]:
 
 def write_noted(table: str, name: str, noted: Iterable[tuple[bytes, str]]) -> Iterator[bytes]:
     """The same of keys with a comment each, of which many are of one length."""
+    parts = (
+        b"".join((before, key, between, said.encode("ascii"), after))
+        for key, said in noted
+        for before, between, after in (_around(len(key), len(said)),)
+    )
+    yield from _messages(table, name, parts)
+
+
+def write_decided(
+    table: str, name: str, decided: Iterable[tuple[bytes, KernelVerdict]]
+) -> Iterator[bytes]:
+    """The same of keys of one length with a verdict each, of which many are one object."""
+    known: dict[int, tuple[KernelVerdict, tuple[bytes, bytes]]] = {}  # by id: to hash costs more
+
+    def parts() -> Iterator[bytes]:
+        for key, verdict in decided:
+            sides = known.get(id(verdict))
+            if sides is None:
+                whole = nested(_ELEMENT, _write_element(KernelElement(key, verdict=verdict)))
+                sides = known[id(verdict)] = verdict, (whole[:_HEADS], whole[_HEADS + len(key) :])
+            yield key.join(sides[1])
+
+    yield from _messages(table, name, parts())
+
+
+def _messages(table: str, name: str, elements: Iterable[bytes]) -> Iterator[bytes]:
+    """Elements in as many messages as they need."""
     head = packed(1, zero_ended(table)) + packed(2, zero_ended(name))
     parts: list[bytes] = []
     length = 0
-    for key, said in noted:
-        before, between, after = _around(len(key), len(said))
-        part = b"".join((before, key, between, said.encode("ascii"), after))
+    for part in elements:
         if length + len(part) > _MOST:
             yield head + nested(3, *parts)
             parts, length = [], 0

@@ -17,7 +17,12 @@ from typing import assert_never
 
 from netpolc.backends.nft import model
 from netpolc.backends.nft.netlink import keys
-from netpolc.backends.nft.netlink.elements import write_elements, write_keys, write_noted
+from netpolc.backends.nft.netlink.elements import (
+    write_decided,
+    write_elements,
+    write_keys,
+    write_noted,
+)
 from netpolc.backends.nft.netlink.entities import (
     KernelChain,
     KernelCounter,
@@ -137,6 +142,10 @@ def element_messages(table: str, entry: Members) -> Iterator[bytes]:
     elif isinstance(entry, NotedSet):
         noted = ((on_wire(address), plain(note)) for address, note in entry.elements)
         yield from write_noted(table, entry.name, noted)
+    elif isinstance(entry, model.AddressMap):
+        decisions = {own: decision(own) for own in {own for _, own in entry.elements}}
+        decided = ((_address(text), decisions[own]) for text, own in entry.elements)
+        yield from write_decided(table, entry.name, decided)
     else:
         yield from write_elements(table, entry.name, kernel_elements(entry))
 

@@ -223,8 +223,6 @@ def test_a_wrong_length_adds_nothing_and_is_noticed(
         replace_table(wire, Replacement("netpolc", (own,)))
 
 
-NEWGEN = 15
-"""Tells the generation of all tables, and is of none (NFT_MSG_NEWGEN)."""
 FOREIGN = """
 add table inet firewalld
 add chain inet firewalld a
@@ -253,7 +251,7 @@ def test_no_object_of_another_table_is_read_and_no_nft_is_started(
 
     def heard(self: Wire) -> Iterator[tuple[int, int, int, bytes]]:
         for answer in answers(self):
-            if answer[0] >> 8 == 10 and answer[0] & 0xFF != NEWGEN:
+            if answer[0] >> 8 == 10 and answer[0] & 0xFF != 15:  # NFT_MSG_NEWGEN is of no table
                 seen.add(bytes(answer[3][8:16]))
             yield answer
 

@@ -20,6 +20,7 @@ from netpolc.backends.nft.netlink.attributes import by_type, each_attribute, nes
 from netpolc.backends.nft.netlink.elements import (
     columns,
     read_elements,
+    write_decided,
     write_elements,
     write_noted,
 )
@@ -208,6 +209,21 @@ def test_addresses_with_comments_are_written_as_other_elements(
     elements = [entities.KernelElement(key, comment=comment) for key, comment in noted]
     slowly = list(write_elements("netpolc", "meta_pods4", elements))
     assert list(write_noted("netpolc", "meta_pods4", noted)) == slowly
+
+
+DECISIONS = st.builds(expressions.KernelVerdict, st.sampled_from((-5, -4, 0, 1)), NAMES)
+
+
+@given(st.lists(DECISIONS, min_size=1, max_size=3), st.sampled_from((4, 16)), st.data())
+def test_addresses_with_verdicts_are_written_as_other_elements(
+    verdicts: list[expressions.KernelVerdict], length: int, data: st.DataObject
+) -> None:
+    keys = st.binary(min_size=length, max_size=length)
+    decided = data.draw(st.lists(st.tuples(keys, st.sampled_from(verdicts))))
+    decided *= data.draw(st.sampled_from((1, 1, 1, 1_000)))  # which are several messages
+    elements = [entities.KernelElement(key, verdict=verdict) for key, verdict in decided]
+    slowly = list(write_elements("netpolc", "in4", elements))
+    assert list(write_decided("netpolc", "in4", decided)) == slowly
 
 
 @given(st.builds(entities.KernelCounter, NAMES, COMMENTS, U32, U32))
