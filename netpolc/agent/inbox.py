@@ -9,17 +9,19 @@ from __future__ import annotations
 import os
 import threading
 import time
+from collections.abc import Callable
 
 from netpolc.apiserver import Event
 
 Arrived = tuple[float, Event]
-"""When an event came, in seconds of the monotonic clock."""
+"""When an event came, in seconds of the clock, and the event."""
 
 
 class Inbox:
-    """Wakes whoever polls it; `close` ends that."""
+    """Wakes whoever polls it; `close` ends that. `clock` tells when an event came."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
         self._lock = threading.Lock()
         self._waiting: list[Arrived] = []
         self._readable = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
@@ -27,7 +29,7 @@ class Inbox:
     def put(self, event: Event) -> None:
         """Add an event; from any thread."""
         with self._lock:
-            self._waiting.append((time.monotonic(), event))
+            self._waiting.append((self._clock(), event))
             if len(self._waiting) == 1 and self._readable >= 0:
                 os.eventfd_write(self._readable, 1)
 

@@ -30,7 +30,8 @@ TICK = 1.0
 class Agent:
     """One node's table; `kinds` are what must have been listed, or be known to be absent, before
     anything is loaded. `check_seconds` is the time between two comparisons with what is made from
-    scratch. With `duty` it enforces only while no other agent of this node does.
+    scratch. With `duty` it enforces only while no other agent of this node does. `clock` tells the
+    seconds, the same to all that wait here.
     """
 
     def __init__(
@@ -43,12 +44,13 @@ class Agent:
         *,
         kinds: Iterable[str],
         check_seconds: float = inf,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._live, self._enforcer, self._inbox = live, enforcer, inbox
         self._report, self._duty = report, duty
         self._intake = Intake(live, report, kinds)
-        self._upkeep = Upkeep(live, enforcer, report, check_seconds)
-        self._batch, self._pace, self._retry = self._intake.batch, Pace(), Retry()
+        self._upkeep, self._clock = Upkeep(live, enforcer, report, check_seconds, clock), clock
+        self._batch, self._pace, self._retry = self._intake.batch, Pace(clock), Retry()
         self._ruleset: Ruleset | None = None
 
     @property
@@ -74,7 +76,7 @@ class Agent:
         """Wait for an event, until then."""
         polled = poll()
         polled.register(self._inbox.fileno(), POLLIN)
-        polled.poll(max(0.0, min(until, self.due()) - time.monotonic()) * 1000)
+        polled.poll(max(0.0, min(until, self.due()) - self._clock()) * 1000)
 
     def step(self) -> None:
         """Do all that is due now."""
@@ -82,19 +84,19 @@ class Agent:
         self._intake.take(self._inbox.take())
         if not self._intake.synced or not self._on_duty():
             return
-        now = time.monotonic()
+        now = self._clock()
         if now >= min(self._batch.due(), self._retry.at):
             self._enforce(now)
         if self._ruleset is not None and self._has_to_repair():
             self._repair(self._ruleset)
         if self._batch.first == inf and self._ruleset is not None:
             if self._upkeep.look(self._ruleset):
-                self._batch.add(time.monotonic())
+                self._batch.add(self._clock())
             self._report.tick(self._duty)
 
     def due(self) -> float:
         """When the next step is to be, if nothing happens before."""
-        tick = time.monotonic() + TICK
+        tick = self._clock() + TICK
         if not self._intake.synced:
             return tick
         foreign = self._ruleset is not None and self._enforcer.foreign()
@@ -108,7 +110,7 @@ class Agent:
             polled.register(own, POLLIN)
         if check.busy:
             polled.register(check.fileno(), POLLIN)
-        left = max(0.0, self.due() - time.monotonic())
+        left = max(0.0, self.due() - self._clock())
         return {descriptor for descriptor, _ in polled.poll(left * 1000)}
 
     def _on_duty(self) -> bool:
@@ -116,7 +118,7 @@ class Agent:
         has = self._duty is None or self._duty.taken()
         self._report.standby(not has)
         if has and self._ruleset is None and self._batch.first == inf:
-            self._batch.add(time.monotonic())
+            self._batch.add(self._clock())
         return has
 
     def _enforce(self, now: float) -> None:
@@ -130,7 +132,7 @@ class Agent:
             self._batch.applied(now)
             self._report.failed(error)
             return
-        done = time.monotonic()
+        done = self._clock()
         self._retry.worked()
         self._batch.applied(done)
         is_new = self._ruleset is None or self._ruleset.digest != ruleset.digest
@@ -140,7 +142,7 @@ class Agent:
         self._upkeep.sent(sent, is_new=is_new)
 
     def _has_to_repair(self) -> bool:
-        return bool(self._enforcer.foreign()) and self._pace.next() <= time.monotonic()
+        return bool(self._enforcer.foreign()) and self._pace.next() <= self._clock()
 
     def _repair(self, ruleset: Ruleset) -> None:
         """Bring back the table that somebody else changed."""

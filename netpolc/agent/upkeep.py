@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gc
 import time
+from collections.abc import Callable
 from math import inf
 
 from netpolc.agent.enforcer import Enforcer, Sent
@@ -30,23 +31,29 @@ class Upkeep:
     """Of one agent; `check_seconds` is the time between two comparisons."""
 
     def __init__(
-        self, live: Live, enforcer: Enforcer, report: Report, check_seconds: float
+        self,
+        live: Live,
+        enforcer: Enforcer,
+        report: Report,
+        check_seconds: float,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        self._clock = clock
         self._live, self._enforcer, self._report = live, enforcer, report
         self.check, self._check_seconds = SelfCheck(), check_seconds
-        self._check_at = time.monotonic() + check_seconds
+        self._check_at = self._clock() + check_seconds
         self._commits = self._commits_then = 0
         self._save_at = self._save_by = inf
         self._collect_at = inf
 
     def check_soon(self) -> None:
         """Compare as soon as may be."""
-        self._check_at = time.monotonic()
+        self._check_at = self._clock()
 
     def sent(self, sent: Sent, *, is_new: bool) -> None:
         """The table was made right; `is_new` if by another ruleset."""
         self._commits += sent.changed
-        now = time.monotonic()
+        now = self._clock()
         if is_new:
             self._save_at = now + SAVE_QUIET
             self._save_by = min(self._save_by, now + SAVE_LATEST)
@@ -57,7 +64,7 @@ class Upkeep:
 
     def look(self, ruleset: Ruleset) -> bool:
         """Do what is due; whether the table has to be made right once more."""
-        now, wrong = time.monotonic(), False
+        now, wrong = self._clock(), False
         if self.check.busy:
             wrong = self._hear_check()
         elif now >= self._check_at:
@@ -75,7 +82,7 @@ class Upkeep:
 
     def _begin_check(self, ruleset: Ruleset) -> None:
         live, table = self._live, self._enforcer.table
-        self._check_at = time.monotonic() + self._check_seconds
+        self._check_at = self._clock() + self._check_seconds
         self._commits_then = self._commits
         self.check.begin(
             ruleset.digest,
@@ -97,5 +104,5 @@ class Upkeep:
             self._enforcer.distrust()
             return True
         if found.result == FAILED:
-            self._check_at = min(self._check_at, time.monotonic() + CHECK_AGAIN)
+            self._check_at = min(self._check_at, self._clock() + CHECK_AGAIN)
         return False
