@@ -83,6 +83,7 @@ class Agent:
         self._report.alive()
         self._intake.take(self._inbox.take())
         if not self._intake.synced or not self._on_duty():
+            self._report.tick(self._duty)
             return
         now = self._clock()
         if now >= min(self._batch.due(), self._retry.at):

@@ -1,4 +1,5 @@
-"""Which agent enforces a table here, and how it is: a lock and a file in /run/netpolc.
+"""Which agent enforces a table here, which is next, and how they are: locks and files in
+/run/netpolc.
 
 Comes in: what an agent says of itself. Goes out: the same, for whoever asks. The lock ends with the
 process that holds it, whatever ends that; the network namespace is part of its name, as that of the
@@ -18,6 +19,10 @@ from netpolc import files
 from netpolc.backends.nft.rollout import runtime
 from netpolc.core.errors import SystemRefusal
 
+FIRST_SYNC, STANDS_BY, ENFORCES = "first sync", "stands by", "enforces"
+"""What an agent does: not all kinds were listed yet; another enforces; it does."""
+_DUTY, _NEXT = "", "next."
+
 
 class Running(msgspec.Struct, frozen=True, kw_only=True):
     """What an agent says of itself; `since`, `synced` and `changed` are moments in UTC."""
@@ -26,6 +31,7 @@ class Running(msgspec.Struct, frozen=True, kw_only=True):
     node: str
     since: str
     ready: bool
+    phase: str = ENFORCES
     waits: str = ""
     synced: str = ""
     digest: str = ""
@@ -35,15 +41,51 @@ class Running(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Duty:
-    """The right to enforce a table: one agent of a network namespace has it, others stand by."""
+    """The right to enforce a table: one agent of a network namespace has it, others stand by. The
+    first of the others can be seen, too.
+    """
 
     def __init__(self, table: str) -> None:
-        self._path = _path(table, "lock")
-        self._state = _path(table, "json")
-        self._lock: BinaryIO | None = None
+        self._duty, self._next = _Place(table, _DUTY), _Place(table, _NEXT)
 
     def taken(self) -> bool:
         """Whether it is this agent's; takes it if it is nobody's."""
+        if not self._duty.taken():
+            return False
+        self._next.leave()
+        return True
+
+    def tell(self, state: Running) -> bool:
+        """Let others know how this agent is; whether it is heard. Of those that do not enforce, the
+        first one is.
+        """
+        place = self._duty if self._duty.held else self._next
+        if not place.taken():
+            return False
+        place.tell(state)
+        return True
+
+    def leave(self) -> None:
+        """Let another agent take it."""
+        self._duty.leave()
+        self._next.leave()
+
+
+class _Place:
+    """A lock, and a file that its holder writes."""
+
+    def __init__(self, table: str, which: str) -> None:
+        self._path = _path(table, which, "lock")
+        self._state = _path(table, which, "json")
+        self._lock: BinaryIO | None = None
+
+    @property
+    def held(self) -> bool:
+        """Whether this process has it."""
+        return self._lock is not None
+
+    def taken(self) -> bool:
+        """Whether this process has it now; takes it if nobody has."""
         if self._lock is not None:
             return True
         try:
@@ -64,7 +106,7 @@ class Duty:
         return True
 
     def tell(self, state: Running) -> None:
-        """Let others know how this agent is."""
+        """Write what is to be known."""
         try:
             with files.replacing(self._state) as out:
                 out.write(msgspec.json.encode(state))
@@ -72,7 +114,7 @@ class Duty:
             raise SystemRefusal(f"cannot write {self._state}: {error.strerror}") from error
 
     def leave(self) -> None:
-        """Let another agent take it."""
+        """Have it no longer."""
         if self._lock is not None:
             self._state.unlink(missing_ok=True)
             self._lock.close()
@@ -81,20 +123,30 @@ class Duty:
 
 def running(table: str) -> Running | None:
     """The agent that enforces a table here; None if there is none, or nobody may know."""
+    return _told(table, _DUTY)
+
+
+def waiting(table: str) -> Running | None:
+    """The first of the agents here that do not enforce a table yet; None as of `running`."""
+    return _told(table, _NEXT)
+
+
+def _told(table: str, which: str) -> Running | None:
     try:
-        with open(os.open(_path(table, "lock"), os.O_RDONLY | os.O_NOFOLLOW), "rb") as stream:
+        lock = os.open(_path(table, which, "lock"), os.O_RDONLY | os.O_NOFOLLOW)
+        with open(lock, "rb") as stream:
             try:
                 fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)
             except BlockingIOError:
-                return msgspec.json.decode(_path(table, "json").read_bytes(), type=Running)
+                return msgspec.json.decode(_path(table, which, "json").read_bytes(), type=Running)
     except (OSError, msgspec.DecodeError):
         pass  # it has just begun or ended, or only root may see it
     return None
 
 
-def _path(table: str, ending: str) -> Path:
+def _path(table: str, which: str, ending: str) -> Path:
     namespace = os.stat("/proc/thread-self/ns/net").st_ino
-    return runtime.FOLDER / f"agent-{table}-{namespace}.{ending}"
+    return runtime.FOLDER / f"agent-{table}-{namespace}.{which}{ending}"
 
 
 def _is_at(stream: BinaryIO, path: Path) -> bool:

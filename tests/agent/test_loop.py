@@ -13,10 +13,11 @@ from pathlib import Path
 import pytest
 
 import netpolc
-from netpolc.agent.running import running
+from netpolc.agent.running import running, waiting
 from netpolc.apiserver import Absent, Gone, Trouble
 from netpolc.backends.nft.rollout.kernel import Kernel
 from tests.agent.stage import NODE, SERVER, client, cluster, staged
+from tests.cli.invocation import invoke
 from tests.helpers.lab import Router
 from tests.helpers.manifests import Manifest, pod
 
@@ -146,6 +147,32 @@ def test_a_second_agent_stands_by_and_takes_over(router: Router) -> None:
         second.until(lambda: loaded(router) != before)
         assert "10.0.0.77" in router.run("nft", "list", "table", "inet", "netpolc")
     assert router.call(lambda: running("netpolc")) is None
+
+
+def test_status_and_top_tell_of_an_agent_that_does_not_enforce_yet(router: Router) -> None:
+    def status() -> str:
+        return router.call(lambda: invoke("status")).stdout
+
+    with staged(router, duty="netpolc") as second:
+        with staged(router, duty="netpolc") as first:
+            first.list_all(cluster(), but=["Pod"])
+            first.inbox.put(Trouble("Pod", "forbidden"))
+            first.until(lambda: "first sync: waits for Pod; Pod: forbidden" in status())
+            assert status().startswith("waiting ")
+            top = router.call(lambda: invoke("top", "--once"))
+            assert "is not ready: first sync: waits for Pod" in top.stderr
+            first.list_all(cluster())
+            first.until(lambda: status().startswith("agent "))
+            second.until(lambda: "first sync: waits for" in status())
+            second.list_all(cluster())
+            second.until(lambda: "for node node-a, stands by\n" in status())
+            told = json.loads(router.call(lambda: invoke("status", "-o", "json")).stdout)
+            assert (told["agent"]["phase"], told["agent"]["ready"]) == ("enforces", True)
+            assert (told["waiting"]["phase"], told["waiting"]["ready"]) == ("stands by", True)
+        second.until(lambda: router.call(lambda: running("netpolc")))
+        assert router.call(lambda: waiting("netpolc")) is None
+        assert "waiting" not in status()
+    assert not status().startswith(("agent", "waiting"))
 
 
 def test_the_table_stays_and_a_restart_sends_nothing(router: Router) -> None:

@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from netpolc._version import __version__
 from netpolc.agent.enforcer import Sent
 from netpolc.agent.pace import PACE
-from netpolc.agent.running import Duty, Running
+from netpolc.agent.running import ENFORCES, FIRST_SYNC, STANDS_BY, Duty, Running
 from netpolc.agent.telling.log import LogLines
 from netpolc.agent.telling.metrics import Metrics
 from netpolc.apiserver import Absent, Event, Listed, Trouble
@@ -190,6 +190,7 @@ class Report:
             node=self._node,
             since=self._since,
             ready=not self.waiting(),
+            phase=FIRST_SYNC if self._missing else STANDS_BY if self._standby else ENFORCES,
             waits=self.waiting(),
             synced=self._synced,
             digest=self._digest,
@@ -197,9 +198,8 @@ class Report:
             refused=self._refused,
             trouble=dict(self._trouble),
         )
-        self._written = state, now
-        if state != before:
-            duty.tell(state)
+        is_known = state == before or duty.tell(state)
+        self._written = state if is_known else None, now
 
     def _say_once(self, about: str, message: str, **more: object) -> None:
         """A warning, unless the same was said a moment ago."""

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import click
 import msgspec
 
-from netpolc.agent.running import Running, running
+from netpolc.agent.running import ENFORCES, Running, running, waiting
 from netpolc.backends.nft import Options
 from netpolc.backends.nft.rollout.libnftables.channel import Channel
 from netpolc.backends.nft.rollout.runtime import kept
@@ -61,7 +61,8 @@ def status(
     It is missing, modified (somebody changed it since `netpolc apply` loaded it) or, with PATHs,
     stale (loaded from another snapshot; the options hook, priority, deny and log are taken from the
     loaded table). Exit code 1 for each; with --counters only where the table is missing. Where
-    `netpolc agent` runs here it says how that is.
+    `netpolc agent` runs here it says how that is, and the one that waits: for the first sync, or
+    until the other is gone.
 
     \b
     Examples:
@@ -88,18 +89,22 @@ def status(
         chosen = loaded.options if loaded is not None else Options(table)
         expected = program.ruleset(local_node(program, node, all_pods), chosen).digest
     drift = drifted(loaded, content, expected)
-    agent = running(table)
+    agents = {"agent": running(table), "waiting": waiting(table)}
+    told = [line for title, own in agents.items() if own for line in _of_agent(title, own)]
     text = (
-        _as_json(loaded, expected, drift, agent)
+        _as_json(loaded, expected, drift, agents)
         if form == "json"
-        else "\n".join(map(inert, (*_of_agent(agent), *_as_text(table, loaded, expected, drift))))
+        else "\n".join(map(inert, (*told, *_as_text(table, loaded, expected, drift))))
     )
     write(f"{text}\n", file)
     ctx.exit(1 if drift else 0)
 
 
 def _as_json(
-    loaded: Loaded | None, expected: str | None, drift: Sequence[Drift], agent: Running | None
+    loaded: Loaded | None,
+    expected: str | None,
+    drift: Sequence[Drift],
+    agents: Mapping[str, Running | None],
 ) -> str:
     found = None
     if loaded is not None:
@@ -107,17 +112,17 @@ def _as_json(
     matches = None if expected is None else loaded is not None and loaded.digest == expected
     body: dict[str, object] = {"loaded": found, "expected": expected, "matches": matches}
     body["drift"] = drift
-    if agent is not None:
-        body["agent"] = msgspec.to_builtins(agent)
+    body.update({title: msgspec.to_builtins(own) for title, own in agents.items() if own})
     return to_json(body, indent=2)
 
 
-def _of_agent(agent: Running | None) -> list[str]:
-    """What the agent that enforces the table says of itself."""
-    if agent is None:
-        return []
-    how = f"right since {agent.synced}" if agent.ready else f"not ready: {agent.waits}"
-    lines = [f"agent     process {agent.process} for node {agent.node}, {how}"]
+def _of_agent(title: str, agent: Running) -> list[str]:
+    """What the agent that enforces the table, or the one that waits, says of itself."""
+    if agent.phase != ENFORCES:
+        how = f"{agent.phase}: {agent.waits}" if agent.waits else agent.phase
+    else:
+        how = f"right since {agent.synced}" if agent.ready else f"not ready: {agent.waits}"
+    lines = [f"{title:<9} process {agent.process} for node {agent.node}, {how}"]
     lines += [f"refused   {name}: {why}" for name, why in sorted(agent.refused.items())]
     return lines + [f"trouble   {kind}: {said}" for kind, said in sorted(agent.trouble.items())]
 

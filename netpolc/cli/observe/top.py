@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import click
 
-from netpolc.agent.running import running
+from netpolc.agent.running import ENFORCES, running, waiting
 from netpolc.backends.nft.rollout.libnftables.channel import Channel
 from netpolc.backends.nft.signals.counters import rates
 from netpolc.cli import options, table_options, terminal
@@ -47,9 +47,10 @@ def top(
       netpolc top cluster/ --once
     """
     program = reading.around_odd().program(paths) if paths else None
-    agent = running(table)
+    agent = running(table) or waiting(table)
     if agent is not None and not agent.ready:
-        terminal.warn(f"note: the agent (process {agent.process}) is not ready: {agent.waits}")
+        how = f"{agent.phase}: {agent.waits}" if agent.phase != ENFORCES else agent.waits
+        terminal.warn(f"note: the agent (process {agent.process}) is not ready: {how}")
     readings = _readings(table, program, interval)
     if once or not terminal.is_terminal():
         terminal.table(_HEADERS, next(readings), _NUMBERS)
