@@ -22,6 +22,8 @@ class Intake:
     def __init__(self, live: Live, report: Report, kinds: Iterable[str]) -> None:
         self.live, self.batch = live, Batch()
         self._report, self._missing = report, set(kinds)
+        self.own_node = False
+        """Whether the object of the own node may have changed, since somebody said no."""
         report.missing(self._missing)
 
     @property
@@ -54,8 +56,13 @@ class Intake:
                 self.live.replace(event.kind, ())
             case Changed():
                 self.live.change(event.document)
+                self.own_node |= event.kind == "Node" and _name(event) == self.live.node
             case Gone():
                 self.live.remove(event.kind, event.namespace, event.name)
             case Trouble():
                 return False
         return True
+
+
+def _name(event: Changed) -> object:
+    return event.document["metadata"]["name"]  # a document that was taken has one

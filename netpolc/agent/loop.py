@@ -13,6 +13,7 @@ from math import inf
 from select import POLLIN, poll
 
 from netpolc.agent.enforcer import Enforcer
+from netpolc.agent.host import HostAddresses
 from netpolc.agent.inbox import Inbox
 from netpolc.agent.intake import Intake
 from netpolc.agent.pace import Pace, Retry
@@ -30,8 +31,9 @@ TICK = 1.0
 class Agent:
     """One node's table; `kinds` are what must have been listed, or be known to be absent, before
     anything is loaded. `check_seconds` is the time between two comparisons with what is made from
-    scratch. With `duty` it enforces only while no other agent of this node does. `clock` tells the
-    seconds, the same to all that wait here.
+    scratch. With `duty` it enforces only while no other agent of this node does. `addresses` are
+    read now and then: those of the host, whatever its object lists. `clock` tells the seconds, the
+    same to all that wait here.
     """
 
     def __init__(
@@ -44,6 +46,7 @@ class Agent:
         *,
         kinds: Iterable[str],
         check_seconds: float = inf,
+        addresses: Callable[[], Iterable[int]] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._live, self._enforcer, self._inbox = live, enforcer, inbox
@@ -51,6 +54,7 @@ class Agent:
         self._intake = Intake(live, report, kinds)
         self._upkeep, self._clock = Upkeep(live, enforcer, report, check_seconds, clock), clock
         self._batch, self._pace, self._retry = self._intake.batch, Pace(clock), Retry()
+        self._host = HostAddresses(live, report, addresses, clock)
         self._ruleset: Ruleset | None = None
 
     @property
@@ -85,6 +89,7 @@ class Agent:
         if not self._intake.synced or not self._on_duty():
             self._report.tick(self._duty)
             return
+        self._look_at_host()
         now = self._clock()
         if now >= min(self._batch.due(), self._retry.at):
             self._enforce(now)
@@ -113,6 +118,14 @@ class Agent:
             polled.register(check.fileno(), POLLIN)
         left = max(0.0, self.due() - self._clock())
         return {descriptor for descriptor, _ in polled.poll(left * 1000)}
+
+    def _look_at_host(self) -> None:
+        """Hear of addresses that came or went; an event of the own node asks for that."""
+        if self._intake.own_node:
+            self._intake.own_node = False
+            self._host.soon()
+        if self._host.look():
+            self._batch.add(self._clock())
 
     def _on_duty(self) -> bool:
         """Whether this agent is the one that enforces."""

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from netpolc.backends.nft.rollout.netfilter.netlink import Netlink, attributes
 from netpolc.cli.terminal import warn
 from netpolc.core.cluster import Cluster, Snapshot
-from netpolc.core.errors import UsageError
+from netpolc.core.errors import SystemRefusal, UsageError
 from netpolc.core.nets import format_address, parse_address
 from netpolc.core.program import Program
 
@@ -41,11 +41,19 @@ def addresses() -> frozenset[int]:
     if sys.platform != "linux":
         return frozenset()
     try:
+        return read_addresses()
+    except SystemRefusal as error:
+        warn(f"note: {error}")
+        return frozenset()
+
+
+def read_addresses() -> frozenset[int]:
+    """The same; `SystemRefusal` where they cannot be read."""
+    try:
         with Netlink(_ROUTE) as routing:
             found = set(_addresses(routing))
     except OSError as error:
-        warn(f"note: this host's addresses cannot be read: {error}")
-        return frozenset()
+        raise SystemRefusal(f"this host's addresses cannot be read: {error}") from error
     return frozenset(parse_address(str(own)) for own in found if not own.is_loopback)
 
 

@@ -69,6 +69,17 @@ class Live:
         """An object that is gone; `namespace` is empty for what is in none."""
         self._apply(self._store.drop((kind, namespace, name)))
 
+    def know(self, addresses: Iterable[int]) -> bool:
+        """Take these for the addresses of the node that its object may not list; whether they are
+        others than before.
+        """
+        found = frozenset(addresses)
+        if found == self._addresses:
+            return False
+        self._addresses = found
+        self._stale = self._stale or "an address of the host"
+        return True
+
     def forget(self) -> None:
         """Believe nothing that was made of the objects: the next ruleset is made from scratch."""
         self._stale = self._stale or "forgotten"

@@ -27,7 +27,7 @@ from netpolc.apiserver.resources import RESOURCES
 from netpolc.backends.nft import Options
 from netpolc.cli import table_options
 from netpolc.cli.enforce.service import tell_systemd
-from netpolc.cli.host import addresses
+from netpolc.cli.host import read_addresses
 from netpolc.cli.terminal import say, say_lines
 from netpolc.core.errors import NetpolcError, SystemRefusal, UsageError
 from netpolc.live import Live
@@ -132,14 +132,23 @@ def agent(
     where = listening(listen) if listen else None
     log = LogLines(_print_line, as_json=log_format == "json")
     report = Report(name, log, notify=tell_systemd)
-    live = Live(name, chosen, addresses=addresses())
+    live = Live(name, chosen)
     with ExitStack() as stack:
         inbox = stack.enter_context(closing(Inbox()))
         enforcer = stack.enter_context(closing(Enforcer(chosen.table, None if once else folder)))
         duty = None if once else Duty(chosen.table)
         seconds = check * 60 if check and not once else inf
         kinds = {own.kind for own in RESOURCES}
-        made = Agent(live, enforcer, inbox, report, duty, kinds=kinds, check_seconds=seconds)
+        made = Agent(
+            live,
+            enforcer,
+            inbox,
+            report,
+            duty,
+            kinds=kinds,
+            check_seconds=seconds,
+            addresses=read_addresses,
+        )
         followed = Followed(_access(kubeconfig, context), tell=inbox.put)
         stack.callback(followed.stop, 1.0)
         followed.start()
