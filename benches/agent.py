@@ -35,8 +35,8 @@ from netpolc.live import KINDS, Live
 from tests.helpers.lab import Router
 
 Manifest = dict[str, Any]
-AT_ONCE = 0.04
-"""Seconds of quiet after which an event is applied at once."""
+AT_ONCE = 0.22
+"""Seconds between events that are each applied at once, however many they are."""
 FOREIGN = "add table inet other; add chain inet other c; delete table inet other"
 
 
@@ -137,7 +137,7 @@ def resident() -> float:
 
 
 def soak(policies: int, events: int) -> Iterator[str]:
-    """Memory after a tenth of the events and after all; the kernel is told of every hundredth."""
+    """Memory after a tenth of the events and after all; the loop has a turn at every hundredth."""
     objects = json.loads(cached_node_cluster(policies).read_bytes())["items"]
     with Router() as router:
         node = Node(router, objects)

@@ -16,6 +16,7 @@ import netpolc
 from netpolc.agent.running import running, waiting
 from netpolc.apiserver import Absent, Gone, Trouble
 from netpolc.backends.nft.rollout.kernel import Kernel
+from netpolc.backends.nft.write.owners import Noted
 from tests.agent.stage import NODE, SERVER, client, cluster, staged
 from tests.cli.invocation import invoke
 from tests.helpers.lab import Router
@@ -80,6 +81,26 @@ def test_a_burst_is_few_transactions(router: Router) -> None:
             router.call(stage.agent.step)
         stage.until(lambda: loaded(router) == compiled(cluster(250)))
         assert stage.enforcer.kernel.generation.read() - before <= 25
+
+
+def test_a_pod_does_not_list_whom_all_addresses_belong_to(
+    router: Router, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There are as many notes as pods; only those that change are gone through."""
+    with staged(router) as stage:
+        stage.list_all(cluster(40))
+        stage.until(lambda: loaded(router))
+
+        def everything(noted: Noted) -> None:
+            raise AssertionError("all notes were listed")
+
+        monkeypatch.setattr(Noted, "entries", property(everything))
+        stage.change(client(41))
+        stage.inbox.put(Gone("Pod", "x", "client-7"))
+        stage.until(lambda: loaded(router) == compiled([*cluster(41)[:9], *cluster(41)[10:]]))
+        noted = stage.elements("meta_pods4")
+        assert "10.0.1.41 comment" in noted
+        assert "10.0.1.7 comment" not in noted
 
 
 def test_what_others_do_to_the_table_is_undone_and_told(router: Router) -> None:

@@ -10,7 +10,7 @@ which does nothing.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from socket import AF_INET, AF_INET6, inet_pton
 from typing import assert_never
@@ -42,11 +42,18 @@ _EVERY_PROTOCOL = bytes(4), b"\xff" + bytes(3)
 
 @dataclass(frozen=True, slots=True)
 class NotedSet:
-    """A set of addresses with a comment on each, which no rule asks."""
+    """A set of addresses with a comment on each, which no rule asks; `listed` gives all of them,
+    for whoever needs more than the form of one.
+    """
 
     name: str
     family: Family
-    elements: tuple[tuple[int, str], ...]
+    listed: Callable[[], tuple[tuple[int, str], ...]]
+
+    @property
+    def elements(self) -> tuple[tuple[int, str], ...]:
+        """The addresses, and what is said of each."""
+        return self.listed()
 
 
 Members = model.NamedSet | model.NamedMap | NotedSet

@@ -145,7 +145,7 @@ def without_counter(table: str, name: str) -> KernelBatch:
 
 def noted_set(version: Family, noted: Noted) -> NotedSet:
     """The set that notes whose the addresses of a family are."""
-    return NotedSet(NOTED[version], version, noted.entries[version])
+    return NotedSet(NOTED[version], version, lambda: noted.entries[version])
 
 
 def _noting(table: str, notes: Sequence[model.Counter]) -> str:
