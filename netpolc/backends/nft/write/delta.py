@@ -160,7 +160,7 @@ class _Changes:
     def _compare(self) -> None:
         for key, entry in self.new.items():
             before = self.old.get(key)
-            if before is None:
+            if before is None or before is entry:  # most are what they were
                 continue
             if before.opening != entry.opening:
                 self.remade.add(key)
