@@ -6,6 +6,8 @@ In: addresses that come and go in a namespace, events of the Node. Out: what the
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -17,7 +19,7 @@ from netpolc.cli.host import read_addresses
 from netpolc.core.errors import SystemRefusal
 from netpolc.live import Live
 from tests.agent.stage import NODE, cluster, staged
-from tests.helpers.lab import Router
+from tests.helpers.lab import Injector, Router
 from tests.helpers.manifests import node
 
 
@@ -85,3 +87,23 @@ def test_addresses_that_cannot_be_read_stay_as_known() -> None:
         assert not host.look()  # not before its time
     assert changed == [True, False, False, False, True]
     assert sum("stay as known: no" in line for line in lines) == 1
+
+
+@pytest.mark.kernel
+@pytest.mark.parametrize("pending", ["allow", "deny"])
+def test_the_ruleset_of_the_last_boot_and_pods_with_new_addresses(
+    pending: Literal["allow", "deny"], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("netpolc.agent.upkeep.SAVE_QUIET", 0.0)
+    kept = tmp_path / "kept"
+    kept.mkdir(mode=0o700)
+    with Injector() as lab:
+        options = netpolc.Options(pending=pending)
+        with staged(lab.router, kept, options=options) as stage:
+            stage.list_all(cluster())
+            stage.until((kept / "netpolc.nft").exists)
+        lab.flush()
+        lab.load((kept / "netpolc.nft").read_text())
+        as_before, moved, stranger = "10.0.0.1", "10.0.0.200", "203.0.113.7"
+        found = lab.judge([(stranger, own, 6, 80) for own in (as_before, moved)])
+        assert found == [False, pending == "allow"]
