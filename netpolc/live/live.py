@@ -15,7 +15,7 @@ from dataclasses import replace
 from typing import Any
 
 from netpolc.backends.nft import Options, Ruleset
-from netpolc.compiler import Program, compile, within_bounds
+from netpolc.compiler import compile, within_bounds
 from netpolc.core.cluster import NAME_LABEL, Namespace, Node, Pod, Snapshot
 from netpolc.core.ir import Key, Policy
 from netpolc.frontends import Semantics, Treatment
@@ -107,15 +107,12 @@ class Live:
             return made
         reason = self._stale or (self._compiled.lost if self._compiled else "")
         self._compiled, self._stale = None, reason  # as it stays, if that is refused
-        around = Surroundings(self._labels_of, self._tally.pod_at, self._program)
+        around = Surroundings(self._labels_of, self._tally.pod_at, lambda: compile(self.snapshot()))
         snapshot = self.snapshot()
         self._compiled = Compiled(snapshot, self.node, self.options, around, self.work)
         self.work.compiled[reason] += 1
         self._stale = ""
         return self._compiled.ruleset() or self.ruleset()
-
-    def _program(self) -> Program:
-        return compile(self.snapshot())
 
     def _labels_of(self, namespace: str) -> Labels:
         space = self._spaces.get(namespace)
