@@ -60,8 +60,8 @@ class Compiled:
         self._node, self._options, self._pieces = node, options, Pieces()
         self._around, self._work, self._snapshot = around, work, snapshot
         local = local_pods(snapshot, node)
-        unsure = any(space.unsure for space in snapshot.cluster.namespaces.values())
-        own = snapshot if unsure else scoped(snapshot, local)
+        self._unsure = any(space.unsure for space in snapshot.cluster.namespaces.values())
+        own = snapshot if self._unsure else scoped(snapshot, local)
         self._in_use = in_use(snapshot.policies, own.policies)
         self._program = program = compile(own)
         self._lowering = Lowering(program)
@@ -88,7 +88,7 @@ class Compiled:
         self._edits: dict[str, dict[int, bool]] = {}
         self._sets: dict[str, nft.AddressSet] = {}
         self._wrong: set[Crowd | Presence] = set()
-        self._lost = "a namespace that cannot be read" if unsure else ""
+        self._lost = "a namespace that cannot be read" if self._unsure else ""
         self._changed = False
         self._moved = False
         self._ruleset = self._whole()
@@ -100,9 +100,14 @@ class Compiled:
 
     def concerns(self, policy: Policy) -> bool:
         """Whether a policy selects a pod of the node, or one like those that were there; or asks
-        for labels that nobody did.
+        for labels that nobody did, or that a namespace may have which cannot be read.
         """
-        return not self._in_use.knows(policy) or concerns(policy, self._spaces, self._snapshot)
+        known = self._in_use.knows(policy) and not self._unsure
+        return not known or concerns(policy, self._spaces, self._snapshot)
+
+    def had_pods_in(self, namespace: str) -> bool:
+        """Whether pods of the node were in a namespace when it was compiled."""
+        return namespace in self._spaces
 
     def forget_namespaces(self) -> None:
         """Namespaces without pods have other labels from now on."""

@@ -166,7 +166,7 @@ class Live:
         return "a policy" if any(map(self._compiled.concerns, both)) else ""
 
     def _namespace(self, before: OneObject, after: OneObject) -> str:
-        """A Namespace; one without pods matters to nobody yet."""
+        """A Namespace; one that has and had no pods matters to nobody yet."""
         old, new = before.namespace, after.namespace
         for own in (own for own in (old, new) if own is not None):
             self._spaces.pop(own.name, None)
@@ -178,6 +178,8 @@ class Live:
             return ""
         if self._compiled is not None:
             self._compiled.forget_namespaces()
+            if self._compiled.had_pods_in(name):
+                return "a namespace"
         return "a namespace" if self._tally.spaces[name] else ""
 
     def _node(self, old: Node | None, new: Node | None) -> str:

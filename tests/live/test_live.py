@@ -204,3 +204,46 @@ def test_a_rule_that_is_called_otherwise() -> None:
     live.change(tier("second"))
     assert live.ruleset().text() == afresh([*OBJECTS, tier("second")])
     assert "second" in live.ruleset().text()
+
+
+DENY = {
+    "apiVersion": "policy.networking.k8s.io/v1alpha2",
+    "kind": "ClusterNetworkPolicy",
+    "metadata": {"name": "secure"},
+    "spec": {
+        "tier": "Admin",
+        "priority": 1,
+        "subject": {"namespaces": {"matchLabels": {"kind": "secure"}}},
+        "ingress": [{"action": "Deny", "from": [{"namespaces": {}}]}],
+    },
+}
+
+
+def test_pods_that_come_back_to_a_relabelled_namespace_are_judged_by_its_labels() -> None:
+    """It was empty when it was relabelled: nobody there was let go by the labels of before."""
+    live = filled([*OBJECTS, DENY, pod("other/own", "10.0.0.9")])
+    assert "10.0.0.9 : goto" not in live.ruleset().text()
+    for name in ("own", "job"):
+        live.remove("Pod", "other", name)
+    live.ruleset()
+    live.change(namespace("other", kind="secure"))
+    live.ruleset()
+    live.change(pod("other/own", "10.0.0.9"))
+    objects = [own for own in OBJECTS if own["metadata"]["name"] not in ("other", "job")]
+    objects += [DENY, namespace("other", kind="secure"), pod("other/own", "10.0.0.9")]
+    assert "10.0.0.9 : goto" in live.ruleset().text()
+    assert live.ruleset().text() == afresh(objects)
+
+
+def test_a_policy_that_asks_for_labels_closes_pods_of_a_namespace_that_cannot_be_read() -> None:
+    """Nobody can tell whether it is about them: the same whichever of the two comes first."""
+    odd = namespace("other", kind="not a label!")
+    objects = [own for own in OBJECTS if own["metadata"]["name"] != "other"]
+    objects += [odd, pod("other/own", "10.0.0.9")]
+    live = filled(objects)
+    live.ruleset()
+    live.change(DENY)
+    assert live.ruleset().text() == filled([*objects, DENY]).ruleset().text()
+    assert "10.0.0.9 : goto" in live.ruleset().text()
+    live.remove("ClusterNetworkPolicy", "", "secure")
+    assert live.ruleset().text() == filled(objects).ruleset().text()
