@@ -40,7 +40,7 @@ class Gone(msgspec.Struct, frozen=True, gc=False):
 
 
 class Absent(msgspec.Struct, frozen=True, gc=False):
-    """An optional kind that the server lacks, or that RBAC forbids.
+    """An optional kind that the server lacks.
 
     It counts as empty until a `Listed` of it comes: the server is asked again for ever.
     """

@@ -8,14 +8,29 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import msgspec
+
 from netpolc.apiserver.client import Client
 from netpolc.apiserver.errors import ApiRefusal
 from netpolc.apiserver.reducing import Documents, Reducer
 from netpolc.apiserver.resources import Resource
-from netpolc.apiserver.streaming import ListStream
+from netpolc.apiserver.streaming import ListStream, decoded_answer
 
 PAGE = 500
 """Objects of a page (client-go has the same)."""
+
+
+class _Named(msgspec.Struct, frozen=True, gc=False):
+    name: str = ""
+
+
+class _Served(msgspec.Struct, frozen=True, gc=False):
+    """An APIResourceList (`meta/v1`)."""
+
+    resources: list[_Named] = []
+
+
+_SERVED = msgspec.json.Decoder(_Served)
 
 
 class Lister:
@@ -41,6 +56,19 @@ class Lister:
         for own in sorted(self.resource.versions, key=lambda own: own != self._version):
             self._version = own
             yield own
+
+    def is_served(self) -> bool:
+        """Whether the server has the resource in any version, whoever may read it."""
+        for own in self.resource.versions:
+            try:
+                found = decoded_answer(_SERVED, self._client.whole(self.resource.root(own)))
+            except ApiRefusal as error:
+                if error.code != 404:
+                    raise
+                continue
+            if any(one.name == self.resource.plural for one in found.resources):
+                return True
+        return False
 
     def listed(self, version: str = "", limit: int = PAGE) -> tuple[Documents, str]:
         """The objects and the version of the list, not older than `version` (`resourceVersion`).

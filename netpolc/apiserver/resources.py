@@ -22,11 +22,14 @@ class Resource:
     required: bool = False
     namespaced: bool = True
 
+    def root(self, version: str) -> str:
+        """The path of its version of its group, where the server says what it has (discovery)."""
+        return f"/apis/{self.group}/{version}" if self.group else f"/api/{version}"
+
     def path(self, version: str, namespace: str = "") -> str:
         """The path of its list: of all namespaces, or of one."""
-        root = f"/apis/{self.group}/{version}" if self.group else f"/api/{version}"
         inside = f"/namespaces/{namespace}" if namespace and self.namespaced else ""
-        return f"{root}{inside}/{self.plural}"
+        return f"{self.root(version)}{inside}/{self.plural}"
 
     def api_version(self, version: str) -> str:
         """The apiVersion of its objects."""

@@ -68,7 +68,7 @@ class ListStream:
     def _whole(self, buffer: bytearray) -> Iterator[msgspec.Raw]:
         for piece in self._pieces:
             buffer += piece
-        found = _decoded(_WHOLE, buffer)
+        found = decoded_answer(_WHOLE, buffer)
         self.metadata = found.metadata
         yield from found.items or ()
 
@@ -90,7 +90,7 @@ class ListStream:
         rest = bytes(buffer).rstrip()
         if not rest.endswith(_END):
             raise Unreachable("a list that does not end as lists do")
-        left = _decoded(_SEVERAL, b"[" + rest[:-1])  # one, unless they begin differently
+        left = decoded_answer(_SEVERAL, b"[" + rest[:-1])  # one, unless they begin differently
         yield from map(bytes, left)
 
 
@@ -127,7 +127,8 @@ def lines(pieces: Iterable[bytes]) -> Iterator[bytes]:
         yield rest
 
 
-def _decoded(decoder: msgspec.json.Decoder[T], text: bytes | bytearray) -> T:
+def decoded_answer(decoder: msgspec.json.Decoder[T], text: bytes | bytearray) -> T:
+    """What a decoder makes of an answer; `Unreachable` for what is none of its form."""
     try:
         return decoder.decode(text)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:

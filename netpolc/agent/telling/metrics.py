@@ -17,7 +17,7 @@ METRICS = {
     "netpolc_events_total": (COUNTER, "Events of the API server, by kind."),
     "netpolc_lists_total": (COUNTER, "Whole lists of a kind that were taken."),
     "netpolc_trouble_total": (COUNTER, "Requests to the API server that failed, by kind."),
-    "netpolc_absent": (GAUGE, "1 for an optional kind that the server lacks or forbids."),
+    "netpolc_absent": (GAUGE, "1 for an optional kind that the server lacks."),
     "netpolc_event_to_kernel_seconds": (
         HISTOGRAM,
         "From the oldest event of a change until the kernel had it.",

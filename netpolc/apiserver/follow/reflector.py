@@ -21,6 +21,7 @@ from netpolc.apiserver.follow.backoff import Backoff, Clock, Gate, Random
 from netpolc.apiserver.follow.watching import Watching
 from netpolc.apiserver.listing import PAGE, Lister
 from netpolc.apiserver.resources import Resource
+from netpolc.core.errors import SystemRefusal
 
 WATCH_SECONDS = 300.0
 """A watch is asked to end after so long, at most twice that."""
@@ -198,10 +199,15 @@ class Reflector:
         return self._backoff.next(error.retry_after)
 
     def _lacks(self, error: ApiRefusal) -> bool:
-        """Whether the kind counts as empty: not where RBAC forbids what was there before."""
-        if self.resource.required:
+        """Whether the kind counts as empty: not where RBAC forbids one that the server has."""
+        if self.resource.required or error.code not in (403, 404):
             return False
-        return error.code == 404 or (error.code == 403 and not self._was_listed)
+        if error.code == 404:
+            return True
+        try:
+            return not (self._was_listed or self._lister.is_served())
+        except SystemRefusal:  # nobody can tell now; it is asked again
+            return False
 
     def _say_absent(self, error: ApiRefusal) -> None:
         reason = f"{self.resource.plural}: {error}"
