@@ -48,7 +48,7 @@ class Live:
     ) -> None:
         self.node, self.options, self.work = node, options or Options(), Work()
         self._semantics, self._addresses = semantics, frozenset(addresses)
-        self._store, self._tally = Store(semantics), Tally()
+        self._store, self._tally = Store(semantics), Tally(self._addresses)
         self._spaces: dict[str, Namespace] = {}
         self._compiled: Compiled | None = None
         self._stale = "the first time"

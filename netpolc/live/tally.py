@@ -8,6 +8,7 @@ by its pods alone, a bound of some policy (`passes/bound.py`). Nothing is refuse
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from typing import TypeVar
 
 from netpolc.core.cluster import ContainerPorts, Node, Pod
@@ -20,16 +21,16 @@ _T = TypeVar("_T")
 
 
 class Tally:
-    """What is counted."""
+    """What is counted; `addresses` are some of a node, whatever its object lists."""
 
-    def __init__(self) -> None:
+    def __init__(self, addresses: Iterable[int] = ()) -> None:
         self.pods = 0
         self.spaces: Counter[str] = Counter()
         """Pods by their namespace."""
         self._claims: dict[int, Pod | tuple[Pod, ...]] = {}
         self._hosting: Counter[tuple[str, int]] = Counter()
         self._on: Counter[str] = Counter()
-        self._of_nodes: Counter[int] = Counter()
+        self._of_nodes: Counter[int] = Counter(addresses)
         self._nodes: dict[str, Node] = {}
         self._port_lists: Counter[ContainerPorts] = Counter()
         self._large: dict[Key, tuple[int, int, int, int]] = {}

@@ -7,6 +7,7 @@ import copy
 import pytest
 
 import netpolc
+from netpolc.backends.nft import Options
 from netpolc.core.nets import parse_address
 from netpolc.frontends import Semantics
 from netpolc.live import Live
@@ -247,3 +248,16 @@ def test_a_policy_that_asks_for_labels_closes_pods_of_a_namespace_that_cannot_be
     assert "10.0.0.9 : goto" in live.ruleset().text()
     live.remove("ClusterNetworkPolicy", "", "secure")
     assert live.ruleset().text() == filled(objects).ruleset().text()
+
+
+def test_pods_that_show_an_address_of_this_host_come_and_go() -> None:
+    """Addresses of the host that its Node does not list count as those that it lists."""
+    own, also = parse_address("10.0.0.77"), pod("shop/also", "10.0.0.77", on="node-b", app="web")
+    more = {"addresses": [own], "options": Options(pending="deny", pod_cidrs=("10.0.0.0/24",))}
+    live = filled(OBJECTS, **more)
+    before = live.ruleset().text()
+    assert "10.0.0.77" in before
+    live.change(also)
+    assert live.ruleset().text() == filled([*OBJECTS, also], **more).ruleset().text()
+    live.remove("Pod", "shop", "also")
+    assert live.ruleset().text() == before
