@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -168,6 +169,22 @@ def test_a_set_is_read_as_it_was_written(entry: Any) -> None:
     assert type(found) is type(entry)
     for field in ("name", "family", "elements", "spans", "interval"):
         assert getattr(found, field, None) == getattr(entry, field, None)
+
+
+def test_keys_that_are_cut_elsewhere_are_another_set() -> None:
+    """The kernel compares each part of a key for itself: a range in parts of four bytes has other
+    addresses than one of sixteen, with the same elements.
+    """
+    span = IPV6 + 0x1_0000_0005, IPV6 + 0x2_0000_0003
+    entry = model.NetworkSet("blocks", Family.IPV6, (span,))
+    declared = writing.kernel_set(entry)
+    elements = tuple(writing.kernel_elements(entry))
+    found = meaning.named_set(ListedSet(declared, (), (), elements)).entry
+    assert isinstance(found, model.NetworkSet)
+    assert found.spans == (span,)
+    other = replace(declared, fields=(4, 4, 4, 4, 1))
+    with pytest.raises(RulesetError, match="set blocks has other keys"):
+        meaning.named_set(ListedSet(other, (), (), elements))
 
 
 @given(st.one_of(*map(sets, Family)))

@@ -81,7 +81,8 @@ def named_set(members: ListedSet) -> Listed:
     flags = bool(own.flags & INTERVAL), bool(own.flags & MAP)
     kind = own.key_type, own.key_length, *flags
     make = _KINDS.get(kind)
-    if make is None or (own.size is None) != flags[0]:
+    parts = _PARTS.get(kind[:2], ()) if flags[0] else own.fields
+    if make is None or (own.size is None) != flags[0] or own.fields != parts:
         raise RulesetError(f"not of netpolc's making: set {own.name} has other keys")
     comments = members.comments if any(members.comments) else ()
     if not members.elements and kind in _ADDRESSES and not own.counted:
@@ -185,6 +186,11 @@ _KINDS: dict[tuple[int, int, bool, bool], _Make] = {
     (*_key((keys.PORT, keys.PROTOCOL)), True, True): _port_spans,
 }
 """What a set is, by the type and length of its keys, and whether it has intervals and verdicts."""
+_BOUNDED = ((keys.PORT, keys.PROTOCOL), *((own, keys.PROTOCOL) for own in keys.SOURCE.values()))
+_PARTS = {_key(parts): tuple(own.length for own in parts) for parts in _BOUNDED}
+"""The bytes of the parts of keys that have bounds: the kernel compares each part for itself, so
+others are another set.
+"""
 _ADDRESSES = {(*_key((own,)), False, False): version for version, own in keys.SOURCE.items()}
 for _version in Family:
     _own, _other = keys.SOURCE[_version], keys.DESTINATION[_version]
