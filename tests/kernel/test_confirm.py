@@ -58,6 +58,15 @@ def test_nothing_comes_back_where_nothing_was(router: Router) -> None:
     assert router.ruleset() == ""
 
 
+def test_a_table_of_somebody_else_comes_back_and_is_told(router: Router) -> None:
+    router.load('table inet netpolc {\n\tcomment "it\'s mine"\n\tchain mine { accept; }\n}\n')
+    mine = router.ruleset()
+    done = netpolc(router, "apply", *NODE, "--confirm", "1s")
+    assert (done.returncode, done.stderr) == (1, "")
+    assert "not confirmed: " in done.stdout
+    assert router.ruleset() == mine
+
+
 def test_what_is_confirmed_stays(router: Router, before: str) -> None:
     assert netpolc(router, "confirm").returncode == 1
     applying = started(router, "apply", DENY_ALL, "--all-pods", "--confirm", "5m")

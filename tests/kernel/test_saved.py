@@ -63,6 +63,21 @@ def test_a_table_comes_back_as_it_was_whoever_filled_it(
     assert router.ruleset() == before
 
 
+def test_a_comment_that_netpolc_would_not_write_is_saved(router: Router) -> None:
+    router.load('table inet netpolc {\n\tcomment "it\'s mine"\n\tchain mine { accept; }\n}\n')
+    before = router.ruleset()
+    assert "it's mine" in before
+    kernel = router.call(Kernel)
+    saved = kernel.saved("netpolc")
+    other = api.compile(api.load([DENY_ALL])).ruleset()
+    kernel.load(other)
+    kernel.restore(saved)
+    assert router.ruleset() == before
+    kernel.load(other)
+    router.load(saved.text)
+    assert router.ruleset() == before
+
+
 def test_a_chain_without_a_name_comes_back_with_one(router: Router) -> None:
     kernel = router.call(Kernel)
     kernel.load(api.compile(api.load([DENY_ALL])).ruleset())

@@ -17,6 +17,7 @@ from netpolc.backends.nft.rollout.kernel import Kernel
 from netpolc.backends.nft.rollout.loader import Via
 from netpolc.backends.nft.rollout.netfilter.monitor import Heard, Monitor
 from netpolc.backends.nft.rollout.rollout import Held, Plan, refuse_empty, restore, roll_out
+from netpolc.backends.nft.rollout.state.loaded import Foreign
 from netpolc.backends.nft.write.delta import Delta
 from netpolc.cli import interruption, options, table_options, terminal
 from netpolc.cli.enforce.plan import show_plan
@@ -285,7 +286,10 @@ def _await(pending: Pending, kernel: Kernel, seconds: int, digest: str) -> int:
     except KeyboardInterrupt as error:
         code, why = interruption.exit_code(error), "interrupted, not confirmed"
     pending.undo(kernel)  # nothing to do, unless it was interrupted or the guard was killed
-    now = kernel.facts.loaded(pending.table)
+    try:
+        now = kernel.facts.loaded(pending.table)
+    except Foreign:  # somebody else's came back
+        now = None
     mark = (own.digest, own.since) if own is not None else None
     if now is not None and mark == (now.digest, now.since) and now.digest == digest:
         terminal.say("confirmed")

@@ -71,7 +71,10 @@ class LoadedTables:
         if content is None:
             return saving.no_table(table)
         objects = [(own, _written(own)) for own in listed(content)]
-        return saving.as_text(table, content.table.comment, objects, content.counters)
+        try:
+            return saving.as_text(table, content.table.comment, objects, content.counters)
+        except UnsupportedError as error:  # a comment of somebody else's
+            raise RulesetError(f"not of netpolc's making: {error}") from error
 
     def owner(self, table: str) -> int | None:
         """The process that owns a table (`flags owner`), most likely; None if nobody does."""
