@@ -27,13 +27,12 @@ from netpolc.backends.nft.netlink.attributes import (
 from netpolc.backends.nft.netlink.wire import APPEND, CREATE, Message, Wire
 from netpolc.core.errors import RulesetError
 
-NEW_FLOWTABLE, GET_FLOWTABLE = 22, 23
 _PART = struct.Struct(">BI")
 _TAKEN = {
     entities.NEW_TABLE: {1, 2, 6},
     entities.NEW_OBJECT: {1, 2, 3, 4, 8},
     entities.NEW_CHAIN: {1, 3, 4, 5, 7, 8, 10, 12},
-    NEW_FLOWTABLE: {1, 2, 3, 7},
+    entities.NEW_FLOWTABLE: {1, 2, 3, 7},
     entities.NEW_SET: {1, 2, 3, 4, 5, 6, 7, 8, 9, 11, 12, 13, 15, 17, 18},
     entities.NEW_ELEMENTS: {1, 2, 3},
     entities.NEW_RULE: {1, 2, 4, 5, 7},
@@ -49,7 +48,7 @@ _NAMES = {
     entities.NEW_TABLE: ("table inet", 1),
     entities.NEW_OBJECT: ("object", 2),
     entities.NEW_CHAIN: ("chain", 3),
-    NEW_FLOWTABLE: ("flowtable", 2),
+    entities.NEW_FLOWTABLE: ("flowtable", 2),
     entities.NEW_SET: ("set", 2),
     entities.NEW_ELEMENTS: ("set", 2),
     entities.NEW_RULE: ("a rule of chain", 2),
@@ -106,7 +105,7 @@ def recorded(wire: Wire, table: str) -> TableRecord:
     if own is None:
         return TableRecord(table, ())
     objects = wire.listed(entities.GET_OBJECT, named)
-    flowtables = wire.listed(GET_FLOWTABLE, named)
+    flowtables = wire.listed(entities.GET_FLOWTABLE, named)
     sets = wire.listed(entities.GET_SET, named)
     elements: list[bytes] = []
     leading: list[bytes] = []
@@ -124,7 +123,7 @@ def recorded(wire: Wire, table: str) -> TableRecord:
         entities.NEW_TABLE: [own],
         entities.NEW_OBJECT: objects,
         entities.NEW_CHAIN: chains,
-        NEW_FLOWTABLE: flowtables,
+        entities.NEW_FLOWTABLE: flowtables,
         entities.NEW_SET: sets,
         entities.NEW_ELEMENTS: elements,
         entities.NEW_RULE: rules,
@@ -135,13 +134,13 @@ def recorded(wire: Wire, table: str) -> TableRecord:
 
 
 def _chains(wire: Wire, table: str, names: Iterable[str], count: int) -> list[bytes]:
-    """In the order in which they were made. All of the family are listed only where there are more
-    than those that something leads to.
+    """In the order in which they were made. All of the family are listed only where the table has
+    another number of them than something leads to.
     """
     named = packed(1, zero_ended(table))
     asked = (wire.one(entities.GET_CHAIN, named + packed(3, zero_ended(own))) for own in names)
     found = [own for own in asked if own is not None]
-    if len(found) < count:
+    if len(found) != count:
         every = wire.listed(entities.GET_CHAIN)
         found = [own for own in every if text(by_type(own).get(1, b"")) == table]
     return sorted(found, key=lambda own: by_type(own).get(2, b""))  # NFTA_CHAIN_HANDLE
@@ -181,7 +180,7 @@ _NESTS = {
     (entities.NEW_OBJECT, 4),
     (entities.NEW_CHAIN, 4),
     (entities.NEW_CHAIN, 8),
-    (NEW_FLOWTABLE, 3),
+    (entities.NEW_FLOWTABLE, 3),
     (entities.NEW_SET, 9),
     (entities.NEW_SET, 17),
     (entities.NEW_SET, 18),

@@ -18,7 +18,7 @@ from msgspec import structs
 from netpolc.backends.nft import model
 from netpolc.backends.nft.netlink import entities, writing
 from netpolc.backends.nft.netlink import expressions as ex
-from netpolc.backends.nft.netlink.attributes import packed, zero_ended
+from netpolc.backends.nft.netlink.attributes import each_attribute, packed, zero_ended
 from netpolc.backends.nft.netlink.elements import write_elements
 from netpolc.backends.nft.netlink.replacement import (
     Replacement,
@@ -236,6 +236,34 @@ add chain inet netpolc_b a
 add set inet netpolc_b b { type ipv4_addr; elements = { 192.0.2.2 }; }
 add table ip nat
 """
+
+
+@pytest.mark.parametrize("hidden", ["", "add chain inet netpolc mine"])
+def test_what_is_listed_counts_and_not_what_a_check_counts_meanwhile(
+    hidden: str, router: Router, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While `nft -c` has a deletion checked, the kernel counts fewer objects than it lists."""
+    own = ruleset(INPUTS["three-tier"], OPTIONS["plain"])
+    router.load(own.text())
+    if hidden:
+        router.run("nft", hidden)
+    channel = router.call(Channel)
+    record = channel.reading.record("netpolc")
+    one = Wire.one
+
+    def fewer(self: Wire, kind: int, body: bytes) -> bytes | None:
+        said = one(self, kind, body)
+        if said is None or kind != entities.GET_TABLE:
+            return said
+        use = packed(3, (4).to_bytes(4, "big"))  # NFTA_TABLE_USE
+        return b"".join(use if key == 3 else packed(key, at) for key, at in each_attribute(said))
+
+    monkeypatch.setattr(Wire, "one", fewer)
+    assert channel.reading.record("netpolc") == record
+    found = channel.reading.objects("netpolc")
+    assert found is not None
+    assert (digest_of(found) == own.digest) != bool(hidden)
+    assert ("chain mine" in index(found)) == bool(hidden)
 
 
 def test_no_object_of_another_table_is_read_and_no_nft_is_started(

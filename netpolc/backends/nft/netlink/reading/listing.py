@@ -5,8 +5,10 @@ kernel refuses (`OSError`), objects that netpolc never makes (`RulesetError`).
 
 The kernel lists sets, elements, counters and rules of one table. Chains it lists of all of a family
 or one by one: those that have rules, or that rules or maps lead to, are known by name and asked for
-by name. A table tells how many objects it has; only where that is more, because somebody added a
-chain that nothing leads to, all of them are listed.
+by name. A table tells how many objects it has; only where that is another number, because somebody
+added a chain that nothing leads to, all of them are listed. It is another number, too, while
+somebody has a transaction checked (`nft -c`) that deletes objects: the kernel counts them no more,
+and lists them.
 """
 
 from __future__ import annotations
@@ -133,14 +135,13 @@ class Inspector:
             for own in sorted(names)
         ]
         bodies = [own for own in found if own is not None]
-        if len(bodies) < count:
+        if len(bodies) != count:
             bodies = list(self._every_chain(table))
+            if len(bodies) < count or self._wire.listed(entities.GET_FLOWTABLE, asked):
+                raise RulesetError(f"not of netpolc's making: table {table} has other objects, too")
         # In the order in which they were made: by NFTA_CHAIN_HANDLE.
         ordered = sorted(bodies, key=lambda own: by_type(own).get(2, b""))
-        chains = list(map(entities.read_chain, ordered))
-        if len(chains) != count:
-            raise RulesetError(f"not of netpolc's making: table {table} has other objects, too")
-        return chains
+        return list(map(entities.read_chain, ordered))
 
     def _every_chain(self, table: str) -> Iterator[bytes]:
         for body in self._wire.listed(entities.GET_CHAIN):
