@@ -53,7 +53,7 @@ def test_the_real_program_killed_leaves_one_table_whole(router: Router) -> None:
                 own, cwd=ROOT, stdout=subprocess.DEVNULL
             )
         )
-        time.sleep(random.uniform(0.5, 1.1) * min(durations))
+        time.sleep(random.uniform(0.3, 1.7) * min(durations))
         victim.kill()
         victim.wait()
         found.append(router.call(kills.listing))
