@@ -11,8 +11,8 @@ from collections.abc import Iterable
 from netpolc.agent.inbox import Arrived
 from netpolc.agent.pace import Batch
 from netpolc.agent.telling.report import Report
-from netpolc.apiserver import Absent, Changed, Event, Gone, Listed, Trouble
-from netpolc.core.errors import NetpolcError
+from netpolc.apiserver import Absent, Changed, Ended, Event, Gone, Listed, Trouble
+from netpolc.core.errors import NetpolcError, SystemRefusal
 from netpolc.live import KINDS, Live
 
 
@@ -32,8 +32,10 @@ class Intake:
         return not self._missing
 
     def take(self, arrived: Iterable[Arrived]) -> None:
-        """Take events in order."""
+        """Take events in order; `SystemRefusal` once a kind is followed no more."""
         for moment, event in arrived:
+            if isinstance(event, Ended):
+                raise SystemRefusal(f"nobody follows {event.kind} any more: start the agent again")
             if not isinstance(event, Trouble) and event.kind not in KINDS:
                 continue
             try:
@@ -59,7 +61,7 @@ class Intake:
                 self.own_node |= event.kind == "Node" and _name(event) == self.live.node
             case Gone():
                 self.live.remove(event.kind, event.namespace, event.name)
-            case Trouble():
+            case Trouble() | Ended():
                 return False
         return True
 

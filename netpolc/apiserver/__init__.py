@@ -11,6 +11,7 @@ from netpolc.apiserver.access.server import Access as Access
 from netpolc.apiserver.access.server import in_cluster as in_cluster
 from netpolc.apiserver.events import Absent as Absent
 from netpolc.apiserver.events import Changed as Changed
+from netpolc.apiserver.events import Ended as Ended
 from netpolc.apiserver.events import Event as Event
 from netpolc.apiserver.events import Gone as Gone
 from netpolc.apiserver.events import Listed as Listed

@@ -17,7 +17,7 @@ import msgspec
 
 from netpolc._version import __version__
 from netpolc.apiserver.access.server import CONNECT_SECONDS, Access
-from netpolc.apiserver.errors import ApiRefusal, Silent, Unreachable
+from netpolc.apiserver.errors import NO_JSON, ApiRefusal, Silent, Unreachable
 
 PIECE = 1 << 18
 """Bytes that are read at once."""
@@ -175,7 +175,7 @@ class Client:
         body = b"".join(self._pieces(answer))
         try:
             status = msgspec.json.decode(body, type=Status)
-        except (msgspec.MsgspecError, UnicodeDecodeError):
+        except NO_JSON:
             status = Status(f"{answer.status} {answer.reason}")
         return status.refused(answer.status, after)
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from netpolc.core.errors import SystemRefusal
 
 EXPIRED = frozenset({"Expired", "Gone"})
 """`reason` of what asks for a version that is no longer known (410)."""
 TOO_LARGE = "ResourceVersionTooLarge"
 """`details.causes[].reason` of what asks for a version that is not there yet (504)."""
+NO_JSON = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+"""What msgspec raises for what is no JSON, of other types, or too deep."""
 
 
 class Unreachable(SystemRefusal):

@@ -56,4 +56,10 @@ class Trouble(msgspec.Struct, frozen=True, gc=False):
     message: str
 
 
-Event: TypeAlias = Listed | Changed | Gone | Absent | Trouble
+class Ended(msgspec.Struct, frozen=True, gc=False):
+    """Nobody follows a kind any more, by a fault of netpolc: what was told of it grows old."""
+
+    kind: str
+
+
+Event: TypeAlias = Listed | Changed | Gone | Absent | Trouble | Ended

@@ -12,6 +12,7 @@ from typing import Any, overload
 
 import msgspec
 
+from netpolc.apiserver.errors import NO_JSON, Unreachable
 from netpolc.apiserver.events import WireObject
 from netpolc.core.ir import WAIVER
 
@@ -124,7 +125,13 @@ class Reducer:
         self._encoder = msgspec.json.Encoder()
 
     def reduced(self, text: bytes | memoryview | msgspec.Raw) -> bytes:
-        """The JSON of an object, reduced; `msgspec.DecodeError` for what is no JSON."""
+        """The JSON of an object, reduced; `Unreachable` for what is no JSON."""
+        try:
+            return self._usual(text)
+        except NO_JSON as error:
+            raise Unreachable(f"an object of {self._kind} that is no JSON: {error}") from None
+
+    def _usual(self, text: bytes | memoryview | msgspec.Raw) -> bytes:
         try:
             found = self._decoder.decode(text)
         except msgspec.ValidationError:

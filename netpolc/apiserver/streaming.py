@@ -11,7 +11,7 @@ from typing import TypeVar
 import msgspec
 
 from netpolc.apiserver.client import ListMeta
-from netpolc.apiserver.errors import Unreachable
+from netpolc.apiserver.errors import NO_JSON, Unreachable
 
 T = TypeVar("T")
 _ITEMS = b'"items":['
@@ -131,5 +131,5 @@ def decoded_answer(decoder: msgspec.json.Decoder[T], text: bytes | bytearray) ->
     """What a decoder makes of an answer; `Unreachable` for what is none of its form."""
     try:
         return decoder.decode(text)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except NO_JSON as error:
         raise Unreachable(f"an answer that is no JSON: {error}") from None

@@ -14,9 +14,10 @@ import pytest
 
 import netpolc
 from netpolc.agent.running import running, waiting
-from netpolc.apiserver import Absent, Gone, Trouble
+from netpolc.apiserver import Absent, Ended, Gone, Trouble
 from netpolc.backends.nft.rollout.kernel import Kernel
 from netpolc.backends.nft.write.owners import Noted
+from netpolc.core.errors import SystemRefusal
 from tests.agent.stage import NODE, SERVER, client, cluster, staged
 from tests.cli.invocation import invoke
 from tests.helpers.lab import Router
@@ -258,3 +259,14 @@ def test_pending_pods_are_denied_until_the_event(router: Router) -> None:
         assert "10.0.1.2" not in stage.elements("known4")
         stage.change(client(2))
         stage.until(lambda: "10.0.1.2" in stage.elements("known4"))
+
+
+def test_a_kind_that_nobody_follows_any_more_ends_the_agent(router: Router) -> None:
+    """Whoever starts it again has it list everything; the table stays meanwhile."""
+    with staged(router) as stage:
+        stage.list_all(cluster())
+        stage.until(lambda: loaded(router))
+        stage.inbox.put(Ended("Pod"))
+        with pytest.raises(SystemRefusal, match="nobody follows Pod any more"):
+            router.call(stage.agent.step)
+        assert loaded(router) == compiled(cluster())

@@ -43,7 +43,7 @@ class Token(Credentials):
 
     def token(self) -> str:
         """The one there is."""
-        return self.text
+        return self.text.strip()
 
 
 @dataclass(frozen=True)
@@ -111,13 +111,13 @@ class Plugin(Credentials):
 
     def token(self) -> str:
         """`status.token`; `Unreachable` if the command fails."""
-        return str(self._current().get("token") or "")
+        return str(self._current().get("token") or "").strip()
 
     def certificate(self) -> tuple[bytes, bytes] | None:
         """`status.clientCertificateData` and `clientKeyData`, of what gave the last token."""
         own = self._status or self._current()
         pair = own.get("clientCertificateData"), own.get("clientKeyData")
-        return (pair[0].encode(), pair[1].encode()) if pair[0] and pair[1] else None
+        return (str(pair[0]).encode(), str(pair[1]).encode()) if pair[0] and pair[1] else None
 
     def renew(self) -> None:
         """The next request runs the command again."""

@@ -9,7 +9,6 @@ not do: proxies, passwords, auth providers. Source: client-go `tools/clientcmd`,
 from __future__ import annotations
 
 import base64
-import binascii
 import os
 import shutil
 from collections.abc import Mapping
@@ -85,7 +84,7 @@ class _Config:
         _refuse(server, f"{where}: cluster {body.get('cluster')}")
         _refuse(user[0], f"{user[1]}: user {body.get('user')}")
         url = _text(server, "server", where)
-        if urlsplit(url).scheme != "https" or not urlsplit(url).hostname:
+        if not _is_https(url):
             raise UsageError(f"{where}: server {url!r} is no https:// URL")
         return Access(
             url,
@@ -109,7 +108,7 @@ class _Config:
             mark = error.problem_mark
             place = f":{mark.line + 1}:{mark.column + 1}" if mark else ""
             raise UsageError(f"{file}{place}: {error.problem}") from None
-        except (yaml.YAMLError, ValueError) as error:
+        except (yaml.YAMLError, ValueError, RecursionError) as error:
             raise UsageError(f"{file}: {error}") from None
         if content is None:
             return
@@ -138,6 +137,15 @@ class _Config:
     def _known(self) -> str:
         names = sorted(self.named["contexts"])
         return f"there are {', '.join(names)}" if names else "there are no contexts"
+
+
+def _is_https(url: str) -> bool:
+    """Whether it is a URL that can be connected to."""
+    try:
+        parts = urlsplit(url)
+        return parts.scheme == "https" and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # brackets that do not match, or no such port
+        return False
 
 
 def _refuse(body: Mapping[str, Any], where: str) -> None:
@@ -232,5 +240,5 @@ def _data(body: Mapping[str, Any], field: str, file: str) -> bytes:
     own = _text(body, field, file)
     try:
         return base64.b64decode(own, validate=True)
-    except binascii.Error:
+    except ValueError:  # binascii.Error is one
         raise UsageError(f"{file}: {field}: no base64") from None

@@ -45,10 +45,13 @@ class Access:
 
     def connect(self) -> HTTPSConnection:
         """A new connection; `Unreachable` if nobody listens or is who it should be."""
-        parts = urlsplit(self.server)
-        if not parts.hostname:
+        try:
+            parts = urlsplit(self.server)
+            host, port = parts.hostname, parts.port or 443
+        except ValueError as error:
+            raise UsageError(f"{self.name}: server {self.server!r}: {error}") from None
+        if not host:
             raise UsageError(f"{self.name}: {self.server!r} is no URL of a server")
-        host, port = parts.hostname, parts.port or 443
         connection = HTTPSConnection(host, port, timeout=CONNECT_SECONDS)
         connection.auto_open = 0  # never without what is checked here
         try:
@@ -70,9 +73,14 @@ class Access:
         return urlsplit(self.server).path.rstrip("/")
 
     def authorization(self) -> dict[str, str]:
-        """Headers that say who asks."""
+        """Headers that say who asks; `Unreachable` for what no header can say."""
         token = self.credentials.token()
-        return {**self.headers, **({"Authorization": f"Bearer {token}"} if token else {})}
+        found = {**self.headers, **({"Authorization": f"Bearer {token}"} if token else {})}
+        for name, value in found.items():
+            if not value.isascii() or not value.isprintable():
+                told = "the token" if name == "Authorization" else name
+                raise Unreachable(f"{self.name}: {told} is no line of ASCII characters")
+        return found
 
     def _context(self) -> ssl.SSLContext:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)

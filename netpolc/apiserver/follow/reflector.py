@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 
 from netpolc.apiserver.client import Client
 from netpolc.apiserver.errors import ApiRefusal, Silent, Unreachable
-from netpolc.apiserver.events import Absent, Event, Listed, Trouble
+from netpolc.apiserver.events import Absent, Ended, Event, Listed, Trouble
 from netpolc.apiserver.follow.backoff import Backoff, Clock, Gate, Random
 from netpolc.apiserver.follow.watching import Watching
 from netpolc.apiserver.listing import PAGE, Lister
@@ -60,11 +60,15 @@ class Reflector:
         self._absent = ""
 
     def run(self) -> None:
-        """Follow until `stop`."""
-        for wait in self.steps():
-            if self._stopped.wait(wait):
-                break
-        self._client.close()
+        """Follow until `stop`; `Ended` is told where it ends otherwise."""
+        try:
+            for wait in self.steps():
+                if self._stopped.wait(wait):
+                    break
+        finally:
+            self._client.close()
+            if not self._stopped.is_set():
+                self._tell(Ended(self.kind))
 
     def stop(self) -> None:
         """End, wherever it waits; from any thread."""

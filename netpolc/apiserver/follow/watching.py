@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 import msgspec
 
 from netpolc.apiserver.client import Client, Status
-from netpolc.apiserver.errors import ApiRefusal, Unreachable
+from netpolc.apiserver.errors import NO_JSON, ApiRefusal, Unreachable
 from netpolc.apiserver.events import Changed, Event, Gone, Listed
 from netpolc.apiserver.listing import Lister
 from netpolc.apiserver.reducing import Documents
@@ -109,17 +109,25 @@ class Watching:
         for text in lines(pieces):
             try:
                 line = self._line.decode(text)
-            except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            except NO_JSON as error:
                 self._client.close()
                 raise Unreachable(f"a line of a watch that is no event: {error}") from None
             if line.type == "ERROR":
                 self._client.close()
-                raise msgspec.json.decode(line.object, type=Status).refused()
+                raise _refused(line.object)
             yield line.type, line.object
 
     def _metadata(self, content: msgspec.Raw) -> _Metadata:
         try:
             return self._object.decode(content).metadata
-        except msgspec.MsgspecError as error:
+        except NO_JSON as error:
             self._client.close()
             raise Unreachable(f"an event of a watch without metadata: {error}") from None
+
+
+def _refused(content: msgspec.Raw) -> ApiRefusal | Unreachable:
+    """What an ERROR event says."""
+    try:
+        return msgspec.json.decode(content, type=Status).refused()
+    except NO_JSON as error:
+        return Unreachable(f"an ERROR event of a watch without a Status: {error}")
