@@ -176,7 +176,10 @@ class Client:
         try:
             status = msgspec.json.decode(body, type=Status)
         except NO_JSON:
-            status = Status(f"{answer.status} {answer.reason}")
+            status = Status(f"{self.access.server} answered {answer.status} {answer.reason}")
+        if answer.status == 401:
+            told = f"{self.access.server} does not know who asks: {status.message}"
+            status = msgspec.structs.replace(status, message=told)
         return status.refused(answer.status, after)
 
     def _lost(self, error: Exception) -> Unreachable:

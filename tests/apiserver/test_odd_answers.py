@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,12 @@ import pytest
 from netpolc.apiserver import Access, Ended, Followed, Trouble, from_kubeconfig
 from netpolc.apiserver.access.credentials import Token, TokenFile
 from netpolc.apiserver.client import Client
-from netpolc.apiserver.errors import Unreachable
+from netpolc.apiserver.errors import ApiRefusal, Unreachable
 from netpolc.apiserver.reducing import Reducer
 from netpolc.core.errors import UsageError
 from tests.apiserver.following import POD, Stepped, access
 from tests.helpers.apiserver import ApiServer
+from tests.helpers.apiserver.handler import Handler
 
 
 @pytest.mark.parametrize("token", ["to\nken", "tök", "to\x00ken"])
@@ -93,3 +95,20 @@ def test_error_events_without_a_status(server: ApiServer, monkeypatch: pytest.Mo
     (told,) = [event for event in own.told if isinstance(event, Trouble)]
     assert "an ERROR event of a watch without a Status" in told.message
     own.close()
+
+
+def test_a_token_that_is_not_taken(server: ApiServer) -> None:
+    asking = Access(server.url, Token("another"), authority_file=str(server.ca_file))
+    with closing(Client(asking)) as client, pytest.raises(ApiRefusal) as refused:
+        client.whole("/version")
+    assert str(refused.value) == f"{server.url} does not know who asks: Unauthorized"
+
+
+def test_answers_without_a_status_name_the_server(
+    server: ApiServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is asked where a redirect points to: a token would go with it."""
+    monkeypatch.setattr(Handler, "do_GET", lambda own: own.send_error(302))
+    with closing(Client(access(server))) as client, pytest.raises(ApiRefusal) as refused:
+        client.whole("/version")
+    assert str(refused.value) == f"{server.url} answered 302 Found"
