@@ -21,6 +21,8 @@ from netpolc.live import Live
 
 SAVE_QUIET, SAVE_LATEST = 5.0, 60.0
 """A ruleset is kept for the next boot when it has stood for so long, or after so long at most."""
+SAVE_AGAIN = 60.0
+"""Seconds until one that could not be kept is tried again."""
 COLLECT = 60.0
 """Seconds between two collections of what leads to itself."""
 CHECK_AGAIN = 60.0
@@ -74,7 +76,8 @@ class Upkeep:
             try:
                 self._enforcer.save(ruleset)
             except NetpolcError as error:
-                self._report.failed(error)
+                self._report.not_kept(error)
+                self._save_at = now + SAVE_AGAIN
         if now >= self._collect_at:
             self._collect_at = now + COLLECT
             gc.collect()

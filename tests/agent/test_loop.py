@@ -270,3 +270,20 @@ def test_a_kind_that_nobody_follows_any_more_ends_the_agent(router: Router) -> N
         with pytest.raises(SystemRefusal, match="nobody follows Pod any more"):
             router.call(stage.agent.step)
         assert loaded(router) == compiled(cluster())
+
+
+def test_what_cannot_be_kept_for_the_next_boot_is_tried_again(
+    router: Router, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The table is right meanwhile, and the agent ready."""
+    monkeypatch.setattr("netpolc.agent.upkeep.SAVE_QUIET", 0.0)
+    monkeypatch.setattr("netpolc.agent.upkeep.SAVE_AGAIN", 0.1)
+    folder = tmp_path / "boot"
+    folder.write_text("no folder")
+    with staged(router, folder) as stage:
+        stage.list_all(cluster())
+        stage.until(lambda: "not kept for the next boot" in "".join(stage.lines))
+        assert stage.report.waiting() == ""
+        folder.unlink()
+        folder.mkdir(mode=0o700)
+        stage.until((folder / "netpolc.nft").exists)
