@@ -76,7 +76,7 @@ class Upkeep:
             try:
                 self._enforcer.save(ruleset)
             except NetpolcError as error:
-                self._report.not_kept(error)
+                self._report.log.warning(f"not kept for the next boot, and tried again: {error}")
                 self._save_at = now + SAVE_AGAIN
         if now >= self._collect_at:
             self._collect_at = now + COLLECT

@@ -160,10 +160,6 @@ class Report:
             self.metrics.replace("netpolc_objects_refused", dict(kinds), "kind")
         self._refused = found
 
-    def not_kept(self, error: NetpolcError) -> None:
-        """The ruleset in force could not be kept for the next boot."""
-        self.log.warning(f"not kept for the next boot, and tried again: {error}")
-
     def repaired(self, changes: int, by: list[str], sent: Sent, again: bool) -> None:
         """Others changed the table so many times, and it is as it was."""
         self.metrics.add("netpolc_foreign_changes_total", changes)
