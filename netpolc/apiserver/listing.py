@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import msgspec
 
 from netpolc.apiserver.client import Client
-from netpolc.apiserver.errors import ApiRefusal
+from netpolc.apiserver.errors import ApiRefusal, Unreachable
 from netpolc.apiserver.reducing import Documents, Reducer
 from netpolc.apiserver.resources import Resource
 from netpolc.apiserver.streaming import ListStream, decoded_answer
@@ -89,7 +89,9 @@ class Lister:
     def _pages(self, version: str, limit: int) -> tuple[Documents, str]:
         texts: list[bytes] = []
         at, rest = self._page(texts, version, limit, "")
+        asked = set[str]()
         while rest:
+            asked.add(rest)
             try:
                 at, rest = self._page(texts, "", limit, rest)
             except ApiRefusal as error:
@@ -97,6 +99,9 @@ class Lister:
                     raise
                 texts.clear()
                 at, rest = self._page(texts, version, 0, "")
+            if rest in asked:  # it would never end
+                where = f"{self._client.access.server}{self.path}"
+                raise Unreachable(f"{where}: a page that was read already follows")
         return Documents(texts), at
 
     def _page(self, texts: list[bytes], version: str, limit: int, rest: str) -> tuple[str, str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 from contextlib import closing
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from netpolc.apiserver import Access, Ended, Followed, Trouble, from_kubeconfig
 from netpolc.apiserver.access.credentials import Token, TokenFile
 from netpolc.apiserver.client import Client
 from netpolc.apiserver.errors import ApiRefusal, Unreachable
+from netpolc.apiserver.listing import Lister
 from netpolc.apiserver.reducing import Reducer
 from netpolc.core.errors import UsageError
 from tests.apiserver.following import POD, Stepped, access
@@ -112,3 +114,21 @@ def test_answers_without_a_status_name_the_server(
     with closing(Client(access(server))) as client, pytest.raises(ApiRefusal) as refused:
         client.whole("/version")
     assert str(refused.value) == f"{server.url} answered 302 Found"
+
+
+@pytest.mark.parametrize("tokens", ["a", "ab"])
+def test_pages_without_an_end(
+    server: ApiServer, monkeypatch: pytest.MonkeyPatch, tokens: str
+) -> None:
+    """Else a list would be read for ever, and fill the memory."""
+    following = cycle(tokens)
+
+    def page(*_: Any) -> Any:
+        metadata = {"resourceVersion": "1", "continue": next(following)}
+        return iter([json.dumps({"metadata": metadata, "items": []}).encode()])
+
+    monkeypatch.setattr(Client, "get", page)
+    with closing(Client(access(server))) as client, pytest.raises(Unreachable) as refused:
+        Lister(client, POD).listed()
+    told = f"{server.url}/api/v1/pods: a page that was read already follows"
+    assert str(refused.value) == told

@@ -13,6 +13,9 @@ import pytest
 
 import netpolc
 from netpolc.backends.nft.rollout.kernel import Kernel, Update
+from netpolc.backends.nft.rollout.loader import NetlinkLoader
+from netpolc.backends.nft.rollout.transaction import KernelBatch
+from netpolc.core.errors import SystemRefusal
 from tests.helpers.lab import Injector, Router
 from tests.helpers.manifests import Manifest, namespace, pod, policy
 from tests.helpers.scenarios import ROOT
@@ -284,3 +287,22 @@ def _apply(router: Router, *arguments: str) -> str:
 def _without_time(router: Router) -> list[str]:
     """The objects of the ruleset, in no order: new ones come last."""
     return sorted(block.strip() for block in router.ruleset().split("\n\n"))
+
+
+def test_a_table_that_replaces_a_delta_is_counted_too(
+    router: Router, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A delta came through and is not what was sent: what replaces it is looked at as well."""
+    kernel = router.call(Kernel)
+    kernel.update(cluster(5).ruleset(), NOON)
+    count, counted = NetlinkLoader.count, []
+
+    def first_is_wrong(self: NetlinkLoader, own: KernelBatch) -> None:
+        counted.append(own)
+        if len(counted) == 1:
+            raise SystemRefusal("table inet netpolc is not what was sent")
+        count(self, own)
+
+    monkeypatch.setattr(NetlinkLoader, "count", first_is_wrong)
+    assert kernel.update(cluster(6).ruleset(), LATER).replaced
+    assert len(counted) == 2

@@ -183,9 +183,11 @@ class Wire:
                 raise
             lost = error
             self._stream.settimeout(0)
-            with suppress(BlockingIOError):
-                self._collect(begin, messages, refusals)
-            self._stream.settimeout(_TIMEOUT)
+            try:
+                with suppress(BlockingIOError):
+                    self._collect(begin, messages, refusals)
+            finally:
+                self._stream.settimeout(_TIMEOUT)
         if refusals:
             raise refusals[0]
         if lost is not None:

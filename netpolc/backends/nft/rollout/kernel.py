@@ -158,6 +158,7 @@ class Kernel:
                 except SystemRefusal:
                     pass  # the table is not what it seemed; what is wrong with the system, if
                     # anything, the replacement will meet again and say
+                left = Known(self.generation.read(), step.objects, step.noted, waits)
             self._commit(whole_table(ruleset, notes, step.noted), left)
             return _update(None, step)
 
