@@ -30,7 +30,8 @@ demo: setup  ## compile the three-tier example, enforce it in a private kernel n
 	@$(BIN)/python -m examples.demo
 
 agent-demo: setup  ## two nodes with agents, a policy by kubectl, real packets (as root: installs openssl, kubernetes-client)
-	@for p in openssl kubernetes-client; do dpkg-query -W -f '$${Status}' $$p 2>/dev/null | grep -q 'ok installed' || need="$$need $$p"; done; \
+	@command -v openssl >/dev/null || need="openssl"; \
+	command -v kubectl >/dev/null || need="$$need kubernetes-client"; \
 	if [ -n "$$need" ] && [ "$$(id -u)" = 0 ]; then apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $$need; fi
 	@$(BIN)/python -m examples.agent_demo
 
