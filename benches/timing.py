@@ -12,7 +12,7 @@ import gc
 import resource
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from math import log
 from pathlib import Path
@@ -54,8 +54,10 @@ def timed_whole(step: Callable[[], T]) -> tuple[float, T]:
 def _cpu_seconds() -> float:
     """Of this process, of its children that have ended, and of those that live."""
     ended = resource.getrusage(resource.RUSAGE_CHILDREN)
-    living = Path("/proc/self/task").glob("*/children")
-    children = [int(own) for path in living for own in path.read_text().split()]
+    children: list[int] = []
+    for path in Path("/proc/self/task").glob("*/children"):
+        with suppress(FileNotFoundError):  # of a thread that ended just now
+            children += map(int, path.read_text().split())
     # CPUCLOCK_SCHED of another process (clock_getcpuclockid(3)), in nanoseconds and not in ticks.
     lived = sum(time.clock_gettime(~child << 3 | 2) for child in children)
     return time.process_time() + ended.ru_utime + ended.ru_stime + lived
