@@ -76,6 +76,11 @@ class LogNotes:
             raise error
         self._add(Gravity.DAMAGED, str(error).removeprefix(f"{place}: "), place, 1)
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether no flow was lost and nothing was damaged."""
+        return not (self.count(Gravity.LOST) or self.count(Gravity.DAMAGED))
+
     def count(self, gravity: Gravity) -> int:
         """How many of it there were."""
         return sum(note.count for note in self._notes.values() if note.gravity is gravity)

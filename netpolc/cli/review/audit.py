@@ -11,6 +11,7 @@ import click
 from netpolc.analysis.explain import explain_all
 from netpolc.analysis.explain.formats import brief
 from netpolc.cli import options
+from netpolc.cli.options.logs import log_records, span_of
 from netpolc.cli.output import write
 from netpolc.cli.parameters import FILE, output
 from netpolc.cli.terminal import plain_table, progress, say, table, warn
@@ -68,11 +69,7 @@ class _Question:
 )
 @click.option("--denied", is_flag=True, help="Only what policies deny, and why.")
 @click.option("--unused", is_flag=True, help="The rules that no observed flow needed.")
-@click.option("--since", metavar="TIME", help="Only records from then on (RFC 3339, or seconds).")
-@click.option("--until", metavar="TIME", help="Only records before that.")
-@click.option(
-    "--format", "log_format", metavar="NAME", help="Of the logs [default: their content]."
-)
+@log_records
 @output(lambda: ("table", "json", "csv"), "table", "The form; json and csv are whole.")
 @click.option(
     "--top",
@@ -139,13 +136,9 @@ def _audited(
         from netpolc.flows.notes import LogNotes
         from netpolc.flows.reading import take_in
         from netpolc.flows.usage import Usage
-        from netpolc.flows.values import moment
     except ImportError as error:
         raise UsageError(f"{error}: pip install netpolc[audit]") from None
-    try:
-        span = moment(asked.since), moment(asked.until)
-    except ValueError as error:
-        raise UsageError(f"--since, --until: {error}") from None
+    span = span_of(asked.since, asked.until)
     program = compile(snapshot)
     other = compile(changed) if changed is not None else None
     notes = LogNotes(keep_going=asked.keep_going)
@@ -198,9 +191,8 @@ def _because(program: Program, snapshot: Snapshot) -> Callable[[FlowGroup], Sequ
 
 def _is_clean(found: Findings, notes: LogNotes, asked: _Question, is_change: bool) -> bool:
     from netpolc.flows.audit import Disagreement, Shift
-    from netpolc.flows.notes import Gravity
 
-    if notes.count(Gravity.LOST) or notes.count(Gravity.DAMAGED) or found.totals.problems:
+    if not notes.is_whole or found.totals.problems:
         return False
     if is_change:
         return not any(group.shift is Shift.CUT for group in found.groups)

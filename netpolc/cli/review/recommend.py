@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from netpolc.cli import options
+from netpolc.cli.options.logs import log_records, span_of
 from netpolc.cli.output import write
 from netpolc.cli.parameters import FILE, output
 from netpolc.cli.terminal import progress, warn
@@ -72,11 +73,7 @@ class _Question:
     is_flag=True,
     help="Admit also ICMP and the like, which takes rules that open every port.",
 )
-@click.option("--since", metavar="TIME", help="Only records from then on (RFC 3339, or seconds).")
-@click.option("--until", metavar="TIME", help="Only records before that.")
-@click.option(
-    "--format", "log_format", metavar="NAME", help="Of the logs [default: their content]."
-)
+@log_records
 @output(lambda: ("yaml", "json"), "yaml", "The form of the policies.")
 @click.option(
     "--top",
@@ -151,13 +148,9 @@ def _recommended(asked: _Question, snapshot: Snapshot) -> tuple[Audit, LogNotes,
         from netpolc.flows.notes import LogNotes
         from netpolc.flows.reading import take_in
         from netpolc.flows.recommendation import Observation, Wishes, recommend
-        from netpolc.flows.values import moment
     except ImportError as error:
         raise UsageError(f"{error}: pip install netpolc[audit]") from None
-    try:
-        span = moment(asked.since), moment(asked.until)
-    except ValueError as error:
-        raise UsageError(f"--since, --until: {error}") from None
+    span = span_of(asked.since, asked.until)
     program = compile(snapshot)
     notes = LogNotes(keep_going=asked.keep_going)
     audit = Audit(program, None, *span)
@@ -188,8 +181,7 @@ def _proven(found: Recommendation, proof: FlowProof, top: int) -> Iterator[str]:
 
 def _is_whole(audit: Audit, notes: LogNotes, found: Recommendation, proof: FlowProof) -> bool:
     """Whether every flow of the log is admitted, and every record was understood."""
-    from netpolc.flows.notes import Gravity
     from netpolc.flows.recommendation.recommended import PORTLESS
 
-    lost = notes.count(Gravity.LOST) or notes.count(Gravity.DAMAGED) or audit.totals.problems
-    return not (lost or proof.denied or PORTLESS in found.left_out)
+    is_read = notes.is_whole and not audit.totals.problems
+    return is_read and not (proof.denied or PORTLESS in found.left_out)
