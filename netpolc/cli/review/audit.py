@@ -11,7 +11,6 @@ import click
 from netpolc.analysis.explain import explain_all
 from netpolc.analysis.explain.formats import brief
 from netpolc.cli import options
-from netpolc.cli.options.logs import log_records, span_of
 from netpolc.cli.output import write
 from netpolc.cli.parameters import FILE, output
 from netpolc.cli.terminal import plain_table, progress, say, table, warn
@@ -69,7 +68,7 @@ class _Question:
 )
 @click.option("--denied", is_flag=True, help="Only what policies deny, and why.")
 @click.option("--unused", is_flag=True, help="The rules that no observed flow needed.")
-@log_records
+@options.log_records
 @output(lambda: ("table", "json", "csv"), "table", "The form; json and csv are whole.")
 @click.option(
     "--top",
@@ -138,7 +137,7 @@ def _audited(
         from netpolc.flows.usage import Usage
     except ImportError as error:
         raise UsageError(f"{error}: pip install netpolc[audit]") from None
-    span = span_of(asked.since, asked.until)
+    span = options.span_of(asked.since, asked.until)
     program = compile(snapshot)
     other = compile(changed) if changed is not None else None
     notes = LogNotes(keep_going=asked.keep_going)

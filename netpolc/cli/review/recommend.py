@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 import click
 
 from netpolc.cli import options
-from netpolc.cli.options.logs import log_records, span_of
 from netpolc.cli.output import write
 from netpolc.cli.parameters import FILE, output
 from netpolc.cli.terminal import progress, warn
@@ -73,7 +72,7 @@ class _Question:
     is_flag=True,
     help="Admit also ICMP and the like, which takes rules that open every port.",
 )
-@log_records
+@options.log_records
 @output(lambda: ("yaml", "json"), "yaml", "The form of the policies.")
 @click.option(
     "--top",
@@ -150,7 +149,7 @@ def _recommended(asked: _Question, snapshot: Snapshot) -> tuple[Audit, LogNotes,
         from netpolc.flows.recommendation import Observation, Wishes, recommend
     except ImportError as error:
         raise UsageError(f"{error}: pip install netpolc[audit]") from None
-    span = span_of(asked.since, asked.until)
+    span = options.span_of(asked.since, asked.until)
     program = compile(snapshot)
     notes = LogNotes(keep_going=asked.keep_going)
     audit = Audit(program, None, *span)
