@@ -30,6 +30,20 @@ def write(text: str, target: str | None) -> None:
         out.write(text)
 
 
+def write_bytes(content: bytes, target: str | None) -> None:
+    """The same of what is no text."""
+    if target is None or target == "-":
+        sys.stdout.flush()
+        sys.stdout.buffer.write(content)
+        sys.stdout.buffer.flush()
+        return
+    try:
+        with replacing(target) as out:
+            out.write(content)
+    except OSError as error:
+        raise _refusal(target, error) from error
+
+
 @contextmanager
 def writing(target: str | None) -> Iterator[TextIO]:
     """A stream to print to, or to a file that appears whole when the block ends well."""

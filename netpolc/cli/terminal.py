@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 Report = Callable[[int, int], None]
-"""Told how much is done, of how much."""
+"""Told how much is done, of how much (0: nobody knows)."""
 Justify = Literal["left", "right"]
 _PATIENCE = 1.0
 """Seconds after which somebody who waits wants to know how long it will be."""
@@ -152,12 +152,12 @@ def progress(label: str, *, of_bytes: bool = False) -> Iterator[Report]:
         *Progress.get_default_columns(), *rate, console=console(err=True), transient=True
     )
     started = time.monotonic()
-    task = bar.add_task(label)
+    task = bar.add_task(label, total=None)
 
     def report(done: int, total: int) -> None:
         if bar.live.is_started or time.monotonic() - started > _PATIENCE:
             bar.start()
-            bar.update(task, completed=done, total=total)
+            bar.update(task, completed=done, total=total or None)
 
     try:
         yield report

@@ -19,7 +19,7 @@ from netpolc.flows.notes import Gravity, LogError, LogNotes
 from netpolc.flows.sources import sources_of
 
 Report = Callable[[int, int], None]
-"""Told how many bytes are read, of how many."""
+"""Told how many bytes are read, of how many (0: nobody knows)."""
 
 
 class Taker(Protocol):
@@ -41,16 +41,16 @@ def take_in(
     if form is not None and form not in FORMATS:
         raise UsageError(f"--format {form}: one of {', '.join(FORMATS)} is expected")
     sources = sources_of(paths)
-    total = sum(source.size for source in sources)
+    sizes = [source.size for source in sources]
+    total = sum(sizes) if all(sizes) else 0
     before = 0
     for source in sources:
         for batch in decoded_batches(source, notes, form):
             judged = audit.add(batch)
             if also is not None and judged is not None:
                 also.add(*judged)
-            if total:
-                report(before + source.done, total)
-        before += source.size
+            report(before + source.done, total)
+        before += source.size or source.done
     _check_pods(audit, notes, ", ".join(source.name for source in sources[:3]))
 
 

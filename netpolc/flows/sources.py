@@ -73,7 +73,7 @@ class LogSource:
                 yield _Peekable(pa.CompressedInputStream(file, packed[0]))
             elif raw.seekable():
                 raw.seek(0)
-                yield raw
+                yield _CountedFile(self, raw)
             else:
                 yield counted
 
@@ -116,6 +116,32 @@ class _Counted(_Peekable):
     def _next(self, size: int) -> bytes:
         found = super()._next(size)
         self._source.done += len(found)
+        return found
+
+
+class _CountedFile(io.RawIOBase):
+    """Counts what is read of a source any of whose places can be read."""
+
+    def __init__(self, source: LogSource, raw: Any) -> None:
+        self._source, self._raw = source, raw
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        return int(self._raw.seek(offset, whence))
+
+    def tell(self) -> int:
+        return int(self._raw.tell())
+
+    def read(self, size: int = -1) -> bytes:
+        """The next bytes; what is read twice, as an index is, counts once for the whole."""
+        found: bytes = self._raw.read(size)
+        done = self._source.done + len(found)
+        self._source.done = min(done, self._source.size) if self._source.size else done
         return found
 
 

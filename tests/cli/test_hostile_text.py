@@ -300,6 +300,9 @@ def test_no_form_of_a_command_lets_text_through(
     for arguments in ARGUMENTS[form[0]]:
         log = f"{TEXT}netpolc x IN=a SRC=10.0.0.1 DST={TEXT}\n{TEXT}".encode()
         outcome = invoke(form[0], *arguments, *form[1:], stdin=log)
+        if "parquet" in form:  # holds every text as it is, and is read by programs alone
+            judged(outcome.stderr)
+            continue
         if "html" in form and outcome.code in (0, 1):
             well_formed(outcome.stdout, "html")
             data = outcome.stdout[outcome.stdout.index("</style>") :]

@@ -1,31 +1,34 @@
 """Findings as text: for people, for programs, for the services that show them beside the code.
 
 Comes in: what a check found, and the level from which it counts as failure. Goes out: one text,
-ending with a newline unless it is empty. Sources: SARIF 2.1.0 (OASIS), the workflow commands of
-GitHub Actions, the JUnit XML that CI servers read.
+ending with a newline unless it is empty. Sources: the workflow commands of GitHub Actions; SARIF
+and JUnit's XML are written beside, for all commands.
 """
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import quote
 
-from netpolc._version import __version__
 from netpolc.analysis.findings import CATALOGUE, SCOPED, Code, Finding, Level, Scope
 from netpolc.analysis.junit import Case, CaseResult, suite
+from netpolc.analysis.sarif import (
+    ERROR,
+    NOTE,
+    WARNING,
+    PathOf,
+    SarifResult,
+    SarifRule,
+    sarif_log,
+    split_place,
+)
 from netpolc.core.cluster import Unread, not_judged, unread_kinds
 from netpolc.core.foreign import github_property, github_value, inert, to_json
 
 Json = dict[str, Any]
-_PLACE = re.compile(r"(.*?):(\d+):(\d+)", re.DOTALL)
-_SARIF_SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
-_ROOT = "%SRCROOT%"
-_OF_ROOT = {"text": "the root of the repository"}
-_SARIF_LEVELS = {Level.INFO: "note", Level.WARNING: "warning", Level.ERROR: "error"}
+_SARIF_LEVELS = {Level.INFO: NOTE, Level.WARNING: WARNING, Level.ERROR: ERROR}
 _STYLES = {Level.INFO: "cyan", Level.WARNING: "yellow", Level.ERROR: "red"}
 _MOST_LINES = 4
 """So many lines of one finding are shown: the beginning tells which part it is."""
@@ -45,7 +48,7 @@ class Checked:
     """What may be missing; None where nothing was checked."""
     is_guess: bool = False
     """Whether nobody said what the scope is."""
-    path_of: Callable[[str], str] = str
+    path_of: PathOf = str
     """What code scanning calls a file: its path from the root of the repository, or its whole path
     where it is not below that.
     """
@@ -71,12 +74,6 @@ class Checked:
         """The same for programs; only what there is to say."""
         unread = {"unread": unread_kinds(self.unread)} if self.unread else {}
         return {**({"scope": self.scope.value} if self.scope is not None else {}), **unread}
-
-
-def _split(place: str) -> tuple[str, int, int]:
-    """File, line and column; a place without a line is the beginning of its file."""
-    match = _PLACE.fullmatch(place)
-    return (match[1], int(match[2]), int(match[3])) if match else (place, 1, 1)
 
 
 def _sentence(found: Finding) -> str:
@@ -139,7 +136,7 @@ def as_json(checked: Checked) -> str:
 
 
 def _json(found: Finding) -> Json:
-    file, line, column = _split(found.place)
+    file, line, column = split_place(found.place)
     return {
         "code": found.code,
         "level": str(found.level),
@@ -155,70 +152,18 @@ def _json(found: Finding) -> Json:
 
 def sarif(checked: Checked) -> str:
     """A SARIF log of one run, for code scanning."""
-    driver = {
-        "name": "netpolc",
-        "version": __version__,
-        "rules": [_sarif_rule(code) for code in CATALOGUE.values()],
-    }
-    run = {
-        "tool": {"driver": driver},
-        "columnKind": "unicodeCodePoints",
-        "originalUriBaseIds": {_ROOT: {"description": _OF_ROOT}},
-        "results": [_sarif_result(found, checked.path_of) for found in checked.findings],
-        **({"properties": checked.facts} if checked.facts else {}),
-    }
-    log = {"$schema": _SARIF_SCHEMA, "version": "2.1.0", "runs": [run]}
-    return to_json(log, indent=2) + "\n"
+    rules = [
+        SarifRule(own.code, own.title, own.why, explanation(own), _SARIF_LEVELS[own.level])
+        for own in CATALOGUE.values()
+    ]
+    results = [_sarif_result(found) for found in checked.findings]
+    return sarif_log(rules, results, checked.path_of, checked.facts)
 
 
-def _sarif_rule(code: Code) -> Json:
-    return {
-        "id": code.code,
-        "shortDescription": {"text": code.title},
-        "fullDescription": {"text": code.why},
-        "help": {"text": explanation(code)},
-        "defaultConfiguration": {"level": _SARIF_LEVELS[code.level]},
-    }
-
-
-def _sarif_result(found: Finding, path_of: Callable[[str], str]) -> Json:
-    result = {
-        "ruleId": found.code,
-        "ruleIndex": list(CATALOGUE).index(found.code),
-        "level": _SARIF_LEVELS[found.level],
-        "message": {"text": _sentence(found)},
-        "locations": [_sarif_location(found.place, path_of)],
-    }
-    if found.references:
-        result["relatedLocations"] = [
-            {**_sarif_location(other.place, path_of), "message": {"text": other.name}}
-            for other in found.references
-        ]
-    return result
-
-
-def _sarif_location(place: str, path_of: Callable[[str], str]) -> Json:
-    file, line, column = _split(place)
-    return {
-        "physicalLocation": {
-            "artifactLocation": _artifact(file, path_of),
-            "region": {"startLine": line, "startColumn": column},
-        }
-    }
-
-
-def _artifact(file: str, path_of: Callable[[str], str]) -> Json:
-    """A file by its path from the root, however it was named (SARIF 3.4.4)."""
-    if file.startswith("<"):
-        return {"uri": _quoted(file)}
-    path = path_of(file)
-    if path.startswith("/"):
-        return {"uri": f"file://{_quoted(path)}"}
-    return {"uri": _quoted(path), "uriBaseId": _ROOT}
-
-
-def _quoted(path: str) -> str:
-    return quote(path.encode(errors="surrogateescape"))
+def _sarif_result(found: Finding) -> SarifResult:
+    related = tuple((other.name, other.place) for other in found.references)
+    level = _SARIF_LEVELS[found.level]
+    return SarifResult(found.code, level, _sentence(found), found.place, related)
 
 
 def github(checked: Checked) -> str:
@@ -227,8 +172,8 @@ def github(checked: Checked) -> str:
     return "".join((*(_github(own, checked.path_of) for own in checked.findings), *told))
 
 
-def _github(found: Finding, path_of: Callable[[str], str]) -> str:
-    file, line, column = _split(found.place)
+def _github(found: Finding, path_of: PathOf) -> str:
+    file, line, column = split_place(found.place)
     file = file if file.startswith("<") else path_of(file)
     title = f"{found.code}: {CATALOGUE[found.code].title}"
     values = {"file": file, "line": str(line), "col": str(column), "title": title}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import click
@@ -11,9 +12,10 @@ import click
 from netpolc.analysis.explain import explain_all
 from netpolc.analysis.explain.formats import brief
 from netpolc.cli import options
-from netpolc.cli.output import write
+from netpolc.cli.output import write, write_bytes
 from netpolc.cli.parameters import FILE, output
-from netpolc.cli.terminal import plain_table, progress, say, table, warn
+from netpolc.cli.settings import path_below, repository_of
+from netpolc.cli.terminal import is_terminal, plain_table, progress, say, table, warn
 from netpolc.compiler import Program, compile
 from netpolc.core.cluster import Snapshot, not_judged
 from netpolc.core.errors import UsageError
@@ -69,7 +71,11 @@ class _Question:
 @click.option("--denied", is_flag=True, help="Only what policies deny, and why.")
 @click.option("--unused", is_flag=True, help="The rules that no observed flow needed.")
 @options.log_records
-@output(lambda: ("table", "json", "csv"), "table", "The form; json and csv are whole.")
+@output(
+    lambda: ("table", "json", "csv", "parquet", "sarif"),
+    "table",
+    "The form; all but the table are whole, sarif has findings at lines of policies.",
+)
 @click.option(
     "--top",
     type=click.IntRange(min=1),
@@ -116,20 +122,31 @@ def audit(
     """
     if [bool(against), denied, unused].count(True) > 1:
         raise UsageError("--against, --denied and --unused exclude each other")
+    if form == "parquet" and file in (None, "-") and is_terminal():
+        raise UsageError("-o parquet is no text for a terminal: --file says where it goes")
     asked = _Question(logs, log_format, denied, unused, since, until, keep_going)
     reading = reading.configured((*paths, *common))
     snapshot = reading.snapshot((*paths, *common))
     changed = reading.snapshot((*against, *common)) if against else None
-    found, is_clean = _audited(asked, snapshot, changed)
+    found, judging, is_clean = _audited(asked, snapshot, changed)
     found.unread = sorted({*snapshot.unread, *(changed.unread if changed is not None else ())})
-    _show(found, form, file, top)
+    if form == "table":
+        _show(found, file, top)
+    elif form == "parquet":
+        from netpolc.flows.forms.parquet import as_parquet
+
+        write_bytes(as_parquet(found), file)
+    else:
+        repository = repository_of((*paths, *against, *common))
+        write(_in_form(form, found, judging, partial(path_below, repository)), file)
+    _tell(found)
     ctx.exit(0 if is_clean else 1)
 
 
 def _audited(
     asked: _Question, snapshot: Snapshot, changed: Snapshot | None
-) -> tuple[Findings, bool]:
-    """What is to be shown, and whether there is nothing to find."""
+) -> tuple[Findings, Program, bool]:
+    """What is to be shown, the program that decides, and whether there is nothing to find."""
     try:
         from netpolc.flows.audit import Audit
         from netpolc.flows.notes import LogNotes
@@ -149,7 +166,7 @@ def _audited(
     found = _findings(asked, audit, notes, judging, changed is not None)
     if usage is not None:
         found.groups, found.rules = (), list(usage.unused())
-    return found, _is_clean(found, notes, asked, changed is not None)
+    return found, judging[0], _is_clean(found, notes, asked, changed is not None)
 
 
 def _findings(
@@ -202,21 +219,31 @@ def _is_clean(found: Findings, notes: LogNotes, asked: _Question, is_change: boo
     return not any(group.disagreement is Disagreement.LEAK for group in found.groups)
 
 
-def _show(found: Findings, form: str, file: str | None, top: int) -> None:
-    from netpolc.flows.forms import FORMS, NUMBERS, shown, told
+def _in_form(form: str, found: Findings, judging: Program, path_of: Callable[[str], str]) -> str:
+    from netpolc.flows.forms import FORMS
+    from netpolc.flows.forms.sarif import as_sarif
+
+    return as_sarif(found, judging, path_of) if form == "sarif" else FORMS[form](found)
+
+
+def _show(found: Findings, file: str | None, top: int) -> None:
+    from netpolc.flows.forms import NUMBERS, shown
 
     every = found.groups if found.rules is None else found.rules
     unread = not_judged(found.unread)
-    if form != "table":
-        write(FORMS[form](found), file)
-    elif file is not None:
+    if file is not None:
         write(plain_table(*shown(found), NUMBERS) + (f"{unread}\n" if unread else ""), file)
-    else:
-        if every:
-            table(*shown(found, top), NUMBERS)
-        if len(every) > top:
-            warn(f"{len(every) - top} more rows (--top, or -o json)")
-        if unread:
-            say(unread, "yellow")
+        return
+    if every:
+        table(*shown(found, top), NUMBERS)
+    if len(every) > top:
+        warn(f"{len(every) - top} more rows (--top, or -o json)")
+    if unread:
+        say(unread, "yellow")
+
+
+def _tell(found: Findings) -> None:
+    from netpolc.flows.forms import told
+
     for line in told(found):
         warn(line)

@@ -1,4 +1,4 @@
-"""An audit in every form: rows for a table, JSON (docs/flow-logs.md), CSV.
+"""An audit as text: rows for a table, JSON (docs/flow-logs.md), CSV, and sentences.
 
 Comes in: groups, or unused rules, with the totals of the log. Goes out: text, or rows for whoever
 draws a table. Nothing is refused.
@@ -6,7 +6,7 @@ draws a table. Nothing is refused.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -22,7 +22,7 @@ from netpolc.flows.usage import UnusedRule
 
 VERSION = 1
 """Of the JSON document; it changes when a field changes its meaning."""
-_WORDS = {
+WORDS = {
     RecordOutcome.ALLOW: "allow",
     RecordOutcome.DENY: "deny",
     RecordOutcome.FAR: "deny at the other end",
@@ -87,14 +87,19 @@ def _any(rows: Sequence[Sequence[str]], at: int) -> bool:
     return any(row[at] for row in rows)
 
 
-def _row(found: Findings, group: FlowGroup) -> list[str]:
+def connection_of(group: FlowGroup) -> str:
+    """Protocol and port for people."""
     service = format_service(group.protocol, group.port)
+    return f"{service} (other ports)" if group.is_summed else service
+
+
+def _row(found: Findings, group: FlowGroup) -> list[str]:
     return [
         group.shift or "",
         group.source,
         group.destination,
-        f"{service} (other ports)" if group.is_summed else service,
-        _WORDS[group.outcome],
+        connection_of(group),
+        WORDS[group.outcome],
         group.verdict,
         _AT[group.side],
         str(group.records),
@@ -108,32 +113,36 @@ def as_csv(found: Findings) -> str:
     """CSV: a line a group, or a rule."""
     if found.rules is not None:
         return formats.csv(UnusedRule._fields, found.rules, not_judged(found.unread))
-    rows = [_flat(_document(found, group)) for group in found.groups]
-    columns = list(_flat(_document(found, _NONE)))
+    rows = [flat(document(found, group)) for group in found.groups]
+    columns = list(flat(document(found, _NONE)))
     cells = ([_cell(row.get(name)) for name in columns] for row in rows)
     return formats.csv(columns, cells, not_judged(found.unread))
 
 
 def as_json(found: Findings) -> str:
     """The document of docs/flow-logs.md, a group a line."""
+    name, every = "flows", [document(found, group) for group in found.groups]
+    if found.rules is not None:
+        name, every = "unused", [own._asdict() for own in found.rules]
+    lines = ",".join(f"\n    {to_json(own)}" for own in every)
+    return f'{to_json(facts(found))[:-1]},\n  "{name}": [{lines}\n  ]}}\n'
+
+
+def facts(found: Findings) -> dict[str, Any]:
+    """What there is to say beside groups and rules, for programs."""
     head = {"version": VERSION, "records": found.totals.records, **_totals(found.totals)}
     notes = [
         {"gravity": own.gravity.name.lower(), "kind": own.kind, "place": own.place, "n": own.count}
         for own in found.notes
     ]
-    name, every = "flows", [_document(found, group) for group in found.groups]
-    if found.rules is not None:
-        name, every = "unused", [own._asdict() for own in found.rules]
-    lines = ",".join(f"\n    {to_json(own)}" for own in every)
     unread = {"unread": unread_kinds(found.unread)} if found.unread else {}
-    begin = to_json({**head, "notes": notes, **unread})[:-1]
-    return f'{begin},\n  "{name}": [{lines}\n  ]}}\n'
+    return {**head, "notes": notes, **unread}
 
 
 def _totals(totals: Totals) -> dict[str, Any]:
     return {
-        "first": _time(totals.first),
-        "last": _time(totals.last),
+        "first": time_text(totals.first),
+        "last": time_text(totals.last),
         "outside_span": totals.outside_span,
         "outcomes": {_COUNTED[own]: totals.outcomes[own] for own in _COUNTED},
         "not_judged": dict(sorted(totals.problems.items())),
@@ -142,13 +151,14 @@ def _totals(totals: Totals) -> dict[str, Any]:
     }
 
 
-def _document(found: Findings, group: FlowGroup) -> dict[str, Any]:
+def document(found: Findings, group: FlowGroup) -> dict[str, Any]:
+    """A group, field by field."""
     return {
         "source": group.source,
         "destination": group.destination,
         "protocol": protocol_name(group.protocol),
         "port": group.port,
-        "policies": _WORDS[group.outcome],
+        "policies": WORDS[group.outcome],
         "log": group.verdict or None,
         "seen_at": _AT[group.side] or None,
         "finding": group.disagreement,
@@ -156,8 +166,8 @@ def _document(found: Findings, group: FlowGroup) -> dict[str, Any]:
         "records": group.records,
         "packets": group.packets,
         "bytes": group.bytes,
-        "first": _time(group.first),
-        "last": _time(group.last),
+        "first": time_text(group.first),
+        "last": time_text(group.last),
         "example": {"source": group.sample.source, "destination": group.sample.destination},
         "because": list(found.reasons(group)) if group.records else [],
     }
@@ -166,10 +176,11 @@ def _document(found: Findings, group: FlowGroup) -> dict[str, Any]:
 _NONE = FlowGroup("", "", 0, None, RecordOutcome.ALLOW, None, "", "", Sample("", "", 0, None))
 
 
-def _flat(document: dict[str, Any]) -> dict[str, Any]:
-    example = document.pop("example")
+def flat(fields: dict[str, Any]) -> dict[str, Any]:
+    """The fields of a group as columns."""
+    example = fields.pop("example")
     return {
-        **document,
+        **fields,
         "example_source": example["source"],
         "example_destination": example["destination"],
     }
@@ -181,7 +192,8 @@ def _cell(value: object) -> str:
     return "" if value is None else str(value)
 
 
-def _time(moment: int | None) -> str | None:
+def time_text(moment: int | None) -> str | None:
+    """A moment as RFC 3339 says it."""
     if moment is None:
         return None
     text = datetime.fromtimestamp(moment // 1_000_000, UTC).strftime("%Y-%m-%dT%H:%M:%S")
@@ -194,10 +206,8 @@ def told(found: Findings) -> Iterator[str]:
     counts = [
         f"{totals.outcomes[own]} {word}" for own, word in _COUNTED.items() if totals.outcomes[own]
     ]
-    span = (
-        f", from {_time(totals.first)} to {_time(totals.last)}" if totals.first is not None else ""
-    )
-    yield f"{totals.records} records{span}: {', '.join(counts) or 'none of them judged'}"
+    counted = ", ".join(counts) or "none of them judged"
+    yield f"{totals.records} records{observed_span(totals)}: {counted}"
     if totals.sides.total():
         yield (
             f"{totals.sides['egress']} records were made at the source's end and "
@@ -212,10 +222,8 @@ def told(found: Findings) -> Iterator[str]:
     yield from map(str, found.notes)
 
 
-FORMS: dict[str, Callable[[Findings], str]] = {"json": as_json, "csv": as_csv}
-"""Of `audit`, beside the table."""
-
-
-def of(groups: Iterable[FlowGroup], outcomes: Sequence[RecordOutcome]) -> list[FlowGroup]:
-    """Those with one of some outcomes."""
-    return [group for group in groups if group.outcome in outcomes]
+def observed_span(totals: Totals) -> str:
+    """From when to when there were records, for people; empty where the log has no times."""
+    if totals.first is None:
+        return ""
+    return f", from {time_text(totals.first)} to {time_text(totals.last)}"

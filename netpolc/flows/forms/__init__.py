@@ -1,0 +1,16 @@
+"""An audit in every form; text.py says what of it is shown.
+
+Comes in: `Findings`. Goes out: text, or the bytes of a Parquet file (parquet.py). The form that
+cites lines of manifests (sarif.py) takes the program that judged, too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from netpolc.flows.forms.text import NUMBERS, Findings, as_csv, as_json, shown, told
+
+FORMS: dict[str, Callable[[Findings], str]] = {"json": as_json, "csv": as_csv}
+"""Forms that need nothing else."""
+
+__all__ = ["FORMS", "NUMBERS", "Findings", "shown", "told"]
