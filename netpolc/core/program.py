@@ -19,7 +19,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import groupby, pairwise
 from operator import attrgetter, is_not
-from typing import NamedTuple
 
 from msgspec import Struct
 
@@ -286,28 +285,18 @@ class Program:
             "identities are numbered in order",
         )
         everyone = frozenset(range(len(self.identities)))
-        checked = _Checked(set(), set(), set(), set())
-        _verify_combinations(self.combinations, everyone, checked)
-        _verify_combinations(self.tried, everyone, checked)
+        _verify_combinations(self.combinations, everyone)
+        _verify_combinations(self.tried, everyone)
+        _verify_stages(
+            {own for c in (*self.combinations, *self.tried) for own in c.tiers}, everyone
+        )
         for key, tried in self.tried_of.items():
             isolated = key in self.combination_of and self.combination_of[key].isolates
             ordered = any(stage.tier is not Tier.NETWORK_POLICY for stage in tried.tiers)
             _require(ordered or not isolated, "what is isolated is not tried")
 
 
-class _Checked(NamedTuple):
-    """What was looked at, by `id`: many pods have the same lists of rules."""
-
-    rules: set[int]
-    runs: set[int]
-    stages: set[int]
-    parts: set[int]
-    """Of matches: many rules have the same peers or ports."""
-
-
-def _verify_combinations(
-    combinations: tuple[Combination, ...], everyone: frozenset[int], checked: _Checked
-) -> None:
+def _verify_combinations(combinations: tuple[Combination, ...], everyone: frozenset[int]) -> None:
     seen: set[tuple[Direction, int]] = set()
     for combination in combinations:
         keys = {(combination.direction, subject) for subject in combination.subjects}
@@ -316,49 +305,37 @@ def _verify_combinations(
         seen |= keys
         tiers = [stage.tier for stage in combination.tiers]
         _require(tiers == sorted(set(tiers)) and bool(tiers), "tiers are in order")
-        for stage in combination.tiers:
-            if id(stage) not in checked.stages:
-                checked.stages.add(id(stage))
-                _verify_stage(stage, everyone, checked)
 
 
-def _verify_stage(stage: Stage, everyone: frozenset[int], checked: _Checked) -> None:
-    actions = [run.action for run in stage.runs]
-    _require(
-        stage.tier is not Tier.NETWORK_POLICY or actions in ([], [Action.ACCEPT]),
-        "NetworkPolicy only accepts",
-    )
-    _require(all(map(is_not, actions, actions[1:])), "runs differ in action")
-    _require(all(rule.match.is_empty for _, rule in stage.unanswered), "no answer is no match")
-    fresh: list[ResolvedRule] = []
-    for run in [own for own in stage.runs if id(own) not in checked.runs]:
-        action, rules = run.action, run.rules
-        if not rules:
-            raise InvariantError("runs have rules")
-        for rule in rules:
-            if rule.action is not action:
-                raise InvariantError("a run has one action")
-            if id(rule) not in checked.rules:
-                checked.rules.add(id(rule))
-                fresh.append(rule)
-    checked.runs.update(map(id, stage.runs))
-    _verify_matches((rule.match for rule in fresh), everyone, checked.parts)
+def _verify_stages(stages: set[Stage], everyone: frozenset[int]) -> None:
+    """Each object once, however many share it: those that are no values are equal by identity."""
+    for stage in stages:
+        actions = [run.action for run in stage.runs]
+        _require(
+            stage.tier is not Tier.NETWORK_POLICY or actions in ([], [Action.ACCEPT]),
+            "NetworkPolicy only accepts",
+        )
+        _require(all(map(is_not, actions, actions[1:])), "runs differ in action")
+        _require(all(rule.match.is_empty for _, rule in stage.unanswered), "no answer is no match")
+    runs = set[Run]().union(*[stage.runs for stage in stages])
+    for run in runs:
+        found = {rule.action for rule in run.rules}
+        _require(bool(found), "runs have rules")
+        _require(found == {run.action}, "a run has one action")
+    _verify_matches(set[ResolvedRule]().union(*[run.rules for run in runs]), everyone)
 
 
-def _verify_matches(matches: Iterable[Match], everyone: frozenset[int], sound: set[int]) -> None:
+def _verify_matches(rules: set[ResolvedRule], everyone: frozenset[int]) -> None:
+    matches = [rule.match for rule in rules]
     for match in matches:
-        pods, networks, ports = match.identities, match.networks, match.ports
-        if (pods is ANY) is not (networks is ANY):
+        if (match.identities is ANY) is not (match.networks is ANY):
             raise InvariantError("any peer is any address")
-        if id(pods) not in sound:
-            _require(pods is ANY or pods <= everyone, "peers exist")
-            sound.add(id(pods))
-        if id(networks) not in sound:
-            _require(networks is ANY or _canonical(networks), "networks are canonical")
-            sound.add(id(networks))
-        if -id(ports) not in sound:  # a part may be sound as networks and not as ports
-            _require(ports is ANY or _canonical_ports(ports), "ports are canonical")
-            sound.add(-id(ports))
+    for pods in {id(own.identities): own.identities for own in matches}.values():
+        _require(pods is ANY or pods <= everyone, "peers exist")
+    for networks in {id(own.networks): own.networks for own in matches}.values():
+        _require(networks is ANY or _canonical(networks), "networks are canonical")
+    for ports in {id(own.ports): own.ports for own in matches}.values():
+        _require(ports is ANY or _canonical_ports(ports), "ports are canonical")
 
 
 def _canonical(ranges: Ranges) -> bool:

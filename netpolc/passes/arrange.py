@@ -10,8 +10,9 @@ arranged apart.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from itertools import groupby
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain, groupby
 from operator import attrgetter
 
 from msgspec import structs
@@ -101,21 +102,13 @@ def _arrange(
     identities: Sequence[Identity],
     resolver: Resolver,
 ) -> list[Combination]:
-    # Policies with the same subjects stand together: many may select all pods of a namespace.
-    alike: dict[Members, list[int]] = {}
-    named: dict[Members, bool] = {}
-    for number, policy in enumerate(policies):
-        if _concerns(policy, direction):
-            subjects = resolver.subjects(policy.subject)
-            alike.setdefault(subjects, []).append(number)
-            by_name = direction is Direction.INGRESS and has_named_ports(policy.rules)
-            named[subjects] = by_name or named.get(subjects, False)
+    alike = _Alike(direction, policies, resolver)
     selecting: list[list[int]] = [[] for _ in identities]
     by_ports = [False] * len(identities)
-    for place, subjects in enumerate(alike):
+    for place, (subjects, by_name) in enumerate(zip(alike.subjects, alike.by_name, strict=True)):
         for subject in subjects:
             selecting[subject].append(place)
-            by_ports[subject] |= named[subjects]
+            by_ports[subject] |= by_name
     groups: dict[tuple[tuple[int, ...], ContainerPorts], list[int]] = {}
     for subject, places in enumerate(selecting):
         if identities[subject].closed:
@@ -123,15 +116,62 @@ def _arrange(
         elif places:
             ports = identities[subject].ports if by_ports[subject] else ()
             groups.setdefault((tuple(places), ports), []).append(subject)
-    together = list(alike.values())
     builder = _TierBuilder(direction, policies, resolver)
     combinations = []
     for (several, ports), members in groups.items():
-        chosen = sorted(number for place in several for number in together[place])
-        tiers = builder.tiers(chosen, ports) if chosen else _closed(identities[members[0]])
+        if several:
+            chosen = alike.policies(several)
+            tiers = builder.tiers(chosen, ports)
+        else:
+            tiers = _closed(identities[members[0]])
         if tiers:
             combinations.append(Combination(direction, frozenset(members), tiers))
     return combinations
+
+
+class _Alike:
+    """Policies of one tier with the same subjects, which stand together: many may select all pods
+    of a namespace. Their places are in order of tier.
+    """
+
+    def __init__(
+        self, direction: Direction, policies: Sequence[Policy], resolver: Resolver
+    ) -> None:
+        self.subjects: list[Members] = []
+        self.by_name: list[bool] = []
+        """Of each place, whether the rules mean other numbers on other subjects."""
+        self._together: list[list[int]] = []
+        self._ends: list[tuple[Tier, int]] = []
+        self._chosen: dict[tuple[int, ...], tuple[int, ...]] = {}
+        concerned = [n for n, own in enumerate(policies) if _concerns(own, direction)]
+        for tier, numbers in groupby(concerned, key=lambda number: policies[number].tier):
+            places: dict[Members, int] = {}
+            for number in numbers:
+                policy = policies[number]
+                subjects = resolver.subjects(policy.subject)
+                place = places.setdefault(subjects, len(self.subjects))
+                if place == len(self.subjects):
+                    self.subjects.append(subjects)
+                    self.by_name.append(False)
+                    self._together.append([])
+                self._together[place].append(number)
+                if direction is Direction.INGRESS and has_named_ports(policy.rules):
+                    self.by_name[place] = True
+            self._ends.append((tier, len(self.subjects)))
+
+    def policies(self, places: tuple[int, ...]) -> Iterator[tuple[Tier, tuple[int, ...]]]:
+        """The numbers of the policies at some places in order, tier by tier."""
+        start = 0
+        for tier, last in self._ends:
+            end = bisect_left(places, last, start)
+            if end > start:
+                own = places[start:end]
+                known = self._chosen.get(own)
+                if known is None:
+                    found = chain.from_iterable(map(self._together.__getitem__, own))
+                    known = self._chosen[own] = tuple(sorted(found))
+                yield tier, known
+            start = end
 
 
 def _closed(identity: Identity) -> tuple[Stage, ...]:
@@ -157,19 +197,20 @@ class _TierBuilder:
         self._direction = direction
         self._policies = policies
         self._resolver = resolver
-        self._tiers = [policy.tier for policy in policies]
         self._named: dict[int, frozenset[tuple[str, int]]] = {}
         self._named_among: dict[tuple[int, ...], frozenset[tuple[str, int]]] = {}
         self._resolved: dict[tuple[int, ContainerPorts], _Rules] = {}
         self._in_runs: dict[int, tuple[Run, ...]] = {}  # by the id of what `_resolved` keeps
         self._stages: dict[tuple[tuple[int, ...], ContainerPorts], Stage] = {}
 
-    def tiers(self, numbers: Sequence[int], ports: ContainerPorts) -> tuple[Stage, ...]:
+    def tiers(
+        self, chosen: Iterable[tuple[Tier, tuple[int, ...]]], ports: ContainerPorts
+    ) -> tuple[Stage, ...]:
+        """The stages of policies, given by tier."""
         found = []
-        for tier, group in groupby(numbers, key=self._tiers.__getitem__):
-            members = list(group)
+        for tier, members in chosen:
             if tier is not Tier.NETWORK_POLICY:
-                found.append(self._ordered(tier, tuple(members), ports))
+                found.append(self._ordered(tier, members, ports))
                 continue
             isolating = [n for n in members if self._direction in self._policies[n].isolates]
             several = [self._rules(number, ports) for number in members]
@@ -232,7 +273,8 @@ def _answered(asked: Iterable[ResolvedRule]) -> _Rules:
     rules: list[ResolvedRule] = []
     unanswered: list[tuple[int, ResolvedRule]] = []
     for rule in asked:
-        if rule.match.is_empty:
+        match = rule.match
+        if not match.identities and match.is_empty:
             unanswered.append((len(rules), rule))
         else:
             rules.append(rule)

@@ -14,7 +14,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
-from itertools import chain
 from weakref import WeakValueDictionary
 
 from netpolc.core.cluster import Cluster, ContainerPorts, Pod
@@ -24,7 +23,7 @@ from netpolc.core.program import Identity
 from netpolc.passes.nodes import NodeAnswer, answer
 
 
-class Selected(Mapping[PodPeer, Members]):
+class Selected(dict[PodPeer, Members]):
     """What peers select. Of one that selects more than half only the rest is kept, and the set is
     made when it is asked for: `n` selectors of all pods but one would be `n` times `n` members.
     """
@@ -32,29 +31,21 @@ class Selected(Mapping[PodPeer, Members]):
     def __init__(
         self, few: dict[PodPeer, Members], rest: dict[PodPeer, Members], count: int
     ) -> None:
-        self._few, self._rest, self._everyone = few, rest, frozenset(range(count))
+        super().__init__(few)
+        self._rest, self._everyone = rest, frozenset(range(count))
         # Who asks again while somebody has the set gets the same object, and compares by that.
         self._made: WeakValueDictionary[PodPeer, Members] = WeakValueDictionary()
 
-    def __getitem__(self, peer: PodPeer) -> Members:
-        rest = self._rest.get(peer)
-        if rest is None:
-            return self._few[peer]
+    def __missing__(self, peer: PodPeer) -> Members:
         made = self._made.get(peer)
         if made is None:
-            made = self._made[peer] = self._everyone - rest
+            made = self._made[peer] = self._everyone - self._rest[peer]
         return made
 
     def among(self, peer: PodPeer, some: AbstractSet[int]) -> AbstractSet[int]:
         """Those of `some` that a peer selects, at the cost of `some` or less."""
         rest = self._rest.get(peer)
-        return some & self._few[peer] if rest is None else some - rest
-
-    def __iter__(self) -> Iterator[PodPeer]:
-        return chain(self._few, self._rest)
-
-    def __len__(self) -> int:
-        return len(self._few) + len(self._rest)
+        return some & self[peer] if rest is None else some - rest
 
 
 @dataclass(frozen=True, slots=True, eq=False)

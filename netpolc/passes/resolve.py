@@ -29,6 +29,7 @@ from netpolc.core.ir import (
     NamePeer,
     NetworkPeer,
     NodePeer,
+    Peer,
     PodPeer,
     Policy,
     Port,
@@ -44,6 +45,8 @@ from netpolc.passes.identify import Identification
 _Names = tuple[NamedPort, ...]
 _Inside = dict[Ranges, tuple[Members, Ranges]]
 """By numbers behind some names: identities in some blocks, and single addresses there."""
+_Peers = tuple[Members | Any_, Ranges | Any_, tuple[PodPeer, ...] | Any_]
+"""Identities, addresses, and the selectors that the identities answer."""
 _Group = tuple[Ranges, Members, Match]
 """Numbers behind some names, the identities that have just these, and both as a match."""
 
@@ -58,6 +61,7 @@ class _Missing:
     seen: set[int] = field(default_factory=set)
 
 
+_NOBODY = Match(NONE, NOTHING, NOTHING)
 MOST_PAIRS = 2_000
 """Pairs of a rule and the numbers of pods that it asks for by name, up to which every rule of a
 policy has tuples of its own for all of its peers."""
@@ -96,19 +100,24 @@ class Resolver:
         pods would be `n` times `n` tuples, and whatever any of them admits is admitted.
         """
         own = [rule for rule in policy.rules if rule.direction is direction]
-        pairs = 0
-        if direction is Direction.EGRESS and policy.tier is Tier.NETWORK_POLICY:
-            asked = [named for rule in own if (named := asked_names(rule))]
-            pairs = sum(len(self._groups(named)[0]) for named in asked)
-        missing: dict[_Names, _Missing] | None = {} if pairs > MOST_PAIRS else None
-        for rule in own:
-            for match, question in self._matches(rule, subject_ports, missing):
-                ports = match.ports is ANY or bool(match.ports)
-                if match.is_empty:
-                    pods = question.peers is ANY or bool(question.peers) or bool(question.networks)
-                    ports = pods and (ports or bool(question.named))
+        # Of ingress the names are the subject's; of egress each peer has its own numbers.
+        names: list[_Names] = [()] * len(own)
+        missing: dict[_Names, _Missing] | None = None
+        if direction is Direction.EGRESS:
+            names = list(map(asked_names, own))
+            if policy.tier is Tier.NETWORK_POLICY:
+                pairs = sum(len(self._groups(named)[0]) for named in names if named)
+                missing = {} if pairs > MOST_PAIRS else None
+        for rule, named in zip(own, names, strict=True):
+            pods, networks, peers = who = self._peers(rule)
+            if named:
+                yield from self._by_names(rule, named, missing, who)
+            elif peers or networks:
+                wanted = rule.ports
+                ports = wanted if wanted is ANY else self._ports(wanted, subject_ports)
                 if ports:
-                    yield ResolvedRule(match, rule.action, rule.origin, question)
+                    match = Match(pods, networks, ports)
+                    yield ResolvedRule(match, rule.action, rule.origin, Question(peers))
             if rule.action is Action.PASS:
                 yield from self._doubtful(rule)
 
@@ -127,37 +136,25 @@ class Resolver:
             origin = structs.replace(rule.origin, field=(*rule.origin.field, "to"))
             yield ResolvedRule(Match(NONE, found, wanted), Action.DENY, origin, Question(()))
 
-    def _matches(
-        self, rule: Rule, subject_ports: ContainerPorts, missing: dict[_Names, _Missing] | None
-    ) -> Iterator[tuple[Match, Question]]:
-        networks, pods = self._networks(rule), self._pods(rule)
-        question = Question(asked_peers(rule))
-        if rule.ports is ANY:
-            yield Match(pods, networks, ANY), question
-        elif rule.direction is Direction.INGRESS:
-            yield Match(pods, networks, self._ports(rule.ports, subject_ports)), question
-        else:
-            numbered = tuple([port for port in rule.ports if isinstance(port, PortRange)])
-            if numbered:
-                yield Match(pods, networks, self._ports(numbered, ())), question
-            if named := asked_names(rule):
-                within = NOTHING if networks is ANY else networks
-                rest_of = None if missing is None else rule.origin
-                answered = False
-                for numbers, match in self._by_peer_ports(named, rule, within, missing):
-                    yield match, Question(question.peers, named, numbers, within, rest_of)
-                    answered = True
-                if not answered:
-                    asked = Question(question.peers, named, NOTHING, within, rest_of)
-                    yield Match(NONE, NOTHING, NOTHING), asked
+    def _peers(self, rule: Rule) -> _Peers:
+        """Who a rule speaks of, in nearly all of them pods alone."""
+        peers = rule.peers
+        if peers is ANY:
+            return ANY, ANY, ANY
+        selectors = tuple([peer for peer in peers if isinstance(peer, PodPeer)])
+        networks = NOTHING if len(selectors) == len(peers) else self._networks(rule, peers)
+        found = [self._members[peer] for peer in selectors]
+        if len(found) == 1:
+            return found[0], networks, selectors
+        several = frozenset(found)
+        known = self._unions.get(several)
+        if known is None:
+            known = self._unions[several] = NONE.union(*found)
+        return known, networks, selectors
 
-    def _networks(self, rule: Rule) -> Ranges | Any_:
-        if rule.peers is ANY:
-            return ANY
+    def _networks(self, rule: Rule, peers: Iterable[Peer]) -> Ranges:
         found: list[Span] = []
-        for peer in rule.peers:
-            if type(peer) is PodPeer:  # most are
-                continue
+        for peer in peers:
             match peer:
                 case PodPeer() | NamePeer():
                     pass
@@ -172,17 +169,28 @@ class Resolver:
                     assert_never(peer)
         return Ranges.of(found) if found else NOTHING
 
-    def _pods(self, rule: Rule) -> Members | Any_:
-        if rule.peers is ANY:
-            return ANY
-        found = [self._members[peer] for peer in rule.peers if isinstance(peer, PodPeer)]
-        if len(found) == 1:
-            return found[0]
-        several = frozenset(found)
-        known = self._unions.get(several)
-        if known is None:
-            known = self._unions[several] = NONE.union(*found)
-        return known
+    def _by_names(
+        self, rule: Rule, named: _Names, missing: dict[_Names, _Missing] | None, who: _Peers
+    ) -> Iterator[ResolvedRule]:
+        """An egress rule that names ports: a tuple for the numbers among them, and one for each set
+        of numbers that peers have behind the names.
+        """
+        pods, networks, peers = who
+        ports = () if rule.ports is ANY else rule.ports
+        numbered = tuple([port for port in ports if isinstance(port, PortRange)])
+        if numbered and (peers or networks):
+            match = Match(pods, networks, self._ports(numbered, ()))
+            yield ResolvedRule(match, rule.action, rule.origin, Question(peers))
+        within = NOTHING if networks is ANY else networks
+        rest_of = None if missing is None else rule.origin
+        answered = False
+        for numbers, match in self._by_peer_ports(named, rule, pods, within, missing):
+            question = Question(peers, named, numbers, within, rest_of)
+            yield ResolvedRule(match, rule.action, rule.origin, question)
+            answered = True
+        if not answered and (peers or within):
+            question = Question(peers, named, NOTHING, within, rest_of)
+            yield ResolvedRule(_NOBODY, rule.action, rule.origin, question)
 
     def _pods_among(self, rule: Rule, some: AbstractSet[int]) -> Members:
         """Those of some pods that a rule speaks of, at the cost of those some."""
@@ -200,7 +208,12 @@ class Resolver:
         return known.ranges(wanted)
 
     def _by_peer_ports(
-        self, named: _Names, rule: Rule, networks: Ranges, missing: dict[_Names, _Missing] | None
+        self,
+        named: _Names,
+        rule: Rule,
+        chosen: Members | Any_,
+        networks: Ranges,
+        missing: dict[_Names, _Missing] | None,
     ) -> Iterator[tuple[Ranges, Match]]:
         """The rule's peers, grouped by the numbers they have behind the names, in their order; only
         those that are `missing`, from which they are then taken.
@@ -211,7 +224,6 @@ class Resolver:
         groups, group_of = self._groups(named)
         pods: AbstractSet[int]
         if missing is None:
-            chosen = self._pods(rule)
             pods = self._everyone if chosen is ANY else chosen
             inside = self._inside(named, networks)
         else:
