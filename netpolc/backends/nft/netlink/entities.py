@@ -125,12 +125,20 @@ def comment(kind: int, own: str) -> bytes:
 
 
 def read_comment(data: bytes) -> str:
-    """The comment in user data; empty if there is none."""
-    if data[:1] != bytes((COMMENT,)) or len(data) != 2 + data[1]:
-        if data:
+    """The comment in user data; empty if there is none.
+
+    User data decides nothing. What else programs leave there is passed over: newer nft writes its
+    version and build into the tables that it makes. `RulesetError` for what is no user data.
+    """
+    found, at = "", 0
+    while at < len(data):
+        kind, rest = data[at], data[at + 1 :]
+        if not rest or rest[0] > len(rest) - 1:
             raise RulesetError(f"not of netpolc's making: user data {data.hex()}")
-        return ""
-    return text(data[2:])
+        if kind == COMMENT:
+            found = text(rest[1 : 1 + rest[0]])
+        at += 2 + rest[0]
+    return found
 
 
 # Tables, counters, chains, rules

@@ -206,6 +206,16 @@ def test_other_words_are_refused(said: str) -> None:
         words.element_of(model.AddressSet("s4_x", Family.IPV4, ()), said)
 
 
+def test_what_another_nft_notes_of_itself_is_no_comment() -> None:
+    """nft 1.1.7 writes its version (1) and its build (2) behind the comment (0) of a table."""
+    noted = bytes.fromhex("0008 6e6574706f6c6300 0104 01010700 0208 000000006ac73dd6")
+    assert entities.read_comment(noted) == "netpolc"
+    assert entities.read_comment(noted[10:]) == ""
+    for cut in (1, 5, 11, 13, 20):
+        with pytest.raises(RulesetError, match="user data"):
+            entities.read_comment(noted[:cut])
+
+
 @given(
     st.lists(
         st.tuples(st.binary(min_size=4, max_size=4), st.text("abc", min_size=3, max_size=3)),
