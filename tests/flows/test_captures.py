@@ -1,4 +1,6 @@
-"""Real logs of real packets: what conntrack and ulogd2 wrote in a namespace is what was sent."""
+"""Real logs of real packets: what conntrack, ulogd2 and the kernel wrote in a namespace is what was
+sent.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +11,7 @@ import socket
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
@@ -34,13 +37,20 @@ table inet seen {
 ULOGD = """
 [global]
 logfile="{folder}/ulogd.log"
-stack=log1:NFLOG,base1:BASE,ifi1:IFINDEX,{filter}json1:JSON
+stack=log1:NFLOG,base1:BASE,ifi1:IFINDEX,{filter}{output}
 [log1]
 group=1
 [json1]
 file="{folder}/pipe"
 sync=1
+[emu1]
+file="{folder}/pipe"
+sync=1
 """
+JSON, LIKE_THE_KERNEL = "json1:JSON", "print1:PRINTPKT,emu1:LOGEMU"
+TO_THE_KERNEL = RULES.replace("group 1", "").replace("new: ", "MARK: ")
+ALL_NAMESPACES = Path("/proc/sys/net/netfilter/nf_log_all_netns")
+KERNEL_LOG = Path("/dev/kmsg")
 
 
 def tcp(source: str, destination: str, port: int) -> Sent:
@@ -85,8 +95,12 @@ def namespace() -> Iterator[Namespace]:
         yield own
 
 
-def captured(own: Namespace, out: int) -> tuple[list[Sent], bytes]:
-    """What was sent while somebody wrote to a descriptor, and what was written."""
+def captured(
+    own: Namespace, out: int, seen: bytes = str(SENTINEL).encode()
+) -> tuple[list[Sent], bytes]:
+    """What was sent while somebody wrote to a descriptor, and what was written; `seen` is in lines
+    about the sentinel.
+    """
     log = b""
 
     def until_seen(send: Callable[[], object]) -> None:
@@ -98,7 +112,7 @@ def captured(own: Namespace, out: int) -> tuple[list[Sent], bytes]:
                 if not (found := os.read(out, 1 << 16)):
                     raise AssertionError("the listener has ended")
                 log += found
-            if str(SENTINEL).encode() in log[mark:] and log.endswith(b"\n"):
+            if seen in log[mark:] and log.endswith(b"\n"):
                 return
         raise AssertionError(f"nothing was logged in {PATIENCE} seconds: {log!r}")
 
@@ -118,9 +132,16 @@ def listener(own: Namespace, *command: str, **how: Any) -> Iterator[subprocess.P
         process.wait()
 
 
+def short(address: str) -> str:
+    """As it was sent to, however a log writes IPv6."""
+    return ip_address(address).compressed
+
+
 def flows(records: list[dict[str, Any]]) -> list[Sent]:
     """Without those that only show that somebody listens."""
-    found = [(own["src"], own["dst"], own["protocol"], own["port"]) for own in records]
+    found = [
+        (short(own["src"]), short(own["dst"]), own["protocol"], own["port"]) for own in records
+    ]
     return [own for own in found if own[3] != SENTINEL]
 
 
@@ -140,20 +161,31 @@ def test_conntrack(tmp_path: Path) -> None:
     assert all("ts" in record for record in records)
 
 
-@pytest.mark.skipif(shutil.which("ulogd") is None, reason="needs Debian's ulogd2 and ulogd2-json")
-@pytest.mark.parametrize("names", [True, False])
-def test_ulogd(names: bool, tmp_path: Path) -> None:
-    pipe = tmp_path / "pipe"
-    os.mkfifo(pipe)
-    configuration = tmp_path / "ulogd.conf"
-    text = ULOGD.format(folder=tmp_path, filter="ip2str1:IP2STR," if names else "")
-    configuration.write_text(text)
-    out = os.open(pipe, os.O_RDWR)
+@contextmanager
+def ulogd(own: Namespace, folder: Path, output: str, names: bool) -> Iterator[int]:
+    """Where ulogd2 writes to."""
+    os.mkfifo(folder / "pipe")
+    configuration = folder / "ulogd.conf"
+    filter_ = "ip2str1:IP2STR," if names else ""
+    configuration.write_text(ULOGD.format(folder=folder, filter=filter_, output=output))
+    out = os.open(folder / "pipe", os.O_RDWR)
     try:
-        with namespace() as own, listener(own, "ulogd", "-c", str(configuration)):
-            sent, log = captured(own, out)
+        with listener(own, "ulogd", "-c", str(configuration)):
+            yield out
     finally:
         os.close(out)
+
+
+needs_ulogd = pytest.mark.skipif(
+    shutil.which("ulogd") is None, reason="needs Debian's ulogd2 and ulogd2-json"
+)
+
+
+@needs_ulogd
+@pytest.mark.parametrize("names", [True, False])
+def test_ulogd(names: bool, tmp_path: Path) -> None:
+    with namespace() as own, ulogd(own, tmp_path, JSON, names) as out:
+        sent, log = captured(own, out)
     records, _ = records_of(tmp_path, log)
     if names:
         assert flows(records) == sent
@@ -165,3 +197,45 @@ def test_ulogd(names: bool, tmp_path: Path) -> None:
             "no address: ulogd2 wrote it without its IP2STR filter"
         }
     assert not any("verdict" in own for own in records)
+
+
+def check_kernel_lines(records: list[dict[str, Any]], sent: list[Sent]) -> None:
+    assert flows(records) == sent
+    assert {own["is_reply"] for own in records if own["protocol"] == 6} == {False}
+    assert not any("is_reply" in own for own in records if own["protocol"] == 17)
+    assert not any("verdict" in own for own in records), "whoever logs may be of another mind"
+
+
+@needs_ulogd
+def test_ulogd_in_the_words_of_the_kernel(tmp_path: Path) -> None:
+    with namespace() as own, ulogd(own, tmp_path, LIKE_THE_KERNEL, True) as out:
+        sent, log = captured(own, out, f"DPT={SENTINEL} ".encode())
+    check_kernel_lines(records_of(tmp_path, log)[0], sent)
+
+
+@contextmanager
+def every_namespace_logs() -> Iterator[int]:
+    """The kernel's log from now on, with what namespaces log too."""
+    before = ALL_NAMESPACES.read_text()
+    out = os.open(KERNEL_LOG, os.O_RDONLY)
+    try:
+        os.lseek(out, 0, os.SEEK_END)
+        ALL_NAMESPACES.write_text("1")
+        yield out
+    finally:
+        ALL_NAMESPACES.write_text(before)
+        os.close(out)
+
+
+@pytest.mark.skipif(
+    not (os.access(ALL_NAMESPACES, os.W_OK) and os.access(KERNEL_LOG, os.R_OK)),
+    reason="needs net.netfilter.nf_log_all_netns and /dev/kmsg, which containers do not have",
+)
+def test_the_log_of_the_kernel(tmp_path: Path) -> None:
+    mark = f"netpolc-test-{os.getpid()}"
+    with Namespace() as own, every_namespace_logs() as out:
+        own.run("nft", "-f", "-", text=TO_THE_KERNEL.replace("MARK", mark))
+        sent, log = captured(own, out, f"DPT={SENTINEL} ".encode())
+    ours = [line for line in log.split(b"\n") if mark.encode() in line]
+    lines = b"".join(line.partition(b";")[2] + b"\n" for line in ours)  # as dmesg prints them
+    check_kernel_lines(records_of(tmp_path, lines)[0], sent)

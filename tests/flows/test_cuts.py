@@ -10,10 +10,10 @@ import pytest
 
 from netpolc.flows.notes import Gravity
 from tests.flows.reading import records_of
-from tests.flows.test_formats import written
+from tests.flows.test_formats import OF_COLUMNS, written
 from tests.flows.writers import FLOWS, PACKED, WRITERS
 
-OF_LINES = [name for name in WRITERS if not name.startswith(("parquet", "arrow", "hubble-bare"))]
+OF_LINES = [name for name in WRITERS if not name.startswith((*OF_COLUMNS, "hubble-bare"))]
 LAST = 1024
 
 
@@ -27,7 +27,7 @@ def test_a_log_of_lines(name: str, tmp_path: Path) -> None:
     """Each line that was begun is a record, as it was written, or is told as cut."""
     content = WRITERS[name](written(name))
     whole, _ = records_of(tmp_path, content)
-    has_header = name in ("vpc", "csv")
+    has_header = name.startswith(("vpc", "csv"))
     for cut in cuts(content):
         begun = content[:cut].count(b"\n") + (content[cut - 1 : cut] != b"\n") - has_header
         records, notes = records_of(tmp_path, content[:cut], keep_going=True)
@@ -35,7 +35,7 @@ def test_a_log_of_lines(name: str, tmp_path: Path) -> None:
         assert len(records) + notes.count(Gravity.DAMAGED) >= begun, cut
 
 
-@pytest.mark.parametrize("name", ["arrow-file", "arrow-stream", "parquet"])
+@pytest.mark.parametrize("name", [name for name in WRITERS if name.startswith(OF_COLUMNS)])
 def test_a_log_of_columns(name: str, tmp_path: Path) -> None:
     content = WRITERS[name](FLOWS)
     for cut in cuts(content):
@@ -44,9 +44,10 @@ def test_a_log_of_columns(name: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("pack", PACKED.values(), ids=PACKED)
-def test_a_packed_log(pack: Callable[[bytes], bytes], tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", OF_LINES)
+def test_a_packed_log(name: str, pack: Callable[[bytes], bytes], tmp_path: Path) -> None:
     """Where it is cut between two members it is a shorter log: nobody could tell."""
-    part = pack(WRITERS["hubble"](FLOWS))
+    part = pack(WRITERS[name](written(name)))
     content = part * 2
     for cut in cuts(content):
         if cut == len(part):

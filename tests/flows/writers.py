@@ -103,6 +103,57 @@ def vpc(flows: Sequence[Seen]) -> bytes:
     return "".join(f"{row}\n" for row in rows).encode()
 
 
+def vpc_2(flows: Sequence[Seen]) -> bytes:
+    """Version 2 with its own fields in their own order, which tell neither direction nor flags."""
+    rows = ["version account-id interface-id srcaddr dstaddr srcport dstport protocol packets "
+            "bytes start end action log-status"]  # fmt: skip
+    for flow in flows:
+        action = "ACCEPT" if flow.verdict == "forwarded" else "REJECT"
+        rows.append(
+            f"2 123456789010 eni-1 {flow.src} {flow.dst} {flow.src_port or 0} {flow.port or 0} "
+            f"{flow.protocol} 3 180 {flow.second} {flow.second + 59} {action} OK"
+        )
+    return "".join(f"{row}\n" for row in rows).encode()
+
+
+def vpc_3(flows: Sequence[Seen]) -> bytes:
+    """Version 3 at an interface that translates addresses: those of the packets come after."""
+    rows = ["version vpc-id type srcaddr pkt-srcaddr dstaddr pkt-dstaddr srcport dstport protocol "
+            "tcp-flags start action log-status"]  # fmt: skip
+    for flow in flows:
+        action = "ACCEPT" if flow.verdict == "forwarded" else "REJECT"
+        kind, gate = ("IPv6", "fd00::1") if ":" in flow.src else ("IPv4", "192.0.2.1")
+        flags = 3 if flow.protocol == 6 else 0
+        rows.append(
+            f"3 vpc-1 {kind} {gate} {flow.src} {gate} {flow.dst} {flow.src_port or 0} "
+            f"{flow.port or 0} {flow.protocol} {flags} {flow.second} {action} OK"
+        )
+    return "".join(f"{row}\n" for row in rows).encode()
+
+
+def vpc_parquet(flows: Sequence[Seen]) -> bytes:
+    """The Parquet that AWS delivers: the same names with underscores."""
+    rows = [
+        {
+            "version": 5,
+            "srcaddr": flow.src,
+            "dstaddr": flow.dst,
+            "srcport": flow.src_port or 0,
+            "dstport": flow.port or 0,
+            "protocol": flow.protocol,
+            "start": flow.second,
+            "tcp_flags": 2 if flow.protocol == 6 else 0,
+            "action": "ACCEPT" if flow.verdict == "forwarded" else "REJECT",
+            "flow_direction": flow.direction,
+            "log_status": "OK",
+        }
+        for flow in flows
+    ]
+    out = io.BytesIO()
+    pq.write_table(pa.Table.from_pylist(rows), out, row_group_size=4)
+    return out.getvalue()
+
+
 def gke(flows: Sequence[Seen]) -> bytes:
     """policy_action.log of a node."""
     return _lines(
@@ -189,6 +240,25 @@ def ulogd(flows: Sequence[Seen]) -> bytes:
     )
 
 
+def kernel(flows: Sequence[Seen]) -> bytes:
+    """What netpolc's chains log, as rsyslog writes it; `audit` was let through."""
+    rows = []
+    for flow in flows:
+        names = {6: "TCP", 17: "UDP", 1: "ICMP"}
+        rest = "TYPE=8 CODE=0 ID=7 SEQ=1 "
+        if flow.port is not None:
+            rest = f"SPT={flow.src_port} DPT={flow.port} "
+            rest += "WINDOW=64240 RES=0x00 SYN URGP=0 " if flow.protocol == 6 else "LEN=40 "
+        word = "" if flow.verdict == "dropped" else "audit "
+        rows.append(
+            f"{flow.time[:-1]}.000000+00:00 node-a kernel: [  71.5] "
+            f"netpolc {word}{flow.direction} i_0123456789abcdef: IN=veth1 OUT=veth2 "
+            f"MAC=02:00:00:00:00:01:02:00:00:00:00:02:08:00 SRC={flow.src} DST={flow.dst} LEN=60 "
+            f"TOS=0x00 PREC=0x00 TTL=63 ID=1 DF PROTO={names[flow.protocol]} {rest}"
+        )
+    return "".join(f"{row}\n" for row in rows).encode()
+
+
 COLUMNS = ("ts", "src", "dst", "src_port", "protocol", "port", "verdict", "direction", "is_reply")
 
 
@@ -245,17 +315,26 @@ WRITERS: dict[str, Callable[[Sequence[Seen]], bytes]] = {
     "hubble": hubble,
     "hubble-bare": hubble_bare,
     "vpc": vpc,
+    "vpc-2": vpc_2,
+    "vpc-3": vpc_3,
     "gke": gke,
     "calico": calico,
     "conntrack": conntrack,
+    "kernel": kernel,
     "ulogd": ulogd,
     "csv": csv,
     "jsonl": jsonl,
     "parquet": parquet,
+    "parquet-vpc": vpc_parquet,
     "arrow-file": arrow_file,
     "arrow-stream": arrow_stream,
 }
-UNTOLD = {"conntrack": {"direction"}, "ulogd": {"direction", "verdict"}}
+UNTOLD = {
+    "conntrack": {"direction"},
+    "ulogd": {"direction", "verdict"},
+    "vpc-2": {"direction", "is_reply"},
+    "vpc-3": {"direction"},
+}
 """What a format has no place for."""
 
 

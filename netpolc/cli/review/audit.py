@@ -106,9 +106,9 @@ def audit(
     """Tell what policies say of the traffic in flow logs.
 
     LOGs are files, folders, patterns or - for standard input, also packed with gzip or zstd:
-    Hubble, AWS VPC, GKE policy_action, Calico, conntrack -E, ulogd2, and CSV, JSON lines, Parquet
-    or Arrow with columns src, dst, protocol and port. What a log does not say is told on standard
-    error. Needs pyarrow and NumPy (pip install netpolc[audit]).
+    Hubble, AWS VPC, GKE policy_action, Calico, conntrack -E, ulogd2, the kernel's log of packets,
+    and CSV, JSON lines, Parquet or Arrow with columns src, dst, protocol and port. What a log does
+    not say is told on standard error. Needs pyarrow and NumPy (pip install netpolc[audit]).
 
     Exit code 1 when traffic was denied, yet forwarded; with --against when an observed flow is cut,
     with --denied and --unused when there is any; and when records were lost, cut or not judged.

@@ -12,15 +12,16 @@ from collections.abc import Callable, Iterable, Iterator
 import msgspec
 import pyarrow as pa
 
-from netpolc.flows.decode import calico, conntrack, csv, gke, hubble, jsonlines, ulogd, vpc
+from netpolc.flows.decode import calico, csv, gke, hubble, jsonlines, vpc
 from netpolc.flows.decode.columnar import ARROW, MAGIC, PARQUET, arrow_batches, parquet_batches
 from netpolc.flows.decode.lines import Records, Told, numbered_lines
+from netpolc.flows.decode.netfilter import conntrack, kernel, ulogd
 from netpolc.flows.notes import LogError, LogNotes
 from netpolc.flows.schema import SCHEMA, batches
 from netpolc.flows.sources import LogSource, Stream, beginning, blocks
 
 _OF_JSON = (hubble, gke, calico, ulogd, jsonlines)
-_OF_TEXT = (vpc, conntrack, csv)
+_OF_TEXT = (vpc, conntrack, kernel, csv)
 LINES: dict[str, Records] = {own.NAME: own.records for own in (*_OF_JSON, *_OF_TEXT)}
 SCANNED: dict[str, Callable[[Iterable[bytes], Told], Iterator[pa.RecordBatch]]] = {
     hubble.NAME: hubble.hubble_batches,

@@ -18,14 +18,16 @@ from netpolc.core.ir import Direction
 from netpolc.core.nets import Protocol
 from netpolc.core.semantics import Flow
 
-_LINE = re.compile(
+OWN_LINE = re.compile(
     r"(?:^|\s)netpolc (?P<reply>reply )?(?P<audit>audit )?(?P<direction>ingress|egress) "
     r"(?P<chain>[ie]_(?:(?:rule_)?[0-9a-f]{16}|unknown))(?: [^:]*)?: (?P<packet>.*)",
     re.ASCII,
 )
-"""Of a rule's chain its name follows, in which there is no colon."""
-_FIELD = re.compile(r"(?:^|\s)(SRC|DST|PROTO|[SD]PT(?=\S* ))=(\S*)", re.ASCII)
-"""Something always follows a port: where nothing does, the line may have been cut inside it."""
+"""A line by a rule of netpolc's; of a rule's chain its name follows, in which there is no colon."""
+PACKET_FIELD = re.compile(r"(?:^|\s)(SRC|DST|PROTO|[SD]PT(?=\S* ))=(\S*)", re.ASCII)
+"""What a line says of the packet. Something always follows a port: where nothing does, the line may
+have been cut inside it.
+"""
 _PROTOCOLS = {
     "ICMP": 1,
     "TCP": int(Protocol.TCP),
@@ -61,7 +63,7 @@ class UnreadableLine:
 def flows_from_log(lines: Iterable[str]) -> Iterator[LoggedFlow | UnreadableLine]:
     """The flows of netpolc's lines, in order."""
     for number, text in enumerate(lines, start=1):
-        found = _LINE.search(text)
+        found = OWN_LINE.search(text)
         if found is None:
             continue
         try:
@@ -76,7 +78,7 @@ def flows_from_log(lines: Iterable[str]) -> Iterator[LoggedFlow | UnreadableLine
 def _flow(packet: str, reply: bool) -> Flow:
     """The flow of a packet, or that it answers; `ValueError` when something is missing."""
     # An ICMP error shows the packet it is about in brackets: that one was not judged.
-    fields = dict(_FIELD.findall(packet.partition("[SRC=")[0]))
+    fields = dict(PACKET_FIELD.findall(packet.partition("[SRC=")[0]))
     missing = [name for name in ("SRC", "DST", "PROTO") if name not in fields]
     if missing:
         raise ValueError(f"no {', '.join(missing)}: the line was cut, or is not the kernel's")
