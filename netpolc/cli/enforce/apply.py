@@ -7,26 +7,18 @@ import select
 import sys
 import termios
 import time
-from functools import cache
 
 import click
 
-from netpolc.backends.nft import Options, Ruleset
+from netpolc.backends.nft import Options
 from netpolc.backends.nft.rollout.guard import TICK, Pending
 from netpolc.backends.nft.rollout.kernel import Kernel
 from netpolc.backends.nft.rollout.loader import Via
-from netpolc.backends.nft.rollout.netfilter.monitor import Heard, Monitor
-from netpolc.backends.nft.rollout.rollout import Held, Plan, refuse_empty, restore, roll_out
 from netpolc.backends.nft.rollout.state.loaded import Foreign
-from netpolc.backends.nft.write.delta import Delta
 from netpolc.cli import interruption, options, table_options, terminal
-from netpolc.cli.enforce.plan import show_plan
+from netpolc.cli.enforce.application import Application, Wanted
 from netpolc.cli.enforce.watch import keep_applied
-from netpolc.cli.host import local_node, on_this_host
-from netpolc.cli.output import write
 from netpolc.cli.parameters import FILE
-from netpolc.compiler import Program, compile
-from netpolc.core.cluster import Snapshot
 from netpolc.core.errors import SystemRefusal, UsageError
 
 _UNITS = {"s": 1, "m": 60, "h": 3600}
@@ -139,97 +131,38 @@ def apply(
     _check(changes_nothing, bool(verify), save, confirm, flush_conntrack, watch, chosen)
     if detailed_exitcode and not changes_nothing:
         raise UsageError("--detailed-exitcode is for --plan and --dry-run")
-    reading = reading.around_odd() if watch else reading
-    proves = watch if verify is None else verify
-
-    @cache
-    def kernel() -> Kernel:  # one, made once the input is good
-        own = Kernel(via=Via(via))
-        if watch:
-            own.hear(Heard(Monitor(chosen.table)))
-        return own
-
-    applied: list[tuple[Program, Ruleset]] = []  # the last one
-
-    def apply_once() -> tuple[str, Pending | None]:
-        snapshot = reading.snapshot(paths)
-        local = local_node(snapshot, node, all_pods)
-        program = compile(snapshot if local is None else on_this_host(snapshot, local))
-        missing = "" if allow_empty else _missing(snapshot, local)
-        if missing and watch:
-            restore_applied()  # else nothing tells whom a table that was just flushed isolated
-        ruleset = program.ruleset(local, chosen)
-        of = f"node {local}" if local is not None else "every pod"
-        audit = " (audit: nothing is denied)" if chosen.audit else ""
-        what = f"table inet {chosen.table} for {of}: {ruleset.digest}"
-        if changes_nothing:
-            refuse_empty(kernel().facts, chosen.table, missing)
-            changes = show_plan(kernel(), program, ruleset, what + audit)
-            if dry_run:
-                kernel().check(ruleset)
-                terminal.say(f"the kernel would load {what}{audit}")
-            ctx.exit(_CHANGES if changes and detailed_exitcode else 0)
-        steps = Plan(
-            program if proves else None,
-            (lambda text: write(text, save)) if save is not None else None,
-            confirm,
-            program if flush_conntrack else None,
-            missing,
-            quick=watch,
-        )
-        rollout = roll_out(kernel(), ruleset, steps)
-        applied[:] = [(program, ruleset)]
-        delta = rollout.update.delta
-        touched = f" ({delta})" if delta else ""
-        proven = ", proven" if proves and not rollout.unproven else ""
-        said = f"{_done(delta)} {what}{proven}{audit}{touched}"
-        if rollout.unproven:
-            said += f"; not proven: {rollout.unproven}"
-        if rollout.by_pairs:
-            said += f"\nevery pair of addresses was walked for itself: {rollout.by_pairs}"
-        if flush_conntrack:
-            flows = "open flow that is" if rollout.forgotten == 1 else "open flows that are"
-            said += f"\nforgot {rollout.forgotten} {flows} denied now"
-        return said, rollout.pending
-
-    def say(said: str) -> None:
-        terminal.say_lines(said.split("\n"))
-
-    held = cache(lambda: Held(kernel(), chosen.table))
-
-    def watched() -> str:
-        if not applied:
-            held()  # whatever becomes of the snapshot: what is there may be flushed
-        return apply_once()[0]
-
-    def restore_applied() -> str:
-        if not applied:
-            return held().restore()
-        program, ruleset = applied[0]
-        judged_again = chosen.recheck or chosen.audit
-        return restore(kernel(), ruleset, None if judged_again else program)
-
+    wanted = Wanted(
+        node=node,
+        all_pods=all_pods,
+        chosen=chosen,
+        proves=watch if verify is None else verify,
+        save=save,
+        confirm=confirm,
+        flush_conntrack=flush_conntrack,
+        allow_empty=allow_empty,
+        watch=watch,
+    )
+    application = Application(paths, reading.around_odd() if watch else reading, Via(via), wanted)
+    if changes_nothing:
+        changes = application.plan(dry_run)
+        ctx.exit(_CHANGES if changes and detailed_exitcode else 0)
     if watch:
-        keep_applied(paths, watched, restore_applied, chosen.table, say)
-    else:
-        said, pending = apply_once()
-        say(said)
-        if pending is not None and confirm is not None:
-            try:
-                code = _await(pending, kernel(), confirm, applied[0][1].digest)
-            except SystemRefusal as error:
-                moment = pending.unconfirmed.until
-                error.add_note(f"unless it is confirmed, the guard takes it back at {moment}")
-                raise
-            ctx.exit(code)
+        keep_applied(paths, application.watched, application.restore, chosen.table, _say)
+        return
+    said, pending = application.once()
+    _say(said)
+    if pending is not None and confirm is not None:
+        try:
+            code = _await(pending, application.kernel, confirm, application.digest)
+        except SystemRefusal as error:
+            moment = pending.unconfirmed.until
+            error.add_note(f"unless it is confirmed, the guard takes it back at {moment}")
+            raise
+        ctx.exit(code)
 
 
-def _missing(snapshot: Snapshot, node: str | None) -> str:
-    """What a snapshot lacks that denies nothing; pods of the host's network are denied nothing."""
-    local = (pod for pod in snapshot.cluster.pods if pod.is_on(node))
-    if not any(pod.addresses and not pod.host_network for pod in local):
-        return "no pod with an address" + (f" on node {node}" if node is not None else "")
-    return "" if any(policy.restricts for policy in snapshot.policies) else "no NetworkPolicy"
+def _say(said: str) -> None:
+    terminal.say_lines(said.split("\n"))
 
 
 def _check(
@@ -257,12 +190,6 @@ def _check(
         raise UsageError("--established recheck ends what is denied: leave --flush-conntrack out")
     if flush_conntrack and chosen.audit:
         raise UsageError("--audit denies nothing, so there is nothing for --flush-conntrack")
-
-
-def _done(delta: Delta | None) -> str:
-    if delta is None:
-        return "loaded"
-    return "updated" if delta else "nothing to change in"
 
 
 def _await(pending: Pending, kernel: Kernel, seconds: int, digest: str) -> int:

@@ -1,0 +1,170 @@
+"""What `netpolc apply` does with a snapshot, once or again and again."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+from netpolc.backends.nft import Options, Ruleset
+from netpolc.backends.nft.rollout.guard import Pending
+from netpolc.backends.nft.rollout.kernel import Kernel
+from netpolc.backends.nft.rollout.loader import Via
+from netpolc.backends.nft.rollout.netfilter.monitor import Heard, Monitor
+from netpolc.backends.nft.rollout.rollout import (
+    Held,
+    Plan,
+    Rollout,
+    refuse_empty,
+    restore,
+    roll_out,
+)
+from netpolc.backends.nft.write.delta import Delta
+from netpolc.cli import options, terminal
+from netpolc.cli.enforce.plan import show_plan
+from netpolc.cli.host import local_node, on_this_host
+from netpolc.cli.output import write
+from netpolc.compiler import Program, compile
+from netpolc.core.cluster import Snapshot
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """The options of `netpolc apply` that say what is loaded, and how."""
+
+    node: str | None
+    all_pods: bool
+    chosen: Options
+    proves: bool
+    save: str | None
+    confirm: int | None
+    """Seconds."""
+    flush_conntrack: bool
+    allow_empty: bool
+    watch: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Compiled:
+    program: Program
+    ruleset: Ruleset
+    what: str
+    """For the user: table, node and digest."""
+    missing: str
+    """What the snapshot lacks that denies nothing; empty where --allow-empty makes it good."""
+
+
+class Application:
+    """The manifests at some paths in the kernel; remembers what it applied last."""
+
+    def __init__(
+        self, paths: tuple[str, ...], reading: options.Reading, via: Via, wanted: Wanted
+    ) -> None:
+        self._paths, self._reading, self._via, self._wanted = paths, reading, via, wanted
+        self._applied: _Compiled | None = None
+        self._held: Held | None = None
+
+    @cached_property
+    def kernel(self) -> Kernel:
+        """One, made once the input is good."""
+        own = Kernel(via=self._via)
+        if self._wanted.watch:
+            own.hear(Heard(Monitor(self._wanted.chosen.table)))
+        return own
+
+    @property
+    def digest(self) -> str:
+        """Of what was applied last."""
+        return "" if self._applied is None else self._applied.ruleset.digest
+
+    def plan(self, dry_run: bool) -> bool:
+        """Show what would change; whether anything would."""
+        own = self._compiled()
+        refuse_empty(self.kernel.facts, self._wanted.chosen.table, own.missing)
+        said = own.what + self._audit
+        changes = show_plan(self.kernel, own.program, own.ruleset, said)
+        if dry_run:
+            self.kernel.check(own.ruleset)
+            terminal.say(f"the kernel would load {said}")
+        return changes
+
+    def once(self) -> tuple[str, Pending | None]:
+        """Apply what the paths hold now: what is said of it, and who waits to be confirmed."""
+        own, wanted = self._compiled(), self._wanted
+        save = wanted.save
+        steps = Plan(
+            own.program if wanted.proves else None,
+            (lambda text: write(text, save)) if save is not None else None,
+            wanted.confirm,
+            own.program if wanted.flush_conntrack else None,
+            own.missing,
+            quick=wanted.watch,
+        )
+        rollout = roll_out(self.kernel, own.ruleset, steps)
+        self._applied = own
+        return self._said(own.what, rollout), rollout.pending
+
+    def watched(self) -> str:
+        """Apply once more, and be able to bring back what was there before the first time."""
+        if self._applied is None:
+            self._hold()  # whatever becomes of the snapshot: what is there may be flushed
+        return self.once()[0]
+
+    def restore(self) -> str:
+        """Bring back what was applied last; before that, what was there at the start."""
+        if self._applied is None:
+            return self._hold().restore()
+        chosen = self._wanted.chosen
+        judged_again = chosen.recheck or chosen.audit
+        program = None if judged_again else self._applied.program
+        return restore(self.kernel, self._applied.ruleset, program)
+
+    def _hold(self) -> Held:
+        """What was there before the first time, read once."""
+        if self._held is None:
+            self._held = Held(self.kernel, self._wanted.chosen.table)
+        return self._held
+
+    @property
+    def _audit(self) -> str:
+        return " (audit: nothing is denied)" if self._wanted.chosen.audit else ""
+
+    def _compiled(self) -> _Compiled:
+        wanted = self._wanted
+        snapshot = self._reading.snapshot(self._paths)
+        local = local_node(snapshot, wanted.node, wanted.all_pods)
+        program = compile(snapshot if local is None else on_this_host(snapshot, local))
+        missing = "" if wanted.allow_empty else _missing(snapshot, local)
+        if missing and wanted.watch:
+            self.restore()  # else nothing tells whom a table that was just flushed isolated
+        ruleset = program.ruleset(local, wanted.chosen)
+        of = f"node {local}" if local is not None else "every pod"
+        what = f"table inet {wanted.chosen.table} for {of}: {ruleset.digest}"
+        return _Compiled(program, ruleset, what, missing)
+
+    def _said(self, what: str, rollout: Rollout) -> str:
+        delta = rollout.update.delta
+        touched = f" ({delta})" if delta else ""
+        proven = ", proven" if self._wanted.proves and not rollout.unproven else ""
+        said = f"{_done(delta)} {what}{proven}{self._audit}{touched}"
+        if rollout.unproven:
+            said += f"; not proven: {rollout.unproven}"
+        if rollout.by_pairs:
+            said += f"\nevery pair of addresses was walked for itself: {rollout.by_pairs}"
+        if self._wanted.flush_conntrack:
+            flows = "open flow that is" if rollout.forgotten == 1 else "open flows that are"
+            said += f"\nforgot {rollout.forgotten} {flows} denied now"
+        return said
+
+
+def _missing(snapshot: Snapshot, node: str | None) -> str:
+    """What a snapshot lacks that denies nothing; pods of the host's network are denied nothing."""
+    local = (pod for pod in snapshot.cluster.pods if pod.is_on(node))
+    if not any(pod.addresses and not pod.host_network for pod in local):
+        return "no pod with an address" + (f" on node {node}" if node is not None else "")
+    return "" if any(policy.restricts for policy in snapshot.policies) else "no NetworkPolicy"
+
+
+def _done(delta: Delta | None) -> str:
+    if delta is None:
+        return "loaded"
+    return "updated" if delta else "nothing to change in"
