@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from netpolc.core.program import Program
+from netpolc.flows.ends import EndNames
 from netpolc.flows.judging import Judged, RecordJudge, RecordOutcome
 from netpolc.flows.schema import DROPPED, EGRESS, FORWARDED, INGRESS
 
@@ -142,9 +143,12 @@ class Audit:
         other: Program | None = None,
         since: int | None = None,
         until: int | None = None,
+        names: EndNames | None = None,
     ) -> None:
-        """Records from `since` on and before `until` (microseconds since 1970) are judged."""
-        self._judge = RecordJudge(program, other)
+        """Records from `since` on and before `until` (microseconds since 1970) are judged; `names`
+        are those of the parties, workloads if there are none.
+        """
+        self._judge = RecordJudge(program, other, names)
         self._has_other = other is not None
         self._since, self._until = since, until
         self._groups: dict[tuple[int, ...], FlowGroup] = {}

@@ -56,17 +56,34 @@ class EndColumn(NamedTuple):
         return np.array(flags, dtype=bool)[self.of_row]
 
 
-class EndReader:
-    """The ends of a log, as a program knows them."""
+class EndNames:
+    """What the ends of records are counted for: workloads, nodes, and everybody outside."""
 
     def __init__(self, program: Program) -> None:
-        self._program = program
-        self._pods = {pod.key: pod for pod in program.cluster.pods}
+        self._cluster = program.cluster
         self._nodes = {
             address: name
             for name, node in program.cluster.nodes.items()
             for address in node.addresses
         }
+
+    def of_pod(self, pod: Pod) -> str:
+        """The party of a pod."""
+        return self._cluster.workload(pod)
+
+    def of_address(self, address: int) -> str:
+        """The party of an address that no pod has."""
+        node = self._nodes.get(address)
+        return OUTSIDE if node is None else f"node:{node}"
+
+
+class EndReader:
+    """The ends of a log, as a program knows them."""
+
+    def __init__(self, program: Program, names: EndNames | None = None) -> None:
+        self._program = program
+        self._names = names or EndNames(program)
+        self._pods = {pod.key: pod for pod in program.cluster.pods}
         self.parties: list[str] = []
         """Names by number."""
         self._numbers: dict[str, int] = {}
@@ -103,10 +120,7 @@ class EndReader:
         own = self._program.pods_by_address.get(number)
         if own is not None:
             return self._of_pod(own, (address,))
-        node = self._nodes.get(number)
-        return LoggedEnd(
-            (address,), self._party(OUTSIDE if node is None else f"node:{node}"), False
-        )
+        return LoggedEnd((address,), self._party(self._names.of_address(number)), False)
 
     def _named(self, name: str, address: str | None) -> LoggedEnd:
         pod = self._pods.get(name)
@@ -122,7 +136,7 @@ class EndReader:
         return self._of_pod(pod, (address,) if address in own else own)
 
     def _of_pod(self, pod: Pod, addresses: tuple[str, ...]) -> LoggedEnd:
-        return LoggedEnd(addresses, self._party(self._program.cluster.workload(pod)), True)
+        return LoggedEnd(addresses, self._party(self._names.of_pod(pod)), True)
 
     def _unknown(self, problem: str) -> LoggedEnd:
         return LoggedEnd((), self._party("?"), False, problem)

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from netpolc.backends.matcher import ALLOW, INVALID, Matcher
 from netpolc.core.ir import Direction
 from netpolc.core.program import Program
-from netpolc.flows.ends import EndColumn, EndReader, LoggedEnd
+from netpolc.flows.ends import EndColumn, EndNames, EndReader, LoggedEnd
 from netpolc.flows.schema import EGRESS, FORWARDED, INGRESS
 from netpolc.flows.values import WITH_PORTS
 
@@ -64,9 +64,11 @@ class Judged(NamedTuple):
 class RecordJudge:
     """Batches to outcomes by one program, and by another one with the same pods if it is given."""
 
-    def __init__(self, program: Program, other: Program | None = None) -> None:
+    def __init__(
+        self, program: Program, other: Program | None = None, names: EndNames | None = None
+    ) -> None:
         self._program = program
-        self.ends = EndReader(program)
+        self.ends = EndReader(program, names)
         self._matcher = Matcher(program)
         self._other = None if other is None else Matcher(other)
         self._ends: dict[Direction, Matcher] = {}

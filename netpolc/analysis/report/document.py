@@ -103,8 +103,35 @@ class Matrix:
 
 
 @dataclass(frozen=True, slots=True)
+class SeenFlow:
+    """Traffic that was seen between two parties, by their numbers: on what port, how many records,
+    what policies say of it and what the log; `finding` is where they disagree, or what a change
+    does to it, and `is_alarm` whether somebody has to look at that.
+    """
+
+    source: int
+    destination: int
+    connection: str
+    records: int
+    policies: str
+    log: str
+    finding: str
+    is_alarm: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SeenTraffic:
+    """What flow logs show; `about` says in sentences what they are and what they leave out."""
+
+    about: tuple[str, ...]
+    flows: tuple[SeenFlow, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class ReportDocument:
-    """Everything the page knows; without `before` it is one snapshot and no comparison."""
+    """Everything the page knows; without `before` it is one snapshot and no comparison, without
+    `observed` nobody has looked at traffic.
+    """
 
     title: str
     parties: tuple[Member, ...]
@@ -114,6 +141,7 @@ class ReportDocument:
     rows: tuple[tuple[int, ...], ...]
     after: Matrix
     before: Matrix | None
+    observed: SeenTraffic | None = None
 
 
 def report_document(
@@ -121,6 +149,7 @@ def report_document(
     after: State,
     before: State | None = None,
     progress: Progress = lambda done, total: None,
+    observed: SeenTraffic | None = None,
 ) -> ReportDocument:
     """The document of one snapshot or, with `before`, of a change; `progress` counts rows."""
     sides = [side for side in (before, after) if side is not None]
@@ -142,6 +171,7 @@ def report_document(
         builder.rows.values(),
         matrices[-1],
         matrices[0] if before is not None else None,
+        observed,
     )
 
 

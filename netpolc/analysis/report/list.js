@@ -35,6 +35,8 @@ function listView(section, actions) {
     },
     ...(status ? [el("span", { class: `status ${status}` }, status)] : []),
     el("span", { class: "to" }, el("span", { class: "arrow" }, "→ "), partyName(destination)),
+    ...(sightText(source, destination) ? [
+      el("span", { class: `sight ${sightOf(source, destination)}` }, sightText(source, destination))] : []),
     el("span", { class: "ports" }, textOf(source, destination))));
   }
 

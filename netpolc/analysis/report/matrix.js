@@ -104,6 +104,7 @@ function matrixView(section, actions) {
       pen.fillRect(x + gx, y + gy, w - 2 * gx, h - 2 * gy);
     }
     if (!isIn) return;
+    paintSight(pen, sightOf(source, destination), x + w, y);
     if (size.isWide && mark !== "none") {
       pen.fillStyle = colours[`${mark}-ink`];
       pen.font = font(12);
@@ -115,6 +116,19 @@ function matrixView(section, actions) {
       pen.fillText(SIGNS[mark].trim(), x + w / 2, y + h / 2);
       pen.textAlign = "left";
     }
+  }
+
+  // In the upper right corner of a cell: a dot, or a larger one where somebody has to look.
+  function paintSight(pen, sight, right, y) {
+    if (!sight) return;
+    const radius = Math.min(sight === "alarm" ? 6 : 4, size.width / 4);
+    pen.beginPath();
+    pen.arc(right - radius - 2, y + radius + 2, radius, 0, 2 * Math.PI);
+    pen.fillStyle = sight === "alarm" ? colours.removed : colours.ink;
+    pen.fill();
+    pen.strokeStyle = colours.surface;
+    pen.lineWidth = 1.5;
+    pen.stroke();
   }
 
   function isHovered(r, c) {
@@ -239,7 +253,8 @@ function matrixView(section, actions) {
       const [source, destination] = [shown.rows[hovered[0]], shown.columns[hovered[1]]];
       tip.replaceChildren(...(hovered[0] < 0 ? [partyName(destination)]
         : hovered[1] < 0 ? [partyName(source)]
-          : [partyName(source), " → ", partyName(destination), el("strong", {}, textOf(source, destination))]));
+          : [partyName(source), " → ", partyName(destination), el("strong", {}, textOf(source, destination)),
+            ...(sightText(source, destination) ? [el("span", {}, ` ${sightText(source, destination)}`)] : [])]));
       tip.style.left = `${clamp(event.clientX + 14, 0, innerWidth - tip.offsetWidth - 8)}px`;
       tip.style.top = `${clamp(event.clientY + 18, 0, innerHeight - tip.offsetHeight - 8)}px`;
     }
@@ -285,9 +300,10 @@ function matrixView(section, actions) {
   function move(target, isFocused) {
     active = target;
     const [source, destination] = [shown.rows[active[0]], shown.columns[active[1]]];
+    const said = [textOf(source, destination), sightText(source, destination)].filter(Boolean).join("; ");
     const cell = el("div", {
       role: "gridcell", tabindex: "0", "aria-colindex": active[1] + 1,
-      "aria-label": `${parties[source].name} to ${parties[destination].name}: ${textOf(source, destination)}`,
+      "aria-label": `${parties[source].name} to ${parties[destination].name}: ${said}`,
     });
     cell.style.transform = `translate(${size.left + active[1] * size.width}px, ${size.top + active[0] * size.height}px)`;
     cell.style.width = `${size.width}px`;

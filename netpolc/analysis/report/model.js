@@ -18,6 +18,34 @@ for (const party of parties) {
 }
 const numberOf = new Map(parties.map((party, number) => [party.name, number]));
 
+// Rows of traffic that was seen, by pair; null where nobody has looked.
+const traffic = content.observed && new Map();
+for (const own of content.observed?.flows ?? []) {
+  const key = `${own.source},${own.destination}`;
+  if (!traffic.has(key)) traffic.set(key, []);
+  traffic.get(key).push(own);
+}
+
+function seenOf(source, destination) {
+  return traffic?.get(`${source},${destination}`) ?? [];
+}
+
+// "alarm" where somebody has to look at it, "seen", or "".
+function sightOf(source, destination) {
+  const rows = seenOf(source, destination);
+  if (rows.some((own) => own.is_alarm)) return "alarm";
+  return rows.length ? "seen" : "";
+}
+
+// "12 records, denied, yet forwarded", or "".
+function sightText(source, destination) {
+  const rows = seenOf(source, destination);
+  if (!rows.length) return "";
+  const records = rows.reduce((sum, own) => sum + own.records, 0);
+  const findings = new Set(rows.map((own) => own.finding).filter(Boolean));
+  return [`${records.toLocaleString("en")} record${records === 1 ? "" : "s"}`, ...findings].join(", ");
+}
+
 function groupName(group) {
   return { [OUTSIDE]: "outside the cluster", [SEVERAL]: "several namespaces" }[group] ?? group;
 }
@@ -115,23 +143,28 @@ function shownBy(state) {
     if (ports) return ports[after] || ports[before];
     return after !== NOTHING || before !== NOTHING;
   };
-  const isIn = (source, destination) =>
-    isChosen(source, destination) && (state.none || connects(source, destination));
+  // Traffic where there is no connection is what one looks for.
+  const isShown = (source, destination) => state.none || connects(source, destination)
+    || (sightOf(source, destination) !== "" && !state.changed && !ports);
+  const isSeen = (source, destination) => {
+    const sight = sightOf(source, destination);
+    return { seen: sight !== "", unseen: sight === "", alarm: sight === "alarm" }[state.seen] ?? true;
+  };
+  const isIn = (source, destination) => isChosen(source, destination)
+    && isShown(source, destination) && isSeen(source, destination);
   const [sources, destinations] = [new Set(), new Set()];
   let connections = 0;
   const everyone = range(parties.length);
   for (const source of everyone) {
     for (const destination of everyone) {
-      if (!isChosen(source, destination)) continue;
-      const isConnected = connects(source, destination);
-      connections += isConnected;
-      if (!isConnected && !state.none) continue;
+      if (!isIn(source, destination)) continue;
+      connections += connects(source, destination);
       sources.add(source);
       destinations.add(destination);
     }
   }
   // Who was asked for by name stays, and so does everybody when nothing was asked for.
-  const keeps = (number) => isNamed[number] && !state.changed && !ports;
+  const keeps = (number) => isNamed[number] && !state.changed && !ports && !state.seen;
   return {
     isIn, connects, connections, isNamed,
     rows: everyone.filter((n) => sources.has(n) || (state.direction !== "to" && keeps(n))),

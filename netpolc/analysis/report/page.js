@@ -2,11 +2,11 @@
 
 const VIEWS = ["matrix", "graph", "list"];
 const START = {
-  view: "matrix", name: "", namespace: "", direction: "", port: "", none: false, changed: isComparison,
+  view: "matrix", name: "", namespace: "", direction: "", port: "", seen: "", none: false, changed: isComparison && !traffic,
   at: null, node: null,
 };
 const controls = Object.fromEntries(
-  ["name", "namespace", "direction", "port", "none", "changed"].map((id) => [id, document.getElementById(id)]));
+  ["name", "namespace", "direction", "port", "seen", "none", "changed"].map((id) => [id, document.getElementById(id)]));
 const panel = document.getElementById("panel");
 const narrow = matchMedia("(max-width: 700px)");
 let state = { ...START };
@@ -34,6 +34,7 @@ function readAddress() {
     namespace: one("namespace", parties.map((party) => party.group)),
     direction: one("direction", ["from", "to"]),
     port: found.get("port") ?? "",
+    seen: one("seen", ["seen", "unseen", "alarm"]),
     none: flag("none"),
     changed: flag("changed") && isComparison,
     at: pair.includes(undefined) ? null : pair,
@@ -43,7 +44,7 @@ function readAddress() {
 
 function writeAddress() {
   const found = new URLSearchParams();
-  for (const key of ["view", "name", "namespace", "direction", "port", "none", "changed"]) {
+  for (const key of ["view", "name", "namespace", "direction", "port", "seen", "none", "changed"]) {
     const value = state[key];
     if (value !== START[key]) found.set(key, typeof value === "boolean" ? Number(value) : value);
   }
@@ -150,6 +151,8 @@ function setUp() {
     counted(parties.length - outside, "workload"), counted(outside, "address range"),
     counted(groups.filter((group) => group === groupName(group)).length, "namespace")].join(", ");
   document.getElementById("changes").hidden = !isComparison;
+  document.getElementById("sights").hidden = !traffic;
+  document.getElementById("observed").append(...(content.observed?.about ?? []).map((text) => el("p", {}, text)));
   const marks = isComparison
     ? ["added", "removed", "changed", "some", "all", "none"] : ["all", "some", "none", "unjudged"];
   const words = {
@@ -158,6 +161,9 @@ function setUp() {
   };
   document.getElementById("legend").append(...marks.map((mark) => el("li", {},
     el("span", { class: `mark ${mark}`, "aria-hidden": "true" }, (SIGNS[mark] ?? "").trim()), words[mark])));
+  const sights = traffic ? [["seen", "traffic seen"], ["alarm", "traffic to look at"]] : [];
+  document.getElementById("legend").append(...sights.map(([sight, text]) => el("li", {},
+    el("span", { class: `dot ${sight}`, "aria-hidden": "true" }), text)));
 }
 
 function listen() {

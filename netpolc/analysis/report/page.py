@@ -18,30 +18,55 @@ import msgspec
 
 from netpolc.analysis.connectivity.difference import Difference
 from netpolc.analysis.connectivity.table import Table
-from netpolc.analysis.report.document import Progress, ReportDocument, State, report_document
+from netpolc.analysis.report.document import (
+    Progress,
+    ReportDocument,
+    SeenTraffic,
+    State,
+    report_document,
+)
 from netpolc.core.cluster import not_judged
 from netpolc.core.foreign import html_text, inert, inert_json
 
 _SCRIPTS = ("model", "panel", "matrix", "list", "graph", "page")
 """In the order in which they build on each other."""
-_HEADINGS = {False: "Who can reach whom", True: "What a change opens and closes"}
+_HEADINGS = {
+    (False, False): "Who can reach whom",
+    (True, False): "What a change opens and closes",
+    (False, True): "Who can reach whom, and who did",
+    (True, True): "What a change opens and closes, and what was seen",
+}
+"""Of one snapshot or a change; without or with observed traffic."""
 _ESCAPES = str.maketrans({"<": "\\u003c", ">": "\\u003e", "&": "\\u0026"})
 """In JSON these are in strings only; without them no text can end or comment out its element."""
 
 
-def report(table: Table, title: str, progress: Progress = lambda done, total: None) -> str:
-    """A page of who can reach whom; the title says of what, and `progress` counts rows."""
-    document = report_document(title, State(table.reach, table.parties), progress=progress)
+def report(
+    table: Table,
+    title: str,
+    progress: Progress = lambda done, total: None,
+    observed: SeenTraffic | None = None,
+) -> str:
+    """A page of who can reach whom; the title says of what, and `progress` counts rows. Traffic
+    that was `observed` is shown over it; its numbers are those of `table.parties`.
+    """
+    after = State(table.reach, table.parties)
+    document = report_document(title, after, None, progress, observed)
     return page(document, not_judged(table.reach.program.unread))
 
 
 def comparison(
-    difference: Difference, title: str, progress: Progress = lambda done, total: None
+    difference: Difference,
+    title: str,
+    progress: Progress = lambda done, total: None,
+    observed: SeenTraffic | None = None,
 ) -> str:
-    """A page of what a change opens and closes, with the reasons before and after."""
+    """A page of what a change opens and closes, with the reasons before and after. Numbers of what
+    was `observed` are those of `difference.pairs`.
+    """
     before = State(difference.old, [pair.old for pair in difference.pairs])
     after = State(difference.new, [pair.new for pair in difference.pairs])
-    document = report_document(title, after, before, progress)
+    document = report_document(title, after, before, progress, observed)
     programs = difference.old.program, difference.new.program
     return page(document, not_judged(own for side in programs for own in side.unread))
 
@@ -54,7 +79,7 @@ def page(content: ReportDocument, unread: str = "") -> str:
     script = f"(() => {{\n{''.join(_source(f'{name}.js') for name in _SCRIPTS)}}})();\n"
     return Template(_source("page.html")).substitute(
         title=escape(inert(content.title)),
-        heading=_HEADINGS[content.before is not None],
+        heading=_HEADINGS[content.before is not None, content.observed is not None],
         banner=f'<p class="banner" role="note">{html_text(unread)}</p>' if unread else "",
         style_digest=_digest(style),
         script_digest=_digest(script),

@@ -22,7 +22,7 @@ function drawPanel(panel, pair, actions) {
   const close = el("button", { class: "close", "aria-label": "Close", onclick: actions.close }, "×");
   const title = el("h2", {}, partyName(source), el("span", { class: "arrow" }, " → "), partyName(destination));
   const body = isComparison ? comparison(source, destination) : explained("after", source, destination);
-  panel.replaceChildren(el("div", { class: "head" }, title, close), ...body,
+  panel.replaceChildren(el("div", { class: "head" }, title, close), ...observed(source, destination), ...body,
     el("p", { class: "more" },
       ...(source === destination ? [] : [
         el("button", { onclick: () => actions.open([destination, source]) }, "Other way round")]),
@@ -30,6 +30,18 @@ function drawPanel(panel, pair, actions) {
       ...(source === destination ? [] : [
         el("button", { onclick: () => actions.graph(destination) }, "Graph of the destination")])));
   panel.hidden = false;
+}
+
+// What was seen of the pair, row by row.
+function observed(source, destination) {
+  if (!traffic) return [];
+  const rows = seenOf(source, destination);
+  const head = el("h3", { class: "side" }, "Observed");
+  if (!rows.length) return [head, el("p", {}, "Nothing was seen between them.")];
+  return [head, el("ul", { class: "causes" }, ...rows.map((own) => el("li", {},
+    el("span", { class: "policy" }, own.connection),
+    ` ${own.records.toLocaleString("en")} × ${own.log || "seen"}, policies: ${own.policies}`,
+    ...(own.finding ? [" ", el("span", { class: `sight ${own.is_alarm ? "alarm" : "seen"}` }, own.finding)] : []))))];
 }
 
 function comparison(source, destination) {

@@ -24,6 +24,7 @@ from netpolc.core.semantics import Flow
 if TYPE_CHECKING:
     from netpolc.flows.audit import Audit, FlowGroup
     from netpolc.flows.forms import Findings
+    from netpolc.flows.forms.page import ListedParties
     from netpolc.flows.notes import LogNotes
 
 _MOST_ROWS = 20
@@ -40,6 +41,7 @@ class _Question:
     since: str | None
     until: str | None
     keep_going: bool
+    form: str
 
 
 @click.command()
@@ -72,9 +74,10 @@ class _Question:
 @click.option("--unused", is_flag=True, help="The rules that no observed flow needed.")
 @options.log_records
 @output(
-    lambda: ("table", "json", "csv", "parquet", "sarif"),
+    lambda: ("table", "json", "csv", "parquet", "sarif", "html"),
     "table",
-    "The form; all but the table are whole, sarif has findings at lines of policies.",
+    "The form; all but the table are whole. sarif has findings at lines of policies, html is a "
+    "page of who can reach whom with the traffic over it.",
 )
 @click.option(
     "--top",
@@ -124,11 +127,13 @@ def audit(
         raise UsageError("--against, --denied and --unused exclude each other")
     if form == "parquet" and file in (None, "-") and is_terminal():
         raise UsageError("-o parquet is no text for a terminal: --file says where it goes")
-    asked = _Question(logs, log_format, denied, unused, since, until, keep_going)
+    if form == "html" and unused:
+        raise UsageError("-o html shows traffic, of which --unused has none")
+    asked = _Question(logs, log_format, denied, unused, since, until, keep_going, form)
     reading = reading.configured((*paths, *common))
     snapshot = reading.snapshot((*paths, *common))
     changed = reading.snapshot((*against, *common)) if against else None
-    found, judging, is_clean = _audited(asked, snapshot, changed)
+    found, answer, is_clean = _audited(asked, snapshot, changed)
     found.unread = sorted({*snapshot.unread, *(changed.unread if changed is not None else ())})
     if form == "table":
         _show(found, file, top)
@@ -138,15 +143,39 @@ def audit(
         write_bytes(as_parquet(found), file)
     else:
         repository = repository_of((*paths, *against, *common))
-        write(_in_form(form, found, judging, partial(path_below, repository)), file)
+        write(answer.in_form(found, form, partial(path_below, repository)), file)
     _tell(found)
     ctx.exit(0 if is_clean else 1)
 
 
+class _Judges:
+    """The program that decides, of a change the new one; for a page also who is listed on it."""
+
+    def __init__(self, program: Program, changed: Program | None, asked: _Question) -> None:
+        self._program = changed or program
+        self._title = " ".join(asked.logs)
+        self.parties: ListedParties | None = None
+        if asked.form == "html":
+            from netpolc.flows.forms.page import ListedParties
+
+            self.parties = ListedParties(program, changed)
+
+    def in_form(self, found: Findings, form: str, path_of: Callable[[str], str]) -> str:
+        """What is printed, or written to a file."""
+        from netpolc.flows.forms import FORMS
+        from netpolc.flows.forms.sarif import as_sarif
+
+        if self.parties is not None:
+            return self.parties.page(found, self._title)
+        if form == "sarif":
+            return as_sarif(found, self._program, path_of)
+        return FORMS[form](found)
+
+
 def _audited(
     asked: _Question, snapshot: Snapshot, changed: Snapshot | None
-) -> tuple[Findings, Program, bool]:
-    """What is to be shown, the program that decides, and whether there is nothing to find."""
+) -> tuple[Findings, _Judges, bool]:
+    """What is to be shown, who decides about it, and whether there is nothing to find."""
     try:
         from netpolc.flows.audit import Audit
         from netpolc.flows.notes import LogNotes
@@ -158,7 +187,8 @@ def _audited(
     program = compile(snapshot)
     other = compile(changed) if changed is not None else None
     notes = LogNotes(keep_going=asked.keep_going)
-    audit = Audit(program, other, *span)
+    judges = _Judges(program, other, asked)
+    audit = Audit(program, other, *span, judges.parties)
     usage = Usage(program, snapshot) if asked.unused else None
     with progress("judging", of_bytes=True) as report:
         take_in(asked.logs, audit, notes, asked.log_format, usage, report)
@@ -166,7 +196,7 @@ def _audited(
     found = _findings(asked, audit, notes, judging, changed is not None)
     if usage is not None:
         found.groups, found.rules = (), list(usage.unused())
-    return found, judging[0], _is_clean(found, notes, asked, changed is not None)
+    return found, judges, _is_clean(found, notes, asked, changed is not None)
 
 
 def _findings(
@@ -180,7 +210,7 @@ def _findings(
     from netpolc.flows.judging import RecordOutcome
 
     groups = audit.groups()
-    if is_change:
+    if is_change and asked.form != "html":  # where also stands what a change leaves as it is
         groups = [group for group in groups if group.shift is not None]
         groups.sort(key=lambda group: (group.shift or "", -group.records))
     elif asked.denied:
@@ -217,13 +247,6 @@ def _is_clean(found: Findings, notes: LogNotes, asked: _Question, is_change: boo
     if asked.denied:
         return not found.groups
     return not any(group.disagreement is Disagreement.LEAK for group in found.groups)
-
-
-def _in_form(form: str, found: Findings, judging: Program, path_of: Callable[[str], str]) -> str:
-    from netpolc.flows.forms import FORMS
-    from netpolc.flows.forms.sarif import as_sarif
-
-    return as_sarif(found, judging, path_of) if form == "sarif" else FORMS[form](found)
 
 
 def _show(found: Findings, file: str | None, top: int) -> None:

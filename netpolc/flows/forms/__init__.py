@@ -1,7 +1,7 @@
 """An audit in every form; text.py says what of it is shown.
 
-Comes in: `Findings`. Goes out: text, or the bytes of a Parquet file (parquet.py). The form that
-cites lines of manifests (sarif.py) takes the program that judged, too.
+Comes in: `Findings`. Goes out: text, or the bytes of a Parquet file (parquet.py). The forms that
+cite lines of manifests (sarif.py) or list everybody (page.py) take the programs that judged, too.
 """
 
 from __future__ import annotations
