@@ -129,7 +129,6 @@ class Totals:
     outcomes: Counter[RecordOutcome] = field(default_factory=Counter)
     sides: Counter[str] = field(default_factory=Counter)
     problems: Counter[str] = field(default_factory=Counter)
-    backwards: int = 0
     first: int | None = None
     last: int | None = None
 
@@ -152,7 +151,6 @@ class Audit:
         self._has_other = other is not None
         self._since, self._until = since, until
         self._groups: dict[tuple[int, ...], FlowGroup] = {}
-        self._latest: int | None = None
         self.totals = Totals()
 
     def add(self, batch: pa.RecordBatch) -> tuple[pa.RecordBatch, Judged] | None:
@@ -182,9 +180,6 @@ class Audit:
         times = batch["ts"].drop_null().cast(pa.int64()).to_numpy()
         if not len(times):
             return
-        before = times[:1] if self._latest is None else np.array([self._latest])
-        self.totals.backwards += int((np.diff(times, prepend=before) < 0).sum())
-        self._latest = int(times[-1])
         self.totals.first = _least(self.totals.first, int(times.min()))
         self.totals.last = _most(self.totals.last, int(times.max()))
 

@@ -7,7 +7,7 @@ counted like the rest. Nothing is passed over in silence.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -52,6 +52,7 @@ class LogNotes:
         """With `keep_going` damage is counted, and else raised."""
         self._keep_going = keep_going
         self._notes: dict[tuple[Gravity, str], LogNote] = {}
+        self._columns: dict[str, tuple[frozenset[str], str]] = {}
 
     def __iter__(self) -> Iterator[LogNote]:
         return iter(sorted(self._notes.values(), key=lambda note: -note.gravity))
@@ -75,6 +76,17 @@ class LogNotes:
         if not self._keep_going:
             raise error
         self._add(Gravity.DAMAGED, str(error).removeprefix(f"{place}: "), place, 1)
+
+    def check_columns(self, form: str, names: Iterable[str], place: str) -> None:
+        """Of a log of columns those that have a meaning; that others of its format have more or
+        fewer is damage: a column that comes or goes would else be read as nothing, in silence.
+        """
+        own = frozenset(names)
+        known, first = self._columns.setdefault(form, (own, place))
+        if own != known:
+            less, more = (", ".join(sorted(names)) for names in (known - own, own - known))
+            parts = [f"no {less}" if less else "", f"also {more}" if more else ""]
+            self.damage(f"other columns than {first}", place, "; ".join(filter(None, parts)))
 
     @property
     def is_whole(self) -> bool:

@@ -205,14 +205,6 @@ def test_a_span_of_time(tmp_path: Path) -> None:
     assert outcome.code == 1
 
 
-def test_times_that_run_backwards_are_told(tmp_path: Path) -> None:
-    rows = [f"{time},{FRONTEND},{BACKEND},tcp,8080" for time in (300, 100, 200, 150)]
-    path = log(tmp_path, *rows, header="ts,src,dst,protocol,port")
-    outcome = invoke("audit", path, *POLICIES)
-    assert outcome.code == 0
-    assert "2 records are older than the one before them\n" in outcome.stderr
-
-
 def test_the_table_has_the_top_and_says_so(tmp_path: Path) -> None:
     rows = [f"{OUTSIDE},{FRONTEND},tcp,{port},1,dropped,,false" for port in range(1000, 1030)]
     rows.append(f"{OUTSIDE},{FRONTEND},tcp,1007,1,dropped,,false")

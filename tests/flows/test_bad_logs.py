@@ -1,13 +1,18 @@
-"""Bad logs: each a sentence with its place, exit code 2 (1 with --keep-going), and no file."""
+"""Bad logs: each a sentence with its place, exit code 2 (1 with --keep-going), and no file; of
+audit, and of recommend, which reads the same.
+"""
 
 from __future__ import annotations
 
 import gzip
+import io
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from tests.cli.invocation import Outcome, invoke
@@ -19,14 +24,57 @@ HUBBLE = WRITERS["hubble"](FLOWS)
 STRANGERS = b"src,dst,protocol,port\n192.0.2.1,192.0.2.2,tcp,80\n192.0.2.1,shop/web-1,tcp,80\n"
 
 
+NO_POD = b"src,dst,protocol,port\n192.0.2.1,192.0.2.2,tcp,80\n"
+TIMED = b"ts,src,dst,protocol,port\n2026-01-01T00:00:00Z,10.244.1.11,10.244.1.21,tcp,8080\n"
+RUBBISH = bytes(range(256)) * 256 + b"\n"
+A_HUNDRED_MEGABYTES = 100 << 20
+both = pytest.mark.parametrize("command", ["audit", "recommend"])
+
+
+def parquet(**columns: list[object]) -> bytes:
+    out = io.BytesIO()
+    pq.write_table(pa.table(columns), out, row_group_size=1)
+    return out.getvalue()
+
+
+ENDS: dict[str, list[object]] = {
+    "src": ["10.244.1.11"] * 2,
+    "dst": ["10.244.1.21"] * 2,
+    "protocol": ["tcp"] * 2,
+}
+
+
 def audit(path: Path, *arguments: str) -> Outcome:
     return invoke("audit", str(path), *POLICIES, *arguments)
 
 
+@both
 @pytest.mark.parametrize(
     ("content", "arguments", "message"),
     [
         (b"", (), "log: the log is empty"),
+        (gzip.compress(b""), (), "log: the log is empty"),
+        (NO_POD[:22], (), "log: there is no record in it: nothing to judge"),
+        (
+            TIMED,
+            ("--since", "2026-01-02T00:00:00Z"),
+            "log: none of 1 records lies between --since and --until: nothing to judge",
+        ),
+        (HUBBLE + b'{"x": "' + b"x" * (1 << 20), (), "log:10: a line of more than 1048576 bytes"),
+        (
+            gzip.compress(HUBBLE + b"x" * A_HUNDRED_MEGABYTES + b"\n" + HUBBLE, 1),
+            (),
+            "log:10: a line of more than 1048576 bytes",
+        ),
+        (RUBBISH, ("--format", "hubble"), "log:1: no record of this format"),
+        (RUBBISH, ("--format", "kernel"), "log: there is no record in it: nothing to judge"),
+        (parquet(**ENDS, port=["80", "http"]), (), "log: row group 1: column port: "),
+        (parquet(**ENDS), (), "log: no column port (names in lower case)"),
+        (
+            NO_POD,
+            (),
+            "log: none of 1 records can be judged: no end is a pod of the snapshot",
+        ),
         (b"\n \n", (), "log: the log is empty"),
         (b"\x00\x01\x02\xff" * 100, (), "log: a log of no format that is known: --format names"),
         (b"hello, world\n", (), "log: a log of no format that is known: --format names"),
@@ -67,12 +115,13 @@ def audit(path: Path, *arguments: str) -> Outcome:
     ],
 )
 def test_what_cannot_be_read(
-    content: bytes, arguments: tuple[str, ...], message: str, tmp_path: Path
+    command: str, content: bytes, arguments: tuple[str, ...], message: str, tmp_path: Path
 ) -> None:
     path, file = tmp_path / "log", tmp_path / "out.json"
     path.write_bytes(content)
     file.write_text("as it was")
-    outcome = audit(path, *arguments, "-o", "json", "--file", str(file))
+    output = ("-o", "json", "--file", str(file))
+    outcome = invoke(command, str(path), *POLICIES, *arguments, *output)
     assert outcome.code == 2, outcome
     assert message in outcome.stderr
     assert outcome.stdout == ""
@@ -80,6 +129,7 @@ def test_what_cannot_be_read(
     assert [own.name for own in tmp_path.iterdir() if own.name not in ("log", "out.json")] == []
 
 
+@both
 @pytest.mark.parametrize(
     ("spoil", "told"),
     [
@@ -88,16 +138,74 @@ def test_what_cannot_be_read(
             "log:11: no record of this format (2 in",
         ),
         (lambda log: gzip.compress(log)[:-4], "log: it cannot be read to its end"),
+        (lambda log: zstd(log)[:-1], "log: it cannot be read to its end"),
+        (
+            lambda log: log + b"x" * (3 << 20) + b"\n" + log + b"y" * (3 << 20),
+            "log:10: a line of more than 1048576 bytes (2 in all)",
+        ),
         (lambda log: b"rubbish\n" + log, "log:1: no record of this format\n"),
     ],
 )
 def test_keep_going_counts_and_goes_on(
-    spoil: Callable[[bytes], bytes], told: str, tmp_path: Path
+    command: str, spoil: Callable[[bytes], bytes], told: str, tmp_path: Path
 ) -> None:
     path = tmp_path / "log"
     path.write_bytes(spoil(HUBBLE))
-    outcome = audit(path, "--keep-going", "--format", "hubble")
+    outcome = invoke(command, str(path), *POLICIES, "--keep-going", "--format", "hubble")
     assert outcome.code == 1
+    assert told in outcome.stderr
+
+
+@both
+def test_columns_that_change_between_files(command: str, tmp_path: Path) -> None:
+    """What is not there would else be read as `the log does not say`."""
+    good = b"10.244.1.11,10.244.1.21,tcp,8080"
+    logs = {
+        "a.csv": b"src,dst,protocol,port,verdict\n" + good + b",forwarded\n",
+        "b.csv": b"src,dst,protocol,port,note\n" + good + b",x\n",
+        "c.parquet": parquet(**ENDS, port=[8080, 8080], is_reply=[False, False]),
+        "d.parquet": parquet(**ENDS, port=[8080, 8080], packets=[1, 1]),
+    }
+    for name, content in logs.items():
+        (tmp_path / name).write_bytes(content)
+    names = [str(tmp_path / name) for name in logs]
+    told = [
+        f"{names[1]}:1: other columns than {names[0]}:1: no verdict",
+        f"{names[3]}: other columns than {names[2]}: no is_reply; also packets",
+    ]
+    for pair, message in zip((names[:2], names[2:]), told, strict=True):
+        outcome = invoke(command, *pair, *POLICIES)
+        assert (outcome.code, outcome.stdout) == (2, "")
+        assert message in outcome.stderr
+    outcome = invoke(command, *names, *POLICIES, "--keep-going")
+    assert outcome.code == 1
+    assert "6 records: 6 allowed" in outcome.stderr, "all of them are read"
+    for message in told:
+        assert message.rpartition(": ")[0] in outcome.stderr
+    assert invoke(command, names[0], names[2], *POLICIES).code == 0, "of two formats"
+
+
+def test_a_version_that_changes_between_files(tmp_path: Path) -> None:
+    for name in ("vpc", "vpc-2", "parquet-vpc"):
+        (tmp_path / name).write_bytes(WRITERS[name](FLOWS))
+    outcome = audit(tmp_path)
+    assert outcome.code == 2
+    assert "other columns than" in outcome.stderr
+    (tmp_path / "vpc-2").write_bytes(WRITERS["vpc"](FLOWS) * 2)
+    (tmp_path / "parquet-vpc").unlink()
+    assert "27 records" in audit(tmp_path).stderr, "headers in between say the same"
+
+
+@both
+def test_times_that_run_backwards(command: str, tmp_path: Path) -> None:
+    """They are told with their place; logs of several nodes are seldom in order."""
+    row = "{},10.244.1.11,10.244.1.21,tcp,8080\n"
+    for name, times in (("a", (5, 6)), ("b", (300, 100, "", 200, 150))):
+        rows = "".join(row.format(time) for time in times)
+        (tmp_path / name).write_text(f"ts,src,dst,protocol,port\n{rows}")
+    outcome = invoke(command, str(tmp_path), *POLICIES)
+    assert outcome.code == 0
+    told = f"{tmp_path / 'b'}: record 2: a record is older than the one before it (2 in all)\n"
     assert told in outcome.stderr
 
 

@@ -103,7 +103,9 @@ def test_vpc_gaps_headers_and_packet_addresses(tmp_path: Path) -> None:
         "dstport srcport protocol srcaddr dstaddr\n"
         "53 40001 17 10.0.0.3 10.0.0.4\n"
     )
-    records, notes = records_of(tmp_path, log.encode())
+    with pytest.raises(LogError, match=r"log:7: other columns than .*log:1: no log-status, p"):
+        records_of(tmp_path, log.encode())
+    records, notes = records_of(tmp_path, log.encode(), keep_going=True)
     found = [
         (own["src"], own["dst"], own["src_port"], own["port"], own.get("is_reply"))
         for own in records
@@ -115,6 +117,7 @@ def test_vpc_gaps_headers_and_packet_addresses(tmp_path: Path) -> None:
         ("10.0.0.3", "10.0.0.4", 40001, 53, None),
     ]
     assert told(notes) == [
+        (Gravity.DAMAGED, f"other columns than {tmp_path / 'log'}:1", 1),
         (Gravity.LOST, "SKIPDATA, an interval whose records were lost", 1),
         (Gravity.NOTED, "NODATA, an interval without traffic", 1),
     ]
@@ -235,7 +238,9 @@ def test_values_of_other_types(
 
 
 def test_a_schema_that_changes_between_files(tmp_path: Path) -> None:
-    """Each file has the columns that it has; one without a needed column is refused by name."""
+    """Each file has the columns that it has, which is told; one without a needed column is refused
+    by name.
+    """
     import pyarrow.parquet as pq
 
     from tests.flows.reading import read_records
@@ -245,11 +250,14 @@ def test_a_schema_that_changes_between_files(tmp_path: Path) -> None:
     columns = table(FLOWS)
     pq.write_table(columns, logs / "a.parquet")
     pq.write_table(columns.drop(["verdict"]).select(["port", "dst", "src", "protocol"]), logs / "b")
-    records, _ = read_records(logs)
+    with pytest.raises(LogError, match=r"b: other columns than .*a.parquet: no direction, is_re"):
+        read_records(logs)
+    records, notes = read_records(logs, keep_going=True)
+    assert notes.count(Gravity.DAMAGED) == 1
     assert len(records) == 2 * len(FLOWS)
     assert "verdict" not in records[-1]
     pq.write_table(
         columns.rename_columns([own.upper() for own in columns.column_names]), logs / "c"
     )
     with pytest.raises(LogError, match=r"c: no column src, dst, protocol, port"):
-        read_records(logs)
+        read_records(logs / "c")

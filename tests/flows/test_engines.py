@@ -23,6 +23,7 @@ import pytest
 import netpolc
 from netpolc.core.errors import UsageError
 from netpolc.flows import engines
+from netpolc.flows.notes import LogError
 from tests.helpers.scenarios import ROOT
 
 PROGRAM = netpolc.compile(netpolc.load([str(ROOT / "examples" / "three-tier")]))
@@ -191,8 +192,16 @@ def test_dask_with_a_killed_worker(matcher: str, folder: str, tmp_path: Path) ->
         assert victim not in [pid for pid, _ in found], "its tasks ran elsewhere"
         assert sum((own for _, own in found), Counter()) == Counter(rows["policies"].to_pylist())
         (lethal,) = engines.each_file(client, paths[:1], matcher, suicide)
-        with pytest.raises(distributed.KilledWorker):
-            lethal.result()
+        with pytest.raises(LogError, match="2 workers died of it, the last one at tcp://127"):
+            engines.collected(paths[:1], [lethal])
+        (missing,) = engines.each_file(client, [str(tmp_path / "none.parquet")], matcher)
+        (good,) = engines.each_file(client, paths[:1], matcher)
+        results, notes = engines.collected(
+            [paths[0], "none.parquet", paths[0]], [lethal, missing, good], keep_going=True
+        )
+        assert results == [None, None, first[0].result()]
+        assert [note.place for note in notes] == [paths[0], "none.parquet"]
+        assert not notes.is_whole
 
 
 @pytest.mark.filterwarnings("default")

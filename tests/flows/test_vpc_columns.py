@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from netpolc.flows.notes import LogError, LogNotes
+from netpolc.flows.notes import Gravity, LogError, LogNotes
 from tests.flows.reading import read_records
 from tests.flows.writers import FLOWS, vpc
 
@@ -63,14 +63,17 @@ def test_packet_addresses_come_first_and_gaps_are_told(tmp_path: Path) -> None:
 
 
 def test_names_of_folders_stay_text_and_schemas_may_change(tmp_path: Path) -> None:
-    """Later files have more columns; an account with zeros before it is no number."""
+    """Later files may have more columns, which is told; an account with zeros is no number."""
     old = b"srcaddr dstaddr srcport dstport protocol\n10.0.0.1 10.0.0.2 1 80 6\n"
     new = b"srcaddr dstaddr srcport dstport protocol action\n10.0.0.1 10.0.0.2 1 80 6 REJECT\n"
     for day, text in (("01", old), ("02", new)):
         folder = tmp_path / "aws-account-id=000123456789" / f"day={day}"
         folder.mkdir(parents=True)
         pq.write_table(columns(text), folder / "a.parquet")
-    found, _ = read_records(tmp_path)
+    found, notes = read_records(tmp_path, keep_going=True)
+    assert [note.kind for note in notes if note.gravity is Gravity.DAMAGED] == [
+        f"other columns than {tmp_path}/aws-account-id=000123456789/day=01/a.parquet"
+    ]
     assert [row.get("verdict") for row in found] == [None, "dropped"]
 
 

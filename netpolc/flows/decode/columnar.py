@@ -15,7 +15,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from netpolc.flows.decode.jsonlines import unknown_names
-from netpolc.flows.decode.vpc_columns import are_vpc, vpc_batch
+from netpolc.flows.decode.vpc import NAME as VPC
+from netpolc.flows.decode.vpc import ROLES
+from netpolc.flows.decode.vpc_columns import are_vpc, plain_name, vpc_batch
 from netpolc.flows.notes import LogError, LogNotes
 from netpolc.flows.schema import SCHEMA
 from netpolc.flows.sources import Stream, Tailed
@@ -40,9 +42,11 @@ def parquet_batches(source: Stream, name: str, notes: LogNotes) -> Iterator[pa.R
     try:
         schema = pq.ParquetFile(source).schema_arrow
         if are_vpc(schema.names):
+            meant = {plain_name(own) for own in schema.names} & set(ROLES)
+            notes.check_columns(VPC, meant, name)
             yield from _vpc_batches(source, name, notes)
             return
-        names = _checked(schema, name, notes)
+        names = _checked(schema, name, PARQUET, notes)
         texts = (own for own in names if _is_text(schema.field(own).type))
         coded = [own for own in texts if _is_coded(SCHEMA.field(own))]
         source.seek(0)
@@ -73,7 +77,7 @@ def arrow_batches(source: Stream, name: str, notes: LogNotes) -> Iterator[pa.Rec
     try:
         for number, batch in enumerate(_opened(source)):
             if number == 0:
-                _checked(batch.schema, name, notes)
+                _checked(batch.schema, name, ARROW, notes)
             for first in range(0, len(batch), ROWS):
                 yield _in_schema(batch.slice(first, ROWS), f"{name}: batch {number}", notes)
     except _BROKEN as error:
@@ -97,7 +101,7 @@ def _to_its_end(source: Tailed) -> Iterator[pa.RecordBatch]:
         raise OSError("the stream has no mark at its end")
 
 
-def _checked(schema: pa.Schema, name: str, notes: LogNotes) -> list[str]:
+def _checked(schema: pa.Schema, name: str, form: str, notes: LogNotes) -> list[str]:
     """The columns that have a meaning."""
     missing = [own[0] for own in _NEEDED if not set(own) & set(schema.names)]
     if missing:
@@ -106,7 +110,9 @@ def _checked(schema: pa.Schema, name: str, notes: LogNotes) -> list[str]:
         raise LogError(f"{name}: two columns have one name")
     for unknown in unknown_names(schema.names):
         notes.note(f"column {unknown} has no meaning here", name)
-    return [column for column in schema.names if column in SCHEMA.names]
+    meant = [column for column in schema.names if column in SCHEMA.names]
+    notes.check_columns(form, meant, name)
+    return meant
 
 
 def _in_schema(batch: pa.RecordBatch, place: str, notes: LogNotes) -> pa.RecordBatch:

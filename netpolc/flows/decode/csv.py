@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from netpolc.flows.decode.jsonlines import record_of, unknown_names
 from netpolc.flows.decode.lines import LogLine, Told, ended
 from netpolc.flows.notes import LogError
-from netpolc.flows.schema import Record
+from netpolc.flows.schema import SCHEMA, Record
 
 NAME = "csv"
 _NEEDED = ("protocol", "port")
@@ -44,6 +44,7 @@ def records(lines: Iterator[LogLine], told: Told) -> Iterator[Record]:
         )
     for name in unknown_names(header):
         told.note(first, f"column {name} has no meaning here")
+    told.notes.check_columns(NAME, {*header} & {*SCHEMA.names}, told.at(first))
     for line in rows:
         try:
             cells = _cells(line.content.decode("utf-8"))

@@ -59,6 +59,8 @@ class _Reader:
             text = line.content.decode("ascii")
             if detects(text):
                 self.names = _header(text, told.at(line))
+                meant = set(self.names) & set(ROLES)
+                told.notes.check_columns(NAME, meant, told.at(line))
                 return
             if not self.names:
                 raise LogError(f"{told.at(line)}: a header is expected: columns have no order")

@@ -5,6 +5,7 @@ same with the columns `policies` and `reason`. Each adapter imports its engine w
 docs/audit-at-scale.md shows them.
 """
 
+from netpolc.flows.engines.dask import collected as collected
 from netpolc.flows.engines.dask import each_file as each_file
 from netpolc.flows.engines.dataset import judge_dataset as judge_dataset
 from netpolc.flows.engines.duckdb import judge_relation as judge_relation

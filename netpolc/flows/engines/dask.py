@@ -1,9 +1,10 @@
 """dask.distributed: files of Parquet over the workers of a cluster, one task a file.
 
 Comes in: a client, paths that every worker can read, and the file of a matcher here. Goes out: a
-future for each file. The matcher goes to each worker once, as a file, and to workers that start
-later too; a task of a worker that died runs again elsewhere. Refused: what `judge_batch` refuses;
-a file whose tasks kill worker after worker raises `distributed.KilledWorker` from its future.
+future for each file, and what became of all of them. The matcher goes to each worker once, as a
+file, and to workers that start later too; a task of a worker that died runs again elsewhere.
+Refused: what `judge_batch` refuses; a file that cannot be read, or whose tasks end worker after
+worker (`LogError`).
 """
 
 from __future__ import annotations
@@ -17,8 +18,10 @@ from typing import Any, TypeVar
 import pyarrow as pa
 import pyarrow.dataset as ds
 
+from netpolc.core.errors import NetpolcError
 from netpolc.files import replacing
 from netpolc.flows.engines.judge_batch import COLUMNS, POLICIES, REASON, Names, judge_batch
+from netpolc.flows.notes import LogError, LogNotes
 
 T = TypeVar("T")
 Counts = Counter[tuple[str | None, str | None]]
@@ -51,6 +54,32 @@ def each_file(
     name = f"netpolc-{sha256(content).hexdigest()[:32]}.matcher"
     client.register_plugin(_plugin(content, name))
     return [client.submit(_judged, path, name, make, columns, pure=False) for path in paths]
+
+
+def collected(
+    paths: Sequence[str], futures: Sequence[Any], *, keep_going: bool = False
+) -> tuple[list[Any], LogNotes]:
+    """What became of each file of `each_file`, in order of the paths, and the notes.
+
+    `LogError` for one that cannot be read or that no worker survived; with `keep_going` its result
+    is None, the note counts it, and the others are taken.
+    """
+    from distributed import KilledWorker
+
+    notes = LogNotes(keep_going=keep_going)
+    found: list[Any] = []
+    for path, future in zip(paths, futures, strict=True):
+        try:
+            found.append(future.result())
+            continue
+        except KilledWorker as error:
+            told = f"{error.allowed_failures + 1} workers died of it, the last one at "
+            told += f"{error.last_worker.address}: is their memory too small?"
+        except (OSError, pa.ArrowException, NetpolcError) as error:
+            told = f"it cannot be judged: {error}".splitlines()[0]
+        notes.give_up(LogError(f"{path}: {told}"), path)
+        found.append(None)
+    return found, notes
 
 
 def _plugin(content: bytes, name: str) -> Any:

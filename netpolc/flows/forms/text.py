@@ -215,8 +215,6 @@ def told(found: Findings) -> Iterator[str]:
         )
     if totals.outside_span:
         yield f"{totals.outside_span} records lie outside of the span that is asked for"
-    if totals.backwards:
-        yield f"{totals.backwards} records are older than the one before them"
     for problem, count in sorted(totals.problems.items(), key=lambda own: (-own[1], own[0])):
         yield f"not judged: {count} records: {problem}"
     yield from map(str, found.notes)
