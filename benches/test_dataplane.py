@@ -45,3 +45,15 @@ def test_tiers() -> None:
     # everybody, in both families; only those with rules have elements.
     assert len(rows) == 2 * 8
     assert sum(row[-1].startswith("0 ") for row in rows) == 2 * 2
+
+
+def test_alternatives() -> None:
+    arguments = ["--rounds", "2", "--connections", "20", "--largest", "120"]
+    done = CliRunner().invoke(
+        main, ["--alternatives", "postrouting", *arguments], catch_exceptions=False
+    )
+    assert done.exit_code == 0
+    rows = [line for line in done.stdout.splitlines() if line.startswith("| mixed, 120")]
+    # An open lane, one that accepts, netpolc, and five other shapes, in both families.
+    assert len(rows) == 2 * 8
+    assert sum("| table ip6 with source maps | **" in row for row in rows) == 1

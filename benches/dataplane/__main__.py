@@ -16,6 +16,7 @@ from statistics import median, quantiles
 
 import click
 
+from benches.dataplane import alternatives as other_shapes
 from benches.dataplane import parts, rulesets, tiers
 from benches.dataplane.clusters import Scenario, mixed, overlapping, stacked
 from benches.dataplane.frames import Connection
@@ -26,6 +27,7 @@ from tests.helpers.lab import unavailable
 
 STACKED, OVERLAPPING, MIXED = (10, 100, 1_000), (1_000,), (120, 820)
 ROUNDS, CONNECTIONS = 40, 500
+HOOKS = ("forward", "postrouting")
 OPENING, DENIED, KNOWN = "first packet", "denied", "established"
 
 
@@ -146,6 +148,43 @@ def print_tiers(rounds: int, connections: int) -> None:
         print()
 
 
+def print_alternatives(hook: str, rounds: int, connections: int, largest: int, pods: int) -> None:
+    """The table of shapes that the ruleset could have; `pods` are in the largest cluster."""
+    print(
+        f"| cluster, `{hook}` | shape | {OPENING} | {DENIED} | {KNOWN} | beyond an accept |", end=""
+    )
+    print(" load: text | messages | elements | kernel |\n" + "|---" * 10 + "|")
+    for version in Family:
+        scenario = mixed(min(MIXED[-1], largest), version, connections, pods)
+        label = _label(scenario)
+        say(label)
+        shapes = other_shapes.shapes(scenario, hook)
+        loads = {n: rulesets.text_load(text) for n, text in other_shapes.texts(shapes).items()}
+        with Lanes(loads, rulesets.OPEN) as lanes:
+            opening = lanes.opening(scenario.allowed, rounds, allowed=True)
+            denied = lanes.opening(scenario.denied, rounds, allowed=False)
+            known = lanes.established(scenario.allowed, rounds)
+        for name in (rulesets.AGAIN, rulesets.ACCEPT):
+            cells = " | ".join(cell(times, name) for times in (opening, denied, known))
+            print(f"| {label} | {name} | {cells} | | | | | |", flush=True)
+        for name, own in other_shapes.costs(shapes, max(2, rounds // 8)).items():
+            cells = " | ".join(cell(times, name) for times in (opening, denied, known))
+            sent = f"{own.messages:.2f}" if own.messages is not None else ""
+            row = f"| {label} | {name} | {cells} | {_beyond(opening, name):.2f} | {own.text:.2f} |"
+            print(f"{row} {sent} | {shapes[name].elements:,} | {own.memory:.1f} MiB |", flush=True)
+
+
+def _beyond(times: Times, name: str) -> float:
+    """What a ruleset adds to that which accepts everything, relative to what netpolc's adds."""
+    base = median(_added(times, rulesets.NETPOLC))
+    return median(_added(times, name)) / base
+
+
+def _added(times: Times, name: str) -> list[float]:
+    several = zip(times[name], times[rulesets.ACCEPT], times[rulesets.EMPTY], strict=True)
+    return [(own - accept) / empty for own, accept, empty in several]
+
+
 def _single(connections: Sequence[Connection]) -> list[Connection]:
     """Those to no group and no link-local address, which are judged otherwise on a bridge."""
     return [
@@ -166,6 +205,8 @@ def _label(scenario: Scenario) -> str:
 @click.option("--parts", "only_parts", is_flag=True, help="Time single rules, not rulesets.")
 @click.option("--bridges", "only_bridges", is_flag=True, help="Time netpolc's rules for bridges.")
 @click.option("--tiers", "only_tiers", is_flag=True, help="Time an ordered tier before policies.")
+@click.option("--alternatives", type=click.Choice(list(HOOKS)), help="Time other shapes there.")
+@click.option("--pods", default=10_000, show_default=True, help="Pods of the alternatives.")
 def main(
     rounds: int,
     connections: int,
@@ -173,6 +214,8 @@ def main(
     only_parts: bool,
     only_bridges: bool,
     only_tiers: bool,
+    alternatives: str | None,
+    pods: int,
 ) -> None:
     """Print what rulesets cost a forwarded packet, as Markdown tables."""
     reason = unavailable()
@@ -186,12 +229,16 @@ def main(
         print_bridges(rounds, connections, largest)
     elif only_tiers:
         print_tiers(rounds, connections)
+    elif alternatives is not None:
+        print_alternatives(alternatives, rounds, connections, largest, pods)
     else:
         print(f"| cluster | ruleset | {OPENING} | {DENIED} | {KNOWN} |\n|---|---|---|---|---|")
         for scenario in scenarios(connections, largest):
             for row in rows(scenario, rounds):
                 print(row, flush=True)
-    if rulesets.missing() is not None and not (only_parts or only_bridges or only_tiers):
+    if rulesets.missing() is not None and not (
+        only_parts or only_bridges or only_tiers or alternatives
+    ):
         print(f"\n{rulesets.IPTABLES}: not measured, {rulesets.missing()} is not installed")
     print(f"\nksoftirqd used {softirq.share():.1%} of the CPU time of the measuring process.")
 

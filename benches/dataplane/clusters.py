@@ -41,10 +41,11 @@ class Scenario:
     denied: list[Connection]
 
 
-def mixed(policies: int, version: Family, count: int) -> Scenario:
-    """10,000 pods, 100 of them local, and policies of many kinds that all select local pods."""
-    path = cached_node_cluster(policies, dual_stack=version is Family.IPV6)
-    return _scenario(f"mixed, {policies} policies", version, netpolc.load([str(path)]), count)
+def mixed(policies: int, version: Family, count: int, pods: int = 10_000) -> Scenario:
+    """Pods, 100 of them local, and policies of many kinds that all select local pods."""
+    path = cached_node_cluster(policies, dual_stack=version is Family.IPV6, pods=pods)
+    name = f"mixed, {policies} policies" + (f", {pods:,} pods" if pods != 10_000 else "")
+    return _scenario(name, version, netpolc.load([str(path)]), count)
 
 
 def stacked(policies: int, version: Family, count: int) -> Scenario:

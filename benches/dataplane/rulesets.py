@@ -22,7 +22,7 @@ LINEAR = "linear chain per pod"
 IPTABLES = "iptables-legacy + ipset, kube-router's shape"
 # A chain without a hook that nobody jumps to: the kernel tracks connections once a rule asks.
 TRACKED = "table inet tracked {\n  chain nowhere {\n    ct state new\n  }\n}\n"
-_ACCEPT = """table inet accepting {
+ACCEPTING = """table inet accepting {
   chain forward {
     type filter hook forward priority filter - 5; policy accept;
     accept
@@ -36,7 +36,7 @@ def loads(scenario: Scenario) -> dict[str, Load]:
     found = {
         EMPTY: text_load(TRACKED),
         AGAIN: text_load(TRACKED),
-        ACCEPT: text_load(TRACKED + _ACCEPT),
+        ACCEPT: text_load(TRACKED + ACCEPTING),
         NETPOLC: text_load(scenario.program.ruleset(node=LOCAL_NODE).text()),
         LINEAR: text_load(linear_chain_per_pod(scenario.snapshot, LOCAL_NODE)),
     }
