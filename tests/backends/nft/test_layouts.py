@@ -287,3 +287,56 @@ def test_pods_for_whom_a_tier_is_tried_share_no_chain_of_peers() -> None:
     proof = Proof(program, parse_text.parse(ruleset.text()), None)
     assert [str(found) for found in proof.differences()] == []
     assert proof.cases > 0
+
+
+@pytest.mark.parametrize(
+    ("addresses", "wanted"),
+    [
+        (("10.10.0.1",), (2, 0, 1, 0)),
+        (("fd00:10::1",), (0, 2, 0, 1)),
+        (("10.10.0.1", "fd00:10::1"), (2, 2, 1, 1)),
+    ],
+)
+def test_blocks_of_a_family_that_no_subject_has_are_nowhere(
+    addresses: tuple[str, ...], wanted: tuple[int, ...]
+) -> None:
+    """A block of each family on a port of its own, and both on any port."""
+    v4, v6 = ({"ipBlock": {"cidr": own}} for own in ("192.0.2.0/24", "2001:db8::/32"))
+    rules: list[dict[str, Any]] = [
+        {"from": [v4], "ports": [{"port": 80}]},
+        {"from": [v6], "ports": [{"port": 443}]},
+        {"from": [v4, v6]},
+    ]
+    objects = [
+        namespace("default"),
+        node("node-a"),
+        pod("subject", *addresses),
+        policy("tenant", podSelector={}, ingress=rules),
+    ]
+    program = netpolc.compile(netpolc.load_objects(objects))
+    text = program.ruleset().text()
+    compared = ("ip saddr 192.0.2.0/24", "ip6 saddr 2001:db8::/32", "dport 80 ", "dport 443 ")
+    assert tuple(map(text.count, compared)) == wanted
+    proof = Proof(program, parse_text.parse(text), None)
+    assert [str(found) for found in proof.differences()] == []
+    assert proof.cases > 0
+
+
+@pytest.mark.parametrize("address", ["10.10.0.1", "fd00:10::1"])
+def test_ports_that_admit_blocks_of_another_family_alone_are_not_looked_up(address: str) -> None:
+    """Seven ports, which would be a map where there is anything to admit on them."""
+    other = "2001:db8:{}::/48" if ":" not in address else "192.0.{}.0/24"
+    rules = [
+        {"from": [{"ipBlock": {"cidr": other.format(own)}}], "ports": [{"port": 100 + own}]}
+        for own in range(1, 8)
+    ]
+    objects = [
+        namespace("default"),
+        node("node-a"),
+        pod("subject", address),
+        policy("tenant", podSelector={}, ingress=rules),
+    ]
+    program = netpolc.compile(netpolc.load_objects(objects))
+    table = program.ruleset().table
+    assert objects_of(table) == set()
+    assert not [own.name for own in table.chains if own.name.startswith("p_")]

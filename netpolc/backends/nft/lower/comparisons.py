@@ -7,6 +7,7 @@ Comes in: `Peers`, and the ports that stand before them in the same rules. Goes 
   pods have; only what policies say in numbers (blocks, ports) stands in rules;
 - up to `FEW_SETS` sets of a class stay apart, shared with other chains; of more only the
   `LARGE_SETS` largest do, if they have `LARGE_SET` pods, and the others become their union;
+- blocks are compared in these families, too: no packet of another one comes to the chain;
 - IPv4 comes first: what it admits never meets the rules of IPv6.
 """
 
@@ -89,7 +90,15 @@ class Comparisons:
         if sets > FEW_SETS:
             large = sum(_is_large(asked, self._facts) for asked in peers.asked)
             sets = min(LARGE_SETS, large) + (min(LARGE_SETS, large) < sets)
-        return sets + bool(peers.several_networks)
+        return sets + self._has_blocks(peers)
+
+    def admits(self, peers: Peers) -> bool:
+        """Whether there is any rule for some peers: blocks of other families alone need none."""
+        return bool(peers.anybody or peers.asked) or self._has_blocks(peers)
+
+    def _has_blocks(self, peers: Peers) -> bool:
+        several = peers.several_networks
+        return any(own.of_family(version) for own in several for version in self.families)
 
     def on_ports(self, ports: Ranges, peers: Peers) -> Iterator[nft.Rule]:
         """Rules that admit peers on some ports, each span of which is compared beside them."""
@@ -114,7 +123,7 @@ class Comparisons:
         looked_up = self._looked_up(peers.asked) if peers.asked else {}
         networks = peers.networks()
         told = naming(peers.network_origins) if networks else ""
-        for version in FAMILIES:
+        for version in self.families:
             for own, origins in looked_up.get(version, ()):
                 self.used[own.name] = own
                 match = nft.SetMatch(self._field, version, own.name, interval=False)

@@ -130,7 +130,10 @@ class Layout:
         if by_source:
             rules += self._by_source(admitted.groups)
             classes = {ports: peers.without_pods() for ports, peers in classes.items()}
-        rules += self._by_port([(own, peers) for own, peers in classes.items() if own is not ANY])
+        admits = self._comparisons.admits
+        rules += self._by_port(
+            [(own, peers) for own, peers in classes.items() if own is not ANY and admits(peers)]
+        )
         rules += self._comparisons.rules(classes[ANY])
         return Laid(
             tuple(rules),
