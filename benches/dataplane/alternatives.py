@@ -160,7 +160,7 @@ def _can_hold(own: nft.Match | nft.Statement, version: Family) -> bool:
 
 
 def _memory(text: str) -> float:
-    """MiB of the kernel's that a ruleset takes, elements and rules are all in slabs."""
+    """MiB of kernel memory that a ruleset takes: its elements, hashes and rules are in slabs."""
     with ExitStack() as stack:
         routers = [stack.enter_context(Router()) for _ in range(COPIES)]
         sleep(SETTLED)
