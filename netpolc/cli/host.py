@@ -14,17 +14,17 @@ from dataclasses import replace
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import TYPE_CHECKING
 
-from netpolc.backends.nft.rollout.netfilter.netlink import Netlink, attributes
+from netpolc.backends.nft.netlink.attributes import by_type
+from netpolc.backends.nft.netlink.wire import ROUTE, Netlink
 from netpolc.cli.terminal import warn
 from netpolc.core.cluster import Cluster, Snapshot
-from netpolc.core.errors import SystemRefusal, UsageError
+from netpolc.core.errors import RulesetError, SystemRefusal, UsageError
 from netpolc.core.nets import format_address, parse_address
 from netpolc.core.program import Program
 
 if TYPE_CHECKING:
     from netpolc.analysis.explain import Explanation
 
-_ROUTE = 0  # NETLINK_ROUTE
 _GET_ADDRESS = 22  # RTM_GETADDR (linux/rtnetlink.h)
 _HEADER = 8  # ifaddrmsg: family, prefix length, flags, scope, number of the interface
 _ADDRESS, _LOCAL = 1, 2  # IFA_ADDRESS, IFA_LOCAL (linux/if_addr.h)
@@ -50,16 +50,16 @@ def addresses() -> frozenset[int]:
 def read_addresses() -> frozenset[int]:
     """The same; `SystemRefusal` where they cannot be read."""
     try:
-        with Netlink(_ROUTE) as routing:
+        with Netlink(ROUTE) as routing:
             found = set(_addresses(routing))
-    except OSError as error:
+    except (OSError, RulesetError) as error:
         raise SystemRefusal(f"this host's addresses cannot be read: {error}") from error
     return frozenset(parse_address(str(own)) for own in found if not own.is_loopback)
 
 
 def _addresses(routing: Netlink) -> Iterator[IPv4Address | IPv6Address]:
-    for body in list(routing.listed(_GET_ADDRESS, bytes(_HEADER))):
-        own = attributes(body[_HEADER:])
+    for body in routing.dumped(_GET_ADDRESS, bytes(_HEADER)):
+        own = by_type(body[_HEADER:])
         try:
             interface = socket.if_indextoname(int.from_bytes(body[4:_HEADER], sys.byteorder))
         except OSError:  # it is gone

@@ -74,8 +74,7 @@ WITH_IO = (
     *BINDING,
     f"{NFT}.rollout.libnftables.channel",  # asks which capabilities there are
     f"{NFT}.rollout.netfilter.conntrack",  # open flows
-    f"{NFT}.rollout.netfilter.netlink",  # asks netfilter
-    f"{NFT}.netlink.wire",  # asks nf_tables
+    f"{NFT}.netlink.wire",  # asks nf_tables, connection tracking and routing
     f"{NFT}.rollout.stopping",  # signals
     f"{NFT}.rollout.runtime",  # locks and saved tables in /run
     f"{NFT}.rollout.guard",  # a process that undoes what nobody confirms

@@ -17,8 +17,9 @@ from contextlib import ExitStack, contextmanager
 import pytest
 
 import netpolc
+from netpolc.backends.nft.netlink.attributes import nested
+from netpolc.backends.nft.netlink.attributes import packed as attribute
 from netpolc.backends.nft.rollout.kernel import Kernel
-from netpolc.backends.nft.rollout.netfilter.netlink import NESTED, attribute
 from netpolc.backends.nft.rollout.rollout import Plan, roll_out
 from tests.helpers.lab import PodLab, RulesetError
 from tests.helpers.lab.pods import NODE_ADDRESSES
@@ -177,14 +178,14 @@ def expect(lab: PodLab, client: int) -> None:
         addresses = b"".join(attribute(at, own) for at, own in enumerate(packed, 1))
         numbers = b"".join(attribute(at, own.to_bytes(2, "big")) for at, own in enumerate(ports, 2))
         service = attribute(1, bytes([socket.IPPROTO_UDP])) + numbers
-        return attribute(1 | NESTED, addresses) + attribute(2 | NESTED, service)
+        return nested(1, addresses) + nested(2, service)
 
     master = ends(OTHER[0], NODE_ADDRESSES[0], client, 7000)
     expected = ends(OLD[0], OTHER[0], 0, 9877)
     mask = ends("255.255.255.255", "255.255.255.255", 0, 0xFFFF)
     parts = (master, expected, mask)
     body = struct.pack("=BBH", socket.AF_INET, 0, 0)
-    body += b"".join(attribute(at | NESTED, own) for at, own in enumerate(parts, 1))
+    body += b"".join(nested(at, own) for at, own in enumerate(parts, 1))
     body += attribute(4, (60).to_bytes(4, "big"))
     head = struct.pack("=IHHII", 16 + len(body), NEW_EXPECTED, CREATE, 1, 0)
 

@@ -16,6 +16,7 @@ import pytest
 
 from netpolc.backends.nft.rollout import runtime
 from netpolc.backends.nft.rollout.kernel import Kernel
+from netpolc.backends.nft.rollout.netfilter.generation import Generation
 from netpolc.core.errors import SystemRefusal
 from tests.cli.invocation import NOBODY
 from tests.helpers.lab import Router
@@ -157,20 +158,51 @@ def test_reading_waits_for_no_writer(router: Router) -> None:
         router.call(lambda: held.__exit__(None, None, None))
 
 
-def test_a_reading_is_made_again_when_anything_changed_meanwhile(router: Router) -> None:
-    kernel = router.call(Kernel)
+def test_a_reading_is_made_again_when_its_table_changed_meanwhile(router: Router) -> None:
+    router.load("add table inet netpolc")
+    generation = router.call(Generation)
     readings: list[bool] = []
 
     def read() -> bool:
-        before = "table inet other" in router.ruleset()
-        if len(readings) < 2:
-            router.load("add table inet other")
-            router.load("delete table inet other" if len(readings) == 0 else "add table ip more")
+        before = "chain c" in router.ruleset()
+        if len(readings) < 3:
+            router.load("add table inet other; delete table inet other")
+            router.load("add chain inet netpolc c")
         readings.append(before)
         return before
 
-    assert router.call(lambda: kernel.generation.consistent(read)) is True
-    assert readings == [False, False, True]
-    consistent = kernel.generation.consistent
+    assert generation.consistent(read, "netpolc") is True
+    assert readings == [False, True, True, True]  # what is there already changes nothing
+
+    again = "add counter inet netpolc x; delete counter inet netpolc x"
     with pytest.raises(SystemRefusal, match="changed during each of"):
-        router.call(lambda: consistent(lambda: router.load("add chain ip more c")))
+        generation.consistent(lambda: router.load(again), "netpolc")
+
+
+def test_changes_of_other_tables_keep_nobody_from_reading(router: Router) -> None:
+    router.load("add table inet netpolc")
+    generation = router.call(Generation)
+    readings: list[int] = []
+
+    def read() -> int:
+        readings.append(len(readings))
+        router.load("add table inet other; add table ip netpolc; delete table ip netpolc")
+        router.load("delete table inet other")
+        return len(readings)
+
+    assert generation.consistent(read, "netpolc") == 2  # once to meet them, once heard out
+    assert generation.consistent(lambda: generation.consistent(read, "netpolc"), "netpolc") == 5
+
+
+def test_a_reading_that_is_refused_while_nobody_changes_its_table_is_refused(
+    router: Router,
+) -> None:
+    router.load("add table inet netpolc")
+    generation = router.call(Generation)
+
+    def read() -> None:
+        router.load("add table inet other; delete table inet other")
+        raise OSError("no")
+
+    with pytest.raises(OSError, match="no"):
+        generation.consistent(read, "netpolc", passing=(OSError,))

@@ -18,7 +18,7 @@ def table_counters(table: str) -> str:
     channel = Channel()
     facts, counts = Facts(channel), PodCounts(channel)
     loaded, addresses = channel.generation.consistent(
-        lambda: (facts.loaded(table), counts.addresses(table))
+        lambda: (facts.loaded(table), counts.addresses(table)), table
     )
     if loaded is None:
         return ""

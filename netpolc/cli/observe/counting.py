@@ -20,7 +20,7 @@ def read_counters(channel: Channel, table: str, program: Program | None) -> Coun
     """The counters of a table; None when it is not loaded."""
     facts, counts = Facts(channel), PodCounts(channel)
     loaded, addresses = channel.generation.consistent(
-        lambda: (facts.loaded(table), counts.addresses(table))
+        lambda: (facts.loaded(table), counts.addresses(table)), table
     )
     if loaded is None:
         return None

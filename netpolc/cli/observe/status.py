@@ -81,7 +81,7 @@ def status(
     facts, tables = Facts(channel), TableReader(channel)
     content_of = tables.content_by_nft if via == "nft" else tables.content
     loaded, content = channel.generation.consistent(
-        lambda: (facts.loaded(table), content_of(table))
+        lambda: (facts.loaded(table), content_of(table)), table
     )
     expected = None
     if paths:

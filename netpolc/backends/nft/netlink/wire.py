@@ -1,4 +1,5 @@
-"""A socket to nf_tables: listings that are whole, transactions that are atomic.
+"""A socket to nf_tables: listings that are whole, transactions that are atomic; and `Netlink`, what
+any subsystem of netlink is asked over, such as connection tracking and routing.
 
 Comes in: messages. Goes out: the bodies of what is listed; of a transaction nothing, when the
 kernel has committed it. Refused: what the kernel refuses (`Refused`, an `OSError`, with the message
@@ -27,9 +28,12 @@ from weakref import finalize
 from netpolc.backends.nft.netlink.attributes import by_type, text
 from netpolc.core.errors import RulesetError
 
-_NETFILTER, _SOL_NETLINK = 12, 270
+NETFILTER, ROUTE = 12, 0
+"""Protocols of netlink (NETLINK_...)."""
+_SOL_NETLINK = 270
 _CAP_ACK, _EXT_ACK = 10, 11  # NETLINK_CAP_ACK, NETLINK_EXT_ACK: refusals name what they are about
-_ADD_MEMBERSHIP, _GROUP = 1, 7  # NETLINK_ADD_MEMBERSHIP, NFNLGRP_NFTABLES
+_ADD_MEMBERSHIP, _DROP_MEMBERSHIP = 1, 2  # NETLINK_ADD_MEMBERSHIP, NETLINK_DROP_MEMBERSHIP
+_GROUP = 7  # NFNLGRP_NFTABLES
 # SO_SNDBUFFORCE, SO_RCVBUFFORCE: beyond the limit of the system, as root may
 _SEND_BUFFER_FORCE, _RECEIVE_BUFFER_FORCE = 32, 33
 _ROOM = 4 << 20
@@ -47,6 +51,10 @@ _HEADER = struct.Struct("=IHHII")  # nlmsghdr: length, type, flags, sequence, po
 _FAMILY = struct.Struct("=BBH")  # nfgenmsg: family, version, resource
 _CODE = struct.Struct("=i")
 _HEADERS = _HEADER.size + _FAMILY.size
+_WITHIN_ONE = {7, 10, 13}  # NFT_MSG_GETRULE, NFT_MSG_GETSET, NFT_MSG_GETSETELEM
+"""What is listed by places in one table. Other listings go on by places among the objects of all
+tables, so that one is passed over where somebody deletes his own (net/netfilter/nf_tables_api.c).
+"""
 _BUFFER = 1 << 18
 _TIMEOUT = 30.0
 _TRIES = 50
@@ -74,11 +82,14 @@ class Refused(OSError):
         self.message, self.offset = message, offset
 
 
-class Wire:
-    """A socket in the network namespace it was made in; a context manager."""
+class Netlink:
+    """A socket in the network namespace it was made in, to one of the protocols; a context manager.
 
-    def __init__(self) -> None:
-        self._stream = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, _NETFILTER)
+    The kinds of its messages have their subsystem in them, the contents their header.
+    """
+
+    def __init__(self, protocol: int = NETFILTER) -> None:
+        self._stream = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, protocol)
         self._end = finalize(self, self._stream.close)
         self._stream.settimeout(_TIMEOUT)
         for option in (_CAP_ACK, _EXT_ACK):
@@ -96,15 +107,80 @@ class Wire:
         """Speak no more."""
         self._end()
 
-    def listed(self, kind: int, body: bytes = b"", family: int = _INET) -> list[bytes]:
-        """The attributes of every object of a kind, as of one moment."""
+    def dumped(self, kind: int, content: bytes, *, whole: bool = True) -> list[bytes]:
+        """What is said of every object of a kind, as of one moment; unless it has to be `whole`,
+        also where something was changed meanwhile.
+        """
         for _ in range(_TRIES):
             number = next(self._numbers) % _NUMBERS
-            self._stream.send(_packed(_NFTABLES | kind, REQUEST | DUMP, number, family, body))
-            found, whole = self._dumped(number)
-            if whole:
+            self._stream.send(_headed(kind, REQUEST | DUMP, number, content))
+            found, settled = self._dumped(number, whole)
+            if settled:
                 return found
-        raise OSError(EINTR, f"nf_tables was changed during each of {_TRIES} listings")
+        raise OSError(EINTR, f"it was changed during each of {_TRIES} listings")
+
+    def done(self, kind: int, content: bytes) -> None:
+        """Have something done that is no transaction of nf_tables, and wait until it is."""
+        number = next(self._numbers) % _NUMBERS
+        self._stream.send(_headed(kind, REQUEST | ACKNOWLEDGE, number, content))
+        for found, flags, own, said in self._answers():
+            if own == number and found == _ERROR:
+                if code := _code(said):
+                    raise _refused(code, flags, said, None)
+                return
+
+    def asked(self, kind: int, content: bytes) -> bytes | None:
+        """What is said of one object of any subsystem; None when it is not there."""
+        number = next(self._numbers) % _NUMBERS
+        self._stream.send(_headed(kind, REQUEST, number, content))
+        for found, flags, own, said in self._answers():
+            if own != number:
+                continue
+            if found not in (_ERROR, _DONE):
+                return said
+            code = _code(said)
+            if code == ENOENT:
+                return None
+            raise _refused(code, flags, said, None)
+        raise AssertionError("answers end with an exception")
+
+    def _dumped(self, number: int, whole: bool) -> tuple[list[bytes], bool]:
+        found: list[bytes] = []
+        settled = True
+        for kind, flags, own, content in self._answers():
+            if own != number:
+                continue  # of what was given up before
+            settled = settled and not (whole and flags & _INTERRUPTED)
+            if kind in (_DONE, _ERROR):
+                code = _code(content)
+                if code and code != EINTR:
+                    raise Refused(code, "", None, None)
+                return found, settled and not code
+            found.append(content)
+        raise AssertionError("answers end with an exception")
+
+    def _answers(self) -> Iterator[tuple[int, int, int, bytes]]:
+        """Type, flags, number and content of each message, without an end."""
+        while True:
+            size, _, flags, _ = self._stream.recvmsg_into([self._buffer])
+            if flags & socket.MSG_TRUNC:
+                raise OSError(EMSGSIZE, f"an answer of the kernel is longer than {_BUFFER} bytes")
+            yield from messages_of(bytes(memoryview(self._buffer)[:size]))
+
+
+class Wire(Netlink):
+    """One to nf_tables."""
+
+    is_watched = False
+    """Whether somebody hears of every change of the table that is read: then listings within it are
+    whole during which another was changed, which the kernel does not tell apart."""
+
+    def listed(self, kind: int, body: bytes = b"", family: int = _INET) -> list[bytes]:
+        """The attributes of every object of a kind of nf_tables, as of one moment."""
+        content = _FAMILY.pack(family, 0, 0) + body
+        whole = not self.is_watched or kind not in _WITHIN_ONE
+        found = self.dumped(_NFTABLES | kind, content, whole=whole)
+        return [own[_FAMILY.size :] for own in found]
 
     def every(self, kind: int) -> list[tuple[int, bytes]]:
         """The family and attributes of every object of a kind, whatever its family."""
@@ -114,34 +190,9 @@ class Wire:
         return found
 
     def one(self, kind: int, body: bytes) -> bytes | None:
-        """The attributes of one object; None when it is not there."""
-        number = next(self._numbers) % _NUMBERS
-        self._stream.send(_packed(_NFTABLES | kind, REQUEST, number, _INET, body))
-        for found, _, own, content in self._answers():
-            if own != number:
-                continue
-            if found not in (_ERROR, _DONE):
-                return content[_FAMILY.size :]
-            code = _code(content)
-            if code == ENOENT:
-                return None
-            raise Refused(code, "", None, None)
-        raise AssertionError("answers end with an exception")
-
-    def _dumped(self, number: int) -> tuple[list[bytes], bool]:
-        found: list[bytes] = []
-        whole = True
-        for kind, flags, own, content in self._answers():
-            if own != number:
-                continue  # of what was given up before
-            whole = whole and not flags & _INTERRUPTED
-            if kind in (_DONE, _ERROR):
-                code = _code(content)
-                if code and code != EINTR:
-                    raise Refused(code, "", None, None)
-                return found, whole and not code
-            found.append(content[_FAMILY.size :])
-        raise AssertionError("answers end with an exception")
+        """The attributes of one object of nf_tables; None when it is not there."""
+        found = self.asked(_NFTABLES | kind, _FAMILY.pack(_INET, 0, 0) + body)
+        return None if found is None else found[_FAMILY.size :]
 
     def commit(self, messages: Sequence[Message]) -> None:
         """Have all of it done, or nothing; `Refused` with the first thing that is refused."""
@@ -204,27 +255,34 @@ class Wire:
             if number in (begin, last):
                 return
 
-    def _answers(self) -> Iterator[tuple[int, int, int, bytes]]:
-        """Type, flags, number and content of each message, without an end."""
-        while True:
-            size, _, flags, _ = self._stream.recvmsg_into([self._buffer])
-            if flags & socket.MSG_TRUNC:
-                raise OSError(EMSGSIZE, f"an answer of the kernel is longer than {_BUFFER} bytes")
-            yield from messages_of(bytes(memoryview(self._buffer)[:size]))
-
 
 class Subscription:
-    """Hears what nf_tables tells after every transaction, in the network namespace it was made in;
-    its last message is NEW_GENERATION.
+    """Hears what nf_tables tells after every transaction, in the network namespace it was made in,
+    once it has joined; the last message of one is NEW_GENERATION.
     """
 
     def __init__(self) -> None:
-        self._stream = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, _NETFILTER)
+        self._stream = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, NETFILTER)
         self._end = finalize(self, self._stream.close)
         self._stream.bind((0, 0))
         _enlarge(self._stream)
-        self._stream.setsockopt(_SOL_NETLINK, _ADD_MEMBERSHIP, _GROUP)
         self._stream.setblocking(False)
+
+    def join(self) -> None:
+        """Hear from now on."""
+        self._stream.setsockopt(_SOL_NETLINK, _ADD_MEMBERSHIP, _GROUP)
+
+    def leave(self) -> None:
+        """Hear no more, until it joins again; what was not read yet is forgotten."""
+        self._stream.setsockopt(_SOL_NETLINK, _DROP_MEMBERSHIP, _GROUP)
+        while True:
+            try:
+                self._stream.recv(1)
+            except BlockingIOError:
+                return
+            except OSError as error:
+                if error.errno != ENOBUFS:
+                    raise
 
     def fileno(self) -> int:
         """What can be read when anybody changed anything."""
@@ -275,8 +333,12 @@ def messages_of(datagram: bytes) -> Iterator[tuple[int, int, int, bytes]]:
 def _packed(
     kind: int, flags: int, number: int, family: int, body: bytes, resource: int = 0
 ) -> bytes:
-    head = _HEADER.pack(_HEADERS + len(body), kind, flags, number % _NUMBERS, 0)
-    return head + _FAMILY.pack(family, 0, socket.htons(resource)) + body
+    content = _FAMILY.pack(family, 0, socket.htons(resource)) + body
+    return _headed(kind, flags, number % _NUMBERS, content)
+
+
+def _headed(kind: int, flags: int, number: int, content: bytes) -> bytes:
+    return _HEADER.pack(_HEADER.size + len(content), kind, flags, number, 0) + content
 
 
 def _code(content: bytes) -> int:

@@ -250,7 +250,7 @@ class Watch:
         """
         facts, tables, table = Facts(self._channel), TableReader(self._channel), self._table
         loaded, content = self._channel.generation.consistent(
-            lambda: (facts.loaded(table), tables.content(table))
+            lambda: (facts.loaded(table), tables.content(table)), table
         )
         if loaded is None:
             raise Unproven(f"table inet {table} is {Drift.MISSING}: it is not loaded")

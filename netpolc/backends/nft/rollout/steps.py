@@ -58,7 +58,7 @@ class Steps:
         found = delta(table, old.objects, new)
         if found is None:
             why = f"replaces table inet {table} as a whole: its base chain changes"
-        elif found.lines >= ruleset.lines:
+        elif found.lines > len(new) and found.lines >= ruleset.lines:  # an object is a line or more
             found, why = None, f"replaces table inet {table} as a whole: that is shorter"
         else:
             why = ""

@@ -16,6 +16,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from itertools import compress
+from operator import is_not, ne
 
 from netpolc.backends.nft.objects import Kind, Objects, Written
 from netpolc.backends.nft.write.text import addition
@@ -122,32 +124,41 @@ class _Changes:
     table: str
     old: Objects
     new: Objects
+    differing: list[str] = field(init=False)
+    """What is there before and after, and not the same. Most objects are what they were, so none of
+    those costs a line of Python."""
+    fresh: list[str] = field(init=False)
+    gone: list[str] = field(init=False)
     edits: dict[str, _Edit] = field(default_factory=dict)
     remade: set[str] = field(default_factory=set)
     rewritten: set[str] = field(default_factory=set)
 
+    def __post_init__(self) -> None:
+        old, new = self.old, self.new
+        others = list(compress(new, map(is_not, map(old.get, new), new.values())))
+        self.fresh = [key for key in others if key not in old]
+        pairs = map(ne, map(old.get, others), map(new.get, others))
+        self.differing = [key for key in compress(others, pairs) if key in old]
+        stay = len(new) - len(self.fresh)
+        self.gone = [key for key in old if key not in new] if stay < len(old) else []
+
     def rebased(self) -> bool:
         """Whether a chain changes in more than its rules."""
-        return any(
-            entry.head != self.old[key].head
-            for key, entry in self.new.items()
-            if entry.kind == "chain" and key in self.old
-        )
+        pairs = ((self.new[key], self.old[key]) for key in self.differing)
+        return any(own.head != was.head for own, was in pairs if own.kind == "chain")
 
     def delta(self) -> Delta:
         """The transaction: empty chains first, then delete, then add, so that nothing is in use
         when it goes.
         """
         self._compare()
-        gone = [key for key in self.old if key not in self.new]
-        fresh = [key for key in self.new if key not in self.old]
-        lines = (*self._deletions(gone), *self._additions(fresh))
-        return Delta("".join(lines), tuple(self._touched(gone, fresh)))
+        lines = (*self._deletions(), *self._additions())
+        return Delta("".join(lines), tuple(self._touched()))
 
-    def _touched(self, gone: list[str], fresh: list[str]) -> Iterator[Touched]:
+    def _touched(self) -> Iterator[Touched]:
         fates = {
-            **dict.fromkeys(gone, Fate.DELETED),
-            **dict.fromkeys(fresh, Fate.MADE),
+            **dict.fromkeys(self.gone, Fate.DELETED),
+            **dict.fromkeys(self.fresh, Fate.MADE),
             **dict.fromkeys(self.remade, Fate.MADE_ANEW),
             **dict.fromkeys(self.rewritten, Fate.REWRITTEN),
             **dict.fromkeys(self.edits, Fate.EDITED),
@@ -158,10 +169,8 @@ class _Changes:
             yield Touched(entry.kind, entry.name, fates[key], tuple(edit.into), tuple(edit.out))
 
     def _compare(self) -> None:
-        for key, entry in self.new.items():
-            before = self.old.get(key)
-            if before is None or before is entry:  # most are what they were
-                continue
+        for key in self.differing:
+            before, entry = self.old[key], self.new[key]
             if before.opening != entry.opening:
                 self.remade.add(key)
             elif before.rules != entry.rules:
@@ -187,21 +196,21 @@ class _Changes:
         else:
             self.remade.add(key)
 
-    def _deletions(self, gone: list[str]) -> Iterator[str]:
-        chains = [key for key in gone if self.old[key].kind == "chain"]
+    def _deletions(self) -> Iterator[str]:
+        chains = [key for key in self.gone if self.old[key].kind == "chain"]
         for key in (*sorted(self.rewritten), *chains):
             yield f"flush chain inet {self.table} {self.old[key].name}\n"
         yield from self._elements("delete", {key: edit.out for key, edit in self.edits.items()})
         for kinds in (("map",), ("set",), ("chain",), ("counter",)):
-            for key in (*gone, *sorted(self.remade)):
+            for key in (*self.gone, *sorted(self.remade)):
                 entry = self.old[key]
                 if entry.kind in kinds:
                     yield f"delete {entry.kind} inet {self.table} {entry.name}\n"
 
-    def _additions(self, fresh: list[str]) -> Iterator[str]:
+    def _additions(self) -> Iterator[str]:
         order = ("counter", "set", "map", "chain")
         keys = sorted(
-            {*fresh, *self.remade, *self.rewritten},
+            {*self.fresh, *self.remade, *self.rewritten},
             key=lambda key: (order.index(self.new[key].kind), key),
         )
         if keys:

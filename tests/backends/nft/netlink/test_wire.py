@@ -119,6 +119,42 @@ def test_a_listing_that_was_interrupted_is_made_again(
     assert len(kernel.sent) == 2
 
 
+def test_who_hears_of_all_changes_takes_what_is_listed_within_a_table(speaking: Speaking) -> None:
+    own, kernel = speaking(
+        found(b"rule", MULTI | INTERRUPTED), done(), done(MULTI | INTERRUPTED, errno.EINTR), done()
+    )
+    own.is_watched = True
+    assert own.listed(7) == [b"rule"]
+    assert own.listed(7) == []  # what ended early is listed again all the same
+    assert len(kernel.sent) == 3
+
+
+@pytest.mark.parametrize("kind", [1, 4, 19, 23])  # tables, chains, objects, flowtables
+def test_what_the_kernel_counts_over_all_tables_is_listed_again(
+    kind: int, speaking: Speaking
+) -> None:
+    own, _ = speaking(found(b"half", MULTI | INTERRUPTED), done(), found(b"whole"), done())
+    own.is_watched = True
+    assert own.listed(kind) == [b"whole"]
+
+
+def test_other_subsystems_answer_with_their_own_headers(speaking: Speaking) -> None:
+    own, kernel = speaking(found(b"flow"), done(), found(b"count"), error(0, 0))
+    assert own.dumped(0x101, b"head") == [bytes((1, 0, 0, 0)) + b"flow"]
+    assert own.asked(0x105, b"head") == bytes((1, 0, 0, 0)) + b"count"
+    own.done(0x102, b"head")
+    kinds = [struct.unpack_from("=IHH", sent)[1:] for sent in kernel.sent]
+    assert kinds == [(0x101, 0x301), (0x105, 0x1), (0x102, 0x5)]
+    assert all(sent[16:] == b"head" for sent in kernel.sent)
+
+
+def test_what_another_subsystem_refuses_is_an_error(speaking: Speaking) -> None:
+    own, _ = speaking(error(0, errno.EPERM), error(0, errno.ENOENT))
+    with pytest.raises(Refused, match="not permitted"):
+        own.done(0x102, b"head")
+    assert own.asked(0x105, b"head") is None
+
+
 def test_a_listing_that_never_is_whole_is_an_error(speaking: Speaking) -> None:
     own, _ = speaking(*[done(MULTI | INTERRUPTED)] * 100)
     with pytest.raises(OSError, match="changed during each of 50 listings"):

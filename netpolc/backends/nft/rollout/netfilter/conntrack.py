@@ -20,20 +20,23 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from errno import ENOENT
 
-from netpolc.backends.nft.rollout.netfilter.netlink import NESTED, Netfilter, attribute, attributes
-from netpolc.core.errors import SystemRefusal
+from netpolc.backends.nft.netlink.attributes import by_type, nested, packed
+from netpolc.backends.nft.netlink.wire import Netlink
+from netpolc.core.errors import RulesetError, SystemRefusal
 from netpolc.core.nets import IPV6, Protocol, format_address
 from netpolc.core.program import Program
 from netpolc.core.semantics import Flow, evaluate
 
 _FAMILIES = (socket.AF_INET, socket.AF_INET6)
 _GET, _DELETE = 1 << 8 | 1, 1 << 8 | 2  # NFNL_SUBSYS_CTNETLINK << 8 | IPCTNL_MSG_CT_...
+_GET_STATISTICS, _ALL = 1 << 8 | 5, 1  # IPCTNL_MSG_CT_GET_STATS, CTA_STATS_GLOBAL_ENTRIES
 _GET_EXPECTED, _DELETE_EXPECTED = 2 << 8 | 1, 2 << 8 | 2  # NFNL_SUBSYS_CTNETLINK_EXP
 _ORIGINAL, _REPLY, _MARK, _NUMBER, _ZONE, _MASK = 1, 2, 8, 12, 18, 21  # CTA_...
 _EXPECTED, _EXPECTED_NUMBER, _EXPECTED_ZONE = 2, 5, 7  # CTA_EXPECT_...
 _ENDS, _SERVICE = 1, 2  # CTA_TUPLE_IP, CTA_TUPLE_PROTO
 _SOURCE = {socket.AF_INET: 1, socket.AF_INET6: 3}  # CTA_IP_V4_SRC, CTA_IP_V6_SRC
 _PROTOCOL, _PORT = 1, 2  # CTA_PROTO_NUM, CTA_PROTO_SRC_PORT
+_FAMILY = struct.Struct("=BBH")  # nfgenmsg: family, version, resource
 _FEW = 16
 _PASSES, _ON_ITS_WAY = 5, 0.02
 """How often, and how many seconds later, it is looked whether an answer began a flow anew."""
@@ -53,9 +56,9 @@ def first_unused(values: Iterable[int], mask: int) -> int:
     """The first of some values that no open flow has under the mask of its mark."""
     with _socket() as conntrack:
         for value in values:
-            wanted = attribute(_MARK, struct.pack(">I", value))
-            wanted += attribute(_MASK, struct.pack(">I", mask))
-            if not list(conntrack.dump(_GET, socket.AF_UNSPEC, wanted)):
+            wanted = packed(_MARK, struct.pack(">I", value))
+            wanted += packed(_MASK, struct.pack(">I", mask))
+            if not _listed(conntrack, _GET, socket.AF_UNSPEC, wanted):
                 return value
     raise SystemRefusal(
         "open flows carry every value of the mark that netpolc may use: a wider --ct-mark-mask has "
@@ -67,7 +70,7 @@ def open_flows() -> Iterator[OpenFlow]:
     """Every tracked flow of both families."""
     with _socket() as conntrack:
         for family in _FAMILIES:
-            for entry in map(attributes, list(conntrack.dump(_GET, family))):
+            for entry in map(by_type, _listed(conntrack, _GET, family)):
                 source, _, _ = _end(entry[_ORIGINAL], family)
                 destination, protocol, port = _end(entry[_REPLY], family)
                 yield OpenFlow(Flow(source, destination, protocol, port), family, entry)
@@ -108,13 +111,13 @@ def forget_addresses(addresses: Collection[int]) -> int:
 
 
 def _forgotten(
-    conntrack: Netfilter, family: socket.AddressFamily, addresses: Collection[int]
+    conntrack: Netlink, family: socket.AddressFamily, addresses: Collection[int]
 ) -> list[dict[int, bytes]]:
     own = [_packed(address) for address in addresses if _is_of(family, address)]
     if not own:
         return []
-    flows = _with_addresses(conntrack.dump(_GET, family), own, (_ORIGINAL, _REPLY))
-    expected = _with_addresses(conntrack.dump(_GET_EXPECTED, family), own, (_EXPECTED,))
+    flows = _with_addresses(_listed(conntrack, _GET, family), own, (_ORIGINAL, _REPLY))
+    expected = _with_addresses(_listed(conntrack, _GET_EXPECTED, family), own, (_EXPECTED,))
     for entry in expected:
         parts = (_EXPECTED, _EXPECTED_ZONE, _EXPECTED_NUMBER)
         _delete(conntrack, _DELETE_EXPECTED, family, entry, parts)
@@ -122,33 +125,32 @@ def _forgotten(
 
 
 def _forget_answers(
-    conntrack: Netfilter, ended: Iterable[tuple[socket.AddressFamily, dict[int, bytes]]]
+    conntrack: Netlink, ended: Iterable[tuple[socket.AddressFamily, dict[int, bytes]]]
 ) -> int:
     """Forget flows that begin with what answered one of those that ended."""
     answers = {entry[_REPLY] for _, entry in ended}
     again = [
         (family, entry)
         for family in {family for family, _ in ended}
-        for entry in map(attributes, list(conntrack.dump(_GET, family)))
+        for entry in map(by_type, _listed(conntrack, _GET, family))
         if entry[_ORIGINAL] in answers
     ]
     return sum(_forget(conntrack, family, entry) for family, entry in again)
 
 
 def _with_addresses(
-    found: Iterator[bytes], addresses: Collection[bytes], tuples: tuple[int, ...]
+    found: list[bytes], addresses: Collection[bytes], tuples: tuple[int, ...]
 ) -> list[dict[int, bytes]]:
     """The entries that have one of some addresses in one of their tuples."""
-    likely = list(found)
+    likely = found
     if len(addresses) <= _FEW:  # most flows are passed over without taking them apart
         likely = [entry for entry in likely if any(address in entry for address in addresses)]
     wanted = frozenset(addresses)
     return [
         entry
-        for entry in map(attributes, likely)
+        for entry in map(by_type, likely)
         if any(
-            not wanted.isdisjoint(attributes(attributes(entry[own])[_ENDS]).values())
-            for own in tuples
+            not wanted.isdisjoint(by_type(by_type(entry[own])[_ENDS]).values()) for own in tuples
         )
     ]
 
@@ -168,19 +170,19 @@ def _is_denied(
     return (source and not verdict.egress.allowed) or (destination and not verdict.ingress.allowed)
 
 
-def _forget(conntrack: Netfilter, family: int, entry: dict[int, bytes]) -> bool:
+def _forget(conntrack: Netlink, family: int, entry: dict[int, bytes]) -> bool:
     return _delete(conntrack, _DELETE, family, entry, (_ORIGINAL, _ZONE, _NUMBER))
 
 
 def _delete(
-    conntrack: Netfilter, kind: int, family: int, entry: dict[int, bytes], parts: tuple[int, ...]
+    conntrack: Netlink, kind: int, family: int, entry: dict[int, bytes], parts: tuple[int, ...]
 ) -> bool:
     """Delete one entry, named by some of its attributes; False when it ended by itself."""
     first = parts[0]
-    content = attribute(first | NESTED, entry[first])
-    content += b"".join(attribute(own, entry[own]) for own in parts[1:] if own in entry)
+    content = nested(first, entry[first])
+    content += b"".join(packed(own, entry[own]) for own in parts[1:] if own in entry)
     try:
-        conntrack.ask(kind, family, content)
+        conntrack.done(kind, _FAMILY.pack(family, 0, 0) + content)
     except OSError as error:
         if error.errno == ENOENT:
             return False
@@ -190,9 +192,9 @@ def _delete(
 
 def _end(content: bytes, family: socket.AddressFamily) -> tuple[str, int, int | None]:
     """Where packets of one direction come from: address, protocol, port (None: it has none)."""
-    own = attributes(content)
-    address = socket.inet_ntop(family, attributes(own[_ENDS])[_SOURCE[family]])
-    service = attributes(own[_SERVICE])
+    own = by_type(content)
+    address = socket.inet_ntop(family, by_type(own[_ENDS])[_SOURCE[family]])
+    service = by_type(own[_SERVICE])
     protocol = service[_PROTOCOL][0]
     port = int.from_bytes(service[_PORT], "big") if protocol in _WITH_PORTS else None
     return address, protocol, port
@@ -206,11 +208,24 @@ def _packed(address: int) -> bytes:
     return ipaddress.ip_address(format_address(address)).packed
 
 
+def _listed(conntrack: Netlink, kind: int, family: int, content: bytes = b"") -> list[bytes]:
+    """The attributes of every entry of a family.
+
+    However few there are, the kernel walks the table of all network namespaces for them, for
+    milliseconds: so it is asked first whether this one has any. What is expected belongs to a flow.
+    """
+    counted = conntrack.asked(_GET_STATISTICS, _FAMILY.pack(socket.AF_UNSPEC, 0, 0))
+    if counted is not None and not any(by_type(counted[_FAMILY.size :]).get(_ALL, b"?")):
+        return []
+    found = conntrack.dumped(kind, _FAMILY.pack(family, 0, 0) + content)
+    return [own[_FAMILY.size :] for own in found]
+
+
 @contextmanager
-def _socket() -> Iterator[Netfilter]:
+def _socket() -> Iterator[Netlink]:
     try:
-        with Netfilter() as conntrack:
+        with Netlink() as conntrack:
             yield conntrack
-    except OSError as error:
-        text = f"the kernel refused to show or forget open flows: {error.strerror or error}"
-        raise SystemRefusal(text) from error
+    except (OSError, RulesetError) as error:
+        why = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        raise SystemRefusal(f"the kernel refused to show or forget open flows: {why}") from error

@@ -10,12 +10,14 @@ libnftables dies of one of them.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TypeVar
 
 from netpolc.backends.nft.netlink import entities
 from netpolc.backends.nft.netlink.attributes import as_number, by_type, packed, text, zero_ended
-from netpolc.backends.nft.netlink.wire import FAMILIES, Wire
+from netpolc.backends.nft.netlink.wire import FAMILIES, Subscription, Wire
+from netpolc.backends.nft.rollout.netfilter.monitor import Monitor
 from netpolc.core.errors import RulesetError, SystemRefusal
 
 T = TypeVar("T")
@@ -33,9 +35,10 @@ class Generation:
 
     def __init__(self) -> None:
         try:
-            self._wire = Wire()
+            self._wire, self._subscription = Wire(), Subscription()
         except OSError as error:
             raise _refusal(error) from error
+        self._listens = False
 
     def read(self) -> int:
         """The number of the last transaction."""
@@ -45,21 +48,71 @@ class Generation:
         except (OSError, RulesetError) as error:
             raise _refusal(error) from error
 
-    def consistent(self, read: Callable[[], T], *, passing: tuple[type[Exception], ...] = ()) -> T:
-        """What `read` gives; made again if anybody changed anything in the meantime, also where it
-        then raises one of the `passing` exceptions.
+    def consistent(
+        self,
+        read: Callable[[], T],
+        table: str,
+        *,
+        passing: tuple[type[Exception], ...] = (),
+        wire: Wire | None = None,
+    ) -> T:
+        """What `read` gives of a table; made again if anybody changed that in the meantime, also
+        where it then raises one of the `passing` exceptions.
+
+        As long as nobody changes anything, the generation tells it. Where somebody does, the
+        changes of the table are listened for, so that those of others keep nobody from reading;
+        `wire` is what is read over.
         """
+        if self._listens:  # whoever began to listen judges what was read meanwhile
+            with _watched(wire):
+                return read()
+        before = self.read()
+        try:
+            found = read()
+        except passing:
+            if self.read() == before:
+                raise
+        else:
+            if self.read() == before:
+                return found
+        with self._listening(table) as monitor, _watched(wire):
+            return self._undisturbed(monitor, read, table, (*passing, SystemRefusal))
+
+    @contextmanager
+    def _listening(self, table: str) -> Iterator[Monitor]:
+        monitor, self._listens = Monitor(table, self._subscription), True
+        try:
+            yield monitor
+        finally:
+            self._listens = False
+            try:
+                self._subscription.leave()
+            except OSError as error:
+                raise _refusal(error) from error
+
+    def _undisturbed(
+        self,
+        monitor: Monitor,
+        read: Callable[[], T],
+        table: str,
+        passing: tuple[type[Exception], ...],
+    ) -> T:
         for _ in range(_READINGS):
+            monitor.changes()
             before = self.read()
             try:
                 found = read()
             except passing:
-                if self.read() == before:
+                if not self._touched(monitor, before):
                     raise
-                continue
-            if self.read() == before:
-                return found
-        raise SystemRefusal(f"nf_tables was changed during each of {_READINGS} readings")
+            else:
+                if not self._touched(monitor, before):
+                    return found
+        raise SystemRefusal(f"table inet {table} was changed during each of {_READINGS} readings")
+
+    def _touched(self, monitor: Monitor, before: int) -> bool:
+        now = self.read()
+        return now != before and monitor.touched_until(now)
 
     def tables(self) -> list[str]:
         """Every table there is, by family and name: `ip nat`."""
@@ -79,6 +132,19 @@ class Generation:
             return (entities.read_counter(found).comment or None) if found is not None else None
         except (OSError, RulesetError) as error:
             raise _refusal(error) from error
+
+
+@contextmanager
+def _watched(wire: Wire | None) -> Iterator[None]:
+    """Dumps are taken as whole, since whoever asks hears what changes."""
+    if wire is None or wire.is_watched:
+        yield
+        return
+    wire.is_watched = True
+    try:
+        yield
+    finally:
+        wire.is_watched = False
 
 
 def _refusal(error: Exception) -> SystemRefusal:

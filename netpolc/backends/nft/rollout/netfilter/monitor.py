@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from errno import ENOBUFS
+from select import POLLIN, poll
 
 from netpolc.backends.nft.netlink.attributes import by_type, each_attribute, text
 from netpolc.backends.nft.netlink.entities import DELETE_TABLE, NEW_GENERATION, NEW_TABLE
@@ -20,6 +21,9 @@ from netpolc.core.errors import RulesetError, SystemRefusal
 
 _INET = 1  # NFPROTO_INET
 _TABLE = 1  # NFTA_TABLE_NAME, NFTA_CHAIN_TABLE, NFTA_RULE_TABLE, ...: it is 1 in all of them
+_NUMBERS = 1 << 32
+_SECONDS = 10.0
+"""The kernel tells of a transaction as soon as it is committed; longer than that it never takes."""
 _GENERATION, _PROCESS, _NAME = 1, 2, 3  # NFTA_GEN_ID, NFTA_GEN_PROC_PID, NFTA_GEN_PROC_NAME
 
 
@@ -37,13 +41,18 @@ class Transaction:
 
 
 class Monitor:
-    """Listens in the network namespace it was made in, until it is closed."""
+    """Listens in the network namespace it was made in, or that its subscription was, until it is
+    closed.
+    """
 
-    def __init__(self, table: str) -> None:
+    def __init__(self, table: str, subscription: Subscription | None = None) -> None:
         self._table = table
         self._touched = self._deleted = False
+        self.heard = 0
+        """The generation of the last transaction of anybody that was heard."""
         try:
-            self._subscription = Subscription()
+            self._subscription = Subscription() if subscription is None else subscription
+            self._subscription.join()
         except OSError as error:
             raise SystemRefusal(f"cannot hear who changes nf_tables: {error.strerror}") from error
 
@@ -72,12 +81,25 @@ class Monitor:
                     raise SystemRefusal(f"nf_tables tells nothing any more: {error}") from error
                 found.append(Transaction(False, ""))
 
+    def touched_until(self, generation: int) -> bool:
+        """Whether anybody touched the table since the last call, or may have: `SystemRefusal` where
+        nothing is heard of the transaction that led to a generation.
+        """
+        found = self.changes()
+        while not found and (self.heard - generation) % _NUMBERS > _NUMBERS // 2:
+            polled = poll()
+            polled.register(self.fileno(), POLLIN)
+            if not polled.poll(_SECONDS * 1000):
+                raise SystemRefusal(f"nf_tables does not tell of its generation {generation}")
+            found = self.changes()
+        return bool(found)
+
     def _read(self, kind: int, family: int, body: bytes) -> Iterator[Transaction]:
         if kind == NEW_GENERATION:
+            found = by_type(body)
+            self.heard = int.from_bytes(found.get(_GENERATION, b""), "big")
             if self._touched:
-                found = by_type(body)
-                number = int.from_bytes(found.get(_GENERATION, b""), "big")
-                yield Transaction(self._deleted, _process(found), number)
+                yield Transaction(self._deleted, _process(found), self.heard)
             self._touched = self._deleted = False
         elif family == _INET and _table_of(body) == self._table:
             self._touched = True

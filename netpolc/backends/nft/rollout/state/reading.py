@@ -84,7 +84,9 @@ class LoadedTables:
         """What is read of one moment; refusals of what went in the meantime are no refusals."""
         check_table(table)
         try:
-            return self._generation.consistent(read, passing=(OSError, RulesetError))
+            return self._generation.consistent(
+                read, table, passing=(OSError, RulesetError), wire=self._wire
+            )
         except OSError as error:
             raise _refusal(table, error) from error
 
