@@ -11,6 +11,7 @@ import socket
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from fcntl import LOCK_EX, flock
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
@@ -215,15 +216,20 @@ def test_ulogd_in_the_words_of_the_kernel(tmp_path: Path) -> None:
 
 @contextmanager
 def every_namespace_logs() -> Iterator[int]:
-    """The kernel's log from now on, with what namespaces log too."""
-    before = ALL_NAMESPACES.read_text()
+    """The kernel's log from now on, with what namespaces log too; for one test at a time, as the
+    setting is the host's.
+    """
     out = os.open(KERNEL_LOG, os.O_RDONLY)
     try:
+        flock(out, LOCK_EX)
+        before = ALL_NAMESPACES.read_text()
         os.lseek(out, 0, os.SEEK_END)
         ALL_NAMESPACES.write_text("1")
-        yield out
+        try:
+            yield out
+        finally:
+            ALL_NAMESPACES.write_text(before)
     finally:
-        ALL_NAMESPACES.write_text(before)
         os.close(out)
 
 
