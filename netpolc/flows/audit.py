@@ -15,8 +15,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from netpolc.core.program import Program
+from netpolc.flows.distinct import DistinctFlows, distinct_flows
 from netpolc.flows.ends import EndNames
 from netpolc.flows.judging import Judged, RecordJudge, RecordOutcome
 from netpolc.flows.schema import DROPPED, EGRESS, FORWARDED, INGRESS
@@ -30,11 +32,11 @@ _SIDES = ("", EGRESS, INGRESS)
 _KEYS = ("source", "destination", "protocol", "port", "outcome", "other", "verdict", "side")
 _SUMS = [
     ("row", "min"),
-    ("row", "count"),
+    ("records", "sum"),
     ("packets", "sum"),
     ("bytes", "sum"),
-    ("ts", "min"),
-    ("ts", "max"),
+    ("first", "min"),
+    ("last", "max"),
 ]
 _UNGROUPED = (RecordOutcome.UNJUDGED, RecordOutcome.REPLY, RecordOutcome.NO_POD)
 """Outcomes that are counted, and belong to no group."""
@@ -133,6 +135,22 @@ class Totals:
     last: int | None = None
 
 
+class AuditedBatch(NamedTuple):
+    """A batch, its flows, and what was judged of each of them."""
+
+    batch: pa.RecordBatch
+    flows: DistinctFlows
+    judged: Judged
+
+    def of_flows(self, column: str) -> pa.Array:
+        """What a column that tells flows apart has for each of them."""
+        return self.batch[column].take(pa.array(self.flows.first))
+
+    def by_row(self) -> Judged:
+        """What was judged, for each row of the batch."""
+        return self.judged.of_rows(self.flows)
+
+
 class Audit:
     """Takes in batches, and has their sums."""
 
@@ -153,17 +171,18 @@ class Audit:
         self._groups: dict[tuple[int, ...], FlowGroup] = {}
         self.totals = Totals()
 
-    def add(self, batch: pa.RecordBatch) -> tuple[pa.RecordBatch, Judged] | None:
-        """Judge a batch and add it to the sums; what of it lies in the span, and its outcomes."""
+    def add(self, batch: pa.RecordBatch) -> AuditedBatch | None:
+        """Judge a batch and add it to the sums; what of it lies in the span, None if nothing."""
         self.totals.records += len(batch)
         self._watch_times(batch)
         batch = self._in_span(batch)
         if not len(batch):
             return None
-        judged = self._judge.judged(batch)
-        self._count(batch, judged)
-        self._fold(batch, judged)
-        return batch, judged
+        flows = distinct_flows(batch)
+        found = AuditedBatch(batch, flows, self._judge.judged_flows(batch, flows))
+        self._count(found)
+        self._fold(found)
+        return found
 
     def groups(self) -> list[FlowGroup]:
         """Findings first, then what is denied, then the rest; of each the most records first."""
@@ -200,59 +219,70 @@ class Audit:
             self.totals.outcomes[RecordOutcome.UNJUDGED] += untimed
         return kept
 
-    def _count(self, batch: pa.RecordBatch, judged: Judged) -> None:
+    def _count(self, found: AuditedBatch) -> None:
         totals = self.totals
-        for outcome, count in zip(*np.unique(judged.outcomes, return_counts=True), strict=True):
-            totals.outcomes[RecordOutcome(int(outcome))] += int(count)
-        totals.problems.update(judged.problems)
-        for side in (EGRESS, INGRESS):
-            made = pc.sum(pc.equal(batch["direction"].cast(pa.string()), side)).as_py()
-            totals.sides[side] += made or 0
+        totals.problems.update(found.judged.problems)
+        records = np.zeros(len(RecordOutcome), dtype=np.int64)
+        np.add.at(records, found.judged.outcomes, found.flows.counts)
+        for outcome in RecordOutcome:
+            if records[outcome]:
+                totals.outcomes[outcome] += int(records[outcome])
+        made = np.zeros(len(_SIDES), dtype=np.int64)
+        np.add.at(made, _numbered(found.of_flows("direction"), _SIDES), found.flows.counts)
+        for number, side in enumerate(_SIDES):
+            if side:
+                totals.sides[side] += int(made[number])
 
-    def _fold(self, batch: pa.RecordBatch, judged: Judged) -> None:
+    def _fold(self, found_batch: AuditedBatch) -> None:
+        batch, flows, judged = found_batch
         kept = np.flatnonzero(~np.isin(judged.outcomes, _UNGROUPED))
         others = judged.others
+        first, last = flows.span(batch["ts"].cast(pa.int64()))
+        none = np.full(len(flows.first), _NEVER, np.uint8)
         table = pa.table(
             {
                 "source": judged.source.party(),
                 "destination": judged.destination.party(),
-                "protocol": batch["protocol"],
-                "port": pc.fill_null(batch["port"], _NO_PORT),
+                "protocol": found_batch.of_flows("protocol"),
+                "port": pc.fill_null(found_batch.of_flows("port"), _NO_PORT),
                 "outcome": judged.outcomes,
-                "other": np.full(len(batch), _NEVER, np.uint8) if others is None else others,
-                "verdict": _numbered(batch["verdict"], _VERDICTS),
-                "side": _numbered(batch["direction"], _SIDES),
-                "packets": batch["packets"],
-                "bytes": batch["bytes"],
-                "ts": batch["ts"].cast(pa.int64()),
-                "row": np.arange(len(batch)),
+                "other": none if others is None else others,
+                "verdict": _numbered(found_batch.of_flows("verdict"), _VERDICTS),
+                "side": _numbered(found_batch.of_flows("direction"), _SIDES),
+                "records": flows.counts,
+                "packets": flows.sums(batch["packets"]),
+                "bytes": flows.sums(batch["bytes"]),
+                "first": first,
+                "last": last,
+                "row": flows.first,
             }
         )
-        found = table.take(pa.array(kept)).group_by(list(_KEYS)).aggregate(_SUMS)
+        found = table.take(pa.array(kept)).group_by(list(_KEYS), use_threads=False).aggregate(_SUMS)
         for row in found.to_pylist():
-            self._add(row, batch, judged)
+            self._add(row, found_batch)
 
-    def _add(self, row: dict[str, Any], batch: pa.RecordBatch, judged: Judged) -> None:
+    def _add(self, row: dict[str, Any], found: AuditedBatch) -> None:
         key = tuple(row[name] for name in _KEYS)
         if key not in self._groups and len(self._groups) >= MOST_GROUPS:
             row["port"] = _OTHER_PORTS
             key = tuple(row[name] for name in _KEYS)
         if (group := self._groups.get(key)) is None:
-            group = self._groups[key] = self._begun(row, batch, judged)
-        group.records += row["row_count"]
+            group = self._groups[key] = self._begun(row, found)
+        group.records += row["records_sum"]
         group.packets = _sum(group.packets, row["packets_sum"])
         group.bytes = _sum(group.bytes, row["bytes_sum"])
-        group.first = _least(group.first, row["ts_min"])
-        group.last = _most(group.last, row["ts_max"])
+        group.first = _least(group.first, row["first_min"])
+        group.last = _most(group.last, row["last_max"])
 
-    def _begun(self, row: dict[str, Any], batch: pa.RecordBatch, judged: Judged) -> FlowGroup:
-        at = row["row_min"]
+    def _begun(self, row: dict[str, Any], found: AuditedBatch) -> FlowGroup:
+        at = row["row_min"]  # the sample is the first record
+        flow = found.flows.of_row[at]
         ends = [
-            side.ends[int(side.of_row[at])].addresses
-            for side in (judged.source, judged.destination)
+            side.ends[int(side.of_row[flow])].addresses
+            for side in (found.judged.source, found.judged.destination)
         ]
         pair = next((a, b) for a in ends[0] for b in ends[1] if (":" in a) == (":" in b))
-        port = batch["port"][at].as_py()
+        port = found.batch["port"][at].as_py()
         names = self._judge.ends.parties
         return FlowGroup(
             names[row["source"]],
@@ -268,10 +298,11 @@ class Audit:
         )
 
 
-def _numbered(column: pa.DictionaryArray, words: tuple[str, ...]) -> pa.Array:
+def _numbered(column: pa.DictionaryArray, words: tuple[str, ...]) -> NDArray[np.int64]:
     """The number of each word; what is null, or none of them, has 0."""
-    found = pc.index_in(column.cast(pa.string()), pa.array(words))
-    return pc.fill_null(found, 0)
+    found = pc.index_in(column.dictionary, pa.array(words)).take(column.indices)
+    numbers: NDArray[np.int64] = pc.fill_null(found, 0).to_numpy().astype(np.int64)
+    return numbers
 
 
 def _sum(one: int | None, other: int | None) -> int | None:

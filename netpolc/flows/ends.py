@@ -16,22 +16,38 @@ from numpy.typing import NDArray
 from netpolc.core.cluster import Pod
 from netpolc.core.nets import format_address, parse_address
 from netpolc.core.program import Program
+from netpolc.flows.distinct import numbered
 
 OUTSIDE = "outside"
 """The party of addresses that are neither of a pod nor of a node."""
+IPV4, IPV6, POD, SEVERAL = 1, 2, 4, 8
+"""It has an address of the family; it is a pod; it has several addresses."""
 _MOST = 1 << 18
 """Ends that are remembered: memory stays flat, whatever addresses a log holds."""
 
 
 class LoggedEnd(NamedTuple):
     """One end: its addresses (of a pod known by name, one or more of each family), the number of
-    its party, whether it is a pod, and why it cannot be judged ("" if it can).
+    its party, its marks, and why it cannot be judged ("" if it can).
     """
 
     addresses: tuple[str, ...]
     party: int
-    is_pod: bool
+    marks: int
+    """What is true of it: bits of IPV4, IPV6, POD and SEVERAL."""
     problem: str = ""
+
+    @property
+    def is_pod(self) -> bool:
+        """Whether policies are about it."""
+        return bool(self.marks & POD)
+
+
+def _logged(addresses: tuple[str, ...], party: int, is_pod: bool, problem: str = "") -> LoggedEnd:
+    marks = POD * is_pod | SEVERAL * (len(addresses) > 1)
+    for own in addresses:
+        marks |= IPV6 if ":" in own else IPV4
+    return LoggedEnd(addresses, party, marks, problem)
 
 
 class EndColumn(NamedTuple):
@@ -50,6 +66,11 @@ class EndColumn(NamedTuple):
         return pa.DictionaryArray.from_arrays(
             pa.array(self.of_row, pa.int32()), pa.array(values, pa.string())
         )
+
+    def of(self, mark: int) -> NDArray[np.bool_]:
+        """Which rows have an end with a mark."""
+        marks = np.array([end.marks for end in self.ends], dtype=np.uint8)
+        return (marks & mark > 0)[self.of_row]
 
     def where(self, flags: list[bool]) -> NDArray[np.bool_]:
         """Which rows have an end with a flag."""
@@ -94,7 +115,9 @@ class EndReader:
         address_words = [*addresses.dictionary.to_pylist(), None]
         pod_words = [*pods.dictionary.to_pylist(), None]
         both = _indices(addresses) * len(pod_words) + _indices(pods)
-        distinct, of_row = np.unique(both, return_inverse=True)
+        of_row, count = numbered(both, len(address_words) * len(pod_words))
+        distinct = np.empty(count, dtype=np.int64)
+        distinct[of_row] = both
         pairs = (divmod(int(pair), len(pod_words)) for pair in distinct)
         return EndColumn([self.end(address_words[a], pod_words[p]) for a, p in pairs], of_row)
 
@@ -120,7 +143,7 @@ class EndReader:
         own = self._program.pods_by_address.get(number)
         if own is not None:
             return self._of_pod(own, (address,))
-        return LoggedEnd((address,), self._party(self._names.of_address(number)), False)
+        return _logged((address,), self._party(self._names.of_address(number)), False)
 
     def _named(self, name: str, address: str | None) -> LoggedEnd:
         pod = self._pods.get(name)
@@ -136,10 +159,10 @@ class EndReader:
         return self._of_pod(pod, (address,) if address in own else own)
 
     def _of_pod(self, pod: Pod, addresses: tuple[str, ...]) -> LoggedEnd:
-        return LoggedEnd(addresses, self._party(self._names.of_pod(pod)), True)
+        return _logged(addresses, self._party(self._names.of_pod(pod)), True)
 
     def _unknown(self, problem: str) -> LoggedEnd:
-        return LoggedEnd((), self._party("?"), False, problem)
+        return _logged((), self._party("?"), False, problem)
 
     def _party(self, name: str) -> int:
         number = self._numbers.setdefault(name, len(self.parties))

@@ -22,7 +22,17 @@ from numpy.typing import NDArray
 from netpolc.backends.matcher import ALLOW, INVALID, Matcher
 from netpolc.core.ir import Direction
 from netpolc.core.program import Program
-from netpolc.flows.ends import EndColumn, EndNames, EndReader, LoggedEnd
+from netpolc.flows.distinct import JUDGED, DistinctFlows, distinct_flows
+from netpolc.flows.ends import (
+    IPV4,
+    IPV6,
+    POD,
+    SEVERAL,
+    EndColumn,
+    EndNames,
+    EndReader,
+    LoggedEnd,
+)
 from netpolc.flows.schema import EGRESS, FORWARDED, INGRESS
 from netpolc.flows.values import WITH_PORTS
 
@@ -51,14 +61,23 @@ class RecordOutcome(IntEnum):
 
 
 class Judged(NamedTuple):
-    """A batch, its ends, an outcome a row, and the same for other policies if there are some."""
+    """The ends of rows or flows, an outcome each, the same for other policies if there are some."""
 
     source: EndColumn
     destination: EndColumn
     outcomes: Codes
     others: Codes | None
     problems: dict[str, int]
-    """Why rows are UNJUDGED: how many of each."""
+    """Why records are UNJUDGED: how many of each."""
+
+    def of_rows(self, flows: DistinctFlows) -> Judged:
+        """What was judged of each flow, for each row."""
+        source, destination = (
+            EndColumn(side.ends, side.of_row[flows.of_row])
+            for side in (self.source, self.destination)
+        )
+        others = None if self.others is None else self.others[flows.of_row]
+        return Judged(source, destination, self.outcomes[flows.of_row], others, self.problems)
 
 
 class RecordJudge:
@@ -74,7 +93,14 @@ class RecordJudge:
         self._ends: dict[Direction, Matcher] = {}
 
     def judged(self, batch: pa.RecordBatch) -> Judged:
-        """The outcomes of a batch."""
+        """The outcomes of a batch, a row after the other."""
+        flows = distinct_flows(batch)
+        return self.judged_flows(batch, flows).of_rows(flows)
+
+    def judged_flows(self, batch: pa.RecordBatch, distinct: DistinctFlows) -> Judged:
+        """The outcomes of the flows of a batch, each judged once."""
+        batch = batch.select(list(JUDGED)).take(pa.array(distinct.first))
+        records = distinct.counts
         source = self.ends.column(batch["src"], batch["src_pod"])
         destination = self.ends.column(batch["dst"], batch["dst_pod"])
         problem, names = _problems(batch, source, destination)
@@ -83,10 +109,10 @@ class RecordJudge:
         problem[is_reply] = 0
         may_reply = batch["is_reply"].is_null().to_numpy(zero_copy_only=False)
 
-        no_pod = ~(_of_pods(source) | _of_pods(destination))
+        no_pod = ~(source.of(POD) | destination.of(POD))
 
         def outcomes(matcher: Matcher) -> Codes:
-            found = flows.codes(matcher)
+            found: Codes = flows.codes(matcher)
             found[(found == INVALID) & (problem == 0)] = RecordOutcome.UNJUDGED
             denied = np.flatnonzero((found == RecordOutcome.DENY) & may_reply & (problem == 0))
             found[denied[flows.reversed_codes(matcher, denied) == ALLOW]] = RecordOutcome.UNCLEAR
@@ -97,8 +123,8 @@ class RecordJudge:
 
         own = outcomes(self._matcher)
         self._tell_far_ends(batch, flows, own)
-        counts = {name: int((problem == at).sum()) for at, name in enumerate(names, start=1)}
-        strange = int((own == RecordOutcome.UNJUDGED).sum()) - sum(counts.values())
+        counts = {name: int(records[problem == at].sum()) for at, name in enumerate(names, start=1)}
+        strange = int(records[own == RecordOutcome.UNJUDGED].sum()) - sum(counts.values())
         counts |= {NO_FLOW: strange}
         problems = {name: count for name, count in counts.items() if count}
         others = None if self._other is None else outcomes(self._other)
@@ -134,11 +160,7 @@ class _Flows:
             "port": batch["port"],
             "src_port": batch["src_port"],
         }
-        several = [
-            side.where([len(end.addresses) > 1 for end in side.ends])
-            for side in (source, destination)
-        ]
-        self._several = np.flatnonzero(several[0] | several[1]).tolist()
+        self._several = np.flatnonzero(source.of(SEVERAL) | destination.of(SEVERAL)).tolist()
 
     def codes(self, matcher: Matcher) -> Codes:
         """The matcher's code of each row, as a request."""
@@ -174,10 +196,6 @@ class _Flows:
         return side.ends[int(side.of_row[row])]
 
 
-def _of_pods(side: EndColumn) -> NDArray[np.bool_]:
-    return side.where([end.is_pod for end in side.ends])
-
-
 def _problems(
     batch: pa.RecordBatch, source: EndColumn, destination: EndColumn
 ) -> tuple[NDArray[np.int64], list[str]]:
@@ -202,25 +220,13 @@ def _problems(
     add(NO_PROTOCOL, protocol == -1)
     no_port = batch["port"].is_null().to_numpy(zero_copy_only=False)
     add(NO_PORT, no_port & np.isin(protocol, list(WITH_PORTS)))
-    add(TWO_FAMILIES, ~_shared(source, destination))
+    shared = [source.of(family) & destination.of(family) for family in (IPV4, IPV6)]
+    add(TWO_FAMILIES, ~(shared[0] | shared[1]))
     return found, names
-
-
-def _shared(source: EndColumn, destination: EndColumn) -> NDArray[np.bool_]:
-    """Which rows have two ends with an address family in common."""
-
-    def has(side: EndColumn, is_ipv6: bool) -> NDArray[np.bool_]:
-        flags = [any((":" in own) == is_ipv6 for own in end.addresses) for end in side.ends]
-        return side.where(flags)
-
-    return (has(source, False) & has(destination, False)) | (
-        has(source, True) & has(destination, True)
-    )
 
 
 def _is(column: Any, word: str) -> NDArray[np.bool_]:
     """Which rows of a dictionary hold a word."""
-    found: NDArray[np.bool_] = pc.fill_null(
-        pc.equal(column.cast(pa.string()), word), False
-    ).to_numpy(zero_copy_only=False)
+    is_word = pc.equal(column.dictionary, word).take(column.indices)
+    found: NDArray[np.bool_] = pc.fill_null(is_word, False).to_numpy(zero_copy_only=False)
     return found

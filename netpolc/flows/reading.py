@@ -49,9 +49,9 @@ def take_in(
         order = _Order(source.name, notes)
         for batch in decoded_batches(source, notes, form):
             order.look(batch)
-            judged = audit.add(batch)
-            if also is not None and judged is not None:
-                also.add(*judged)
+            found = audit.add(batch)
+            if also is not None and found is not None:
+                also.add(found.batch, found.by_row())
             report(before + source.done, total)
         before += source.size or source.done
     names = ", ".join(source.name for source in sources[:3])

@@ -308,9 +308,9 @@ def test_the_semantics_admit_every_flow_and_the_list_has_the_rest(
     program = netpolc.compile(BARE)
     audit, seen = Audit(program), Observation(program)
     for batch in batches(given_records):
-        judged = audit.add(batch)
-        assert judged is not None
-        seen.add(*judged)
+        found_batch = audit.add(batch)
+        assert found_batch is not None
+        seen.add(batch, found_batch.by_row())
     found = recommend(BARE, seen, Wishes(max_cidrs=most))
     assert found.proof.denied == ()
     after = netpolc.compile(replace(BARE, policies=read_back(found.text)))
