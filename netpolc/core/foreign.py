@@ -68,10 +68,15 @@ def csv_text(text: str) -> str:
 
 def csv_copies(cells: Sequence[str]) -> Sequence[str]:
     """The same for cells copied from a file, whose undecodable bytes stay (surrogateescape)."""
-    row = "|".join(cells)
-    if row.isprintable() and not _SUSPECT.search(row):  # almost every row
+    if is_copied(cells):  # almost every row
         return cells
     return [_csv_copy(cell) for cell in cells]
+
+
+def is_copied(cells: Sequence[str]) -> bool:
+    """Whether `csv_copies` gives all of some cells as they are."""
+    row = "|".join(cells)
+    return row.isprintable() and not _SUSPECT.search(row)
 
 
 def _csv_copy(cell: str) -> str:

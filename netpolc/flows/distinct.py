@@ -70,11 +70,11 @@ def distinct_flows(batch: pa.RecordBatch) -> DistinctFlows:
         if radix == 1:
             continue
         if size * radix >= _MOST:
-            key, size = numbered(key, size)
+            key, size = without_gaps(key, size)
         key *= radix
         key += own
         size *= radix
-    of_row, count = numbered(key, size)
+    of_row, count = without_gaps(key, size)
     first = np.empty(count, dtype=np.int64)
     first[of_row[::-1]] = np.arange(len(batch) - 1, -1, -1)  # of several the last is kept
     return DistinctFlows(first, of_row, np.bincount(of_row, minlength=count))
@@ -95,7 +95,7 @@ def _digits(column: pa.Array) -> tuple[Any, int]:
     if radix == 1:
         return np.zeros(0, dtype=np.int64), 1
     found = np.subtract(_filled(column, limits["max"] + 1), least, dtype=np.int64)
-    return numbered(found, radix) if radix > _FEW else (found, radix)
+    return without_gaps(found, radix) if radix > _FEW else (found, radix)
 
 
 def _reply_ports(batch: pa.RecordBatch) -> tuple[Any, int]:
@@ -113,7 +113,7 @@ def _filled(column: pa.Array, value: int) -> Any:
     return column.to_numpy(zero_copy_only=False)
 
 
-def numbered(key: Rows, size: int) -> tuple[Rows, int]:
+def without_gaps(key: Rows, size: int) -> tuple[Rows, int]:
     """Keys below a size as numbers without gaps, and how many they are."""
     if size > _TABLE * len(key):
         coded = pa.array(key).dictionary_encode()

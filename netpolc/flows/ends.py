@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from netpolc.core.cluster import Pod
 from netpolc.core.nets import format_address, parse_address
 from netpolc.core.program import Program
-from netpolc.flows.distinct import numbered
+from netpolc.flows.distinct import without_gaps
 
 OUTSIDE = "outside"
 """The party of addresses that are neither of a pod nor of a node."""
@@ -115,7 +115,7 @@ class EndReader:
         address_words = [*addresses.dictionary.to_pylist(), None]
         pod_words = [*pods.dictionary.to_pylist(), None]
         both = _indices(addresses) * len(pod_words) + _indices(pods)
-        of_row, count = numbered(both, len(address_words) * len(pod_words))
+        of_row, count = without_gaps(both, len(address_words) * len(pod_words))
         distinct = np.empty(count, dtype=np.int64)
         distinct[of_row] = both
         pairs = (divmod(int(pair), len(pod_words)) for pair in distinct)

@@ -14,6 +14,7 @@ import csv
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain, islice
+from operator import itemgetter
 from typing import Any, TextIO
 
 import msgspec
@@ -21,7 +22,7 @@ import msgspec
 from netpolc.backends.matcher import Matcher
 from netpolc.core.ends import flows_between
 from netpolc.core.errors import UsageError
-from netpolc.core.foreign import csv_copies, inert_json
+from netpolc.core.foreign import csv_copies, inert_json, is_copied
 from netpolc.core.nets import format_address
 from netpolc.core.program import Program
 from netpolc.core.semantics import evaluate
@@ -46,6 +47,15 @@ class Counts:
     denied: int = 0
     bad: int = 0
 
+    def add(self, verdict: str) -> None:
+        """One more."""
+        if verdict == ALLOWED:
+            self.allowed += 1
+        elif verdict == DENIED:
+            self.denied += 1
+        else:
+            self.bad += 1
+
     def __str__(self) -> str:
         total = self.allowed + self.denied + self.bad
         return f"{total} flows: {self.allowed} allowed, {self.denied} denied, {self.bad} invalid"
@@ -65,6 +75,8 @@ class _Row:
 class _Format:
     rows: Iterator[_Row]
     write: Callable[[_Row, str], None]
+    plain: _PlainLines | None = None
+    """Comes before `rows`."""
 
 
 def judge_log(
@@ -78,18 +90,75 @@ def judge_log(
     judge = _Judge(program)
     counts = Counts()
     form = _format_of(log, out)
+    for number, lines in form.plain or ():
+        assert form.plain is not None
+        _judge_plain(judge, form.plain, number, lines, counts, out, report)
+        progress()
     while rows := list(islice(form.rows, BLOCK)):
         for row, (verdict, problem) in zip(rows, judge.verdicts(rows), strict=True):
-            if verdict == ALLOWED:
-                counts.allowed += 1
-            elif verdict == DENIED:
-                counts.denied += 1
-            else:
-                counts.bad += 1
+            counts.add(verdict)
+            if verdict == BAD:
                 report(row.line, problem)
             form.write(row, verdict)
         progress()
     return counts
+
+
+class _PlainLines:
+    """Blocks of lines of CSV that are cut at commas, and copied as they are, with the lines before
+    them, up to the first block with a quote or with what `csv_copies` alters.
+    """
+
+    def __init__(self, lines: Iterator[str], read: int, width: int, places: list[int]) -> None:
+        self.rest, self.read, self.width = lines, read, width
+        self.flow: Callable[[list[str]], tuple[str, str, str, str]] = itemgetter(*places)
+        self.known: dict[tuple[str, ...], tuple[str, str]] = {}
+        """Verdicts of flows, with the reason of an INVALID one."""
+
+    def __iter__(self) -> Iterator[tuple[int, list[str]]]:
+        while block := list(islice(self.rest, BLOCK)):
+            text = "".join(block).replace("\r\n", "\n")
+            is_short = max(map(len, block)) < csv.field_size_limit()
+            if '"' in text or not is_short or not is_copied(text.replace("\n", ",").split(",")):
+                self.rest = chain(block, self.rest)
+                return
+            yield self.read, block
+            self.read += len(block)
+
+
+def _judge_plain(
+    judge: _Judge,
+    plain: _PlainLines,
+    before: int,
+    lines: list[str],
+    counts: Counts,
+    out: TextIO,
+    report: Report,
+) -> None:
+    """Each distinct flow of a block is judged once."""
+    texts = [line.rstrip("\r\n") for line in lines]
+    rows = [text.split(",") for text in texts]
+    width, known = plain.width, plain.known
+    flows = [plain.flow(cells) if len(cells) == width else None for cells in rows]
+    if len(known) >= _MANY_NAMES:
+        known.clear()
+    fresh = [own for own in dict.fromkeys(flows) if own is not None and own not in known]
+    asked = [_Row(0, _fields(own), None) for own in fresh]
+    known.update(zip(fresh, judge.verdicts(asked), strict=True))
+    written = []
+    for number, (text, cells, flow) in enumerate(zip(texts, rows, flows, strict=True), before + 1):
+        if flow is not None:
+            verdict, problem = known[flow]
+        elif not text:
+            continue
+        else:
+            verdict, problem = BAD, _of_other_width(cells, width)
+            text = ",".join([*cells, *[""] * (width - len(cells))][:width])
+        counts.add(verdict)
+        if problem:
+            report(number, problem)
+        written.append(f"{text},{verdict}\n")
+    out.write("".join(written))
 
 
 class _Judge:
@@ -219,27 +288,36 @@ def _csv(lines: Iterator[str], out: TextIO) -> _Format:
     places = [header.index(name) for name in COLUMNS]
     writer.writerow([*csv_copies(header), "verdict"])
 
+    plain = _PlainLines(lines, reader.line_num, len(header), places)
+
     def rows() -> Iterator[_Row]:
+        reader = csv.reader(plain.rest)
         while (cells := _next(reader)) is not None:
+            line = plain.read + reader.line_num
             if isinstance(cells, str):
-                yield _Row(reader.line_num, None, [], cells)
+                yield _Row(line, None, [], cells)
+            elif not cells:
                 continue
-            if not cells:
-                continue
-            if len(cells) != len(header):
-                problem = f"{len(cells)} fields, the header has {len(header)}"
-                yield _Row(reader.line_num, None, cells, problem)
-                continue
-            source, destination, protocol, port = (cells[place].strip() for place in places)
-            fields = source, destination, _protocol(protocol), _port(port)
-            yield _Row(reader.line_num, fields, cells)
+            elif len(cells) != len(header):
+                yield _Row(line, None, cells, _of_other_width(cells, len(header)))
+            else:
+                yield _Row(line, _fields([cells[place] for place in places]), cells)
 
     def write(row: _Row, verdict: str) -> None:
         # A short row is filled up, so that the verdict stays in its column.
         padding = [""] * (len(header) - len(row.content))
         writer.writerow([*csv_copies(row.content[: len(header)]), *padding, verdict])
 
-    return _Format(rows(), write)
+    return _Format(rows(), write, plain)
+
+
+def _of_other_width(cells: list[str], width: int) -> str:
+    return f"{len(cells)} fields, the header has {width}"
+
+
+def _fields(cells: Iterable[str]) -> Fields:
+    source, destination, protocol, port = (cell.strip() for cell in cells)
+    return source, destination, _protocol(protocol), _port(port)
 
 
 def _next(reader: Iterator[list[str]]) -> list[str] | str | None:
