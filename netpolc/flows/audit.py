@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
+from decimal import Decimal
 from enum import StrEnum
 from typing import Any, NamedTuple
 
@@ -305,8 +306,8 @@ def _numbered(column: pa.DictionaryArray, words: tuple[str, ...]) -> NDArray[np.
     return numbers
 
 
-def _sum(one: int | None, other: int | None) -> int | None:
-    return one if other is None else (one or 0) + other
+def _sum(one: int | None, other: int | Decimal | None) -> int | None:
+    return one if other is None else (one or 0) + int(other)
 
 
 def _least(one: int | None, other: int | None) -> int | None:

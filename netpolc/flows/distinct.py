@@ -19,6 +19,9 @@ _COLUMNS = ("src", "dst", "src_pod", "dst_pod", "protocol", "port", "direction",
             "verdict", "problem")  # fmt: skip
 JUDGED = (*_COLUMNS, "src_port")
 """Columns that judging looks at."""
+_LARGEST = (1 << 63) - 1
+_DIGITS = 38
+"""Of decimal128."""
 _MOST = 1 << 62
 """Keys stay below, and are numbered anew before they would not."""
 _TABLE = 8
@@ -35,12 +38,16 @@ class DistinctFlows(NamedTuple):
     counts: Rows
 
     def sums(self, column: pa.Array) -> pa.Array:
-        """The sum of each in a column of int64; null where all its records are."""
+        """The sum of each in a column of int64, as decimals where it may not fit; null where all
+        its records are.
+        """
         if column.null_count == len(column):
             return pa.nulls(len(self.first), pa.int64())
-        totals = np.zeros(len(self.first), dtype=np.int64)
+        fits = pc.max(column).as_py() * len(column) <= _LARGEST
+        totals = np.zeros(len(self.first), dtype=np.int64 if fits else object)
         np.add.at(totals, self.of_row, _filled(column, 0))
-        return pa.array(totals, mask=self._absent(column))
+        kind = pa.int64() if fits else pa.decimal128(_DIGITS)
+        return pa.array(totals, kind, mask=self._absent(column))
 
     def span(self, column: pa.Array) -> tuple[pa.Array, pa.Array]:
         """The least and the largest of each in a column of int64; null where all records are."""

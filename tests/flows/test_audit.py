@@ -214,6 +214,14 @@ def test_the_table_has_the_top_and_says_so(tmp_path: Path) -> None:
     assert "27 more rows (--top, or -o json)\n" in outcome.stderr
 
 
+def test_sums_are_exact_whatever_a_log_counts(tmp_path: Path) -> None:
+    most = 2**63 - 1
+    rows = [f"{FRONTEND},{BACKEND},tcp,8080,{number},{most}" for number in (most, 1, 2)]
+    path = log(tmp_path, *rows, header="src,dst,protocol,port,packets,bytes")
+    (row,) = audit(path, *POLICIES)[1]["flows"]
+    assert (row["records"], row["packets"], row["bytes"]) == (3, most + 3, 3 * most)
+
+
 def test_more_ports_than_can_be_told_apart_are_summed(monkeypatch: pytest.MonkeyPatch) -> None:
     ports = range(1000, 2000)  # all of them denied
     monkeypatch.setattr("netpolc.flows.audit.MOST_GROUPS", 5)
