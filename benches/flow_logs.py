@@ -63,6 +63,17 @@ def vpc_lines(count: int) -> bytes:
     return "\n".join([*found, ""]).encode()
 
 
+def csv_lines(count: int) -> bytes:
+    """Rows of our own columns."""
+    random = Random(7)
+    found = ["ts,src,dst,protocol,port,bytes"]
+    for number in range(count):
+        src, dst = random.sample(ENDS, 2)
+        found.append(f"{1764410400 + number},{src},{dst},TCP,"
+                     f"{random.choice((80, 8080, 5432))},{number % 900}")  # fmt: skip
+    return "\n".join([*found, ""]).encode()
+
+
 def write_parquet(path: Path, count: int) -> None:
     """Rows of our own schema."""
     random = Random(7)

@@ -9,6 +9,7 @@ verdicts.
 
 from __future__ import annotations
 
+import io
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -27,8 +28,10 @@ import pyarrow.json
 import pyarrow.parquet as pq
 
 import netpolc
-from benches.flow_logs import hubble_lines, vpc_lines, write_parquet
+from benches.flow_logs import csv_lines, hubble_lines, vpc_lines, write_parquet
 from benches.timing import timed
+from netpolc.backends.matcher import Matcher
+from netpolc.flows import judge_log
 from netpolc.flows.audit import Audit
 from netpolc.flows.decode import decoded_batches
 from netpolc.flows.decode._scan import scan_hubble
@@ -220,6 +223,22 @@ def parquet_audited(path: Path, program: netpolc.Program) -> int:
     return audit.totals.records
 
 
+def rows_judged(path: Path, program: netpolc.Program) -> int:
+    """What `netpolc eval --flows` does: each row with its verdict, as text."""
+
+    def refuse(line: int, problem: str) -> None:
+        raise AssertionError(f"{line}: {problem}")
+
+    with path.open(encoding="utf-8", newline="") as log:
+        return judge_log(program, log, io.StringIO(), refuse).total
+
+
+def columns_judged(path: Path, matcher: Matcher) -> int:
+    """pyarrow's CSV reader and the verdicts alone, which nobody writes."""
+    table = pa.csv.read_csv(path, pa.csv.ReadOptions(use_threads=False))
+    return len(matcher.verdicts_arrow(table))
+
+
 Steps = Mapping[str, Callable[[], int]]
 
 
@@ -312,6 +331,21 @@ def main(rounds: int, records: int) -> None:
                     polars="polars",
                 ),
                 "pyarrow",
+                rounds,
+                10 * records,
+            ),
+        )
+        rows = place / "rows.csv"
+        rows.write_bytes(csv_lines(10 * records))
+        matcher = Matcher(program)
+        _print(
+            "CSV of flows, judged",
+            compared(
+                {
+                    "netpolc eval --flows": lambda: rows_judged(rows, program),
+                    "pyarrow CSV, verdicts_arrow": lambda: columns_judged(rows, matcher),
+                },
+                "pyarrow CSV, verdicts_arrow",
                 rounds,
                 10 * records,
             ),

@@ -56,9 +56,15 @@ class Counts:
         else:
             self.bad += 1
 
+    @property
+    def total(self) -> int:
+        """All of them."""
+        return self.allowed + self.denied + self.bad
+
     def __str__(self) -> str:
-        total = self.allowed + self.denied + self.bad
-        return f"{total} flows: {self.allowed} allowed, {self.denied} denied, {self.bad} invalid"
+        return (
+            f"{self.total} flows: {self.allowed} allowed, {self.denied} denied, {self.bad} invalid"
+        )
 
 
 @dataclass(frozen=True, slots=True)
