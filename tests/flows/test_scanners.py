@@ -6,9 +6,13 @@ scanner. Lines are those of real logs, and the same with bytes, keys, values and
 
 from __future__ import annotations
 
+import csv
 import json
+import subprocess
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from random import Random
 from typing import Any
 
@@ -24,6 +28,7 @@ from netpolc.flows.notes import LogNotes
 from netpolc.flows.schema import SCHEMA, batches
 from tests.flows import writers
 from tests.flows.writers import FLOWS
+from tests.helpers.scenarios import ROOT
 
 Found = tuple[list[dict[str, Any]], list[str]]
 
@@ -235,3 +240,37 @@ def test_threads_scan_at_the_same_time() -> None:
     alone = [scan_hubble(block, LONGEST) for block in blocks]
     with ThreadPoolExecutor(4) as pool:
         assert list(pool.map(lambda block: scan_hubble(block, LONGEST), blocks)) == alone
+
+
+_UNBUILT = """
+import sys
+sys.modules["netpolc.flows.decode._scan"] = None
+from netpolc.cli import main
+main(sys.argv[1:])
+"""
+
+
+@pytest.mark.parametrize("form", ["hubble", "vpc"])
+def test_where_no_scanner_is_built_the_reference_reads(form: str, tmp_path: Path) -> None:
+    ends = "10.244.1.11 10.244.1.21 40000 8080 6 1 40 1764410400 1764410460 ACCEPT OK"
+    path = tmp_path / "log"
+    path.write_text(
+        '{"flow":{"verdict":"FORWARDED","IP":{"source":"10.244.1.11","destination":"10.244.1.21"},'
+        '"l4":{"TCP":{"source_port":40000,"destination_port":8080}},"is_reply":false}}\n'
+        if form == "hubble"
+        else "version account-id interface-id srcaddr dstaddr srcport dstport protocol packets "
+        f"bytes start end action log-status\n2 123456789012 eni-0a {ends}\n"
+    )
+    command = ["audit", str(path), "--policies", str(ROOT / "examples" / "three-tier")]
+    found = subprocess.run(
+        [sys.executable, "-c", _UNBUILT, *command, "-o", "csv", "--format", form],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    header, row = csv.reader(found.stdout.splitlines())
+    told = dict(zip(header, row, strict=True))
+    assert told["source"] == "production/frontend-1[Pod]"
+    assert told["destination"] == "production/backend-1[Pod]"
+    assert (told["policies"], told["records"]) == ("allow", "1")
+    assert found.returncode == 0, found.stderr

@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from netpolc.flows.decode import calico, csv, gke, hubble, jsonlines, vpc
 from netpolc.flows.decode.columnar import ARROW, MAGIC, PARQUET, arrow_batches, parquet_batches
-from netpolc.flows.decode.lines import Records, Told, numbered_lines
+from netpolc.flows.decode.lines import HAS_SCANNERS, Records, Told, numbered_lines
 from netpolc.flows.decode.netfilter import conntrack, kernel, ulogd
 from netpolc.flows.notes import LogError, LogNotes
 from netpolc.flows.schema import SCHEMA, batches
@@ -27,7 +27,7 @@ SCANNED: dict[str, Callable[[Iterable[bytes], Told], Iterator[pa.RecordBatch]]] 
     hubble.NAME: hubble.hubble_batches,
     vpc.NAME: vpc.vpc_batches,
 }
-"""Formats of lines that are also read faster."""
+"""Formats of lines that are also read faster, where the scanners are built."""
 COLUMNAR: dict[str, Callable[[Stream, str, LogNotes], Iterator[pa.RecordBatch]]] = {
     PARQUET: parquet_batches,
     ARROW: arrow_batches,
@@ -62,7 +62,7 @@ def _batches(stream: Stream, name: str, notes: LogNotes, form: str) -> Iterator[
     if form in COLUMNAR:
         return COLUMNAR[form](stream, name, notes)
     told = Told(name, notes)
-    if form in SCANNED:
+    if HAS_SCANNERS and form in SCANNED:
         return SCANNED[form](blocks(stream), told)
     return batches(LINES[form](numbered_lines(blocks(stream), told), told))
 
