@@ -14,8 +14,10 @@ import copy
 import gc
 import json
 import os
+import socket
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from itertools import count
 from typing import Any
@@ -31,6 +33,7 @@ from netpolc.agent.telling.report import Report
 from netpolc.apiserver import Changed, Gone, Listed
 from netpolc.backends.nft.model import AddressSet
 from netpolc.backends.nft.rollout.kernel import Kernel
+from netpolc.backends.nft.rollout.netfilter.conntrack import open_flows
 from netpolc.live import KINDS, Live
 from tests.helpers.lab import Router
 
@@ -112,6 +115,16 @@ class Anew:
         self._router.call(lambda: self._kernel.update(ruleset))
 
 
+@contextmanager
+def open_flow(router: Router) -> Iterator[None]:
+    """A connection in the namespace, which the loaded table has tracked."""
+    server = router.call(lambda: socket.create_server(("127.0.0.1", 0)))
+    with server, router.call(lambda: socket.create_connection(server.getsockname())):
+        if not router.call(lambda: list(open_flows())):
+            raise ValueError("no flow is tracked")
+        yield
+
+
 def rows(policies: int, rounds: int) -> Iterator[str]:
     """An event against compiling anew, and beside others that change nf_tables."""
     objects = json.loads(cached_node_cluster(policies).read_bytes())["items"]
@@ -122,11 +135,14 @@ def rows(policies: int, rounds: int) -> Iterator[str]:
         measured = [
             (node.to_kernel(), node.to_kernel(foreign=True), anew.seconds()) for _ in range(rounds)
         ]
+        with open_flow(router):
+            tracking = [(node.to_kernel(), anew.seconds()) for _ in range(rounds)]
     title = f"{policies} policies: one pod, event to kernel"
     own = tuple((event, whole) for event, _, whole in measured)
     yield Ratio(title, "compile, lower, update", own, "<= 0.02").row()
     beside = tuple((foreign, event) for event, foreign, _ in measured)
     yield Ratio(f"{title}, others change tables", "without", beside, "<= 1.2").row()
+    yield Ratio(f"{title}, with open flows", "compile, lower, update", tuple(tracking)).row()
 
 
 def resident() -> float:

@@ -9,7 +9,7 @@ after the other in either order. Loads encode and count; the text is made before
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import click
 
@@ -31,22 +31,42 @@ from netpolc.core.nets import parse_address
 from tests.helpers.lab import Router
 
 TABLE, MAP, ADDRESS = "netpolc", "in4", "203.0.113.77"
+TEN = 10
 TIMES = 30
 """So often an element comes and goes a round: once is less than the clock costs."""
 LIST = f"list table inet {TABLE}"
 
 
-def element(wire: Wire, chain: str) -> Callable[[], None]:
-    """Adds an element to a map, and deletes it."""
-    own = KernelElement(writing.on_wire(parse_address(ADDRESS)), verdict=KernelVerdict(-4, chain))
-    (body,) = write_elements(TABLE, MAP, [own])
-    add = Message(entities.NEW_ELEMENTS, 0x400, body, MAP)
-    delete = Message(entities.DELETE_ELEMENTS, 0, body, MAP)
+def element(
+    wire: Wire, names: Sequence[str], verdict: KernelVerdict | None = None
+) -> Callable[[], None]:
+    """Encodes an element, adds it to sets or maps in one transaction, and deletes it in another."""
+
+    def messages(kind: int, flags: int) -> list[Message]:
+        own = KernelElement(writing.on_wire(parse_address(ADDRESS)), verdict=verdict)
+        bodies = ((name, body) for name in names for body in write_elements(TABLE, name, [own]))
+        return [Message(kind, flags, body, name) for name, body in bodies]
 
     def there_and_back() -> None:
         for _ in range(TIMES):
-            wire.commit([add])
-            wire.commit([delete])
+            wire.commit(messages(entities.NEW_ELEMENTS, 0x400))
+            wire.commit(messages(entities.DELETE_ELEMENTS, 0))
+
+    return there_and_back
+
+
+def by_nft(session: Session, names: Sequence[str], decides: str = "") -> Callable[[], None]:
+    """The same through libnftables."""
+    named = [f"element inet {TABLE} {name} {{ {ADDRESS}" for name in names]
+    add = "".join(f"add {own}{decides} }}\n" for own in named)
+    delete = "".join(f"delete {own} }}\n" for own in named)
+
+    def there_and_back() -> None:
+        for _ in range(TIMES):
+            for command in (add, delete):
+                answer = session.ask(command)
+                if answer.code:
+                    raise ValueError(answer)
 
     return there_and_back
 
@@ -59,19 +79,11 @@ def rows(policies: int, rounds: int) -> Iterator[str]:
     entries = (*ruleset.facts, *table.counters, *table.sets, *table.maps, *table.chains)
     sent = Replacement(TABLE, entries)
     chain = next(own.name for own in table.chains if own.name.startswith("i_"))
+    sets = [own.name for own in table.sets if own.name.startswith("s4_")][:TEN]
     with Router() as router, router.call(Wire) as wire:
         session = router.call(Session)
         reading = router.call(lambda: LoadedTables(Generation()))
         session.ask(text)
-        named = f"element inet {TABLE} {MAP} {{ {ADDRESS}"
-
-        def by_nft() -> None:
-            for _ in range(TIMES):
-                for command in (f"add {named} : goto {chain} }}\n", f"delete {named} }}\n"):
-                    answer = session.ask(command)
-                    if answer.code:
-                        raise ValueError(answer)
-
         title = f"{policies} policies"
         pairs: list[tuple[str, Callable[[], object], str, Callable[[], object], str]] = [
             (
@@ -82,10 +94,24 @@ def rows(policies: int, rounds: int) -> Iterator[str]:
                 "<= 0.5",
             ),
             (
-                f"one element, added and deleted {TIMES} times",
-                element(wire, chain),
+                f"one element of a set, added and deleted {TIMES} times",
+                element(wire, sets[:1]),
                 "libnftables",
-                by_nft,
+                by_nft(session, sets[:1]),
+                "<= 0.05",
+            ),
+            (
+                f"the same in {TEN} sets at once",
+                element(wire, sets),
+                "libnftables",
+                by_nft(session, sets),
+                "<= 0.1",
+            ),
+            (
+                "the same of one map that leads to chains",
+                element(wire, [MAP], KernelVerdict(-4, chain)),
+                "libnftables",
+                by_nft(session, [MAP], f" : goto {chain}"),
                 "<= 0.05",
             ),
             (

@@ -3,7 +3,9 @@
 In: numbers of policies on the node of `node_cluster`, 10,000 pods. Out: rows of CPU time, user and
 system, of netpolc and of the process that runs libnftables: `Kernel.update` by a delta and
 `Kernel.load`, both from rulesets whose text and digest are there already (5 ms at 800 policies, the
-same for both); and, as a second anchor, starting the program `nft` to add one element. Refused: a
+same for both); and, as a second anchor, starting the program `nft` to add one element. The delta of
+a pod elsewhere also against the same by text through libnftables, and, of a process that listens
+for its table, beside a program that changes its own before every delta. Refused: a
 change that does not go as a delta. Needs what `tests.helpers.lab.unavailable` asks for.
 """
 
@@ -26,10 +28,13 @@ from benches.workloads import LOCAL_NODE, cached_node_cluster
 from netpolc.backends.nft import Ruleset
 from netpolc.backends.nft.model import AddressSet, SetMatch, Table
 from netpolc.backends.nft.rollout.kernel import Kernel
+from netpolc.backends.nft.rollout.loader import Via
+from netpolc.backends.nft.rollout.netfilter.monitor import Heard, Monitor
 from tests.helpers.lab import Router
 
 Manifest = dict[str, Any]
 TARGET = "<= 0.05"
+FOREIGN = "add table inet other; add chain inet other c; delete table inet other"
 
 
 def changes(objects: list[Manifest]) -> dict[str, list[Manifest]]:
@@ -83,8 +88,19 @@ def _runs(item: Manifest) -> bool:
 class Node:
     """A node with its table loaded, and rulesets before and after a change."""
 
-    def __init__(self, router: Router, before: list[Manifest], after: list[Manifest]) -> None:
-        self._kernel = router.call(Kernel)
+    def __init__(
+        self,
+        router: Router,
+        before: list[Manifest],
+        after: list[Manifest],
+        via: Via = Via.NETLINK,
+        *,
+        listens: bool = False,
+    ) -> None:
+        self._router = router
+        self._kernel = router.call(lambda: Kernel(via=via))
+        if listens:
+            self._kernel.hear(Heard(router.call(lambda: Monitor("netpolc"))))
         self._programs = [netpolc.compile(netpolc.load_objects(o)) for o in (before, after)]
         self._kernel.load(self._ruleset(0))
 
@@ -94,11 +110,16 @@ class Node:
         ruleset.text()
         return ruleset
 
-    def there_and_back(self) -> float:
-        """CPU seconds of one delta: the mean of the change and of taking it back."""
+    def there_and_back(self, foreign: str = "") -> float:
+        """CPU seconds of one delta: the mean of the change and of taking it back; others run the
+        `foreign` commands before each.
+        """
         seconds = 0.0
         for number in (1, 0):
-            spent, update = timed_whole(partial(self._kernel.update, self._ruleset(number)))
+            ruleset = self._ruleset(number)
+            if foreign:
+                self._router.run("nft", foreign)
+            spent, update = timed_whole(partial(self._kernel.update, ruleset))
             if not update.delta:
                 raise ValueError(f"not a delta: {update}")
             seconds += spent / 2
@@ -140,6 +161,30 @@ def rows(policies: int, rounds: int) -> Iterator[str]:
         yield Ratio(title, "starting `nft`", started).row()
 
 
+def beside(policies: int, rounds: int) -> Iterator[str]:
+    """Deltas over netlink against text through libnftables, and beside others' changes."""
+    objects = json.loads(cached_node_cluster(policies).read_bytes())["items"]
+    every = changes(objects)
+    for name in ("a pod elsewhere", "a pod relabelled"):
+        with Router() as router, Router() as other, Router() as third:
+            own = Node(router, objects, every[name])
+            text = Node(other, objects, every[name], Via.NFT)
+            hearing = Node(third, objects, every[name], listens=True)
+            nodes = (own, text, hearing)
+            for node in nodes:
+                node.there_and_back()
+            found = [
+                (*(node.there_and_back() for node in nodes), hearing.there_and_back(FOREIGN))
+                for _ in range(rounds)
+            ]
+        title = f"{policies} policies: {name}"
+        texts = tuple((mine, its) for mine, its, _, _ in found)
+        yield Ratio(title, "the same by `--via nft`", texts, "<= 0.2").row()
+        if name == "a pod elsewhere":
+            others = tuple((after, alone) for _, _, alone, after in found)
+            yield Ratio(f"{title}, others change tables", "without", others, "<= 1.2").row()
+
+
 @click.command()
 @click.option("--policies", default="10,800", show_default=True, help="Policies of the node.")
 @click.option("--rounds", default=15, show_default=True, help="Rounds of every row.")
@@ -147,7 +192,7 @@ def main(policies: str, rounds: int) -> None:
     """Print the rows as a Markdown table."""
     print(HEADER)
     for count in map(int, policies.split(",")):
-        for row in rows(count, rounds):
+        for row in (*rows(count, rounds), *beside(count, rounds)):
             print(row, flush=True)
 
 

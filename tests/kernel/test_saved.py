@@ -7,14 +7,19 @@ the table was replaced and brought back, by messages and by the text that is sav
 from __future__ import annotations
 
 import re
+from collections.abc import Collection, Iterator
+from dataclasses import replace
 
 import pytest
 
 import netpolc as api
-from netpolc.backends.nft.netlink.record import record_from, recorded
-from netpolc.backends.nft.netlink.wire import Wire
+from netpolc.backends.nft.netlink.attributes import each_attribute, nested, packed
+from netpolc.backends.nft.netlink.entities import NEW_ELEMENTS
+from netpolc.backends.nft.netlink.record import TableRecord, record_from, recorded
+from netpolc.backends.nft.netlink.wire import Message, Wire
 from netpolc.backends.nft.rollout.kernel import Kernel
-from netpolc.core.errors import RulesetError
+from netpolc.backends.nft.rollout.state.saving import Saved
+from netpolc.core.errors import RulesetError, SystemRefusal
 from tests.helpers.lab import Router
 from tests.kernel.test_commands import DENY_ALL
 from tests.mutation.test_proof import layouts
@@ -37,6 +42,12 @@ FOREIGN = {
     "add rule inet netpolc a ct state established,related counter packets 3 bytes 4 accept",
     "a dormant table": "add table inet netpolc { flags dormant ; }",
 }
+TABLE = """
+table inet netpolc {
+  set few { type ipv4_addr; elements = { 192.0.2.1, 192.0.2.2, 192.0.2.3 }; }
+  chain forward { type filter hook forward priority 5; ip saddr @few accept; counter drop; }
+}
+"""
 
 
 @pytest.mark.parametrize("what", FOREIGN)
@@ -109,3 +120,43 @@ def test_a_record_goes_to_another_process_whole_or_not_at_all(router: Router) ->
     for end in (1, 7, len(data) - 1):
         with pytest.raises(RulesetError, match="a record of a table is"):
             record_from("netpolc", data[:end])
+
+
+@pytest.mark.parametrize("what", FOREIGN)
+def test_what_is_brought_back_is_what_is_counted(what: str, router: Router) -> None:
+    added = FOREIGN[what].count(" rule inet netpolc forward ")
+    router.run("nft", TABLE)
+    if FOREIGN[what]:
+        router.run("nft", FOREIGN[what])
+    with router.call(Wire) as wire:
+        record = recorded(wire, "netpolc")
+        found = record.counts()
+        assert found["table inet netpolc"] == 0
+        assert found["a rule of chain forward"] == 2 + added
+        assert found["set few"] == 3
+        router.load("add element inet netpolc few { 192.0.2.9 }; add chain inet netpolc more")
+        other = recorded(wire, "netpolc").counts()
+        assert {own for own in {*found, *other} if found.get(own) != other.get(own)} == {
+            "set few",
+            "chain more",
+        }
+
+
+def test_a_table_that_comes_back_with_less_is_refused(
+    router: Router, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The kernel takes a list of elements that is too short, and says nothing."""
+    router.run("nft", TABLE)
+    kernel = router.call(Kernel)
+    saved = Saved(kernel.tables.saved("netpolc").record, "")
+    messages = TableRecord.messages
+
+    def fewer(own: TableRecord, without: Collection[str] = ()) -> Iterator[Message]:
+        for one in messages(own, without):
+            empty = one.kind == NEW_ELEMENTS
+            kept = (packed(kind, said) for kind, said in each_attribute(one.body) if kind != 3)
+            yield replace(one, body=b"".join(kept) + nested(3)) if empty else one
+
+    monkeypatch.setattr(TableRecord, "messages", fewer)
+    with pytest.raises(SystemRefusal, match="is not what was sent: set few has 0 where 3 was sent"):
+        kernel.restore(saved)

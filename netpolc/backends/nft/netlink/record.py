@@ -11,6 +11,7 @@ table comes back as well, with what was counted.
 from __future__ import annotations
 
 import struct
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 
@@ -44,6 +45,8 @@ _FLAGS = {entities.NEW_TABLE: (2, 1), entities.NEW_CHAIN: (10, 3)}
 """The attribute of flags, and those that can be said again: the table is nobody's own
 (NFT_TABLE_F_...), a chain has a name (NFT_CHAIN_...).
 """
+_CHANGING = 0x10 | 0x20
+"""NFT_SET_TIMEOUT, NFT_SET_EVAL."""
 _NAMES = {
     entities.NEW_TABLE: ("table inet", 1),
     entities.NEW_OBJECT: ("object", 2),
@@ -78,6 +81,27 @@ class TableRecord:
             flags = CREATE | APPEND if kind == entities.NEW_RULE else CREATE
             yield Message(kind, flags, body, f"{what} {name}")
 
+    def counts(self, without: Collection[str] = ()) -> dict[str, int]:
+        """How many elements each set has and rules each chain, and which other objects there are;
+        of sets that packets or the time change, only that they are there.
+        """
+        found: Counter[str] = Counter()
+        counted: set[str] = set()
+        for kind, body in self.parts:
+            own = by_type(body)
+            what, attribute = _NAMES[kind]
+            name = text(own.get(attribute, b""))
+            if kind == entities.NEW_OBJECT and name in without:
+                continue
+            if kind == entities.NEW_SET and not as_number(own.get(3, bytes(4))) & _CHANGING:
+                counted.add(name)
+            key = f"{what} {_numbered(name)}"
+            if kind == entities.NEW_ELEMENTS:
+                found[key] += len(list(each_attribute(own.get(3, b"")))) if name in counted else 0
+            else:
+                found[key] += kind == entities.NEW_RULE
+        return dict(found)
+
     def to_bytes(self) -> bytes:
         """All of it, for another process."""
         return b"".join(_PART.pack(kind, len(body)) + body for kind, body in self.parts)
@@ -109,14 +133,17 @@ def recorded(wire: Wire, table: str) -> TableRecord:
     sets = wire.listed(entities.GET_SET, named)
     elements: list[bytes] = []
     leading: list[bytes] = []
+    named_sets = 0
     for one in map(by_type, sets):
+        flags = as_number(one.get(3, bytes(4)))
+        named_sets += not flags & entities.ANONYMOUS
         found = wire.listed(entities.GET_ELEMENTS, named + packed(2, one.get(2, b"")))
         elements += found
-        if as_number(one.get(3, bytes(4))) & entities.MAP:
+        if flags & entities.MAP:
             leading += found
     rules = wire.listed(entities.GET_RULE, named)
     use = as_number(by_type(own).get(3, bytes(4)))
-    count = use - len(objects) - len(flowtables) - len(sets)
+    count = use - len(objects) - len(flowtables) - named_sets  # a set in a rule is the rule's
     names = {*map(entities.chain_of_rule, rules), *_led_to(rules, leading)}
     chains = _chains(wire, table, names, count)
     bodies = {
@@ -131,6 +158,11 @@ def recorded(wire: Wire, table: str) -> TableRecord:
     return TableRecord(
         table, tuple((kind, _taken(kind, body)) for kind in _TAKEN for body in bodies[kind])
     )
+
+
+def _numbered(name: str) -> str:
+    """Without the number of a set or chain that has no name of its own: it may get another."""
+    return name.rstrip("0123456789") if name.startswith("__") else name
 
 
 def _chains(wire: Wire, table: str, names: Iterable[str], count: int) -> list[bytes]:

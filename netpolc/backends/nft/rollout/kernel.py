@@ -209,7 +209,11 @@ class Kernel:
         """Bring back what was saved, in one transaction, which may be sent again and again."""
         if saved.record is not None:
             try:
-                return self._run(restoring(saved.record))
+                own, before = restoring(saved.record), self.generation.read()
+                self._run(own)
+                if self.generation.read() == before + 1:  # nobody else can have changed it since
+                    self._loader.count(own)
+                return None
             except SystemRefusal:
                 if not saved.text:
                     raise  # else libnftables may get on with it

@@ -57,11 +57,7 @@ class NetlinkLoader:
         """A message with a wrong length in it is no error for the kernel, which adds nothing."""
         sent = own.counts()
         try:
-            there = (
-                replacement.loaded_counts(self._wire, own.table)
-                if own.whole
-                else replacement.touched_counts(self._wire, own.table, sent)
-            )
+            there = own.there(self._wire, own.table, sent)
         except OSError as error:
             raise replacement.refusal(error) from error
         replacement.compare(own.table, sent, there)

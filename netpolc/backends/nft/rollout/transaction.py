@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from netpolc.backends.nft import model
 from netpolc.backends.nft.names import NOTED, UNCONFIRMED
 from netpolc.backends.nft.netlink import commands, words
-from netpolc.backends.nft.netlink.record import TableRecord
-from netpolc.backends.nft.netlink.replacement import counts_of
-from netpolc.backends.nft.netlink.wire import Message
+from netpolc.backends.nft.netlink.record import TableRecord, recorded
+from netpolc.backends.nft.netlink.replacement import counts_of, loaded_counts, touched_counts
+from netpolc.backends.nft.netlink.wire import Message, Wire
 from netpolc.backends.nft.netlink.writing import NotedSet
 from netpolc.backends.nft.write.delta import Delta, Fate, Touched
 from netpolc.backends.nft.write.owners import Noted
@@ -29,14 +29,14 @@ class KernelBatch:
     """All of it is done, or nothing.
 
     `counts` is how many elements sets have after it and rules chains, as `counts_of` says it: of
-    those that it touches, or of all there are if it is `whole`.
+    those that it touches, or of whatever `there` counts in the kernel.
     """
 
     table: str
     text: Callable[[], str]
     messages: Callable[[], list[Message]]
     counts: Callable[[], dict[str, int]] = dict
-    whole: bool = False
+    there: Callable[[Wire, str, Iterable[str]], dict[str, int]] = touched_counts
 
 
 def whole_table(ruleset: Ruleset, notes: Sequence[model.Counter], noted: Noted) -> KernelBatch:
@@ -57,7 +57,7 @@ def whole_table(ruleset: Ruleset, notes: Sequence[model.Counter], noted: Noted) 
     def counts() -> dict[str, int]:
         return {key: number for own in entries() for key, number in counts_of(own)}
 
-    return KernelBatch(table, text, messages, counts, whole=True)
+    return KernelBatch(table, text, messages, counts, _all_counts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +124,18 @@ def restoring(record: TableRecord) -> KernelBatch:
     """Brings back a table as it was recorded, without what waited to be confirmed. It has no text:
     who saved it has another.
     """
-    return KernelBatch(record.table, str, lambda: list(record.messages({UNCONFIRMED})))
+    left = {UNCONFIRMED}
+    return KernelBatch(
+        record.table,
+        str,
+        lambda: list(record.messages(left)),
+        lambda: record.counts(left),
+        lambda wire, table, _: recorded(wire, table).counts(),
+    )
+
+
+def _all_counts(wire: Wire, table: str, _: Iterable[str]) -> dict[str, int]:
+    return loaded_counts(wire, table)
 
 
 def deleting(table: str) -> KernelBatch:
