@@ -9,7 +9,7 @@ alone tell what is gone. Of the compiler nothing is imported.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from random import Random
 from typing import Any, Protocol
 
@@ -47,8 +47,8 @@ def key_of(document: Manifest) -> Key:
 class _Objects:
     """What there is, and what of it is free."""
 
-    def __init__(self, chance: Random) -> None:
-        self._chance = chance
+    def __init__(self, chance: Random, nodes: list[str], spaces: list[str]) -> None:
+        self._chance, self._nodes, self._spaces = chance, nodes, spaces
         self._count = 0
         self.objects: dict[Key, Manifest] = {}
         self._free = [f"10.0.{high}.{low}" for high in range(4) for low in range(1, 250)]
@@ -96,7 +96,7 @@ class _Pods(_Objects):
         labels = {"app": app, "tier": chance.choice(["front", "back"])}
         if chance.random() < 0.1:
             labels["pod"] = f"{app}-{self._count}"  # as those of a StatefulSet
-        name = f"{chance.choice(SPACES)}/{app}-{self._count}"
+        name = f"{chance.choice(self._spaces)}/{app}-{self._count}"
         v4 = self._free.pop()
         addresses = [v4]
         if chance.random() < 0.3:
@@ -104,7 +104,7 @@ class _Pods(_Objects):
         if chance.random() < 0.1:
             self._free += [v4]
             addresses = []
-        made = pod(name, *addresses, on=chance.choice(NODES), **labels)
+        made = pod(name, *addresses, on=chance.choice(self._nodes), **labels)
         made["metadata"]["uid"] = f"uid-{self._count}"
         made["metadata"]["creationTimestamp"] = f"2026-01-01T00:00:{self._count % 60:02d}Z"
         if chance.random() < 0.2:
@@ -112,7 +112,7 @@ class _Pods(_Objects):
             named = [{"name": own, "containerPort": number} for own, number in dict(ports).items()]
             made["spec"]["containers"][0]["ports"] = named
         if chance.random() < 0.03:
-            host = f"192.0.2.{NODES.index(made['spec']['nodeName']) + 1}"
+            host = f"192.0.2.{self._nodes.index(made['spec']['nodeName']) + 1}"
             self._free += [ip for ip in addresses if ip.startswith("10.0.")]
             made["spec"]["hostNetwork"] = True
             made["status"]["podIPs"] = [{"ip": host}]
@@ -216,7 +216,7 @@ class _Policies(_Objects):
         for name, side in (("Ingress", "from"), ("Egress", "to")):
             if name in types:
                 spec[name.lower()] = [self._rule(side) for _ in range(chance.randint(0, 3))]
-        made = policy(f"{chance.choice(SPACES)}/policy-{self._count}", **spec)
+        made = policy(f"{chance.choice(self._spaces)}/policy-{self._count}", **spec)
         if chance.random() < 0.1:
             made["metadata"]["annotations"] = {"netpolc.dev/audit": "true"}
         return made
@@ -269,9 +269,26 @@ class Happening(_Pods, _Policies):
     tiers.
     """
 
-    def __init__(self, chance: Random, pods: int, policies: int, *, calm: bool = False) -> None:
-        super().__init__(chance)
+    def __init__(
+        self,
+        chance: Random,
+        pods: int,
+        policies: int,
+        *,
+        calm: bool = False,
+        begun: Iterable[Manifest] = (),
+    ) -> None:
+        """With `begun` there are these objects, too, and what comes is on their first nodes and in
+        their first namespaces.
+        """
+        objects = {key_of(own): own for own in begun}
+        nodes = [name for kind, _, name in objects if kind == "Node"][: len(NODES)]
+        spaces = [name for kind, _, name in objects if kind == "Namespace"][: len(SPACES)]
+        super().__init__(chance, nodes or NODES, spaces or SPACES)
         self._calm = calm
+        self.objects = objects
+        if objects:
+            return
         for number, name in enumerate(NODES):
             self._put(node(name, f"192.0.2.{number + 1}"))
         for name in SPACES[:-1]:  # the last one is only mentioned
@@ -305,7 +322,7 @@ class Happening(_Pods, _Policies):
         return chosen.__name__
 
     def _namespace_changes(self, listener: Listener) -> None:
-        name = self._chance.choice(SPACES)
+        name = self._chance.choice(self._spaces)
         key = ("Namespace", "", name)
         if key in self.objects and self._chance.random() < 0.2:
             self._drop(self.objects[key], listener)
@@ -313,9 +330,9 @@ class Happening(_Pods, _Policies):
             listener.change(self._put(namespace(name, team=self._chance.choice(TEAMS))))
 
     def _node_changes(self, listener: Listener) -> None:
-        name = self._chance.choice(NODES)
+        name = self._chance.choice(self._nodes)
         more = [f"192.0.2.{10 + self._chance.randint(0, 3)}"] if self._chance.random() < 0.5 else []
-        own = node(name, f"192.0.2.{NODES.index(name) + 1}", *more)
+        own = node(name, f"192.0.2.{self._nodes.index(name) + 1}", *more)
         own["metadata"]["labels"] = {"zone": self._chance.choice(["one", "two"])}
         listener.change(self._put(own))
 
