@@ -2,27 +2,33 @@
 
 In: sizes of clusters. Out: rows for BENCHMARKS.md on standard output. Pods that are no replicas of
 each other come and go, of other nodes and of the node itself; compilations and events take turns.
-The clock is the process's CPU time. Refused: a cluster whose node is compiled again by pods of
-other nodes, which would time something else.
+The clock is the process's CPU time. With `--soak` so many events instead, each decoded from JSON,
+and the resident memory after a tenth of them and after all. Refused: a cluster whose node is
+compiled again by pods of other nodes, which would time something else.
 """
 
 from __future__ import annotations
 
+import gc
 import json
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import count
 from random import Random
 from typing import Any
 
 import click
+import msgspec
 
 import netpolc
+from benches.agent import resident
 from benches.measure import machine
 from benches.pods import node_name
 from benches.steps import forget_memos
 from benches.timing import HEADER, Ratio, gc_off, timed
 from benches.workloads import SIZES, Size, cached
+from netpolc.apiserver.reducing import Reducer
 from netpolc.frontends import Semantics
 from netpolc.live import KINDS, Live
 from netpolc.live.store import Event, Store
@@ -167,11 +173,47 @@ def rows(sizes: Sequence[str], rounds: int) -> Iterator[str]:
         yield Ratio(f"{larger}: a pod elsewhere", f"the same of {size}", grown, "<= 2").row()
 
 
+def soak(size: Size, events: int) -> Iterator[str]:
+    """Memory after a tenth of the events and after all; every hundredth makes a ruleset."""
+    objects: list[Manifest] = json.loads(cached(size).read_bytes())["items"]
+    live = _filled(objects)
+    reducer = Reducer("v1", "Pod")
+    pods = [reducer.reduced(json.dumps(own).encode()) for own in objects if _runs(own)]
+    del objects
+    gc.collect()
+    early, started = 0.0, time.process_time()
+    for number, own in zip(range(1, events + 1), _turns(pods), strict=False):
+        live.change(own)
+        if number % 100 == 0:
+            _ = live.ruleset().digest
+        if number == events // 10:
+            early = resident()
+    spent = (time.process_time() - started) * 1000 / events
+    late = resident()
+    yield f"{events} events: {early:.0f} MiB after a tenth, {late:.0f} MiB at the end"
+    yield f"ratio {late / early:.3f}, target <= 1.1; {spent:.3f} ms of CPU time an event"
+
+
+def _turns(pods: Sequence[bytes]) -> Iterator[Manifest]:
+    """Each pod with another label in turn, which no policy asks for."""
+    for number in count():
+        own: Manifest = msgspec.json.decode(pods[number % len(pods)])
+        own["metadata"].setdefault("labels", {})["turn"] = str(number // len(pods) % 7)
+        yield own
+
+
 @click.command()
 @click.option("--sizes", default="M,L", show_default=True, help="Of S, M and L.")
 @click.option("--rounds", default=5, show_default=True, help="Rounds of every row.")
-def main(sizes: str, rounds: int) -> None:
+@click.option(
+    "--soak", "events", default=0, help="So many events instead, and the memory they take."
+)
+def main(sizes: str, rounds: int, events: int) -> None:
     """Print what events cost as a Markdown table."""
+    if events:
+        for line in soak(SIZES[sizes.split(",")[0]], events):
+            print(line)
+        return
     print(f"{machine()}\n\n{HEADER}")
     for row in rows(sizes.split(","), rounds):
         print(row, flush=True)

@@ -246,8 +246,8 @@ def _list(value: object) -> list[Any]:
 
 def _digest(document: Document) -> str:
     content = document.content
-    if isinstance(content, msgspec.Raw) and document.source.is_json:
-        written = bytes(content)
+    if document.source.is_json:  # the same name, read from text or given as an object
+        written = msgspec.json.encode(content)
     else:
         written = repr(body_of(document)).encode()
     return sha256(written).hexdigest()[:8]

@@ -2,8 +2,9 @@
 
 Comes in: documents as an API server gives them. Goes out: what each says (`OneObject`), before and
 after a change. An object that cannot be read keeps its last good version, and without one stands
-for itself in the strict direction (docs/odd-objects.md); either is told in `refused`. Refused: what
-is no object, has no name, or is of another kind than `KINDS` (`InputError`).
+for itself in the strict direction (docs/odd-objects.md); either is told in `refused`, and so is an
+item of a list that is passed over. Refused: a change of what is no object, has no name, or is of
+another kind than `KINDS` (`InputError`).
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, ValuesView
 from typing import Any, NamedTuple
 
-from netpolc.core.errors import Problems
+from netpolc.core.errors import InputError, Problems
 from netpolc.core.ir import Key
 from netpolc.frontends import Semantics
 from netpolc.frontends.single import ObjectReader, OneObject
@@ -28,6 +29,8 @@ KINDS = (
     "BaselineAdminNetworkPolicy",
 )
 """The kinds of objects that verdicts depend on."""
+_ITEM = "items["
+"""How the name of an item of a list begins that is passed over."""
 KEPT = "its last good version stays"
 _SOURCE = ManifestSource(File("<live>", b"{}"), 0, (), is_json=True)
 """Where every object comes from: an API server, which has no lines."""
@@ -60,7 +63,9 @@ class Store:
 
     def put(self, document: Mapping[str, Any]) -> Event:
         """An object that is new or has changed."""
-        read = _document(document)
+        return self._put(_document(document))
+
+    def _put(self, read: Document) -> Event:
         key = read.kind, *self._reader.name(read)
         before, found = self._objects.get(key), self._reader.read(read)
         if found.failed and before is not None and not before.failed:
@@ -81,17 +86,28 @@ class Store:
         return Event(key, self._objects.pop(key, None), None)
 
     def replace(self, kind: str, documents: Iterable[Mapping[str, Any]]) -> Iterator[Event]:
-        """All objects of a kind: what is not among them is gone. Changes one after the other."""
+        """All objects of a kind: what is not among them is gone. Changes one after the other.
+
+        One without a name stands for itself, under a name that is made up; what is of no such kind
+        is passed over. Neither stops the others.
+        """
         left = dict(self._keys[kind])
-        for document in documents:
-            own = _document(document)
-            left.pop((kind, *self._reader.name(own)), None)
-            yield self.put(document)
+        for passed in [key for key in self.refused if key[0] == kind and key[2].startswith(_ITEM)]:
+            del self.refused[passed]
+        for number, document in enumerate(documents):
+            try:
+                read = _document(document, is_named=False)
+            except InputError as error:
+                why = "; ".join(own.message for own in error.diagnostics)
+                self.refused[kind, "", f"{_ITEM}{number}]"] = f"it is passed over: {why}"
+                continue
+            left.pop((kind, *self._reader.name(read)), None)
+            yield self._put(read)
         for key in left:
             yield self.drop(key)
 
 
-def _document(given: Mapping[str, Any]) -> Document:
+def _document(given: Mapping[str, Any], *, is_named: bool = True) -> Document:
     problems = Problems()
     plain = plain_objects([given], problems)
     problems.raise_errors()
@@ -101,7 +117,7 @@ def _document(given: Mapping[str, Any]) -> Document:
     name = metadata.get("name") if isinstance(metadata, dict) else None
     if kind not in KINDS or not isinstance(version, str):
         problems.add("<live>", "kind", f"{version} {kind} is none of {', '.join(KINDS)}")
-    elif not isinstance(name, str) or not name:
+    elif is_named and (not isinstance(name, str) or not name):
         problems.add("<live>", "metadata.name", f"a {kind} without a name")
     problems.raise_errors()
     return Document(version, kind, content, (), _SOURCE)

@@ -104,6 +104,30 @@ def test_a_policy_that_cannot_be_read_keeps_its_last_good_version() -> None:
     assert not live.refused
 
 
+def test_items_of_a_list_are_each_treated_by_themselves() -> None:
+    """One without a name is enforced strictly, what is no pod passed over; the others go on."""
+    nameless = copy.deepcopy(OBJECTS[6])
+    del nameless["metadata"]["name"]
+    nameless["status"]["podIPs"] = [{"ip": "10.0.1.77"}]
+    policies = [policy("shop/all", podSelector={}, ingress=[{}])]
+    del policies[0]["metadata"]["name"]
+    pods = [own for own in OBJECTS if own["kind"] == "Pod"]
+    live = filled(OBJECTS)
+    live.replace("Pod", [nameless, {"apiVersion": "v1", "kind": "Secret"}, *pods])
+    live.replace("NetworkPolicy", [*policies, OBJECTS[-1]])
+    assert live.ruleset().text() == afresh([nameless, *OBJECTS, *policies])
+    assert elements(live) == [{"10.0.0.1", "10.0.1.1"}]
+    assert "10.0.0.1 : goto" in live.ruleset().text()  # the policy isolates web, and admits nobody
+    told = {(kind, name.partition("-")[0]): why for (kind, _, name), why in live.refused.items()}
+    assert told["Pod", "unreadable"].startswith("the pod is closed")
+    assert told["Pod", "items[1]"].startswith("it is passed over: v1 Secret is none of")
+    assert "admits nothing" in told["NetworkPolicy", "unreadable"]
+    live.replace("Pod", pods)
+    live.replace("NetworkPolicy", OBJECTS[-1:])
+    assert not live.refused
+    assert live.ruleset().text() == afresh(OBJECTS)
+
+
 def test_one_that_never_could_be_read_admits_nothing() -> None:
     wrong = copy.deepcopy(OBJECTS[-1])
     wrong["spec"]["ingress"][0]["ports"] = [{"port": 70000}]
