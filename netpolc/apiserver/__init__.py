@@ -2,7 +2,8 @@
 
 Comes in: where the server is and who asks (`kubeconfig`, or the files of a pod). Goes out: events,
 each with objects as `netpolc.load_objects` takes them, reduced to the fields that netpolc reads.
-Everything is asked over HTTPS with the standard library; nothing is ever written.
+Everything is asked over HTTPS with the standard library; nothing is written but the Events that
+`netpolc agent --events` is asked for.
 """
 
 from netpolc.apiserver.access.kubeconfig import contexts as contexts

@@ -76,24 +76,32 @@ class Client:
         self._answering = self._interrupted = False
 
     def get(
-        self, path: str, query: Mapping[str, str] | None = None, seconds: float = ANSWER_SECONDS
+        self,
+        path: str,
+        query: Mapping[str, str] | None = None,
+        seconds: float = ANSWER_SECONDS,
+        body: bytes | None = None,
     ) -> Iterator[bytes]:
         """The pieces of an answer, each as soon as it is there; `seconds` may pass without any.
 
-        Credentials that are not taken are renewed, once.
+        Credentials that are not taken are renewed, once. With a `body` it is created there instead.
         """
-        answer = self._asked(path, query or {}, seconds)
+        answer = self._asked(path, query or {}, seconds, body)
         if answer.status == 401:
             self.close()
             self.access.credentials.renew()
-            answer = self._asked(path, query or {}, seconds)
-        if answer.status != 200:
+            answer = self._asked(path, query or {}, seconds, body)
+        if answer.status not in (200, 201):
             raise self._refused(answer)
         return self._pieces(answer)
 
     def whole(self, path: str, query: Mapping[str, str] | None = None) -> bytes:
         """A whole answer."""
         return b"".join(self.get(path, query))
+
+    def post(self, path: str, body: bytes) -> bytes:
+        """Create an object from its JSON; what the server answers, as of `get`."""
+        return b"".join(self.get(path, body=body))
 
     def wait_at_most(self, seconds: float) -> None:
         """So long may pass from now on until the next piece of the answer."""
@@ -115,21 +123,25 @@ class Client:
             with contextlib.suppress(OSError):  # it may be closed already
                 socket.socket.shutdown(connection.sock, socket.SHUT_RDWR)
 
-    def _asked(self, path: str, query: Mapping[str, str], seconds: float) -> HTTPResponse:
+    def _asked(
+        self, path: str, query: Mapping[str, str], seconds: float, body: bytes | None
+    ) -> HTTPResponse:
         kept = self._connection is not None and not self._answering
         try:
-            return self._ask(path, query, seconds)
+            return self._ask(path, query, seconds, body)
         except (OSError, HTTPException) as error:
             self.close()
             if not kept:
                 raise self._lost(error) from None
         try:  # a kept connection may have ended meanwhile
-            return self._ask(path, query, seconds)
+            return self._ask(path, query, seconds, body)
         except (OSError, HTTPException) as error:
             self.close()
             raise self._lost(error) from None
 
-    def _ask(self, path: str, query: Mapping[str, str], seconds: float) -> HTTPResponse:
+    def _ask(
+        self, path: str, query: Mapping[str, str], seconds: float, body: bytes | None
+    ) -> HTTPResponse:
         if self._answering:
             self.close()
         headers = {
@@ -145,7 +157,11 @@ class Client:
         if self._interrupted:
             raise Unreachable(f"{self.access.server}: interrupted")
         connection.sock.settimeout(CONNECT_SECONDS)
-        connection.request("GET", target, headers=headers)
+        if body is None:
+            connection.request("GET", target, headers=headers)
+        else:
+            headers["Content-Type"] = "application/json"
+            connection.request("POST", target, body, headers)
         connection.sock.settimeout(seconds)
         self._answering = True
         return connection.getresponse()

@@ -212,9 +212,11 @@ def plain() -> list[dict[str, Any]]:
     return [yaml.safe_load((base / name).read_text()) for name in listed]
 
 
-def chart() -> list[dict[str, Any]]:
+def chart(events: bool = False) -> list[dict[str, Any]]:
     """The templates, by the few functions of Go's language that they use: no helm is needed."""
     values = yaml.safe_load((DEPLOY / "chart/values.yaml").read_text())
+    assert values["events"] is False
+    values["events"] = events
     about = yaml.safe_load((DEPLOY / "chart/Chart.yaml").read_text())
     found = []
     for path in sorted((DEPLOY / "chart/templates").glob("*.yaml")):
@@ -225,6 +227,10 @@ def chart() -> list[dict[str, Any]]:
 def _filled(text: str, values: dict[str, Any], about: dict[str, Any]) -> str:
     names = {".Release.Name": "netpolc", ".Release.Namespace": "kube-system"}
     text = re.sub(r"\{\{- \$port := .*\}\}\n", "", text)
+    kept = r"\1" if values["events"] else ""
+    text = re.sub(
+        r" *\{\{- if .Values.events \}\}\n(.*?) *\{\{- end \}\}\n", kept, text, flags=re.DOTALL
+    )
     text = re.sub(r" *\{\{- (with|range) .*?\}\}\n.*?\{\{- end \}\}\n", "", text, flags=re.DOTALL)
 
     def value(found: re.Match[str]) -> str:
@@ -245,6 +251,27 @@ def _filled(text: str, values: dict[str, Any], about: dict[str, Any]) -> str:
         return str(own or about["appVersion"])
 
     return re.sub(r"\{\{(-? ?[^}]*)\}\}", value, text)
+
+
+def with_events() -> list[dict[str, Any]]:
+    """The manifests with the component that lets agents write Events, as kustomize applies it."""
+    component = DEPLOY / "events"
+    own = yaml.safe_load((component / "kustomization.yaml").read_text())
+    objects = [
+        *plain(),
+        *(yaml.safe_load((component / name).read_text()) for name in own["resources"]),
+    ]
+    (daemon,) = (one for one in objects if one["kind"] == "DaemonSet")
+    (patch,) = own["patches"]
+    (operation,) = yaml.safe_load(patch["patch"])
+    assert operation["path"] == "/spec/template/spec/containers/0/args/-"
+    daemon["spec"]["template"]["spec"]["containers"][0]["args"].append(operation["value"])
+    return objects
+
+
+def chart_with_events() -> list[dict[str, Any]]:
+    """The templates with `events: true`."""
+    return chart(events=True)
 
 
 def typed(documents: list[dict[str, Any]]) -> list[Any]:
@@ -304,6 +331,22 @@ def test_it_reads_what_it_follows_and_writes_nothing(made: Any) -> None:
         "netpolc",
         "kube-system",
     )
+
+
+@pytest.mark.parametrize("made", [with_events, chart_with_events])
+def test_with_events_it_may_create_them_and_nothing_else_more(made: Any) -> None:
+    objects = typed(made())
+    rules = [rule for own in objects if isinstance(own, ClusterRole) for rule in own.rules]
+    more = [rule for rule in rules if rule.verbs != ["get", "list", "watch"]]
+    assert more == [RoleRule([""], ["events"], ["create"])]
+    roles = {own.metadata.name for own in objects if isinstance(own, ClusterRole)}
+    bound = [own for own in objects if isinstance(own, ClusterRoleBinding)]
+    assert {own.role_ref.name for own in bound} == roles
+    assert {subject.name for own in bound for subject in own.subjects} == {"netpolc"}
+    (daemon,) = (own for own in objects if isinstance(own, DaemonSet))
+    (container,) = daemon.spec.template.spec.containers
+    assert "--events" in container.args
+    assert invoke(*container.args, "--help").code == 0
 
 
 def test_the_patch_that_denies_what_is_pending_names_an_option_that_there_is() -> None:

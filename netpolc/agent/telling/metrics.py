@@ -31,6 +31,7 @@ METRICS = {
     "netpolc_repairs_total": (COUNTER, "Tables brought back after such a change."),
     "netpolc_selfcheck_total": (COUNTER, "Comparisons with what is made from scratch, by result."),
     "netpolc_objects_refused": (GAUGE, "Objects that are not enforced as written, by kind."),
+    "netpolc_object_events_total": (COUNTER, "Events on such objects (--events), by result."),
     "netpolc_standby": (GAUGE, "1 while another agent of this node enforces."),
     "netpolc_resident_memory_bytes": (GAUGE, "Memory of the agent."),
 }

@@ -42,7 +42,9 @@ class Report:
         notify: Callable[..., None] = lambda *_: None,
     ) -> None:
         self.log, self.metrics, self._notify = log, metrics or Metrics(), notify
-        self._node, self._since, self._synced, self._digest = node, _now(), "", ""
+        self.node, self._since, self._synced, self._digest = node, _now(), "", ""
+        self.on_refused: Callable[[Key, str], None] = lambda key, why: None
+        """Told of each object that is no longer enforced as written."""
         self._missing: list[str] = []
         self._standby = self._told_ready = False
         self._error = ""
@@ -150,9 +152,10 @@ class Report:
     def objects(self, refused: Mapping[Key, str]) -> None:
         """What is done about odd objects now."""
         found = {_name(key): why for key, why in refused.items()}
-        for name, why in found.items():
-            if self._refused.get(name) != why:
-                self.log.warning(f"{name}: {why}")
+        for key, why in refused.items():
+            if self._refused.get(_name(key)) != why:
+                self.log.warning(f"{_name(key)}: {why}")
+                self.on_refused(key, why)
         for name in self._refused.keys() - found.keys():
             self.log.info(f"{name}: is enforced as it is written again")
         if found != self._refused:
@@ -187,7 +190,7 @@ class Report:
         self.metrics.set("netpolc_resident_memory_bytes", _resident())
         state = Running(
             process=os.getpid(),
-            node=self._node,
+            node=self.node,
             since=self._since,
             ready=not self.waiting(),
             phase=FIRST_SYNC if self._missing else STANDS_BY if self._standby else ENFORCES,

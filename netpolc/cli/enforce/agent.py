@@ -19,6 +19,7 @@ from netpolc.agent.running import Duty
 from netpolc.agent.signals import CHECKING, ENDING, Signals, heard
 from netpolc.agent.telling.health import Health, listening
 from netpolc.agent.telling.log import LogLines
+from netpolc.agent.telling.objects import ObjectEvents
 from netpolc.agent.telling.report import Report
 from netpolc.agent.telling.scrape import table_counters
 from netpolc.apiserver import Access, Followed, in_cluster
@@ -89,6 +90,11 @@ FOLDER = "/var/lib/netpolc"
     help="Time between two comparisons with what is made from scratch; 0 for none.",
 )
 @click.option(
+    "--events",
+    is_flag=True,
+    help="Write an Event on each object that is not enforced as written: needs the right to.",
+)
+@click.option(
     "--log-format",
     type=click.Choice(["text", "json"]),
     default="text",
@@ -106,6 +112,7 @@ def agent(
     listen: str,
     boot_folder: str,
     check: float,
+    events: bool,
     log_format: str,
     chosen: Options,
 ) -> None:
@@ -149,7 +156,13 @@ def agent(
             check_seconds=seconds,
             addresses=read_addresses,
         )
-        followed = Followed(_access(kubeconfig, context), tell=inbox.put)
+        access = _access(kubeconfig, context)
+        if events:
+            writer = ObjectEvents(access, report)
+            report.on_refused = writer.tell
+            stack.callback(writer.stop)
+            writer.start()
+        followed = Followed(access, tell=inbox.put)
         stack.callback(followed.stop, 1.0)
         followed.start()
         if once:
