@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 
 from msgspec import structs
@@ -23,7 +23,7 @@ from netpolc.backends.nft.write.owners import Layered, Notes, Owners, note_of
 from netpolc.backends.nft.write.pieces import Pieces
 from netpolc.compiler import Program, compile
 from netpolc.core.cluster import Pod, Snapshot
-from netpolc.core.ir import Policy
+from netpolc.core.ir import Key, Policy
 from netpolc.core.nets import format_address, parse_address
 from netpolc.live.asked import Answered, Crowd, NodeQuestions, Presence, addresses_of
 from netpolc.live.owners import LiveOwners
@@ -31,7 +31,8 @@ from netpolc.live.scope import ClassKey, by_space, concerns, in_use, local_pods,
 from netpolc.live.selections import Labels
 from netpolc.live.work import Work
 
-_Name = tuple[str, str]
+OPEN = -1
+"""The identity of pods that no policy selects: no rule knows it."""
 
 
 class Surroundings:
@@ -42,8 +43,11 @@ class Surroundings:
         labels_of: Callable[[str], Labels],
         pod_at: Callable[[int], Pod | None],
         program: Callable[[], Program],
+        selecting: Callable[[ClassKey], tuple[Key, ...]] | None,
     ) -> None:
         self.labels_of, self.pod_at, self.program = labels_of, pod_at, program
+        self.selecting = selecting
+        """The policies that select pods of a class; None where more than those decide."""
 
 
 class Compiled:
@@ -75,7 +79,7 @@ class Compiled:
             (pod.namespace, pod.name): (pod, self._identities[self._in_use.class_of(pod)])
             for pod in local
         }
-        self._spaces = by_space(
+        self._spaces: dict[str, list[Mapping[str, str]]] = by_space(
             (namespace, labels) for namespace, labels, _ in self._identities if namespace
         )
         self._owners, self._addresses = Owners(lambda: program, node), set[int]()
@@ -197,6 +201,8 @@ class Compiled:
         self._moved = True
         identity = self._identities.get(key)
         if identity is None:
+            identity = self._alike(key)
+        if identity is None:
             self._lost = "a pod of the node unlike those there"
             return
         if there:
@@ -211,6 +217,24 @@ class Compiled:
             left = {number for kind, number in self._identities.items() if self._kinds[kind] > 0}
             if not self._asked.are_noted(left):
                 self._lost = "the last pod that some policy selects left the node"
+
+    def _alike(self, key: ClassKey) -> int | None:
+        """The identity of pods of the node that the same policies select as those of a class that
+        is new here, which has it then, too: `OPEN` if none selects them, None if there are none.
+        """
+        selecting, (namespace, labels, ports) = self._around.selecting, key
+        if selecting is None or not namespace:  # closed pods have none
+            return None
+        wanted = selecting(key)
+        found = None if wanted else OPEN
+        for own, identity in self._identities.items() if wanted else ():
+            if own[0] and own[2] == ports and selecting(own) == wanted:
+                found = identity
+                break
+        if found is not None:
+            self._identities[key] = found
+            self._spaces.setdefault(namespace, []).append(dict(labels))
+        return found
 
     def _edit(self, name: str, edits: dict[int, bool]) -> None:
         """Members come to a set and leave it."""

@@ -12,10 +12,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from netpolc.backends.nft import Options, Ruleset
-from netpolc.compiler import compile, within_bounds
+from netpolc.compiler import Program, compile, within_bounds
 from netpolc.core.cluster import NAME_LABEL, Namespace, Node, Pod, Snapshot
 from netpolc.core.ir import Key, Policy
 from netpolc.frontends import Semantics, Treatment
@@ -25,6 +26,7 @@ from netpolc.live.compiled import Compiled, Surroundings
 from netpolc.live.selections import Labels
 from netpolc.live.store import KINDS as KINDS
 from netpolc.live.store import Event, Store
+from netpolc.live.subjects import Subjects
 from netpolc.live.tally import Tally
 from netpolc.live.work import Work
 
@@ -50,6 +52,7 @@ class Live:
         self._semantics, self._addresses = semantics, frozenset(addresses)
         self._store, self._tally = Store(semantics), Tally(self._addresses)
         self._spaces: dict[str, Namespace] = {}
+        self._subjects = Subjects(self._labels_of, self.work)
         self._compiled: Compiled | None = None
         self._stale = "the first time"
 
@@ -107,7 +110,10 @@ class Live:
             return made
         reason = self._stale or (self._compiled.lost if self._compiled else "")
         self._compiled, self._stale = None, reason  # as it stays, if that is refused
-        around = Surroundings(self._labels_of, self._tally.pod_at, lambda: compile(self.snapshot()))
+        # Of old an annotation of the namespace isolates, whatever selects a pod.
+        selecting = self._subjects.selecting if self._semantics is Semantics.CURRENT else None
+        program = partial(_program, self)
+        around = Surroundings(self._labels_of, self._tally.pod_at, program, selecting)
         snapshot = self.snapshot()
         self._compiled = Compiled(snapshot, self.node, self.options, around, self.work)
         self.work.compiled[reason] += 1
@@ -156,6 +162,7 @@ class Live:
 
     def _policy(self, key: Key, old: Policy | None, new: Policy | None) -> str:
         self._tally.policy(key, new)
+        self._subjects.put(key, new)
         if old is not None and new is not None and _says_the_same(old, new):
             return ""
         both = [own for own in (old, new) if own is not None]
@@ -188,6 +195,11 @@ class Live:
             same = old.addresses == new.addresses and old.labels == new.labels
             return "" if same and old.pod_cidrs == new.pod_cidrs else "a node"
         return "a node" if old or new else ""
+
+
+def _program(live: Live) -> Program:
+    """All objects, compiled."""
+    return compile(live.snapshot())
 
 
 def _says_the_same(old: Policy, new: Policy) -> bool:

@@ -67,7 +67,7 @@ def scoped(snapshot: Snapshot, local: Iterable[Pod]) -> Snapshot:
     return replace(snapshot, policies=kept)
 
 
-def by_space(pods: Iterable[tuple[str, Pairs]]) -> BySpace:
+def by_space(pods: Iterable[tuple[str, Pairs]]) -> dict[str, list[Mapping[str, str]]]:
     """The different labels of some pods, by their namespaces."""
     found: dict[str, dict[Pairs, dict[str, str]]] = {}
     for namespace, labels in pods:

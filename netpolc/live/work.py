@@ -11,7 +11,8 @@ class Work:
     """Counts since a `Live` was made.
 
     `events` changed an object, `touched` are the sets, counts and notes that pods changed one by
-    one, `classes` the kinds of pods whose answers were looked up. `lowered` says how often the
+    one, `classes` the kinds of pods whose answers were looked up, `asked` policies that were asked
+    whether they select pods of a kind that is new on the node. `lowered` says how often the
     chains of the node were put together again without a compilation, `compiled` how often the node
     was compiled, by the reason.
     """
@@ -19,5 +20,6 @@ class Work:
     events: int = 0
     touched: int = 0
     classes: int = 0
+    asked: int = 0
     lowered: int = 0
     compiled: Counter[str] = field(default_factory=Counter)

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from random import Random
 
+import pytest
+
+import netpolc
 from netpolc.live import Live
 from tests.helpers.manifests import Manifest, namespace, node, pod, policy
 
@@ -91,6 +94,34 @@ def test_a_pod_of_the_node_compiles_nothing_where_others_are_like_it() -> None:
     assert "10.8.0.1 : goto" in first
     assert sum(live.work.compiled.values()) == compiled
     assert live.work.lowered == 2
+
+
+@pytest.mark.parametrize("pods", [30, 3000])
+def test_a_pod_unlike_those_of_the_node_compiles_nothing_where_policies_treat_it_alike(
+    pods: int,
+) -> None:
+    """What is asked is the policies of its namespace, and of those of the node's pods."""
+    live, objects = filled(pods), cluster(pods)
+    tier = {"matchLabels": {"tier": "front"}}
+    objects.append(policy("space-1/front", podSelector=tier))  # pods are told apart by `tier` now
+    live.change(objects[-1])
+    live.ruleset()
+    compiled, asked = live.work.compiled.copy(), live.work.asked
+    for app, goes in ("web", True), ("none", False):  # as `web`; selected by no policy
+        more = pod("space-0/new", "10.8.0.1", app=app, tier="back")
+        live.change(more)
+        text = live.ruleset().text()
+        assert ("10.8.0.1 : goto" in text) is goes
+        assert text == afresh([*objects, more])
+    of_a_namespace = len(APPS) + 1
+    assert 0 < live.work.asked - asked <= 2 * of_a_namespace * (1 + SPACES * len(APPS))
+    live.change(policy("space-0/later", podSelector={"matchLabels": {"app": "none"}}))
+    assert "10.8.0.1 : goto" in live.ruleset().text()  # a policy that selects it is heard
+    assert live.work.compiled - compiled == {"a policy": 1}
+
+
+def afresh(objects: list[Manifest]) -> str:
+    return netpolc.compile(netpolc.load_objects(objects)).ruleset("node-a").text()
 
 
 def test_unchanged_objects_stay_the_same_objects() -> None:
