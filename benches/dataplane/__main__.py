@@ -124,6 +124,22 @@ def print_bridges(rounds: int, connections: int, largest: int) -> None:
             print(f"| {_label(scenario)} | {leaves} | {cells} |", flush=True)
 
 
+def print_pending(rounds: int, connections: int) -> None:
+    """The table of what `--pending deny` costs packets of pods that are known."""
+    print(f"| cluster | {OPENING}, by default | with it | {DENIED}: with it | {KNOWN}: with it |")
+    print("|---|---|---|---|---|")
+    own, base = rulesets.PENDING, rulesets.NETPOLC
+    for policies in MIXED:
+        for version in Family:
+            scenario = mixed(policies, version, connections)
+            with Lanes(rulesets.pending(scenario), (rulesets.EMPTY,)) as lanes:
+                opening = lanes.opening(scenario.allowed, rounds, allowed=True)
+                denied = lanes.opening(scenario.denied, rounds, allowed=False)
+                known = lanes.established(scenario.allowed, rounds)
+            cells = " | ".join(cell(times, own, base) for times in (opening, denied, known))
+            print(f"| {_label(scenario)} | {median(opening[base]):.0f} ns | {cells} |", flush=True)
+
+
 def print_tiers(rounds: int, connections: int) -> None:
     """The table of what an ordered tier costs beside NetworkPolicies alone."""
     for version in Family:
@@ -207,6 +223,7 @@ def _label(scenario: Scenario) -> str:
 @click.option("--tiers", "only_tiers", is_flag=True, help="Time an ordered tier before policies.")
 @click.option("--alternatives", type=click.Choice(list(HOOKS)), help="Time other shapes there.")
 @click.option("--pods", default=10_000, show_default=True, help="Pods of the alternatives.")
+@click.option("--pending", "only_pending", is_flag=True, help="Time `--pending deny`.")
 def main(
     rounds: int,
     connections: int,
@@ -216,6 +233,7 @@ def main(
     only_tiers: bool,
     alternatives: str | None,
     pods: int,
+    only_pending: bool,
 ) -> None:
     """Print what rulesets cost a forwarded packet, as Markdown tables."""
     reason = unavailable()
@@ -223,6 +241,7 @@ def main(
         raise click.ClickException(reason)
     print(f"{versions()}\n")
     softirq = SoftirqThread()
+    chosen = only_parts, only_bridges, only_tiers, only_pending, alternatives
     if only_parts:
         print_parts(rounds)
     elif only_bridges:
@@ -231,14 +250,14 @@ def main(
         print_tiers(rounds, connections)
     elif alternatives is not None:
         print_alternatives(alternatives, rounds, connections, largest, pods)
+    elif only_pending:
+        print_pending(rounds, connections)
     else:
         print(f"| cluster | ruleset | {OPENING} | {DENIED} | {KNOWN} |\n|---|---|---|---|---|")
         for scenario in scenarios(connections, largest):
             for row in rows(scenario, rounds):
                 print(row, flush=True)
-    if rulesets.missing() is not None and not (
-        only_parts or only_bridges or only_tiers or alternatives
-    ):
+    if rulesets.missing() is not None and not any(chosen):
         print(f"\n{rulesets.IPTABLES}: not measured, {rulesets.missing()} is not installed")
     print(f"\nksoftirqd used {softirq.share():.1%} of the CPU time of the measuring process.")
 

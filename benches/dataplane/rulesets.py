@@ -13,11 +13,13 @@ from benches.dataplane.clusters import Scenario
 from benches.dataplane.lanes import Load
 from benches.linear import linear_chain_per_pod
 from benches.workloads import LOCAL_NODE
+from netpolc.backends.nft import Options
 from netpolc.core.nets import Family
 
 EMPTY, AGAIN, ACCEPT = "no rules", "no rules, again", "accept and nothing else"
 OPEN = (EMPTY, AGAIN, ACCEPT)
 NETPOLC, UNBRIDGED = "netpolc", "netpolc, without its rules for bridges"
+PENDING = "netpolc, --pending deny"
 LINEAR = "linear chain per pod"
 IPTABLES = "iptables-legacy + ipset, kube-router's shape"
 # A chain without a hook that nobody jumps to: the kernel tracks connections once a rule asks.
@@ -52,6 +54,13 @@ def bridges(scenario: Scenario) -> dict[str, Load]:
     kept = [line for line in text.splitlines(keepends=True) if " jump bridged_" not in line]
     assert len(kept) < text.count("\n")
     return {UNBRIDGED: text_load("".join(kept)), NETPOLC: text_load(text)}
+
+
+def pending(scenario: Scenario) -> dict[str, Load]:
+    """The ruleset by default, and with `--pending deny`."""
+    deny = scenario.program.ruleset(LOCAL_NODE, Options(pending="deny")).text()
+    allow = scenario.program.ruleset(LOCAL_NODE).text()
+    return {EMPTY: text_load(TRACKED), NETPOLC: text_load(allow), PENDING: text_load(deny)}
 
 
 def missing() -> str | None:

@@ -21,7 +21,8 @@ from netpolc.core.errors import SystemRefusal
 
 FIRST_SYNC, STANDS_BY, ENFORCES = "first sync", "stands by", "enforces"
 """What an agent does: not all kinds were listed yet; another enforces; it does."""
-_DUTY, _NEXT = "", "next."
+_DUTY, _NEXT = "", ("next.", *(f"next{number}." for number in range(2, 9)))
+"""Of the files: of the agent that enforces, and of those that wait."""
 
 
 class Running(msgspec.Struct, frozen=True, kw_only=True):
@@ -41,26 +42,26 @@ class Running(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Duty:
-    """The right to enforce a table: one agent of a network namespace has it, others stand by. The
-    first of the others can be seen, too.
+    """The right to enforce a table: one agent of a network namespace has it, others stand by. Those
+    can be seen, too, as many as there are places in `_NEXT`.
     """
 
     def __init__(self, table: str) -> None:
-        self._duty, self._next = _Place(table, _DUTY), _Place(table, _NEXT)
+        self._duty = _Place(table, _DUTY)
+        self._next = [_Place(table, which) for which in _NEXT]
 
     def taken(self) -> bool:
         """Whether it is this agent's; takes it if it is nobody's."""
         if not self._duty.taken():
             return False
-        self._next.leave()
+        self._leave_next()
         return True
 
     def tell(self, state: Running) -> bool:
-        """Let others know how this agent is; whether it is heard. Of those that do not enforce, the
-        first one is.
-        """
-        place = self._duty if self._duty.held else self._next
-        if not place.taken():
+        """Let others know how this agent is; whether it is heard."""
+        held = (place for place in (self._duty, *self._next) if place.held)
+        place = next(held, None) or next((own for own in self._next if own.taken()), None)
+        if place is None:
             return False
         place.tell(state)
         return True
@@ -68,7 +69,11 @@ class Duty:
     def leave(self) -> None:
         """Let another agent take it."""
         self._duty.leave()
-        self._next.leave()
+        self._leave_next()
+
+    def _leave_next(self) -> None:
+        for own in self._next:
+            own.leave()
 
 
 class _Place:
@@ -126,9 +131,10 @@ def running(table: str) -> Running | None:
     return _told(table, _DUTY)
 
 
-def waiting(table: str) -> Running | None:
-    """The first of the agents here that do not enforce a table yet; None as of `running`."""
-    return _told(table, _NEXT)
+def waiting(table: str) -> list[Running]:
+    """The agents here that do not enforce a table yet; none as of `running`."""
+    found = (_told(table, which) for which in _NEXT)
+    return [own for own in found if own is not None]
 
 
 def _told(table: str, which: str) -> Running | None:

@@ -190,9 +190,16 @@ def test_status_and_top_tell_of_an_agent_that_does_not_enforce_yet(router: Route
             second.until(lambda: "for node node-a, stands by\n" in status())
             told = json.loads(router.call(lambda: invoke("status", "-o", "json")).stdout)
             assert (told["agent"]["phase"], told["agent"]["ready"]) == ("enforces", True)
-            assert (told["waiting"]["phase"], told["waiting"]["ready"]) == ("stands by", True)
+            assert [(own["phase"], own["ready"]) for own in told["waiting"]] == [
+                ("stands by", True)
+            ]
+            with staged(router, duty="netpolc") as third:
+                third.until(lambda: "waits for" in status())
+                both = [line for line in status().splitlines() if line.startswith("waiting ")]
+                assert [line.endswith("stands by") for line in both] == [True, False]
+            assert status().count("waiting ") == 1
         second.until(lambda: router.call(lambda: running("netpolc")))
-        assert router.call(lambda: waiting("netpolc")) is None
+        assert router.call(lambda: waiting("netpolc")) == []
         assert "waiting" not in status()
     assert not status().startswith(("agent", "waiting"))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import click
 import msgspec
@@ -61,8 +61,8 @@ def status(
     It is missing, modified (somebody changed it since `netpolc apply` loaded it) or, with PATHs,
     stale (loaded from another snapshot; the options hook, priority, deny and log are taken from the
     loaded table). Exit code 1 for each; with --counters only where the table is missing. Where
-    `netpolc agent` runs here it says how that is, and the one that waits: for the first sync, or
-    until the other is gone.
+    `netpolc agent` runs here it says how that is, and how those are that wait: for the first
+    sync, or until the other is gone.
 
     \b
     Examples:
@@ -89,10 +89,11 @@ def status(
         chosen = loaded.options if loaded is not None else Options(table)
         expected = program.ruleset(local_node(program, node, all_pods), chosen).digest
     drift = drifted(loaded, content, expected)
-    agents = {"agent": running(table), "waiting": waiting(table)}
-    told = [line for title, own in agents.items() if own for line in _of_agent(title, own)]
+    enforcing, others = running(table), waiting(table)
+    told = _of_agent("agent", enforcing) if enforcing is not None else []
+    told += [line for own in others for line in _of_agent("waiting", own)]
     text = (
-        _as_json(loaded, expected, drift, agents)
+        _as_json(loaded, expected, drift, enforcing, others)
         if form == "json"
         else "\n".join(map(inert, (*told, *_as_text(table, loaded, expected, drift))))
     )
@@ -104,7 +105,8 @@ def _as_json(
     loaded: Loaded | None,
     expected: str | None,
     drift: Sequence[Drift],
-    agents: Mapping[str, Running | None],
+    enforcing: Running | None,
+    others: Sequence[Running],
 ) -> str:
     found = None
     if loaded is not None:
@@ -112,12 +114,15 @@ def _as_json(
     matches = None if expected is None else loaded is not None and loaded.digest == expected
     body: dict[str, object] = {"loaded": found, "expected": expected, "matches": matches}
     body["drift"] = drift
-    body.update({title: msgspec.to_builtins(own) for title, own in agents.items() if own})
+    if enforcing is not None:
+        body["agent"] = msgspec.to_builtins(enforcing)
+    if others:
+        body["waiting"] = msgspec.to_builtins(others)
     return to_json(body, indent=2)
 
 
 def _of_agent(title: str, agent: Running) -> list[str]:
-    """What the agent that enforces the table, or the one that waits, says of itself."""
+    """What the agent that enforces the table, or one that waits, says of itself."""
     if agent.phase != ENFORCES:
         how = f"{agent.phase}: {agent.waits}" if agent.waits else agent.phase
     else:

@@ -47,8 +47,10 @@ def top(
       netpolc top cluster/ --once
     """
     program = reading.around_odd().program(paths) if paths else None
-    agent = running(table) or waiting(table)
-    if agent is not None and not agent.ready:
+    enforcing = running(table)
+    for agent in [enforcing] if enforcing is not None else waiting(table):
+        if agent.ready:
+            continue
         how = f"{agent.phase}: {agent.waits}" if agent.phase != ENFORCES else agent.waits
         terminal.warn(f"note: the agent (process {agent.process}) is not ready: {how}")
     readings = _readings(table, program, interval)
