@@ -27,6 +27,8 @@ STUCK = 300.0
 """Seconds without a step after which the loop is thought to hang."""
 AGAIN = 60.0
 """Seconds until the same trouble is told again."""
+LONGEST = 1000
+"""Characters that are told of what a server or the author of an object wrote."""
 MOMENT = "%Y-%m-%dT%H:%M:%SZ"
 _STATE_SECONDS = 1.0
 
@@ -94,8 +96,8 @@ class Report:
         match event:
             case Trouble():
                 self.metrics.add("netpolc_trouble_total", kind=kind)
-                self._trouble[kind] = event.message
-                self._say_once(f"trouble {kind}", event.message, kind=kind)
+                message = self._trouble[kind] = _cut(event.message)
+                self._say_once(f"trouble {kind}", message, kind=kind)
                 return
             case Absent():
                 self.metrics.set("netpolc_absent", 1, kind=kind)
@@ -110,7 +112,7 @@ class Report:
 
     def refused_event(self, kind: str, why: str) -> None:
         """An event that says nothing of any object."""
-        self._say_once(f"event {kind}", f"passed over: {why}", kind=kind)
+        self._say_once(f"event {kind}", _cut(f"passed over: {why}"), kind=kind)
 
     def standby(self, is_so: bool) -> None:
         """Whether another agent enforces."""
@@ -151,10 +153,10 @@ class Report:
 
     def objects(self, refused: Mapping[Key, str]) -> None:
         """What is done about odd objects now."""
-        found = {_name(key): why for key, why in refused.items()}
+        found = {_name(key): _cut(why) for key, why in refused.items()}
         for key, why in refused.items():
-            if self._refused.get(_name(key)) != why:
-                self.log.warning(f"{_name(key)}: {why}")
+            if self._refused.get(_name(key)) != _cut(why):
+                self.log.warning(f"{_name(key)}: {_cut(why)}")
                 self.on_refused(key, why)
         for name in self._refused.keys() - found.keys():
             self.log.info(f"{name}: is enforced as it is written again")
@@ -220,6 +222,10 @@ def _what(ruleset: Ruleset) -> dict[str, object]:
 def _name(key: Key) -> str:
     kind, namespace, name = key
     return f"{kind} {namespace}/{name}" if namespace else f"{kind} {name}"
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}… ({len(text):,} characters)"
 
 
 def _now() -> str:
