@@ -38,14 +38,14 @@ setup(
         Extension(
             "netpolc.flows.decode._scan",
             sources=["ext/_scan.pyx"],
-            depends=sorted(glob("ext/flow_*.h")),
+            depends=sorted([*glob("ext/flow_*.h"), "ext/json_tokens.h", "ext/slice.h"]),
             include_dirs=["ext"],
             extra_compile_args=["-O3"],
         ),
         Extension(
             "netpolc.frontends.cluster._pods",
             sources=["ext/_pods.pyx"],
-            depends=["ext/address.pxd"],
+            depends=["ext/address.pxd", "ext/slice.h", "ext/pod_text.h", *glob("ext/json_*.h")],
             include_dirs=["ext"],
         ),
         Extension(

@@ -12,54 +12,15 @@
 #include <string.h>
 
 #include "flow_rows.h"
+#include "json_tokens.h"
 
 #define NETPOLC_DEEPEST 40
-
-typedef const uint8_t *NetpolcAt;
 
 static inline NetpolcAt netpolc_space(NetpolcAt at)
 {
     while (*at == ' ' || *at == '\t' || *at == '\r')
         at++;
     return at;
-}
-
-/* The next quote, backslash, control character or byte that is no ASCII; `limit` ends the block. */
-static inline NetpolcAt netpolc_special(NetpolcAt at, NetpolcAt limit)
-{
-#if defined(__SSE2__)
-    const __m128i quote = _mm_set1_epi8('"'), slash = _mm_set1_epi8('\\');
-    const __m128i space = _mm_set1_epi8(' ');
-    while (limit - at >= 16) {
-        __m128i own = _mm_loadu_si128((const __m128i *)at);
-        /* Signed: bytes from 128 on are below the space, too. */
-        __m128i odd = _mm_or_si128(
-            _mm_or_si128(_mm_cmpeq_epi8(own, quote), _mm_cmpeq_epi8(own, slash)),
-            _mm_cmplt_epi8(own, space));
-        int found = _mm_movemask_epi8(odd);
-        if (found)
-            return at + __builtin_ctz((unsigned)found);
-        at += 16;
-    }
-#endif
-    (void)limit;
-    while (*at >= ' ' && *at < 0x80 && *at != '"' && *at != '\\')
-        at++;
-    return at;
-}
-
-/* Text without an escape; `at` is its first quote. */
-static inline NetpolcAt netpolc_text(NetpolcAt at, NetpolcAt limit, NetpolcSlice *out)
-{
-    NetpolcAt end;
-    if (*at != '"')
-        return NULL;
-    end = netpolc_special(++at, limit);
-    if (*end != '"')
-        return NULL;
-    out->text = at;
-    out->size = end - at;
-    return end + 1;
 }
 
 static NetpolcAt netpolc_skip_text(NetpolcAt at, NetpolcAt limit)
@@ -92,15 +53,6 @@ static NetpolcAt netpolc_skip_number(NetpolcAt at)
         for (digits = 0, at++; *at >= '0' && *at <= '9' && digits < 16; digits++)
             at++;
         if (digits == 0 || digits > 15)
-            return NULL;
-    }
-    return at;
-}
-
-static inline NetpolcAt netpolc_word(NetpolcAt at, const char *word)
-{
-    while (*word) {
-        if (*at++ != (uint8_t)*word++)
             return NULL;
     }
     return at;
@@ -196,12 +148,6 @@ static inline int netpolc_key(NetpolcAt *at, NetpolcAt limit, int is_first, Netp
         return -1;
     *at = netpolc_space(own + 1);
     return 1;
-}
-
-static inline int netpolc_is(NetpolcSlice own, const char *word)
-{
-    size_t size = strlen(word);  /* of a literal: a constant */
-    return (size_t)own.size == size && memcmp(own.text, word, size) == 0;
 }
 
 #endif

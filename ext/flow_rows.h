@@ -16,15 +16,12 @@
 #include <emmintrin.h>
 #endif
 
+#include "slice.h"
+
 #define NETPOLC_NO_TIME INT64_MIN
 #define NETPOLC_NONE (-1)
 
 enum { ROW_SRC, ROW_DST, ROW_REPORTER, ROW_POLICY, ROW_SRC_POD, ROW_DST_POD, ROW_TEXTS };
-
-typedef struct {
-    const uint8_t *text;
-    int64_t size;           /* 0: null, or nothing */
-} NetpolcSlice;
 
 typedef struct {
     int32_t *offsets;       /* one more than rows */

@@ -82,12 +82,13 @@ def load(
     same. Raises `InputError` with every problem found, each with `file:line:column`, and
     `UsageError` for what is no list of paths and for another `semantics` or `odd_objects`.
     """
+    from netpolc.frontends.cluster.pods import scan
     from netpolc.frontends.objects import PodItem
     from netpolc.frontends.reading import within
 
     problems = Problems()
     excluded = excluding([exclude] if isinstance(exclude, str) else exclude)
-    documents = read(_paths(paths), problems, PodItem, excluded, raw)
+    documents = read(_paths(paths), problems, PodItem, excluded, raw, scan)
     if default_namespace != DEFAULT_NAMESPACE:
         for problem in dns_label_problems(default_namespace):
             raise UsageError(f"default_namespace: {default_namespace!r}: {problem}")

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Sequence
 import msgspec
 
 from netpolc.core.errors import Problems
-from netpolc.manifests.documents import Document, Likely, ManifestSource, line_at
+from netpolc.manifests.documents import Document, Likely, ManifestSource, Scan, line_at
 from netpolc.manifests.files import (
     SUFFIXES,
     Excluded,
@@ -58,6 +58,7 @@ def read(
     likely: type[Likely] = Head,
     excluded: Excluded = nothing,
     raw: bool = False,
+    scan: Scan | None = None,
 ) -> Iterator[Document]:
     """All objects of the given files and folders (recursive, in sorted order), one after another
     so that no two of them need to be decoded at once; `-` is standard input.
@@ -68,7 +69,8 @@ def read(
     `problems`, a file at a time, so that one broken file does not hide the next. Files that change
     while they are read are read again: half a file may be a snapshot, too. `problems` has what
     cannot be read before all that is found in the meantime. JSON objects that are of the form
-    `likely` are decoded as that where their kind is looked for (`Document.typed`).
+    `likely` are decoded as that where their kind is looked for (`Document.typed`), but for items of
+    lists of which `scan` is sure.
     """
     given = [own for path in paths for own in lasting(path, problems)]
     place = len(problems.diagnostics)
@@ -80,7 +82,7 @@ def read(
         changed = before ^ states(find(given, Problems(), excluded, raw))
         if not changed:
             try:
-                yield from _all_documents(contents, paths, found, likely)
+                yield from _all_documents(contents, paths, found, likely, scan)
             finally:
                 problems.diagnostics[place:place] = found.diagnostics
                 problems.passed_over += found.passed_over
@@ -109,11 +111,12 @@ def _all_documents(
     paths: Sequence[Given],
     problems: Problems,
     likely: type[Likely],
+    scan: Scan | None,
 ) -> Iterator[Document]:
     any_document = False
     contents.reverse()
     while contents:
-        for document in documents_of(*contents.pop(), problems, likely):
+        for document in documents_of(*contents.pop(), problems, likely, scan):
             any_document = True
             yield document
     if not any_document and not problems.diagnostics:

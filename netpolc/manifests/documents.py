@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any, Protocol, TypeVar
 
@@ -38,6 +38,10 @@ class Likely(Protocol):
     @property
     def items(self) -> list[msgspec.Raw] | None:
         """Those of a list."""
+
+
+Scan = Callable[[msgspec.Raw], Likely | None]
+"""Decodes an object as most are written, no further than it must; None of one that is not."""
 
 
 class ManifestSource(msgspec.Struct, frozen=True, eq=False, gc=False):

@@ -15,7 +15,7 @@ import msgspec
 
 from netpolc.core.errors import Problems, listing
 from netpolc.manifests import json_format
-from netpolc.manifests.documents import Document, Likely, ManifestSource
+from netpolc.manifests.documents import Document, Likely, ManifestSource, Scan
 from netpolc.manifests.files import File, reason
 from netpolc.manifests.likeness import OTHERS, is_like_object, list_problem
 from netpolc.manifests.syntax import SyntaxProblem, in_utf_8
@@ -44,14 +44,18 @@ def content_of(file: File) -> Content:
 
 
 def documents_of(
-    file: File, data: Content, problems: Problems, likely: type[Likely] = Head
+    file: File,
+    data: Content,
+    problems: Problems,
+    likely: type[Likely] = Head,
+    scan: Scan | None = None,
 ) -> Iterator[Document]:
     """The objects of one file; a broken text gives none, a broken object hides no other."""
     try:
         if not isinstance(data, bytes):
             raise data
         data = in_utf_8(data)
-        reader = _Splitter(file, data, problems, likely)
+        reader = _Splitter(file, data, problems, likely, scan)
         name = file.name.lower()
         if name.endswith(".json"):
             yield from reader.json_documents()
@@ -77,9 +81,17 @@ _HEAD = msgspec.json.Decoder(Head)
 class _Splitter:
     """Splits one file into objects."""
 
-    def __init__(self, file: File, data: bytes, problems: Problems, likely: type[Likely]) -> None:
+    def __init__(
+        self,
+        file: File,
+        data: bytes,
+        problems: Problems,
+        likely: type[Likely],
+        scan: Scan | None,
+    ) -> None:
         self._file, self._data, self._problems = file, data, problems
         self._likely = msgspec.json.Decoder(likely)
+        self._scan = scan or self._decoded
 
     def json_documents(self) -> Iterator[Document]:
         """The objects of a JSON text, or the items of lists."""
@@ -119,13 +131,9 @@ class _Splitter:
         if self._is_passed_over(source, head, raw):
             return
         if head.items is not None and self._is_list(source, head, raw):
-            decode, file, document = self._likely.decode, self._file, source.document
-            found: Likely | None
+            scan, file, document = self._scan, self._file, source.document
             for number, item in enumerate(head.items):  # there may be very many
-                try:
-                    found = decode(item)
-                except (msgspec.MsgspecError, RecursionError):
-                    found = None  # it has another form, or is none: said when it is read as such
+                found = scan(item) or self._decoded(item)
                 place = ManifestSource(file, document, (*at, "items", number), True)
                 if found is not None and found.items is None and found.apiVersion and found.kind:
                     yield Document(found.apiVersion, found.kind, item, (), place, found)

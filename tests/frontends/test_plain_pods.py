@@ -75,6 +75,12 @@ SIDECARS = (
     [{"restartPolicy": "Always", "ports": [{"name": "side", "containerPort": 9}]}],
     [{"ports": [{"name": "init", "containerPort": 9}]}],
 )
+NOISE = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text('"\\[]{}:, aä\n', max_size=70),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=3), inner),
+    max_leaves=12,
+)
+"""What other programs write into a pod: nothing of it may pass for a field or an end of one."""
 some = st.sampled_from
 
 
@@ -102,8 +108,36 @@ def pod(draw: st.DrawFn) -> dict[str, Any]:
     status = {"phase": one(("Running", None, "Succeeded", "Failed"))}
     status |= draw(some(ADDRESSES[:2])) if draw(st.integers(0, 3)) else draw(some(ADDRESSES))
     status |= one(HOSTS)
+    for part in metadata, spec, status:
+        if not draw(st.integers(0, 2)):
+            part[draw(some(("managedFields", "x", "ip", "conditions")))] = draw(NOISE)
     found = {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}
     return found if not draw(st.integers(0, 15)) else {**found, "status": status}
+
+
+def written(value: object, draw: st.DataObject, odd: int) -> str:
+    """A value in JSON: one in `odd` objects and keys is in an unusual order, twice, or escaped."""
+
+    def one() -> bool:
+        return odd > 0 and draw.draw(st.integers(1, odd)) == odd
+
+    space = "\n\t " if one() else ""
+    if isinstance(value, list):
+        return f"[{','.join(space + written(own, draw, odd) for own in value)}{space}]"
+    if not isinstance(value, dict):
+        return json.dumps(value, ensure_ascii=one())
+    pairs = list(value.items())
+    if one():
+        pairs = draw.draw(st.permutations(pairs))
+    if pairs and one():
+        pairs.append((pairs[0][0], pairs[-1][1]))
+    members = []
+    for key, own in pairs:
+        name = json.dumps(key)
+        if key.isalpha() and one():
+            name = f'"\\u{ord(key[0]):04x}{key[1:]}"'
+        members.append(f"{space}{name}{space}:{written(own, draw, odd)}")
+    return f"{{{','.join(members)}{space}}}"
 
 
 def read(data: bytes, odd_objects: str) -> object:
@@ -122,10 +156,24 @@ def read(data: bytes, odd_objects: str) -> object:
 
 @given(several=st.lists(pod(), min_size=1, max_size=6), odd=some(("refuse", "isolate")))
 def test_both_read_pods_alike(several: list[dict[str, Any]], odd: str) -> None:
-    data = json.dumps({"apiVersion": "v1", "kind": "List", "items": [*several, POLICY]}).encode()
+    assert_alike({"apiVersion": "v1", "kind": "List", "items": [*several, POLICY]}, odd)
+
+
+@given(draw=st.data(), several=st.lists(pod(), min_size=1, max_size=3), odd=some((3, 20)))
+def test_both_read_pods_alike_however_they_are_written(
+    draw: st.DataObject, several: list[dict[str, Any]], odd: int
+) -> None:
+    """Keys that stand twice, escapes, other orders, spaces, whatever else is in the objects."""
+    items = ",".join([*(written(own, draw, odd) for own in several), json.dumps(POLICY)])
+    assert_alike(f'{{"apiVersion":"v1","kind":"List","items":[{items}]}}', "refuse")
+
+
+def assert_alike(whole: object, odd: str) -> None:
+    data = (whole if isinstance(whole, str) else json.dumps(whole)).encode()
     at_once = read(data, odd)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("netpolc.frontends.cluster.pods.PlainPods", None)
+        patch.setattr("netpolc.frontends.cluster.pods.scan", None)
         assert read(data, odd) == at_once
 
 

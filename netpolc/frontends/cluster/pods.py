@@ -36,8 +36,9 @@ from netpolc.manifests import Document
 
 try:
     from netpolc.frontends.cluster._pods import PlainPods
+    from netpolc.frontends.cluster._pods import scan as scan
 except ImportError:  # not built here: all pods are read as the odd ones are
-    PlainPods = None  # type: ignore[assignment, misc]
+    PlainPods = scan = None  # type: ignore[assignment, misc]
 
 T = TypeVar("T")
 KIND = "Pod"
@@ -60,7 +61,6 @@ class Pods(Reader):
     def _plain_pods(self, reader: type[PlainPods]) -> PlainPods:
         return reader(
             self._gathered,
-            self._ports.known,
             self._hosts,
             lambda spec: _if_good(lambda problems: self._ports.read(spec, _SPEC, problems)),
         )
