@@ -49,6 +49,12 @@ setup(
             include_dirs=["ext"],
         ),
         Extension(
+            "netpolc.manifests._json",
+            sources=["ext/_json.pyx"],
+            depends=sorted(["ext/slice.h", *glob("ext/json_*.h")]),
+            include_dirs=["ext"],
+        ),
+        Extension(
             "netpolc.manifests.yaml._yaml",
             sources=["ext/_yaml.pyx"],
             depends=sorted([*glob("ext/yaml_*.pxi"), "ext/libyaml.pxd"]),

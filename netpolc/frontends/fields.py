@@ -288,13 +288,13 @@ def usual_selector(value: object) -> Selector | None:
     if not isinstance(labels, dict):
         return None
     try:
-        return _matching(tuple(labels.items()))
+        return matching(tuple(labels.items()))
     except TypeError:  # a value that cannot be remembered is no string
         return None
 
 
 @lru_cache(maxsize=1 << 14)
-def _matching(labels: tuple[tuple[str, object], ...]) -> Selector | None:
+def matching(labels: tuple[tuple[str, object], ...]) -> Selector | None:
     """The selector of some labels, one for all that ask for the same; None if one is wrong."""
     found = []
     for key, value in labels:

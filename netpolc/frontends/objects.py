@@ -258,9 +258,14 @@ def _path(document: Document, pointer: str, text: str) -> Path:
             wrong = [key for key, item in value.items() if not isinstance(item, str)]
             return path.key(wrong[0]) if wrong else path
         if step["index"]:
-            path, value = path / int(step["index"]), value[int(step["index"])]
+            index = int(step["index"])
+            if not isinstance(value, list) or index >= len(value):
+                return path  # of a key that stands twice the other is wrong
+            path, value = path / index, value[index]
             continue
         name = step["name"]
+        if not isinstance(value, dict):
+            return path
         if name not in value:  # a key with dots, which msgspec writes as if they were steps
             name += pointer
             return path.key(name) if name in value else path

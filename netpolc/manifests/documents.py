@@ -135,6 +135,15 @@ class Document(msgspec.Struct, eq=False, gc=False):
         """The API group; empty for the core."""
         return self.api_version.rpartition("/")[0]
 
+    @property
+    def is_unambiguous(self) -> bool:
+        """Whether any decoder of JSON gives the same of it; False if nobody can be sure."""
+        if not isinstance(self.content, msgspec.Raw):
+            return False
+        if self.source.is_json:
+            return json_format.is_plain(self.content)
+        return not self.duplicates and not self.tags
+
     def typed(self, model: type[T]) -> T:
         """The object as a `msgspec.Struct`; fields the model lacks are skipped unread."""
         if isinstance(self.likely, model):

@@ -25,6 +25,15 @@ from netpolc.manifests.syntax import (
     numbered,
 )
 
+try:
+    from netpolc.manifests._json import is_plain as is_plain
+except ImportError:  # not built here: what is written plainly is found out by writing it again
+
+    def is_plain(raw: bytes | msgspec.Raw, /) -> bool:
+        """Whether any decoder gives the same of a well-formed text; False if nobody can tell."""
+        return False
+
+
 _BYTE = re.compile(r" \(byte (\d+)\)")
 _SPACE = re.compile(r"[ \t\r\n]*")
 _BOM = b"\xef\xbb\xbf"
@@ -117,15 +126,18 @@ def _integer(text: str) -> int:
 
 
 def _plain_object(raw: bytes) -> dict[str, Any] | None:
-    """An object that is written again as it was written, but for spaces: no key stands twice.
+    """An object in which no key stands twice: `is_plain`, or written again as it was written, but
+    for spaces.
 
     None if that cannot be told, for example of escapes and fractions, which can be written in
     several ways, or if it may hold a number that fits no field, or cannot be decoded.
     """
-    digits = raw.translate(_DIGITS)  # a search for the pattern takes as long as all else here
-    if _LONG[0] in digits or _LONG[1] in digits:
-        return None
     try:
+        if is_plain(raw):
+            return msgspec.json.decode(raw, type=dict[str, Any])
+        digits = raw.translate(_DIGITS)  # a search for the pattern takes as long as all else here
+        if _LONG[0] in digits or _LONG[1] in digits:
+            return None
         value = msgspec.json.decode(raw, type=dict[str, Any])
         written = msgspec.json.encode(value)
         same = written == raw or written == msgspec.json.format(raw, indent=-1)

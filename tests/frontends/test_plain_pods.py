@@ -228,3 +228,16 @@ def test_names_are_judged_alike() -> None:
         except InputError:
             good = False
         assert good is is_subdomain(name), name
+
+
+@pytest.mark.parametrize("last", ["[]", "[{}]", "null", '"x"'])
+def test_a_key_that_stands_twice_and_is_mistyped_once_is_refused(last: str) -> None:
+    """The place of what is wrong cannot be followed: the last of the two is another value."""
+    wrong = '[{"ports":[{"containerPort":"x"}]}]'
+    spec = f'{{"containers":{wrong},"containers":{last}}}'
+    text = f'{{"apiVersion":"v1","kind":"Pod","metadata":{{"name":"a"}},"spec":{spec}}}'
+    with pytest.raises(InputError) as refused:
+        netpolc.load([File("pod.json", text.encode())])
+    (one,) = refused.value.diagnostics
+    assert one.path.startswith("spec.containers")
+    assert "Expected" in one.message

@@ -14,7 +14,7 @@ from netpolc.core.ir import ANY, SELECT_ALL, Direction, NetworkPeer, Peer, PodPe
 from netpolc.core.nets import Span, format_span, parse_cidr
 from netpolc.frontends.fields import Fields, invalid, quoted
 from netpolc.frontends.frontend import Frontend, Gathered, Semantics
-from netpolc.frontends.networkpolicy import networkpolicy_beta
+from netpolc.frontends.networkpolicy import networkpolicy_beta, plain
 from netpolc.frontends.policies import SPEC, PolicyReader
 from netpolc.frontends.policy_kinds import PolicyObjects
 from netpolc.manifests import Document
@@ -28,6 +28,9 @@ _PEERS = {Direction.INGRESS: "from", Direction.EGRESS: "to"}
 
 def lower(document: Document, problems: ObjectProblems, strict: bool) -> Policy | None:
     """The policy of a manifest; None when it has errors, which are then in `problems`."""
+    found = plain.lower(document)
+    if found is not None:
+        return found
     reader = PolicyReader.open(document, problems, strict, _SPEC_FIELDS)
     if reader is None:
         return None

@@ -1,0 +1,3 @@
+import msgspec
+
+def is_plain(raw: bytes | msgspec.Raw, /) -> bool: ...
