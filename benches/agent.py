@@ -27,7 +27,9 @@ import click
 import netpolc
 from benches.timing import HEADER, Ratio, timed_whole
 from benches.workloads import LOCAL_NODE, cached_node_cluster
-from netpolc.agent import Agent, Enforcer, Inbox
+from netpolc.agent.enforcer import Enforcer
+from netpolc.agent.inbox import Inbox
+from netpolc.agent.loop import Agent
 from netpolc.agent.telling.log import LogLines
 from netpolc.agent.telling.report import Report
 from netpolc.apiserver import Changed, Gone, Listed

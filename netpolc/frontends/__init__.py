@@ -7,5 +7,5 @@ meaning).
 
 from __future__ import annotations
 
-from netpolc.frontends.frontend import Semantics as Semantics
-from netpolc.frontends.odd import Treatment as Treatment
+from netpolc.frontends.choices import Semantics as Semantics
+from netpolc.frontends.choices import Treatment as Treatment

@@ -9,7 +9,6 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from enum import StrEnum
 from typing import Any
 
 from netpolc.core.cluster import Namespace, Node, Owner, Pod, Publication, Service, Unread
@@ -17,6 +16,7 @@ from netpolc.core.errors import ROOT, ObjectProblems, Problems
 from netpolc.core.expectation import Expectation
 from netpolc.core.ir import Policy
 from netpolc.core.nets import Span
+from netpolc.frontends.choices import Semantics
 from netpolc.frontends.fields import METADATA_FIELDS, Fields
 from netpolc.frontends.naming import Names
 from netpolc.frontends.odd import OddObjects
@@ -25,13 +25,6 @@ from netpolc.manifests import Document
 Name = tuple[str, str]
 """Namespace ("" of what is in none) and name of an object."""
 PASSED_OVER = "it is passed over"
-
-
-class Semantics(StrEnum):
-    """What policies of a snapshot mean: today's API, or that of Kubernetes 1.3 to 1.6."""
-
-    CURRENT = "current"
-    V1_6 = "v1.6"
 
 
 @dataclass(eq=False)

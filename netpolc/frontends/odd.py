@@ -11,7 +11,6 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterator
 from dataclasses import replace
-from enum import StrEnum
 from hashlib import sha256
 from typing import Any
 
@@ -30,6 +29,7 @@ from netpolc.core.ir import (
     Tier,
 )
 from netpolc.core.nets import readable_address
+from netpolc.frontends.choices import Treatment
 from netpolc.frontends.fields import Fields, dns_label_problems, subdomain_problems
 from netpolc.frontends.objects import FINISHED
 from netpolc.manifests import Document
@@ -39,13 +39,6 @@ _BOTH = frozenset(Direction)
 _LEGACY = "extensions/v1beta1"
 UNKNOWN_FIELD = re.compile(r"(spec\.)?[^.\[]+")
 """The path of a field of the object or of its spec."""
-
-
-class Treatment(StrEnum):
-    """What becomes of the others where one object is odd."""
-
-    REFUSE = "refuse"
-    ISOLATE = "isolate"
 
 
 def isolating(policy: Policy) -> Policy:

@@ -14,11 +14,12 @@ from netpolc.core.cluster import Cluster, Snapshot
 from netpolc.core.errors import ROOT, ObjectProblems, Problems, Severity
 from netpolc.core.ir import Key, Origin
 from netpolc.frontends import kinds, unread
+from netpolc.frontends.choices import Semantics, Treatment
 from netpolc.frontends.cluster import cluster, makers
 from netpolc.frontends.fields import DEFAULT_NAMESPACE
-from netpolc.frontends.frontend import PASSED_OVER, Gathered, Name, Reader, Semantics
+from netpolc.frontends.frontend import PASSED_OVER, Gathered, Name, Reader
 from netpolc.frontends.networkpolicy import networkpolicy_beta
-from netpolc.frontends.odd import OddObjects, Treatment, names_no_namespace
+from netpolc.frontends.odd import OddObjects, names_no_namespace
 from netpolc.manifests import Document, ManifestSource
 
 

@@ -17,11 +17,12 @@ from netpolc.core.cluster import Namespace, Node, Odd, Pod, Snapshot
 from netpolc.core.errors import Diagnostic, ObjectProblems, Problems
 from netpolc.core.ir import Policy
 from netpolc.frontends import kinds
+from netpolc.frontends.choices import Semantics, Treatment
 from netpolc.frontends.cluster import cluster
-from netpolc.frontends.frontend import PASSED_OVER, Frontend, Gathered, Name, Reader, Semantics
+from netpolc.frontends.frontend import PASSED_OVER, Frontend, Gathered, Name, Reader
 from netpolc.frontends.networkpolicy import networkpolicy_beta
 from netpolc.frontends.objects import Life
-from netpolc.frontends.odd import OddObjects, Treatment
+from netpolc.frontends.odd import OddObjects
 from netpolc.manifests import Document
 
 _REMEMBERED = 20_000

@@ -8,7 +8,9 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
-from netpolc.agent import Agent, Enforcer, Inbox
+from netpolc.agent.enforcer import Enforcer
+from netpolc.agent.inbox import Inbox
+from netpolc.agent.loop import Agent
 from netpolc.agent.running import Duty
 from netpolc.agent.telling.log import LogLines
 from netpolc.agent.telling.report import Report

@@ -16,8 +16,9 @@ from math import inf
 import pytest
 
 import netpolc
-from netpolc.agent import Agent, Enforcer, Inbox
-from netpolc.agent.enforcer import Sent
+from netpolc.agent.enforcer import Enforcer, Sent
+from netpolc.agent.inbox import Inbox
+from netpolc.agent.loop import Agent
 from netpolc.agent.pace import Batch
 from netpolc.agent.telling.log import LogLines
 from netpolc.agent.telling.report import Report

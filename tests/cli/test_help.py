@@ -112,3 +112,17 @@ def test_a_check_imports_no_backend() -> None:
     own = imported("check", "examples/three-tier")
     assert "netpolc.analysis.findings" in own
     assert not {name for name in own if name.startswith(("netpolc.backends", "numpy"))}
+
+
+def test_what_is_loaded_is_told_without_what_reads_clusters() -> None:
+    own = imported("status", "--help")
+    assert "netpolc.agent.running" in own
+    unneeded = (
+        "netpolc.agent.",
+        "netpolc.apiserver",
+        "netpolc.passes",
+        "netpolc.frontends.",
+        "ssl",
+    )
+    asked = {"netpolc.agent.running", "netpolc.frontends.choices", "netpolc.frontends.fields"}
+    assert {name for name in own if name.startswith(unneeded)} <= asked

@@ -13,8 +13,9 @@ from pathlib import Path
 
 import click
 
-from netpolc.agent import Agent, Enforcer, Inbox
-from netpolc.agent.enforcer import cleaned_up
+from netpolc.agent.enforcer import Enforcer, cleaned_up
+from netpolc.agent.inbox import Inbox
+from netpolc.agent.loop import Agent
 from netpolc.agent.running import Duty
 from netpolc.agent.signals import CHECKING, ENDING, Signals, heard
 from netpolc.agent.telling.health import Health, listening

@@ -27,8 +27,9 @@ from netpolc.core.ir import (
     Rule,
     Tier,
 )
+from netpolc.frontends.choices import Semantics
 from netpolc.frontends.fields import Fields
-from netpolc.frontends.frontend import Gathered, Semantics
+from netpolc.frontends.frontend import Gathered
 from netpolc.frontends.policies import SPEC, PolicyReader
 from netpolc.manifests import Document
 

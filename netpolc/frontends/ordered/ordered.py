@@ -13,8 +13,9 @@ from typing import Any
 
 from netpolc.core.errors import ROOT, ObjectProblems, Problems
 from netpolc.core.ir import Direction, Origin, Policy, Rule
+from netpolc.frontends.choices import Semantics
 from netpolc.frontends.fields import Fields, metadata
-from netpolc.frontends.frontend import Gathered, Semantics
+from netpolc.frontends.frontend import Gathered
 from netpolc.frontends.naming import NAME
 from netpolc.frontends.odd import UNKNOWN_FIELD, OddObjects, body_of
 from netpolc.frontends.ordered.ordered_fields import BEFORE_ALL, Dialect, PodFields, at_most
