@@ -9,7 +9,8 @@ full a set is, handles. Numbers and names are those of linux/netfilter/nf_tables
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from netpolc.backends.nft.netlink.attributes import (
     as_number,
@@ -45,8 +46,7 @@ _COUNTER = 1  # NFT_OBJECT_COUNTER
 _VERDICTS = 0xFFFFFF00  # NFT_DATA_VERDICT
 
 
-@dataclass(frozen=True, slots=True)
-class KernelTable:
+class KernelTable(Struct, frozen=True, gc=False):
     """A table; `use` is how many sets, chains and objects it has, and 0 in what is written."""
 
     name: str
@@ -54,8 +54,7 @@ class KernelTable:
     use: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class KernelCounter:
+class KernelCounter(Struct, frozen=True, gc=False):
     """A named counter."""
 
     name: str
@@ -65,8 +64,7 @@ class KernelCounter:
     """Bytes."""
 
 
-@dataclass(frozen=True, slots=True)
-class KernelSet:
+class KernelSet(Struct, frozen=True, gc=False):
     """A set or map: what its keys are (`keys.py`), and how many fit (None: not said).
 
     `notes` are nft's alone: by which expressions it is asked. Of a `counted` one each element
@@ -83,8 +81,7 @@ class KernelSet:
     notes: bytes = b""
 
 
-@dataclass(frozen=True, slots=True)
-class KernelElement:
+class KernelElement(Struct, frozen=True, gc=False):
     """An element: its key, or the first and last of its keys."""
 
     key: bytes
@@ -94,8 +91,7 @@ class KernelElement:
     counter: CountPacket | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class KernelChain:
+class KernelChain(Struct, frozen=True, gc=False):
     """A chain; one with a hook is a base chain of type filter and policy accept."""
 
     name: str
@@ -103,8 +99,7 @@ class KernelChain:
     priority: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class KernelRule:
+class KernelRule(Struct, frozen=True, gc=False):
     """A rule; rules of a chain are in order."""
 
     chain: str

@@ -12,9 +12,10 @@ the order in which libnftables writes them. To add an expression: a class, a lin
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import MISSING, dataclass, fields
 from functools import lru_cache
 from typing import Any
+
+from msgspec import NODEFAULT, Struct, structs
 
 from netpolc.backends.nft.netlink.attributes import (
     as_number,
@@ -28,16 +29,14 @@ from netpolc.backends.nft.netlink.attributes import (
 from netpolc.core.errors import RulesetError
 
 
-@dataclass(frozen=True, slots=True)
-class KernelVerdict:
+class KernelVerdict(Struct, frozen=True, gc=False):
     """A verdict as the kernel has it: a code (`NF_ACCEPT`, `NFT_JUMP`, ...), and maybe a chain."""
 
     code: int
     chain: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Payload:
+class Payload(Struct, frozen=True, gc=False):
     """Load bytes of a header into a register; `base` 1 is the network header, 2 the transport's."""
 
     dreg: int
@@ -46,16 +45,14 @@ class Payload:
     length: int
 
 
-@dataclass(frozen=True, slots=True)
-class Meta:
+class Meta(Struct, frozen=True, gc=False):
     """Load what is known of a packet (`enum nft_meta_keys`) into a register."""
 
     key: int
     dreg: int
 
 
-@dataclass(frozen=True, slots=True)
-class Compare:
+class Compare(Struct, frozen=True, gc=False):
     """Go on if a register compares so (`enum nft_cmp_ops`) with a value."""
 
     sreg: int
@@ -63,8 +60,7 @@ class Compare:
     value: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class WithinRange:
+class WithinRange(Struct, frozen=True, gc=False):
     """Go on if a register is in a range, or with `op` 1 if it is not."""
 
     sreg: int
@@ -73,8 +69,7 @@ class WithinRange:
     last: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Bitwise:
+class Bitwise(Struct, frozen=True, gc=False):
     """`dreg = (sreg & mask) ^ xor`."""
 
     sreg: int
@@ -85,8 +80,7 @@ class Bitwise:
     op: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Byteorder:
+class Byteorder(Struct, frozen=True, gc=False):
     """Turn numbers of `size` bytes in a register; nft 1.0.6 writes one that turns none."""
 
     sreg: int
@@ -96,8 +90,7 @@ class Byteorder:
     size: int
 
 
-@dataclass(frozen=True, slots=True)
-class Lookup:
+class Lookup(Struct, frozen=True, gc=False):
     """Look a register up in a set; with `dreg` it is a map, and register 0 takes the verdict."""
 
     set_name: str
@@ -108,32 +101,28 @@ class Lookup:
     flags: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Immediate:
+class Immediate(Struct, frozen=True, gc=False):
     """Put a verdict into register 0."""
 
     dreg: int
     verdict: KernelVerdict
 
 
-@dataclass(frozen=True, slots=True)
-class CountPacket:
+class CountPacket(Struct, frozen=True, gc=False):
     """Count in the element itself (`counter` of a set), from so many bytes and packets on."""
 
     size: int = 0
     packets: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class ObjectReference:
+class ObjectReference(Struct, frozen=True, gc=False):
     """Use a named object: of type 1 it is a counter."""
 
     type: int
     name: str
 
 
-@dataclass(frozen=True, slots=True)
-class Track:
+class Track(Struct, frozen=True, gc=False):
     """Load what is known of a flow (`enum nft_ct_keys`), or with `sreg` set it."""
 
     key: int
@@ -141,8 +130,7 @@ class Track:
     sreg: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Fib:
+class Fib(Struct, frozen=True, gc=False):
     """Look an address up in the routing table; `result` 3 is its type, `flags` 1 the source."""
 
     dreg: int
@@ -150,8 +138,7 @@ class Fib:
     flags: int
 
 
-@dataclass(frozen=True, slots=True)
-class Prefixed:
+class Prefixed(Struct, frozen=True, gc=False):
     """Log with a prefix, at the level that the kernel takes by itself."""
 
     prefix: str
@@ -159,8 +146,7 @@ class Prefixed:
     flags: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Limit:
+class Limit(Struct, frozen=True, gc=False):
     """Go on at most `rate` times in `unit` seconds, and `burst` more."""
 
     rate: int
@@ -170,8 +156,7 @@ class Limit:
     flags: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Refuse:
+class Refuse(Struct, frozen=True, gc=False):
     """Answer: `type` 1 is a TCP reset, 2 what ICMP and ICMPv6 both have; `code` of the latter."""
 
     type: int
@@ -200,8 +185,7 @@ Expression = (
 # ----------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class _Form:
+class _Form(Struct, frozen=True, gc=False):
     """How a kind of content is written and read."""
 
     write: Callable[[int, Any], bytes]
@@ -317,7 +301,7 @@ _ALWAYS = {(Bitwise, "op"), (Limit, "type"), (Limit, "flags"), (Refuse, "code")}
 """Defaults that libnftables writes all the same."""
 _ELEMENT, _EXPRESSION_NAME, _EXPRESSION_DATA = 1, 1, 2  # NFTA_LIST_ELEM, NFTA_EXPR_...
 _DEFAULTS: dict[type, dict[str, Any]] = {
-    kind: {own.name: own.default for own in fields(kind) if own.default is not MISSING}
+    kind: {own.name: own.default for own in structs.fields(kind) if own.default is not NODEFAULT}
     for kind in LAYOUTS
 }
 _KINDS = {name: kind for kind, (name, _) in LAYOUTS.items()}
@@ -362,7 +346,7 @@ def read_expression(content: bytes) -> Expression:
         if attribute in values
     }
     values.pop(_PADDING.get(kind, -1), None)
-    missing = [own.name for own in fields(kind) if own.name not in given | _DEFAULTS[kind]]
+    missing = [own for _, own, _ in LAYOUTS[kind][1] if own not in given | _DEFAULTS[kind]]
     if values or missing:
         what = f"without {missing[0]}" if missing else f"with attribute {min(values)}"
         raise RulesetError(f"not of netpolc's making: expression {name} {what}")
@@ -370,7 +354,7 @@ def read_expression(content: bytes) -> Expression:
     return made
 
 
-_PADDING = {CountPacket: 3, Limit: 6}
+_PADDING: dict[type, int] = {CountPacket: 3, Limit: 6}
 """NFTA_COUNTER_PAD, NFTA_LIMIT_PAD: empty, so that numbers of eight bytes are aligned."""
 
 

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import replace
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
 from netpolc.backends.nft import model
 from netpolc.backends.nft.netlink import entities, expressions, words, writing
@@ -182,7 +182,7 @@ def test_keys_that_are_cut_elsewhere_are_another_set() -> None:
     found = meaning.named_set(ListedSet(declared, (), (), elements)).entry
     assert isinstance(found, model.NetworkSet)
     assert found.spans == (span,)
-    other = replace(declared, fields=(4, 4, 4, 4, 1))
+    other = structs.replace(declared, fields=(4, 4, 4, 4, 1))
     with pytest.raises(RulesetError, match="set blocks has other keys"):
         meaning.named_set(ListedSet(other, (), (), elements))
 
