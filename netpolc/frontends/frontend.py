@@ -16,7 +16,7 @@ from netpolc.core.errors import ROOT, ObjectProblems, Problems
 from netpolc.core.expectation import Expectation
 from netpolc.core.ir import Policy
 from netpolc.core.nets import Span
-from netpolc.frontends.choices import Semantics
+from netpolc.frontends import Semantics
 from netpolc.frontends.fields import METADATA_FIELDS, Fields
 from netpolc.frontends.naming import Names
 from netpolc.frontends.odd import OddObjects

@@ -29,7 +29,7 @@ from netpolc.core.ir import (
     Tier,
 )
 from netpolc.core.nets import readable_address
-from netpolc.frontends.choices import Treatment
+from netpolc.frontends import Treatment
 from netpolc.frontends.fields import Fields, dns_label_problems, subdomain_problems
 from netpolc.frontends.objects import FINISHED
 from netpolc.manifests import Document

@@ -12,7 +12,7 @@ from functools import partial
 
 from netpolc.core.errors import ObjectProblems
 from netpolc.core.ir import Key, Policy, Tier
-from netpolc.frontends.choices import Semantics
+from netpolc.frontends import Semantics
 from netpolc.frontends.frontend import Gathered, Name, Reader
 from netpolc.frontends.odd import isolating, same_meaning, treated
 from netpolc.manifests import Document

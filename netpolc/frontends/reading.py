@@ -13,8 +13,7 @@ from collections.abc import Iterable, Iterator
 from netpolc.core.cluster import Cluster, Snapshot
 from netpolc.core.errors import ROOT, ObjectProblems, Problems, Severity
 from netpolc.core.ir import Key, Origin
-from netpolc.frontends import kinds, unread
-from netpolc.frontends.choices import Semantics, Treatment
+from netpolc.frontends import Semantics, Treatment, kinds, unread
 from netpolc.frontends.cluster import cluster, makers
 from netpolc.frontends.fields import DEFAULT_NAMESPACE
 from netpolc.frontends.frontend import PASSED_OVER, Gathered, Name, Reader

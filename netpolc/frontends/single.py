@@ -16,8 +16,7 @@ from msgspec import Struct
 from netpolc.core.cluster import Namespace, Node, Odd, Pod, Snapshot
 from netpolc.core.errors import Diagnostic, ObjectProblems, Problems
 from netpolc.core.ir import Policy
-from netpolc.frontends import kinds
-from netpolc.frontends.choices import Semantics, Treatment
+from netpolc.frontends import Semantics, Treatment, kinds
 from netpolc.frontends.cluster import cluster
 from netpolc.frontends.frontend import PASSED_OVER, Frontend, Gathered, Name, Reader
 from netpolc.frontends.networkpolicy import networkpolicy_beta

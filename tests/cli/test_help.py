@@ -124,5 +124,5 @@ def test_what_is_loaded_is_told_without_what_reads_clusters() -> None:
         "netpolc.frontends.",
         "ssl",
     )
-    asked = {"netpolc.agent.running", "netpolc.frontends.choices", "netpolc.frontends.fields"}
+    asked = {"netpolc.agent.running", "netpolc.frontends.fields"}
     assert {name for name in own if name.startswith(unneeded)} <= asked

@@ -12,7 +12,7 @@ from typing import Any
 from netpolc.core.errors import ROOT, ObjectProblems, Path
 from netpolc.core.ir import ANY, SELECT_ALL, Direction, NetworkPeer, Peer, PodPeer, Policy, Rule
 from netpolc.core.nets import Span, format_span, parse_cidr
-from netpolc.frontends.choices import Semantics
+from netpolc.frontends import Semantics
 from netpolc.frontends.fields import Fields, invalid, quoted
 from netpolc.frontends.frontend import Frontend, Gathered
 from netpolc.frontends.networkpolicy import networkpolicy_beta, plain

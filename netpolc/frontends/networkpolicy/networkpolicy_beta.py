@@ -27,7 +27,7 @@ from netpolc.core.ir import (
     Rule,
     Tier,
 )
-from netpolc.frontends.choices import Semantics
+from netpolc.frontends import Semantics
 from netpolc.frontends.fields import Fields
 from netpolc.frontends.frontend import Gathered
 from netpolc.frontends.policies import SPEC, PolicyReader

@@ -13,7 +13,7 @@ from typing import Any
 
 from netpolc.core.errors import ROOT, ObjectProblems, Problems
 from netpolc.core.ir import Direction, Origin, Policy, Rule
-from netpolc.frontends.choices import Semantics
+from netpolc.frontends import Semantics
 from netpolc.frontends.fields import Fields, metadata
 from netpolc.frontends.frontend import Gathered
 from netpolc.frontends.naming import NAME
