@@ -10,10 +10,14 @@ import fcntl
 import os
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
+from threading import Thread
 
 import pytest
 
+from netpolc.backends.nft.netlink.reading.listing import Inspector
+from netpolc.backends.nft.netlink.wire import Wire
 from netpolc.backends.nft.rollout import runtime
 from netpolc.backends.nft.rollout.kernel import Kernel
 from netpolc.backends.nft.rollout.netfilter.generation import Generation
@@ -177,6 +181,48 @@ def test_a_reading_is_made_again_when_its_table_changed_meanwhile(router: Router
     again = "add counter inet netpolc x; delete counter inet netpolc x"
     with pytest.raises(SystemRefusal, match="changed during each of"):
         generation.consistent(lambda: router.load(again), "netpolc")
+
+
+def test_a_reading_meets_no_half_of_a_commit(router: Router) -> None:
+    """The kernel takes over the elements of interval sets at the end of a commit, long after it
+    tells the new generation; here many other elements are to be deleted in between.
+    """
+
+    def text(state: int) -> str:
+        blocks = ", ".join(f"10.{state}.{n}.0/25 . tcp" for n in range(40))
+        single = ", ".join(f"11.{state}.{n // 200}.{n % 200}" for n in range(6000))
+        sets = {"blocks": blocks, "single": single}
+        return "\n".join(
+            f"flush set inet netpolc {name}\nadd element inet netpolc {name} {{ {own} }}"
+            for name, own in sets.items()
+        )
+
+    def write() -> None:
+        for number in range(60):
+            router.load(text(number % 2))
+
+    router.load("add table inet netpolc")
+    kinds = {"blocks": "ipv4_addr . inet_proto; flags interval", "single": "ipv4_addr"}
+    for name, kind in kinds.items():
+        router.load(f"add set inet netpolc {name} {{ type {kind}; }}")
+    router.load(text(0))
+    generation, wire = router.call(lambda: (Generation(), Wire()))
+    read = partial(Inspector(wire).named, "netpolc", "blocks")
+    found: list[list[bytes]] = []
+
+    def look() -> None:
+        own = generation.consistent(read, "netpolc", passing=(OSError,), wire=wire)
+        assert own is not None
+        found.append([*own.keys, *(element.key for element in own.elements)])
+
+    look()
+    writer = Thread(target=write)
+    writer.start()
+    while writer.is_alive():
+        look()
+    look()
+    assert {len(keys) for keys in found} == {40}
+    assert {tuple({key[1] for key in keys}) for keys in found} == {(0,), (1,)}
 
 
 def test_changes_of_other_tables_keep_nobody_from_reading(router: Router) -> None:

@@ -194,6 +194,19 @@ class Wire(Netlink):
         found = self.asked(_NFTABLES | kind, _FAMILY.pack(_INET, 0, 0) + body)
         return None if found is None else found[_FAMILY.size :]
 
+    def await_commits(self) -> None:
+        """Wait until whoever commits right now is done.
+
+        The kernel tells of a generation before all of it can be listed: what an interval set has
+        got comes last. A batch without a message waits for the lock that a commit has, and changes
+        nothing; sending it returns when it was handled.
+        """
+        begin, end = next(self._numbers), next(self._numbers)
+        parts = [(_BATCH_BEGIN, begin), (_BATCH_END, end)]
+        self._stream.send(
+            b"".join(_packed(own, REQUEST, at, 0, b"", _NFTABLES >> 8) for own, at in parts)
+        )
+
     def commit(self, messages: Sequence[Message]) -> None:
         """Have all of it done, or nothing; `Refused` with the first thing that is refused."""
         if not messages:

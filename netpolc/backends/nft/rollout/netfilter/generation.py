@@ -48,6 +48,14 @@ class Generation:
         except (OSError, RulesetError) as error:
             raise _refusal(error) from error
 
+    def _settled(self) -> int:
+        """The same, once all of it can be listed."""
+        try:
+            self._wire.await_commits()
+        except OSError as error:
+            raise _refusal(error) from error
+        return self.read()
+
     def consistent(
         self,
         read: Callable[[], T],
@@ -66,7 +74,7 @@ class Generation:
         if self._listens:  # whoever began to listen judges what was read meanwhile
             with _watched(wire):
                 return read()
-        before = self.read()
+        before = self._settled()
         try:
             found = read()
         except passing:
@@ -99,7 +107,7 @@ class Generation:
     ) -> T:
         for _ in range(_READINGS):
             monitor.changes()
-            before = self.read()
+            before = self._settled()
             try:
                 found = read()
             except passing:
