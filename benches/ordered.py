@@ -29,7 +29,7 @@ from benches.world import ENVS, TEAMS, World, plan
 
 POLICIES, RULES, ROUNDS = 200, 25, 7
 STEPS = ("load", "compile", "load + compile", "first ruleset", "all of it")
-_TARGETS = {"load + compile": "<= 1.5"}
+_TARGETS = {"compile": "<= 1.5", "load + compile": "<= 1.5"}
 Json = dict[str, Any]
 
 
