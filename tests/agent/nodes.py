@@ -229,14 +229,15 @@ def small_cluster(folder: Path, nodes: int = 2) -> Iterator[Cluster]:
 
 
 class Traffic:
-    """Datagrams from one pod to another, one flow each, until it ends."""
+    """Datagrams from one pod to another, one flow each, until it ends; the first has been sent."""
 
     def __init__(self, one: Pod, other: Pod, pause: float = 0.004) -> None:
         self.one, self.other, self._pause = one, other, pause
         self.sent: list[str] = []
-        self._over = threading.Event()
+        self._begun, self._over = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=lambda: one.inside.call(self._send))
         self._thread.start()
+        assert self._begun.wait(60)
 
     def end(self) -> tuple[set[str], set[str]]:
         """What was sent, and what of it came."""
@@ -251,6 +252,7 @@ class Traffic:
             with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as own:
                 own.sendto(word.encode(), (self.other.address, PORT))
             self.sent.append(word)
+            self._begun.set()
 
 
 def policy_text(name: str, app: str, admitted: str) -> str:
