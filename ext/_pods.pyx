@@ -276,7 +276,7 @@ cdef class PlainPods:
         if not key:
             if single.text == NULL:
                 return ()
-            key = (text_of(single),)
+            key, text = (text_of(single),), single
         known = self.hosts.get(key)
         return None if known is None else self.last_hosts.keep(text, known)
 

@@ -230,6 +230,33 @@ def test_names_are_judged_alike() -> None:
         assert good is is_subdomain(name), name
 
 
+def pods_like(*several: dict[str, Any]) -> bytes:
+    """Pods of one node; the first is never read at once, the others are if nothing is odd."""
+    items = []
+    for number, own in enumerate(several):
+        found = {
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": {"name": f"p{number}", "namespace": "a"},
+            "spec": {"nodeName": "n1", "containers": [], **own.get("spec", {})},
+            "status": {"phase": "Running", **own.get("status", {})},
+        }
+        items.append(found)
+    return json.dumps({"apiVersion": "v1", "kind": "List", "items": [*items, POLICY]}).encode()
+
+
+def test_an_empty_list_of_host_addresses_says_nothing_about_the_single_one() -> None:
+    """A pod may not have the node of the pod before it."""
+    hosts = [{"status": {"hostIP": f"192.168.0.{own}", "hostIPs": []}} for own in (1, 2, 1, 2)]
+    found = netpolc.load([File("pods.json", pods_like(*hosts))])
+    assert [own.host_addresses for own in found.cluster.pods] == [
+        (0xC0A80001,),
+        (0xC0A80002,),
+        (0xC0A80001,),
+        (0xC0A80002,),
+    ]
+
+
 @pytest.mark.parametrize("last", ["[]", "[{}]", "null", '"x"'])
 def test_a_key_that_stands_twice_and_is_mistyped_once_is_refused(last: str) -> None:
     """The place of what is wrong cannot be followed: the last of the two is another value."""
