@@ -41,7 +41,7 @@ cdef extern from "pod_text.h":
         int is_plain, lists
         NetpolcSlice fields[POD_FIELDS]
         NetpolcSlice ports[NETPOLC_MOST_CONTAINERS]
-        uint8_t of_sidecar[NETPOLC_MOST_CONTAINERS]
+        char sorts[NETPOLC_MOST_CONTAINERS]
 
     bint netpolc_read_pod(NetpolcPod* pod, const uint8_t* text, int64_t size)
     bint netpolc_is(NetpolcSlice own, const char* word)
@@ -302,19 +302,20 @@ cdef class PlainPods:
         return known
 
     cdef object new_ports(self, NetpolcPod* pod):
-        cdef list containers = [], sidecars = []
+        cdef list containers = [], of_start = []
         cdef int number
         try:
             for number in range(pod.lists):
                 text = copied(pod.ports[number])
                 ports = ports_of(text) if text else None
-                if pod.of_sidecar[number]:
-                    sidecars.append(objects.InitContainer(ports, "Always"))
-                else:
+                if pod.sorts[number] == c"C":
                     containers.append(objects.Container(ports))
+                else:
+                    restarts = "Always" if pod.sorts[number] == c"S" else None
+                    of_start.append(objects.InitContainer(ports, restarts))
         except DECODED:
             return None
-        return self.ask_ports(objects.PodSpec(None, None, containers, sidecars))
+        return self.ask_ports(objects.PodSpec(None, None, containers, of_start))
 
 
 cdef bint ended(NetpolcSlice phase):
@@ -345,7 +346,7 @@ cdef object address(NetpolcSlice text):
 
 
 cdef bytes ports_key(NetpolcPod* pod):
-    """What all containers declare, as it is written, and which of them are sidecars."""
+    """What all containers declare, as it is written, and of which sort each is."""
     cdef int64_t size = pod.lists
     cdef int number
     cdef char* to
@@ -354,7 +355,7 @@ cdef bytes ports_key(NetpolcPod* pod):
     cdef bytes key = PyBytes_FromStringAndSize(NULL, size)
     to = PyBytes_AS_STRING(key)
     for number in range(pod.lists):
-        to[0] = c"S" if pod.of_sidecar[number] else c"C"
+        to[0] = pod.sorts[number]
         to += 1
         if pod.ports[number].size:
             memcpy(to, pod.ports[number].text, <size_t> pod.ports[number].size)

@@ -58,9 +58,9 @@ typedef struct {
     const char *waiver;     /* the annotation that makes a pod unusual */
     int is_plain, lists;
     NetpolcSlice fields[POD_FIELDS];
-    /* `ports` of each container, and then of each sidecar */
+    /* `ports` of each container and init container, and which of them it is */
     NetpolcSlice ports[NETPOLC_MOST_CONTAINERS];
-    uint8_t of_sidecar[NETPOLC_MOST_CONTAINERS];
+    char sorts[NETPOLC_MOST_CONTAINERS];
 } NetpolcPod;
 
 static inline int netpolc_field(const NetpolcKey *keys, NetpolcSlice own)
@@ -74,11 +74,12 @@ static inline int netpolc_field(const NetpolcKey *keys, NetpolcSlice own)
 
 static NetpolcAt netpolc_members(NetpolcPod *pod, NetpolcAt at, const NetpolcKey *keys);
 
-/* Containers, or init containers: the ports of each that goes on running. */
-static NetpolcAt netpolc_containers(NetpolcPod *pod, NetpolcAt at, int sidecars)
+/* Containers, or init containers: the ports of each; 'C' is a container, 'S' a sidecar, and 'I' ends
+ * at the start. */
+static NetpolcAt netpolc_containers(NetpolcPod *pod, NetpolcAt at, int of_start)
 {
     int is_first = 1, more;
-    NetpolcSlice own, *ports = &pod->fields[POD_PORTS], *restarts = &pod->fields[POD_RESTARTS];
+    NetpolcSlice *ports = &pod->fields[POD_PORTS], *restarts = &pod->fields[POD_RESTARTS];
     at++;
     while ((more = netpolc_next(&at, pod->limit, is_first, NULL)) == 1) {
         is_first = 0;
@@ -89,11 +90,8 @@ static NetpolcAt netpolc_containers(NetpolcPod *pod, NetpolcAt at, int sidecars)
         if (!pod->is_plain)
             at = netpolc_pass(at, pod->limit);
         else if ((at = netpolc_members(pod, at, netpolc_container_keys)) != NULL) {
-            own = *restarts;
-            if (!sidecars || netpolc_is(own, "Always")) {
-                pod->of_sidecar[pod->lists] = (uint8_t)sidecars;
-                pod->ports[pod->lists++] = *ports;
-            }
+            pod->sorts[pod->lists] = !of_start ? 'C' : netpolc_is(*restarts, "Always") ? 'S' : 'I';
+            pod->ports[pod->lists++] = *ports;
         }
         if (at == NULL)
             return NULL;

@@ -257,6 +257,25 @@ def test_an_empty_list_of_host_addresses_says_nothing_about_the_single_one() -> 
     ]
 
 
+@pytest.mark.parametrize("ports", [5, {}, [None], [{"containerPort": "x"}], [{"name": 1}]])
+def test_mistyped_ports_of_containers_that_end_are_refused(ports: object) -> None:
+    """No policy depends on them, but API servers refuse such a pod."""
+    wrong = {"spec": {"initContainers": [{"ports": ports}]}}
+    with pytest.raises(InputError) as refused:
+        netpolc.load([File("pods.json", pods_like({}, {}, wrong))])
+    (one,) = refused.value.diagnostics
+    assert one.path.startswith("spec.initContainers[0].ports")
+
+
+def test_ports_of_containers_that_end_are_none_of_the_pod() -> None:
+    several = [{"name": "early", "containerPort": 9}]
+    ending, going_on = ({"ports": several}, {"ports": several, "restartPolicy": "Always"})
+    both = [{"spec": {"initContainers": [own]}} for own in (ending, ending, going_on, ending)]
+    found = netpolc.load([File("pods.json", pods_like({}, *both))])
+    named = (("early", 6, 9),)
+    assert [own.ports for own in found.cluster.pods] == [(), (), (), named, ()]
+
+
 @pytest.mark.parametrize("last", ["[]", "[{}]", "null", '"x"'])
 def test_a_key_that_stands_twice_and_is_mistyped_once_is_refused(last: str) -> None:
     """The place of what is wrong cannot be followed: the last of the two is another value."""
