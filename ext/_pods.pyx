@@ -73,7 +73,9 @@ cdef class _Kept:
         self.text = b""
 
     cdef bint has(self, NetpolcSlice own):
-        return own.size == len(self.text) and not memcmp(
+        if own.size != len(self.text):
+            return False
+        return own.size == 0 or not memcmp(  # which may have no NULL, however little is compared
             PyBytes_AS_STRING(self.text), own.text, <size_t> own.size
         )
 
