@@ -8,7 +8,6 @@ guessed. A record that cannot be judged says why.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from enum import IntEnum
 from itertools import product
@@ -160,19 +159,25 @@ class _Flows:
             "port": batch["port"],
             "src_port": batch["src_port"],
         }
-        self._several = np.flatnonzero(source.of(SEVERAL) | destination.of(SEVERAL)).tolist()
+        self._several: NDArray[np.bool_] = source.of(SEVERAL) | destination.of(SEVERAL)
 
     def codes(self, matcher: Matcher) -> Codes:
         """The matcher's code of each row, as a request."""
         found = matcher.verdicts_arrow(pa.table(self._columns))
-        for row in self._several:
-            found[row] = self._code(row, lambda *flow: matcher.verdict(*flow))
+        for row in np.flatnonzero(self._several).tolist():
+            found[row] = self._code(matcher, self.of(row))
         return found
 
     def reversed_codes(self, matcher: Matcher, rows: NDArray[np.int64]) -> Codes:
         """The codes of some rows as replies: of the flows that they would be replies to."""
         table = pa.table(self._columns).take(pa.array(rows))
-        return matcher.verdicts_arrow(table, ("dst", "src", "protocol", "src_port"))
+        found = matcher.verdicts_arrow(table, ("dst", "src", "protocol", "src_port"))
+        for at in np.flatnonzero(self._several[rows]).tolist():
+            row = int(rows[at])
+            port = self._batch["src_port"][row].as_py()
+            flows = [(end, start, protocol, port) for start, end, protocol, _ in self.of(row)]
+            found[at] = self._code(matcher, flows)
+        return found
 
     def of(self, row: int) -> list[tuple[str, str, int, int | None]]:
         """One flow for each pair of addresses of one family."""
@@ -184,12 +189,15 @@ class _Flows:
             if (":" in start) == (":" in end)
         ]
 
-    def _code(self, row: int, verdict: Callable[..., bool]) -> int:
+    @staticmethod
+    def _code(matcher: Matcher, flows: list[tuple[str, str, int, int | None]]) -> int:
         """Between pods that are known by name: allowed if it is between all pairs of addresses."""
-        flows = self.of(row)
-        if not flows or any(None in flow[:3] for flow in flows):
+        if not flows:
             return int(INVALID)
-        return int(all(verdict(*flow) for flow in flows))
+        _, _, protocol, port = flows[0]
+        if protocol is None or (port is None and protocol in WITH_PORTS):
+            return int(INVALID)
+        return int(all(matcher.verdict(*flow) for flow in flows))
 
     @staticmethod
     def _end(side: EndColumn, row: int) -> LoggedEnd:

@@ -119,6 +119,52 @@ def test_what_is_no_flow_says_why(row: str, problem: str, tmp_path: Path) -> Non
     assert found["outcomes"]["allowed"] == 1
 
 
+DUAL_STACK: list[dict[str, Any]] = [
+    {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": name, "namespace": "a", "labels": {"app": name}},
+        "spec": {"containers": [{}]},
+        "status": {"podIPs": [{"ip": f"10.0.0.{number}"}, {"ip": f"fd00::{number}"}]},
+    }
+    for number, name in enumerate(("web", "db"), start=1)
+]
+ONLY_WEB = {
+    "apiVersion": "networking.k8s.io/v1",
+    "kind": "NetworkPolicy",
+    "metadata": {"name": "web", "namespace": "a"},
+    "spec": {
+        "podSelector": {},
+        "ingress": [{"from": [{"podSelector": {"matchLabels": {"app": "web"}}}]}],
+    },
+}
+
+
+def dual_stack(folder: Path) -> tuple[str, str]:
+    """The policies of two pods with two addresses each: everybody is reached from web alone."""
+    path = folder / "cluster.json"
+    path.write_text(
+        json.dumps({"apiVersion": "v1", "kind": "List", "items": [*DUAL_STACK, ONLY_WEB]})
+    )
+    return "--policies", str(path)
+
+
+@pytest.mark.parametrize("ends", ["a/web,a/db", "a/web,10.0.0.2", "fd00::2,a/web"])
+def test_a_pod_of_two_addresses_without_a_port_is_not_judged(ends: str, tmp_path: Path) -> None:
+    path = log(tmp_path, f"{ends},tcp,,,,,", "a/web,a/db,tcp,80,1,,,false")
+    outcome, found = audit(path, *dual_stack(tmp_path))
+    assert (outcome.code, found["not_judged"]) == (1, {"no port": 1})
+    assert found["outcomes"]["allowed"] == 1
+
+
+@pytest.mark.parametrize("ends", ["a/db,a/web", "a/db,fd00::1", "10.0.0.2,a/web", "fd00::2,a/web"])
+def test_a_pod_of_two_addresses_may_reply(ends: str, tmp_path: Path) -> None:
+    """Whichever of its addresses the flow is between, and not where the log has no port for it."""
+    path = log(tmp_path, f"{ends},tcp,40000,80,forwarded,,", f"{ends},tcp,40000,,forwarded,,")
+    _, found = audit(path, *dual_stack(tmp_path))
+    assert sorted(row["policies"] for row in found["flows"]) == ["deny", "deny, unless a reply"]
+
+
 def test_against_a_change(tmp_path: Path) -> None:
     """examples/proposed.yaml misspells a label: the backends may no longer reach the database."""
     path = log(
