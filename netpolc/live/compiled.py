@@ -23,7 +23,8 @@ from netpolc.backends.nft.write.owners import Layered, Notes, Owners, note_of
 from netpolc.backends.nft.write.pieces import Pieces
 from netpolc.compiler import Program, compile
 from netpolc.core.cluster import Pod, Snapshot
-from netpolc.core.ir import Key, Policy
+from netpolc.core.ir import Key, Policy, Selector
+from netpolc.core.labels import selects
 from netpolc.core.nets import format_address, parse_address
 from netpolc.live.asked import Answered, Crowd, NodeQuestions, Presence, addresses_of
 from netpolc.live.owners import LiveOwners
@@ -62,7 +63,7 @@ class Compiled:
         work: Work,
     ) -> None:
         self._node, self._options, self._pieces = node, options, Pieces()
-        self._around, self._work, self._snapshot = around, work, snapshot
+        self._around, self._work = around, work
         local = local_pods(snapshot, node)
         self._unsure = any(space.unsure for space in snapshot.cluster.namespaces.values())
         own = snapshot if self._unsure else scoped(snapshot, local)
@@ -107,7 +108,12 @@ class Compiled:
         for labels that nobody did, or that a namespace may have which cannot be read.
         """
         known = self._in_use.knows(policy) and not self._unsure
-        return not known or concerns(policy, self._spaces, self._snapshot)
+        labels = self._around.labels_of  # of now: a namespace may have been without pods
+
+        def is_within(selector: Selector, namespace: str) -> bool:
+            return selects(selector, labels(namespace))
+
+        return not known or concerns(policy, self._spaces, is_within)
 
     def had_pods_in(self, namespace: str) -> bool:
         """Whether pods of the node were in a namespace when it was compiled."""

@@ -6,11 +6,11 @@ has the same ruleset, and what tells its pods apart for all policies there are. 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from netpolc.core.cluster import ContainerPorts, Pod, Snapshot
-from netpolc.core.ir import ANY, NamedPort, Policy
+from netpolc.core.ir import ANY, NamedPort, Policy, Selector
 from netpolc.core.labels import selects
 from netpolc.passes.identify import pod_peers
 
@@ -63,7 +63,12 @@ def scoped(snapshot: Snapshot, local: Iterable[Pod]) -> Snapshot:
     """The snapshot with those policies alone that select one of some pods."""
     own = (pod for pod in local if not pod.closed)
     spaces = by_space((pod.namespace, tuple(pod.labels.items())) for pod in own)
-    kept = tuple(own for own in snapshot.policies if concerns(own, spaces, snapshot))
+    known = snapshot.cluster.namespaces
+
+    def is_within(selector: Selector, name: str) -> bool:
+        return selects(selector, known[name].labels, known[name].unsure)
+
+    kept = tuple(own for own in snapshot.policies if concerns(own, spaces, is_within))
     return replace(snapshot, policies=kept)
 
 
@@ -75,12 +80,13 @@ def by_space(pods: Iterable[tuple[str, Pairs]]) -> dict[str, list[Mapping[str, s
     return {namespace: list(own.values()) for namespace, own in found.items()}
 
 
-def concerns(policy: Policy, spaces: BySpace, snapshot: Snapshot) -> bool:
-    """Whether a policy selects one of some pods."""
-    within, known = policy.subject.namespaces, snapshot.cluster.namespaces
+def concerns(policy: Policy, spaces: BySpace, is_within: Callable[[Selector, str], bool]) -> bool:
+    """Whether a policy selects one of some pods; `is_within` says whether a selector selects a
+    namespace.
+    """
+    within, wanted = policy.subject.namespaces, policy.subject.pods
     if isinstance(within, str):
         selected = [within] if within in spaces else []
     else:
-        selected = [s for s in spaces if selects(within, known[s].labels, known[s].unsure)]
-    wanted = policy.subject.pods
+        selected = [space for space in spaces if is_within(within, space)]
     return any(selects(wanted, labels) for space in selected for labels in spaces[space])

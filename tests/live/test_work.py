@@ -120,6 +120,39 @@ def test_a_pod_unlike_those_of_the_node_compiles_nothing_where_policies_treat_it
     assert live.work.compiled - compiled == {"a policy": 1}
 
 
+TIER = {
+    "apiVersion": "policy.networking.k8s.io/v1alpha1",
+    "kind": "AdminNetworkPolicy",
+    "metadata": {"name": "tier"},
+    "spec": {
+        "priority": 1,
+        "subject": {"namespaces": {"matchLabels": {"team": "late"}}},
+        "ingress": [{"action": "Deny", "from": [{"namespaces": {}}]}],
+    },
+}
+"""Selects all pods of the namespaces of a team, by no label of theirs."""
+
+
+@pytest.mark.parametrize("labels_come", ["with the namespace", "later"])
+def test_a_policy_of_all_namespaces_selects_a_pod_of_one_that_came_later(labels_come: str) -> None:
+    """No pod was there when the node was compiled: what the namespace was then says nothing."""
+    live, objects = filled(30), cluster(30)
+    late = namespace("late", team="late")
+    if labels_come == "later":
+        live.change(namespace("late", team="none"))
+        live.ruleset()
+        live.forget()  # compiled with the namespace as it was
+        live.ruleset()
+    more = [late, pod("late/new", "10.8.0.1", app="none")]
+    for own in more:
+        live.change(own)
+    assert live.ruleset().text() == afresh([*objects, *more])
+    live.change(TIER)
+    text = live.ruleset().text()
+    assert "10.8.0.1 : goto" in text
+    assert text == afresh([*objects, *more, TIER])
+
+
 def afresh(objects: list[Manifest]) -> str:
     return netpolc.compile(netpolc.load_objects(objects)).ruleset("node-a").text()
 
