@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from netpolc.core.errors import InputError, Problems
 from netpolc.core.ir import Key
 from netpolc.frontends import Semantics
+from netpolc.frontends.fields import DEFAULT_NAMESPACE
 from netpolc.frontends.single import ObjectReader, OneObject
 from netpolc.manifests import Document, File, ManifestSource
 from netpolc.manifests.given import plain_objects
@@ -89,7 +90,8 @@ class Store:
         """All objects of a kind: what is not among them is gone. Changes one after the other.
 
         One without a name stands for itself, under a name that is made up; what is of no such kind
-        is passed over. Neither stops the others.
+        is passed over, and so is what cannot be read at all, unless its name was there already:
+        then its last version stays. None of them stops the others.
         """
         left = dict(self._keys[kind])
         for passed in [key for key in self.refused if key[0] == kind and key[2].startswith(_ITEM)]:
@@ -99,12 +101,29 @@ class Store:
                 read = _document(document, is_named=False)
             except InputError as error:
                 why = "; ".join(own.message for own in error.diagnostics)
-                self.refused[kind, "", f"{_ITEM}{number}]"] = f"it is passed over: {why}"
+                known = next((key for key in _likely_keys(kind, document) if key in left), None)
+                if known is None:
+                    self.refused[kind, "", f"{_ITEM}{number}]"] = f"it is passed over: {why}"
+                else:
+                    del left[known]
+                    self.refused[known] = f"{KEPT}: {why}"
                 continue
             left.pop((kind, *self._reader.name(read)), None)
             yield self._put(read)
         for key in left:
             yield self.drop(key)
+
+
+def _likely_keys(kind: str, given: object) -> Iterator[Key]:
+    """Whose item of a list this may be, although it cannot be read."""
+    if not isinstance(given, Mapping) or given.get("kind") != kind:
+        return
+    metadata = given.get("metadata")
+    if isinstance(metadata, Mapping):
+        name, namespace = metadata.get("name"), metadata.get("namespace") or DEFAULT_NAMESPACE
+        if isinstance(name, str) and isinstance(namespace, str):
+            yield kind, namespace, name
+            yield kind, "", name  # of what is in no namespace
 
 
 def _document(given: Mapping[str, Any], *, is_named: bool = True) -> Document:

@@ -128,6 +128,25 @@ def test_items_of_a_list_are_each_treated_by_themselves() -> None:
     assert live.ruleset().text() == afresh(OBJECTS)
 
 
+@pytest.mark.parametrize("number", [10**40, float("nan")])
+def test_a_policy_that_a_list_has_and_nobody_can_read_stays(number: float) -> None:
+    """Were it taken for gone, what it isolates would be open."""
+    live = Live("node-a")
+    live.replace("Node", [node("node-a", "192.0.2.1")])
+    live.replace("Pod", [pod("shop/db", "10.0.0.1")])
+    good = policy("shop/db", podSelector={})
+    live.replace("NetworkPolicy", [good, policy("shop/other", podSelector={})])
+    live.replace("NetworkPolicy", [{**good, "status": number}])
+    ((key, why),) = live.refused.items()
+    assert key == ("NetworkPolicy", "shop", "db")
+    assert why.startswith("its last good version stays: ")
+    assert "10.0.0.1 : goto" in live.ruleset().text()
+    live.replace("NetworkPolicy", [good])
+    assert not live.refused
+    live.replace("NetworkPolicy", [])
+    assert "10.0.0.1 : goto" not in live.ruleset().text()
+
+
 def test_one_that_never_could_be_read_admits_nothing() -> None:
     wrong = copy.deepcopy(OBJECTS[-1])
     wrong["spec"]["ingress"][0]["ports"] = [{"port": 70000}]
