@@ -225,7 +225,7 @@ class PodLab(Closes):
             return [attempt.result is True for attempt in attempts]
 
     def connection(
-        self, source: str, destination: str, protocol: Protocol, port: int, timeout: float = 5.0
+        self, source: str, destination: str, protocol: Protocol, port: int, timeout: float = 30.0
     ) -> Connection:
         """An established connection, to be tried again later; `LabError` if there is none."""
         probe = Probe(source, destination, protocol, port)
