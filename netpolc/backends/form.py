@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from netpolc.core.program import Program
+if TYPE_CHECKING:
+    from netpolc.core.program import Program
 
 Emit = Callable[[str | None, Any], str]
 """The text for a node (None: every pod is local) with the options that were chosen."""

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
 
 import click
 from click.shell_completion import CompletionItem
 
-from netpolc.core.cluster import Snapshot
 from netpolc.core.errors import NetpolcError
+
+if TYPE_CHECKING:
+    from netpolc.core.cluster import Snapshot
 
 _Items = list[CompletionItem]
 

@@ -17,13 +17,13 @@ from typing import TYPE_CHECKING
 from netpolc.backends.nft.netlink.attributes import by_type
 from netpolc.backends.nft.netlink.wire import ROUTE, Netlink
 from netpolc.cli.terminal import warn
-from netpolc.core.cluster import Cluster, Snapshot
 from netpolc.core.errors import RulesetError, SystemRefusal, UsageError
 from netpolc.core.nets import format_address, parse_address
-from netpolc.core.program import Program
 
 if TYPE_CHECKING:
     from netpolc.analysis.explain import Explanation
+    from netpolc.core.cluster import Cluster, Snapshot
+    from netpolc.core.program import Program
 
 _GET_ADDRESS = 22  # RTM_GETADDR (linux/rtnetlink.h)
 _HEADER = 8  # ifaddrmsg: family, prefix length, flags, scope, number of the interface

@@ -12,7 +12,6 @@ import click
 
 from netpolc.cli.terminal import warn
 from netpolc.core.nets import Protocol, parse_address, parse_ports
-from netpolc.frontends.fields import dns_label_problems
 
 Command = Callable[..., None]
 
@@ -96,6 +95,8 @@ class NamespaceName(_OfName):
         self, value: object, param: click.Parameter | None, ctx: click.Context | None
     ) -> str:
         """The name, or a usage error."""
+        from netpolc.frontends.fields import dns_label_problems  # few name a namespace
+
         for problem in dns_label_problems(str(value)):
             self.fail(f"{value!r}: {problem}", param, ctx)
         return str(value)

@@ -8,18 +8,19 @@ somebody who owns neither the folder nor the process is not believed.
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from glob import escape
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from netpolc.cli.terminal import warn
 from netpolc.core.errors import Diagnostic, InputError, Severity
-from netpolc.manifests import File, Given
+
+if TYPE_CHECKING:
+    from netpolc.manifests import File, Given
 
 OWN_FILE, SHARED_FILE = ".netpolc.toml", "pyproject.toml"
 _LISTS = ("exclude", "select", "ignore")
@@ -53,6 +54,10 @@ class Settings:
         """The stubs as manifests, each at the line of its table."""
         if not self.stubs or self.source is None:
             return []
+        import json
+
+        from netpolc.manifests import File  # few have any
+
         lines = self.source.tables("stubs")
         if len(lines) < len(self.stubs):  # written as one value
             lines = [int(self.source.place("stubs").rpartition(":")[2])] * len(self.stubs)

@@ -10,10 +10,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
 from netpolc.cli.terminal import warn
-from netpolc.core.cluster import Snapshot
 from netpolc.core.errors import UNREAD, InputError, Problems, Severity
+
+if TYPE_CHECKING:
+    from netpolc.core.cluster import Snapshot
 
 
 class Heed(StrEnum):

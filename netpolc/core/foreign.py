@@ -10,8 +10,6 @@ odd character is shown by its escape, `\x1b`. Nothing is refused.
 
 from __future__ import annotations
 
-import html
-import json
 import re
 from collections.abc import Iterable, Sequence
 from itertools import islice
@@ -44,6 +42,8 @@ def inert(text: str) -> str:
 
 def to_json(value: object, indent: int | None = None) -> str:
     """JSON in ASCII; what is no character (a byte of a file name) is text, `\\udcff`."""
+    import json  # few commands write any
+
     return inert_json(json.dumps(value, indent=indent, ensure_ascii=False))
 
 
@@ -99,6 +99,8 @@ def markdown_cell(text: str) -> str:
 
 def html_text(text: str) -> str:
     """Text between tags, or in the quotes of an attribute."""
+    import html  # a table of every entity that there is
+
     return html.escape(inert(text))
 
 

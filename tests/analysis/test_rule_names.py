@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 import netpolc
-from netpolc.backends.nft.signals.counters import Drops, attribute_counters, prometheus
+from netpolc.backends.nft.signals.counters import attribute_counters, prometheus
+from netpolc.backends.nft.signals.drops import Drops
 from tests.cli.invocation import invoke
 
 HOSTILE = "a\\n::error::b"

@@ -1,11 +1,14 @@
-"""The nftables backend: a Program and a node go in, a ruleset comes out (text or JSON)."""
+"""The nftables backend: a Program and a node go in, a ruleset comes out (text or JSON).
+
+Who only looks at what is loaded imports no more than the options.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
 
 from netpolc.backends.form import Emit, Form
-from netpolc.backends.nft.objects import MOST_CHAINS, longest_row
 from netpolc.backends.nft.options import (
     ALLOW,
     DENY,
@@ -18,13 +21,13 @@ from netpolc.backends.nft.options import (
     Options,
     check_table,
 )
-from netpolc.backends.nft.write.owners import Owners
-from netpolc.backends.nft.write.pieces import Pieces
-from netpolc.backends.nft.write.ruleset import Ruleset
-from netpolc.core.cluster import unread_counts
 from netpolc.core.errors import UnsupportedError
 from netpolc.core.foreign import ruleset_word
-from netpolc.core.program import Program
+
+if TYPE_CHECKING:
+    from netpolc.backends.nft.write.owners import Owners
+    from netpolc.backends.nft.write.ruleset import Ruleset
+    from netpolc.core.program import Program
 
 __all__ = [
     "ALLOW",
@@ -43,11 +46,21 @@ __all__ = [
 ]
 
 
+def __getattr__(name: str) -> Any:
+    """`Ruleset`, imported when it is asked for."""
+    if name != "Ruleset":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from netpolc.backends.nft.write.ruleset import Ruleset
+
+    return Ruleset
+
+
 class Rulesets:
     """The rulesets of one Program; what nodes share is made once."""
 
     def __init__(self, program: Program) -> None:
-        from netpolc.backends.nft.lower.node import Lowering  # who only looks makes no ruleset
+        from netpolc.backends.nft.lower.node import Lowering
+        from netpolc.backends.nft.write.pieces import Pieces
 
         self._program, self._lowering = program, Lowering(program)
         self._pieces = Pieces()
@@ -58,6 +71,9 @@ class Rulesets:
         """The ruleset of one node (None: every pod is local); `UsageError` for an unknown one,
         `UnsupportedError` for one of more chains in a row than the kernel takes.
         """
+        from netpolc.backends.nft.write.owners import Owners
+        from netpolc.backends.nft.write.ruleset import Ruleset
+
         owners = self._owners.setdefault(node, Owners(lambda: self._program, node))
         table = self._lowering.table(node, options)
         made = Ruleset(table, options, node, owners, odd=self._odd, pieces=self._pieces)
@@ -68,6 +84,8 @@ class Rulesets:
 
 def check_row(made: Ruleset) -> None:
     """`UnsupportedError` for a ruleset of more chains in a row than the kernel takes."""
+    from netpolc.backends.nft.objects import MOST_CHAINS, longest_row
+
     row = longest_row(made.objects())
     if len(row) > MOST_CHAINS:  # never met: docs/internals/ruleset.md counts 14 at most
         raise UnsupportedError(
@@ -78,6 +96,8 @@ def check_row(made: Ruleset) -> None:
 
 def _not_judged(program: Program) -> Iterator[str]:
     """What the table says of policies of other kinds, beside the odd objects."""
+    from netpolc.core.cluster import unread_counts
+
     for count, kind, version in unread_counts(program.unread):
         yield f"{count} {ruleset_word(kind)} ({ruleset_word(version)}): not judged"
 
@@ -91,6 +111,6 @@ def _opened(write: Callable[[Ruleset], str]) -> Callable[[Program], Emit]:
 
 
 FORMS = (
-    Form("nft", "nft text", _opened(Ruleset.text)),
-    Form("json", "libnftables JSON", _opened(Ruleset.json)),
+    Form("nft", "nft text", _opened(lambda own: own.text())),
+    Form("json", "libnftables JSON", _opened(lambda own: own.json())),
 )

@@ -9,10 +9,13 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from netpolc.core.cluster import Cluster
 from netpolc.core.errors import UsageError
 from netpolc.core.nets import NOTHING, Ranges, parse_cidr
+
+if TYPE_CHECKING:
+    from netpolc.core.cluster import Cluster
 
 TABLE = "netpolc"
 LOG_RATE = "10/second"

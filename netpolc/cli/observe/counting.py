@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
 from netpolc.backends.nft.rollout.libnftables.channel import Channel
 from netpolc.backends.nft.rollout.state.facts import Facts, PodCounts
-from netpolc.backends.nft.signals.counters import Counters, attribute_counters, prometheus
 from netpolc.cli.terminal import Justify, aligned
-from netpolc.compiler import Program
 from netpolc.core.foreign import to_json
+
+if TYPE_CHECKING:
+    from netpolc.backends.nft.signals.counters import Counters
+    from netpolc.compiler import Program
 
 WORDS = {False: "denied", True: "let pass"}
 """What became of the packets that a counter counted, by whether it audits."""
@@ -18,6 +21,8 @@ WORDS = {False: "denied", True: "let pass"}
 
 def read_counters(channel: Channel, table: str, program: Program | None) -> Counters | None:
     """The counters of a table; None when it is not loaded."""
+    from netpolc.backends.nft.signals.counters import attribute_counters  # few ask for them
+
     facts, counts = Facts(channel), PodCounts(channel)
     loaded, addresses = channel.generation.consistent(
         lambda: (facts.loaded(table), counts.addresses(table)), table
@@ -71,8 +76,14 @@ def _json(table: str, found: Counters | None) -> str:
     return to_json({"loaded": found is not None, **entries}, indent=2) + "\n"
 
 
+def _prometheus(table: str, found: Counters | None) -> str:
+    from netpolc.backends.nft.signals.counters import prometheus
+
+    return prometheus(table, found)
+
+
 FORMS: dict[str, Callable[[str, Counters | None], str]] = {
     "text": _text,
     "json": _json,
-    "prometheus": prometheus,
+    "prometheus": _prometheus,
 }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 
 import click
@@ -110,7 +109,7 @@ def _as_json(
 ) -> str:
     found = None
     if loaded is not None:
-        found = {**dataclasses.asdict(loaded), "options": loaded.options.describe()}
+        found = {**msgspec.to_builtins(loaded), "options": loaded.options.describe()}
     matches = None if expected is None else loaded is not None and loaded.digest == expected
     body: dict[str, object] = {"loaded": found, "expected": expected, "matches": matches}
     body["drift"] = drift

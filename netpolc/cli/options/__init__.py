@@ -25,16 +25,15 @@ from netpolc.cli.parameters import (
 from netpolc.cli.settings import NOTHING, Settings, settings_for
 from netpolc.cli.terminal import warn
 from netpolc.cli.unread import Heed, refuse_passed_over, refuse_unread, say_ignored
-from netpolc.compiler import Program, compile, load
-from netpolc.core.cluster import Snapshot
 from netpolc.core.errors import Problems, UsageError
 from netpolc.frontends import Semantics, Treatment
-from netpolc.frontends.fields import DEFAULT_NAMESPACE, dns_label_problems
-from netpolc.manifests import File, Given, excluding, find, read
-from netpolc.manifests.rendering import Values, alternatives, rendered
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # commands that only look at what is loaded have these options, and read nothing
     from netpolc.apiserver.reading import ClusterState
+    from netpolc.compiler import Program
+    from netpolc.core.cluster import Snapshot
+    from netpolc.manifests import File, Given
+    from netpolc.manifests.rendering import Values
 
 paths = click.argument("paths", metavar="PATH...", nargs=-1, required=True, type=FILE)
 optional_paths = click.argument("paths", metavar="[PATH]...", nargs=-1, type=FILE)
@@ -74,6 +73,8 @@ class Reading:
         """The same with what the nearest file of settings says, unless that is not to be asked."""
         if self.is_configured:
             return self
+        from netpolc.frontends.fields import dns_label_problems
+
         own = settings_for(paths)
         space = self.default_namespace or own.default_namespace
         if own.default_namespace and any(dns_label_problems(own.default_namespace)):
@@ -92,6 +93,8 @@ class Reading:
 
     def program(self, paths: Sequence[Given]) -> Program:
         """Load and compile; warnings and what was ignored go to standard error."""
+        from netpolc.compiler import compile
+
         return compile(self.snapshot(paths))
 
     def again(self, paths: Sequence[Given]) -> Snapshot:
@@ -112,6 +115,8 @@ class Reading:
         """Load, saying nothing of warnings: a snapshot for each of the kustomizations and charts
         that make objects of the same names, one where there are none.
         """
+        from netpolc.manifests.rendering import alternatives
+
         chosen = self.configured(paths)
         given, patterns = self._rendered(paths, chosen)
         several = alternatives(given) if patterns else [("", given)]
@@ -119,6 +124,8 @@ class Reading:
 
     def edited(self, paths: Sequence[Given], texts: Mapping[str, str]) -> Snapshot:
         """Load, saying nothing, with other texts of some files."""
+        from netpolc.manifests import excluding, find
+
         chosen = self.configured(paths)
         given, patterns = self._rendered(paths, chosen, is_quiet=True)
         files = find(given, Problems(), excluding((*chosen.exclude, *patterns)), self.raw)
@@ -129,6 +136,8 @@ class Reading:
         return self._read(changed, patterns, chosen)
 
     def _load(self, paths: Sequence[Given]) -> Snapshot:
+        from netpolc.manifests.rendering import alternatives
+
         chosen = self.configured(paths)
         given, patterns = self._rendered(paths, chosen)
         several = alternatives(given) if patterns else []
@@ -138,6 +147,9 @@ class Reading:
         return self._read(given, patterns, chosen)
 
     def _read(self, given: Sequence[Given], patterns: Sequence[str], chosen: Reading) -> Snapshot:
+        from netpolc.compiler import load
+        from netpolc.frontends.fields import DEFAULT_NAMESPACE
+
         given = [*given, *chosen.settings.manifests()]
         if self.cluster is not None:
             given += self._live(given, patterns, chosen)
@@ -163,6 +175,8 @@ class Reading:
     def _live(self, given: Sequence[Given], patterns: Sequence[str], chosen: Reading) -> list[File]:
         """What the cluster has and nothing that is given takes the place of."""
         from netpolc.apiserver.reading import names_of
+        from netpolc.frontends.fields import DEFAULT_NAMESPACE
+        from netpolc.manifests import excluding, read
 
         assert self.cluster is not None
         excluded = excluding((*chosen.exclude, *patterns))
@@ -178,6 +192,10 @@ class Reading:
             warn("--raw: kustomizations are read as they are, not as they would be applied")
         if self.values is None or self.raw:
             return paths, ()
+        from netpolc.frontends.fields import DEFAULT_NAMESPACE
+        from netpolc.manifests import excluding
+        from netpolc.manifests.rendering import rendered
+
         values = replace(self.values, namespace=chosen.default_namespace or DEFAULT_NAMESPACE)
         given, patterns, said = rendered(paths, excluding(chosen.exclude), values)
         for line in () if is_quiet else said:
@@ -278,6 +296,11 @@ def _reading(function: Command) -> Command:
         settings: tuple[str, ...] = (),
         **rest: Any,
     ) -> None:
+        made = None
+        if values is not None:
+            from netpolc.manifests.rendering import Values
+
+            made = Values(release, values, settings)
         chosen = Reading(
             semantics,
             not no_strict,
@@ -287,7 +310,7 @@ def _reading(function: Command) -> Command:
             exclude,
             default_namespace,
             raw,
-            None if values is None else Values(release, values, settings),
+            made,
             is_configured,
             unread=unread,
         )

@@ -12,7 +12,6 @@ from netpolc.cli import completion
 from netpolc.cli.parameters import FILE, Command, NamespaceName, stack
 from netpolc.cli.terminal import warn
 from netpolc.core.errors import SystemRefusal, UsageError
-from netpolc.frontends.fields import DEFAULT_NAMESPACE
 
 if TYPE_CHECKING:
     from netpolc.apiserver.reading import ClusterState
@@ -35,6 +34,7 @@ class AskedCluster:
         """
         from netpolc.apiserver.access.kubeconfig import from_kubeconfig
         from netpolc.apiserver.reading import read_cluster  # TLS and HTTP, which few need
+        from netpolc.frontends.fields import DEFAULT_NAMESPACE
 
         access = from_kubeconfig(self.kubeconfig, self.context)
         found = read_cluster(access, self.namespace)

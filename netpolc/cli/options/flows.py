@@ -5,17 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import wraps
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from netpolc.cli import completion
 from netpolc.cli.parameters import Command, FlowPort, NamespaceName, stack
-from netpolc.compiler import Program
-from netpolc.core.ends import flows_between
 from netpolc.core.errors import UsageError
 from netpolc.core.nets import Protocol
-from netpolc.core.semantics import Flow
+
+if TYPE_CHECKING:
+    from netpolc.compiler import Program
+    from netpolc.core.semantics import Flow
 
 _flow_options = stack(
     click.option(
@@ -64,6 +65,8 @@ class Between:
 
     def flows(self, program: Program) -> tuple[Flow, ...]:
         """One for each address family the ends share; `UsageError` for what no packet could be."""
+        from netpolc.core.ends import flows_between
+
         protocol = int(self.protocol) if self.protocol.isdigit() else self.protocol
         ends = program, self.src, self.dst
         try:

@@ -6,12 +6,12 @@ import netpolc
 from netpolc.backends.nft.signals.counters import (
     AddressCounter,
     Counters,
-    Drops,
     PodCount,
     attribute_counters,
     prometheus,
     rates,
 )
+from netpolc.backends.nft.signals.drops import Drops
 from netpolc.core.nets import parse_address
 from tests.helpers.manifests import Manifest, namespace, pod, policy
 from tests.helpers.tiers import guarded

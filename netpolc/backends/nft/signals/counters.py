@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from netpolc.backends.nft.names import PENDING, UNKNOWN, naming
+from netpolc.backends.nft.signals.drops import Drops
 from netpolc.core.foreign import prometheus_label
 from netpolc.core.ir import Direction, Tier
 from netpolc.core.nets import format_address
@@ -21,24 +22,6 @@ from netpolc.core.program import Program
 
 UNKNOWN_POD = "unknown"
 """Stands for a pod of a bridge by an address that no pod has."""
-
-
-@dataclass(frozen=True, slots=True)
-class Drops:
-    """What one chain denied since it was loaded (if `audited`: would have denied, and let pass);
-    `policies` names those that isolate its pods, as many as fit.
-    """
-
-    chain: str
-    packets: int
-    bytes: int
-    policies: str
-    audited: bool = False
-
-    @property
-    def direction(self) -> str:
-        """The direction the chain judges, by the first letter of its name."""
-        return "ingress" if self.chain.startswith("i") else "egress"
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,15 +17,17 @@ import importlib.util
 import os
 import signal
 import socket
-import subprocess
 import sys
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 from weakref import finalize
 
-from netpolc.backends.nft.rollout.libnftables import worker
 from netpolc.core.errors import SystemRefusal
+
+if TYPE_CHECKING:
+    import subprocess
 
 _INSTALL = (
     "the libnftables Python binding is missing: apt install python3-nftables (Debian, Ubuntu), "
@@ -72,6 +74,11 @@ class _Worker:
     """One process, from its start to its end."""
 
     def __init__(self, place: str, home: int) -> None:
+        import subprocess
+
+        from netpolc.backends.nft.rollout.libnftables import worker  # few commands need libnftables
+
+        self._protocol = worker
         own, other = socket.socketpair()
         self._said = os.memfd_create("stderr")
         here = os.stat(_NAMESPACE).st_ino == os.fstat(home).st_ino
@@ -106,11 +113,11 @@ class _Worker:
 
     def answer(self) -> Reply:
         """The next; EOFError or OSError when it died."""
-        head = worker.receive(self._stream, worker.ANSWER.size)
-        if len(head) < worker.ANSWER.size:
+        head = self._protocol.receive(self._stream, self._protocol.ANSWER.size)
+        if len(head) < self._protocol.ANSWER.size:
             raise EOFError
-        code, output, error = worker.ANSWER.unpack(head)
-        text = worker.receive(self._stream, output + error)
+        code, output, error = self._protocol.ANSWER.unpack(head)
+        text = self._protocol.receive(self._stream, output + error)
         if len(text) < output + error:
             raise EOFError
         return Reply(code, text[:output].decode(), text[output:].decode())
@@ -118,12 +125,15 @@ class _Worker:
     def begins(self, text: str, switches: int, locks: Collection[int]) -> bool:
         """Send a request; False when it died before libnftables was given anything."""
         body = text.encode()
-        head = worker.REQUEST.pack(switches, len(body))
+        head = self._protocol.REQUEST.pack(switches, len(body))
         try:
             sent = socket.send_fds(self._stream, [head], list(locks))
             self._stream.sendall(head[sent:])
             self._stream.sendall(body)
-            return worker.receive(self._stream, len(worker.BEGUN)) == worker.BEGUN
+            return (
+                self._protocol.receive(self._stream, len(self._protocol.BEGUN))
+                == self._protocol.BEGUN
+            )
         except OSError:
             return False
 

@@ -12,13 +12,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from netpolc.backends.nft.netlink import entities
 from netpolc.backends.nft.netlink.attributes import as_number, by_type, packed, text, zero_ended
 from netpolc.backends.nft.netlink.wire import FAMILIES, Subscription, Wire
-from netpolc.backends.nft.rollout.netfilter.monitor import Monitor
 from netpolc.core.errors import RulesetError, SystemRefusal
+
+if TYPE_CHECKING:
+    from netpolc.backends.nft.rollout.netfilter.monitor import Monitor
 
 T = TypeVar("T")
 _READINGS = 50
@@ -88,6 +90,8 @@ class Generation:
 
     @contextmanager
     def _listening(self, table: str) -> Iterator[Monitor]:
+        from netpolc.backends.nft.rollout.netfilter.monitor import Monitor  # somebody is at work
+
         monitor, self._listens = Monitor(table, self._subscription), True
         try:
             yield monitor

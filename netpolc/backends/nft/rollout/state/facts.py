@@ -8,6 +8,7 @@ Comes in: names of tables. Goes out: `Loaded` and its parts, counts by address. 
 from __future__ import annotations
 
 from itertools import product
+from typing import TYPE_CHECKING
 
 from netpolc.backends.nft.model import AddressMap, AddressSet
 from netpolc.backends.nft.names import (
@@ -29,11 +30,13 @@ from netpolc.backends.nft.rollout.state.loaded import (
     loaded_in,
     unconfirmed_in,
 )
-from netpolc.backends.nft.signals.counters import AddressCounter
 from netpolc.backends.nft.write.digest import generation
 from netpolc.core.errors import RulesetError, SystemRefusal
 from netpolc.core.ir import Direction
 from netpolc.core.nets import Family, parse_address
+
+if TYPE_CHECKING:
+    from netpolc.backends.nft.signals.counters import AddressCounter
 
 
 class Facts:
@@ -91,6 +94,8 @@ class PodCounts:
 
     def addresses(self, table: str) -> tuple[AddressCounter, ...]:
         """What was counted for each local address that is judged, in each direction."""
+        from netpolc.backends.nft.signals.counters import AddressCounter  # few commands count
+
         found: list[AddressCounter] = []
         for direction, version in product(Direction, Family):
             judged = self._channel.reading.members(table, chain_map(direction, version))

@@ -6,11 +6,11 @@ Comes in: counters, as the kernel has them or as libnftables JSON. Goes out: `Lo
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+
+from msgspec import Struct
 
 from netpolc.backends.nft.names import (
     AUDIT,
@@ -27,7 +27,7 @@ from netpolc.backends.nft.names import (
 from netpolc.backends.nft.netlink.entities import KernelCounter
 from netpolc.backends.nft.options import Options
 from netpolc.backends.nft.rollout.state.drift import Drift
-from netpolc.backends.nft.signals.counters import Drops
+from netpolc.backends.nft.signals.drops import Drops
 from netpolc.core.errors import SystemRefusal
 
 MOMENT = "%Y-%m-%dT%H:%M:%SZ"
@@ -42,8 +42,7 @@ class Owned(SystemRefusal):
     """A table by our name that a running program owns: nobody else can change or delete it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Unconfirmed:
+class Unconfirmed(Struct, frozen=True):
     """A rollout that is undone at a moment (UTC) unless it is confirmed; the token names it."""
 
     token: str
@@ -59,8 +58,7 @@ class Unconfirmed:
         return f"{self.token} until {self.until}"
 
 
-@dataclass(frozen=True, slots=True)
-class Loaded:
+class Loaded(Struct, frozen=True):
     """A table of netpolc's in the kernel; `since` is empty if `netpolc apply` did not load it."""
 
     table: str
@@ -94,6 +92,8 @@ Counters = Mapping[str, KernelCounter]
 
 def counters_of(listing: str) -> Counters:
     """The counters of a listing, which is libnftables JSON."""
+    import json  # what is asked of the kernel itself is none
+
     entries = json.loads(listing)["nftables"]
     found = (own["counter"] for own in entries if "counter" in own)
     return {

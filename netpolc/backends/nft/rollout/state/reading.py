@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from errno import EINVAL, ENOENT, EOPNOTSUPP
 from functools import partial
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from msgspec import structs
 
@@ -19,15 +19,16 @@ from netpolc.backends.nft.names import NOTED
 from netpolc.backends.nft.netlink.entities import KernelCounter
 from netpolc.backends.nft.netlink.reading.listing import Inspector
 from netpolc.backends.nft.netlink.reading.meaning import Listed, listed, named_set
-from netpolc.backends.nft.netlink.record import TableRecord, recorded
 from netpolc.backends.nft.netlink.wire import Wire
 from netpolc.backends.nft.objects import Written
 from netpolc.backends.nft.options import check_table
 from netpolc.backends.nft.rollout.netfilter.generation import Generation
-from netpolc.backends.nft.rollout.state import saving
 from netpolc.backends.nft.wording import plain
 from netpolc.backends.nft.write.text import written
 from netpolc.core.errors import RulesetError, SystemRefusal, UnsupportedError
+
+if TYPE_CHECKING:
+    from netpolc.backends.nft.netlink.record import TableRecord
 
 T = TypeVar("T")
 
@@ -63,10 +64,14 @@ class LoadedTables:
 
     def record(self, table: str) -> TableRecord:
         """A table exactly as the kernel lists it, whoever wrote it."""
+        from netpolc.backends.nft.netlink.record import recorded  # who only looks saves nothing
+
         return self._settled(table, partial(recorded, self._wire, table))
 
     def saved_text(self, table: str) -> str:
         """The text that brings a table back; `RulesetError` for what netpolc never makes."""
+        from netpolc.backends.nft.rollout.state import saving  # who only looks saves nothing
+
         content = self._settled(table, partial(self._inspector.content, table))
         if content is None:
             return saving.no_table(table)

@@ -6,15 +6,17 @@ back. Refusals are the `SystemRefusal`s of `libnftables/channel.py`.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from netpolc.backends.nft.names import UNCONFIRMED
 from netpolc.backends.nft.objects import Written
-from netpolc.backends.nft.readback import parse_json, parse_text
-from netpolc.backends.nft.readback.listing import Listing
-from netpolc.backends.nft.readback.parse_listing import parse_listing
 from netpolc.backends.nft.rollout.libnftables.channel import Channel, program_of
-from netpolc.backends.nft.rollout.state.saving import Saved, no_table, whole_text
 from netpolc.backends.nft.write.digest import digest_of
 from netpolc.core.errors import RulesetError, SystemRefusal
+
+if TYPE_CHECKING:
+    from netpolc.backends.nft.readback.listing import Listing
+    from netpolc.backends.nft.rollout.state.saving import Saved
 
 
 class TableReader:
@@ -39,6 +41,9 @@ class TableReader:
         It is what the kernel says. Where somebody put in what netpolc never makes, or `by_nft`, it
         is what libnftables lists, which has words for more; `RulesetError` where nobody does.
         """
+        from netpolc.backends.nft.readback import parse_json, parse_text
+        from netpolc.backends.nft.rollout.state.saving import whole_text
+
         if not by_nft:
             try:
                 objects = self._channel.reading.objects(table, owners=False)
@@ -73,6 +78,8 @@ class TableReader:
 
     def content_by_nft(self, table: str) -> str | None:
         """The same by the listing of libnftables; empty also where its words are not known."""
+        from netpolc.backends.nft.readback.parse_listing import parse_listing
+
         text = self.text_listing(table)
         if text is None:
             return None
@@ -88,6 +95,8 @@ class TableReader:
 
     def saved(self, table: str) -> Saved:
         """What brings a table back as it is now."""
+        from netpolc.backends.nft.rollout.state.saving import Saved
+
         reading = self._channel.reading
         record, why = reading.record(table), ""
         try:
@@ -101,6 +110,8 @@ class TableReader:
 
     def saved_by_nft(self, table: str) -> Saved:
         """The same from the listing of libnftables."""
+        from netpolc.backends.nft.rollout.state.saving import Saved, no_table
+
         listing = self._channel.query(f"table inet {table}", table)
         if listing is None:
             return Saved(None, no_table(table))
