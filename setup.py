@@ -48,6 +48,7 @@ setup(
             depends=["ext/address.pxd", "ext/slice.h", "ext/pod_text.h", *glob("ext/json_*.h")],
             include_dirs=["ext"],
         ),
+        Extension("netpolc.backends.nft.netlink._netlink", sources=["ext/_netlink.pyx"]),
         Extension(
             "netpolc.manifests._json",
             sources=["ext/_json.pyx"],

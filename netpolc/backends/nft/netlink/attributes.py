@@ -9,15 +9,15 @@ kernel neither writes them nor tells of them; contents longer than a length can 
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
 
+from netpolc.backends.nft.netlink._netlink import by_type as by_type
+from netpolc.backends.nft.netlink._netlink import each_attribute as each_attribute
 from netpolc.core.errors import RulesetError, UnsupportedError
 
 NESTED = 0x8000
 """NLA_F_NESTED; the kernel wants it from who writes, and leaves it out in most of what it says."""
 LONGEST = 0xFFFF
 """Bytes that an attribute can have with its header: its length has 16 bits."""
-_TYPE = 0x3FFF  # NLA_TYPE_MASK: without the flags for nested and for byte order
 _HEADER = struct.Struct("=HH")
 
 
@@ -32,24 +32,6 @@ def packed(kind: int, content: bytes) -> bytes:
 def nested(kind: int, *content: bytes) -> bytes:
     """One attribute of attributes."""
     return packed(kind | NESTED, b"".join(content))
-
-
-def each_attribute(content: bytes) -> Iterator[tuple[int, bytes]]:
-    """Every attribute in order, with its type."""
-    at, end = 0, len(content)
-    while at < end:
-        if end - at < _HEADER.size:
-            raise RulesetError(f"netlink: {end - at} bytes after the last attribute")
-        length, kind = _HEADER.unpack_from(content, at)
-        if not _HEADER.size <= length <= end - at:
-            raise RulesetError(f"netlink: an attribute of {length} bytes where {end - at} are left")
-        yield kind & _TYPE, content[at + _HEADER.size : at + length]
-        at += length + 3 & ~3
-
-
-def by_type(content: bytes) -> dict[int, bytes]:
-    """The attributes by their types; the last one of each."""
-    return dict(each_attribute(content))
 
 
 def text(content: bytes) -> str:

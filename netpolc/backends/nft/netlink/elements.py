@@ -9,23 +9,18 @@ Elements go in as many messages as they need: a list of them is one attribute
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
-from itertools import product
-from struct import Struct
 
+from netpolc.backends.nft.netlink._netlink import single_keys
 from netpolc.backends.nft.netlink.attributes import (
-    NESTED,
     by_type,
     each_attribute,
     nested,
     packed,
-    text,
     zero_ended,
 )
 from netpolc.backends.nft.netlink.entities import (
-    COMMENT,
     KernelElement,
     comment,
     read_comment,
@@ -129,53 +124,14 @@ def read_elements(content: bytes, length: int) -> list[KernelElement]:
 
 
 def columns(content: bytes, length: int) -> tuple[list[bytes], list[str]] | None:
-    """Keys, and comments if there are any, where elements have nothing else and are all alike; None
-    where they are not, or where keys are padded.
-
-    Most elements are single addresses, and there are many: bytes that lie in columns are taken
-    apart at once.
+    """Keys, and a comment of each if there are any, where elements have nothing else; None where
+    they have, or where keys are padded.
     """
-    listed = by_type(content).get(3, b"")
-    if not listed or length & 3:
-        return None
-    size = int.from_bytes(listed[:2], sys.byteorder) + 3 & ~3
-    if size < length + _HEADS or len(listed) % size:
-        return None
-    noted = size - length - _HEADS
-    if not noted:
-        parts = list(Struct(f"=12s{length}s").iter_unpack(listed))
-        heads = {own[0] for own in parts}
-        return ([own[1] for own in parts], []) if heads <= _heads(length, 0) else None
-    end = length + _HEADS
-    said = int.from_bytes(listed[end : end + 2], sys.byteorder) - 6
-    if said < 1 or said > noted - 6:
-        return None
-    columns_of = Struct(f"=12s{length}s6s{said}s{noted - 6 - said}x")
-    whole = list(columns_of.iter_unpack(listed))
-    begins = packed(6, bytes((COMMENT, said)) + bytes(said))[:6]
-    if not {own[0] for own in whole} <= _heads(length, said + 6):
-        return None
-    if {own[2] for own in whole} != {begins}:
-        return None
-    return [own[1] for own in whole], [text(own[3]) for own in whole]
+    return single_keys(by_type(content).get(3, b""), length)
 
 
 _HEADS = 12
-
-
-@lru_cache(64)
-def _heads(length: int, more: int) -> frozenset[bytes]:
-    """Headers of an element, of its key and of the key's value, with and without NLA_F_NESTED;
-    `more` bytes follow the key.
-    """
-    outer, inner, value = (
-        [
-            (length + size).to_bytes(2, sys.byteorder) + (1 | flag).to_bytes(2, sys.byteorder)
-            for flag in flags
-        ]
-        for size, flags in ((12 + more + (-more & 3), (0, NESTED)), (8, (0, NESTED)), (4, (0,)))
-    )
-    return frozenset(map(b"".join, product(outer, inner, value)))
+"""Bytes of the headers of an element, of its key and of the key's value."""
 
 
 def _read_element(content: bytes, length: int) -> KernelElement:

@@ -38,6 +38,8 @@ _COUNTER = packed(3, (1).to_bytes(4, "big"))  # NFTA_OBJ_TYPE: NFT_OBJECT_COUNTE
 class ListedSet:
     """A set or map with its elements: `keys`, with a comment each or with none at all, and the
     `elements` that have more than that.
+
+    Their order is the kernel's, which means nothing.
     """
 
     declared: KernelSet
@@ -124,8 +126,12 @@ class Inspector:
             if found is None:
                 elements.extend(read_elements(body, declared.key_length))
                 continue
+            if found[1]:
+                comments += [""] * (len(keys) - len(comments))
             keys += found[0]
-            comments += found[1] or [""] * len(found[0])
+            comments += found[1]
+        if comments:
+            comments += [""] * (len(keys) - len(comments))
         return ListedSet(declared, tuple(keys), tuple(comments), tuple(elements))
 
     def _chains(self, table: str, names: Iterable[str], count: int) -> list[KernelChain]:

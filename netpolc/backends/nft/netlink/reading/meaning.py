@@ -17,6 +17,7 @@ from socket import AF_INET, inet_ntop
 
 from netpolc.backends.nft import model
 from netpolc.backends.nft.netlink import keys, writing
+from netpolc.backends.nft.netlink._netlink import ipv4_texts
 from netpolc.backends.nft.netlink.entities import (
     INTERVAL,
     MAP,
@@ -87,14 +88,17 @@ def named_set(members: ListedSet) -> Listed:
     comments = members.comments if any(members.comments) else ()
     if not members.elements and kind in _ADDRESSES and not own.counted:
         version = _ADDRESSES[kind]
-        addresses = tuple(map(_TEXT[version], members.keys))
+        if version is Family.IPV4 and not comments:
+            addresses = ipv4_texts(members.keys)
+        else:
+            addresses = tuple(map(_TEXT[version], members.keys))
         return Listed(model.AddressSet(own.name, version, addresses), own.size, comments)
     elements = (*map(KernelElement, members.keys), *members.elements)
     _check(members, elements)
     entry = make(own.name, elements, own.counted)
     if own.counted and not isinstance(entry, model.AddressSet):
         raise RulesetError(f"not of netpolc's making: elements of {own.name} count")
-    comments = (*members.comments, *(one.comment for one in members.elements))
+    comments = (*(comments or [""] * len(members.keys)), *(one.comment for one in members.elements))
     counts = tuple(one.counter for one in elements if one.counter is not None)
     return Listed(entry, own.size, comments if any(comments) else (), counts)
 

@@ -1,0 +1,174 @@
+# cython: language_level=3, binding=False, cdivision=True, boundscheck=False, wraparound=False
+# cython: auto_pickle=False, autotestdict=False, embedsignature=True, embedsignature.format=clinic
+"""Netlink attributes taken apart, and what most of a table is made of: elements that are one key.
+
+In: bytes of the kernel. Out: contents by type, keys with their comments, texts of addresses.
+Refused (`RulesetError`): attributes that do not fill what they are in to its last byte. Elements of
+any other form are left to `netpolc/backends/nft/netlink/elements.py`.
+"""
+
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from cpython.unicode cimport PyUnicode_DecodeASCII, PyUnicode_DecodeUTF8
+from libc.stdint cimport uint8_t, uint16_t, uint32_t
+from libc.stdlib cimport free, malloc, qsort
+from libc.string cimport memcpy
+
+from netpolc.core.errors import RulesetError
+
+cdef enum:
+    HEADER = 4
+    TYPE = 0x3FFF  # NLA_TYPE_MASK: without the flags for nested and for byte order
+    MOST_OF_A_TEXT = 16  # 255.255.255.255 and a zero
+
+
+cdef inline uint16_t _word(const uint8_t* at) noexcept nogil:
+    cdef uint16_t found
+    memcpy(&found, at, 2)
+    return found
+
+
+cdef inline Py_ssize_t _whole(Py_ssize_t length) noexcept nogil:
+    return (length + 3) & ~3
+
+
+cdef Py_ssize_t _length(const uint8_t* at, Py_ssize_t left) except -1:
+    """Of the attribute that begins there, with its header."""
+    if left < HEADER:
+        raise RulesetError(f"netlink: {left} bytes after the last attribute")
+    cdef Py_ssize_t length = _word(at)
+    if not HEADER <= length <= left:
+        raise RulesetError(f"netlink: an attribute of {length} bytes where {left} are left")
+    return length
+
+
+def each_attribute(content: bytes, /) -> list:
+    """Every attribute in order, with its type."""
+    cdef const uint8_t* at = <const uint8_t*>PyBytes_AS_STRING(content)
+    cdef Py_ssize_t left = PyBytes_GET_SIZE(content), length
+    cdef list found = []
+    while left > 0:
+        length = _length(at, left)
+        own = PyBytes_FromStringAndSize(<const char*>at + HEADER, length - HEADER)
+        found.append((_word(at + 2) & TYPE, own))
+        at += _whole(length)
+        left -= _whole(length)
+    return found
+
+
+def by_type(content: bytes, /) -> dict:
+    """The attributes by their types; the last one of each."""
+    cdef const uint8_t* at = <const uint8_t*>PyBytes_AS_STRING(content)
+    cdef Py_ssize_t left = PyBytes_GET_SIZE(content), length
+    cdef dict found = {}
+    while left > 0:
+        length = _length(at, left)
+        own = PyBytes_FromStringAndSize(<const char*>at + HEADER, length - HEADER)
+        found[_word(at + 2) & TYPE] = own
+        at += _whole(length)
+        left -= _whole(length)
+    return found
+
+
+def single_keys(elements: bytes, length: int, /) -> tuple | None:
+    """The keys and the comments of elements that have nothing else, or None; of no element with a
+    comment there are none. `length` is that of a key, and a multiple of four.
+    """
+    cdef const uint8_t* at = <const uint8_t*>PyBytes_AS_STRING(elements)
+    cdef const uint8_t* note
+    cdef Py_ssize_t left = PyBytes_GET_SIZE(elements), size, said, plain = 3 * HEADER + length
+    cdef Py_ssize_t key = length
+    cdef bint any_said = False
+    cdef list keys = [], comments = []
+    if key & 3:
+        return None
+    while left > 0:
+        if left < plain:
+            return None
+        size = _word(at)
+        # NFTA_LIST_ELEM, NFTA_SET_ELEM_KEY, NFTA_DATA_VALUE
+        if size > left or not (_is(at, size) and _is(at + 4, key + 8) and _is(at + 8, key + 4)):
+            return None
+        if size == plain:
+            comments.append("")
+        else:
+            # NFTA_SET_ELEM_USERDATA with one comment: its type, its length, text and a zero
+            note = at + plain
+            said = _word(note) - 6
+            if said < 1 or said + 6 > size - plain or _whole(said + 6) != _whole(size - plain):
+                return None
+            if _word(note + 2) & TYPE != 6:
+                return None
+            if note[4] != 0 or note[5] != said:
+                return None
+            any_said = True
+            text = <const char*>note + 6
+            comments.append(
+                PyUnicode_DecodeUTF8(text, said - (text[said - 1] == 0), b"backslashreplace")
+            )
+        keys.append(PyBytes_FromStringAndSize(<const char*>at + 12, key))
+        at += _whole(size)
+        left -= _whole(size)
+    return keys, comments if any_said else []
+
+
+cdef inline bint _is(const uint8_t* at, Py_ssize_t length) noexcept nogil:
+    """Whether an attribute of that length and of type 1 begins there."""
+    return _word(at) == length and (_word(at + 2) & TYPE) == 1
+
+
+# IPv4 addresses
+# ----------------------------------------------------------------------------------------------
+
+# The place of an octet among all of them, sorted as texts; a dot comes before every digit.
+cdef uint8_t RANK[256]
+cdef uint8_t AT_RANK[256]
+
+for _number, _text in enumerate(sorted(map(str, range(256)))):
+    RANK[int(_text)] = _number
+    AT_RANK[_number] = int(_text)
+
+
+cdef int _compare(const void* one, const void* other) noexcept nogil:
+    cdef uint32_t first = (<const uint32_t*>one)[0], second = (<const uint32_t*>other)[0]
+    return (first > second) - (first < second)
+
+
+def ipv4_texts(keys, /) -> tuple:
+    """The texts of addresses of four bytes each, sorted."""
+    cdef Py_ssize_t count = len(keys), at = 0
+    cdef uint32_t* ranks = <uint32_t*>malloc((count or 1) * sizeof(uint32_t))
+    cdef const uint8_t* own
+    if ranks == NULL:
+        raise MemoryError
+    try:
+        for key in keys:
+            if PyBytes_GET_SIZE(key) != 4:
+                raise ValueError(f"an address of {len(key)} bytes")
+            own = <const uint8_t*>PyBytes_AS_STRING(key)
+            ranks[at] = (
+                <uint32_t>RANK[own[0]] << 24 | <uint32_t>RANK[own[1]] << 16
+                | <uint32_t>RANK[own[2]] << 8 | RANK[own[3]]
+            )
+            at += 1
+        with nogil:
+            qsort(ranks, count, sizeof(uint32_t), _compare)
+        return tuple([_ipv4_text(ranks[at]) for at in range(count)])
+    finally:
+        free(ranks)
+
+
+cdef str _ipv4_text(uint32_t ranks):
+    cdef char text[MOST_OF_A_TEXT]
+    cdef int size = 0, shift, octet
+    for shift in range(24, -1, -8):
+        octet = AT_RANK[ranks >> shift & 0xFF]
+        if octet > 99:
+            text[size] = 48 + octet / 100
+            size += 1
+        if octet > 9:
+            text[size] = 48 + octet / 10 % 10
+            size += 1
+        text[size] = 48 + octet % 10
+        text[size + 1] = c"."
+        size += 2
+    return PyUnicode_DecodeASCII(text, size - 1, NULL)
