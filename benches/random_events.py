@@ -3,14 +3,18 @@
 In: a size, numbers of events and of checkpoints. Out: how often the ruleset of a `Live` differed
 from what the same objects give when they are loaded and compiled afresh, and what the events cost.
 Ends with 1 if one did. Events are those of `tests/helpers/events.py`, of all kinds: lists that
-alone tell what is gone, odd objects, ordered tiers, policies, namespaces, nodes.
+alone tell what is gone, odd objects, ordered tiers, policies, namespaces, nodes. Every tenth
+comparison, and the last, is with `load_objects` of all objects; the others are with objects that
+were read one by one, each once, as it is while it does not change: all else is made anew each time.
 """
 
 from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterable
 from random import Random
+from typing import Any
 
 import click
 
@@ -18,16 +22,43 @@ import netpolc
 from benches.pods import node_name
 from benches.timing import timed
 from benches.workloads import SIZES, cached
-from netpolc.core.errors import NetpolcError
+from netpolc.compiler import within_bounds
+from netpolc.core.cluster import Snapshot
+from netpolc.core.errors import NetpolcError, Problems
+from netpolc.frontends import Semantics, Treatment
+from netpolc.frontends.single import ObjectReader, OneObject, together
 from netpolc.live import Live
+from netpolc.manifests import read_objects
 from tests.helpers.events import Happening
 
 NODE = node_name(0)
+WHOLE = 10
+"""Every so many comparisons all objects are loaded in one go."""
 
 
-def is_same(live: Live, happening: Happening) -> bool:
-    """Whether text, digest and notes are those of a fresh load."""
-    afresh = netpolc.load_objects(happening.documents, odd_objects="isolate")
+class Read:
+    """Objects as they were read, for as long as they are there and stay as they are."""
+
+    def __init__(self) -> None:
+        self._reader = ObjectReader(Semantics.CURRENT)
+        self._known: dict[int, tuple[object, OneObject]] = {}
+
+    def snapshot(self, documents: Iterable[dict[str, Any]]) -> Snapshot:
+        """The snapshot of these objects."""
+        self._known = {id(own): (own, self._read(own)) for own in documents}
+        every = (one for _, one in self._known.values())
+        return within_bounds(together(every, Semantics.CURRENT), Treatment.ISOLATE)
+
+    def _read(self, document: dict[str, Any]) -> OneObject:
+        known = self._known.get(id(document))
+        if known is not None:
+            return known[1]
+        (read,) = read_objects([document], Problems())
+        return self._reader.read(read)
+
+
+def is_same(live: Live, afresh: Snapshot) -> bool:
+    """Whether text, digest and notes are those of a snapshot."""
     other, own = netpolc.compile(afresh).ruleset(NODE), live.ruleset()
     notes = own.owners.notes == other.owners.notes
     return own.text() == other.text() and own.digest == other.digest and notes
@@ -38,11 +69,18 @@ def differences(happening: Happening, events: int, checkpoints: int) -> int:
     live, found, seconds = Live(NODE), 0, 0.0
     happening.fill(live)
     live.ruleset()
-    begun = sum(live.work.compiled.values())
+    begun, read, every = sum(live.work.compiled.values()), Read(), events // checkpoints
     for number in range(1, events + 1):
         spent, name = timed(lambda: _turn(happening, live))
         seconds += spent
-        if number % (events // checkpoints) == 0 and not is_same(live, happening):
+        if number % every:
+            continue
+        if number % (every * WHOLE) and number + every <= events:
+            afresh = read.snapshot(happening.documents)
+        else:
+            afresh = netpolc.load_objects(happening.documents, odd_objects="isolate")
+            print(f"event {number}: {found} differences until now", file=sys.stderr, flush=True)
+        if not is_same(live, afresh):
             found += 1
             print(f"event {number}, {name}: differs", flush=True)
     compiled = sum(live.work.compiled.values()) - begun

@@ -8,11 +8,14 @@ loaded is believed until somebody is heard to touch the own table.
 from __future__ import annotations
 
 import os
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from netpolc import files
+from netpolc.agent.forgetting import Forgetting
 from netpolc.backends.nft.rollout.kernel import Kernel
 from netpolc.backends.nft.rollout.netfilter import conntrack
 from netpolc.backends.nft.rollout.netfilter.monitor import Heard, Monitor, Transaction
@@ -40,17 +43,26 @@ class Enforcer:
     keeps the last ruleset for the next boot, if there is a folder.
     """
 
-    def __init__(self, table: str, folder: Path | None = None) -> None:
+    def __init__(
+        self,
+        table: str,
+        folder: Path | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.table, self._folder = table, folder
         self.kernel = Kernel()
         self._monitor = Monitor(table)
         self._heard = Heard(self._monitor)
         self.kernel.hear(self._heard)
         self._saved = ""
+        self._forgetting = Forgetting(clock)
 
     def close(self) -> None:
         """Listen no more; the table stays."""
-        self._monitor.close()
+        try:
+            self._forgetting.finish()
+        finally:
+            self._monitor.close()
 
     def fileno(self) -> int:
         """What can be read when anybody changed anything."""
@@ -64,7 +76,10 @@ class Enforcer:
         """Make the table what the ruleset says."""
         with self.kernel.locked(self.table):
             update = self.kernel.update(ruleset)
-            forget_moved(self.kernel, ruleset, update)
+            owners = ruleset.owners
+            forget_moved(
+                self.kernel, ruleset, update, lambda moved: self._forgetting.forget(owners, moved)
+            )
         if update.delta is None:
             return Sent("replaced")
         return Sent("changed", str(update.delta)) if update.delta else Sent("nothing")
@@ -78,6 +93,14 @@ class Enforcer:
         if sent.changed and not options.audit and not options.recheck:
             conntrack.forget_denied(ruleset.owners.program, ruleset.node)
         return sent
+
+    def answers_due(self) -> float:
+        """When `forget_answers` is to be called next."""
+        return self._forgetting.due()
+
+    def forget_answers(self) -> None:
+        """Forget what an answer on its way began anew, of flows that were forgotten just now."""
+        self._forgetting.look()
 
     def content(self) -> str | None:
         """The digest of what the kernel has now, as it lists it; None if there is no table."""

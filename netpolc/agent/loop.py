@@ -90,6 +90,7 @@ class Agent:
             self._report.tick(self._duty)
             return
         self._look_at_host()
+        self._look_at_answers()
         now = self._clock()
         if now >= min(self._batch.due(), self._retry.at):
             self._enforce(now)
@@ -102,7 +103,7 @@ class Agent:
 
     def due(self) -> float:
         """When the next step is to be, if nothing happens before."""
-        tick = self._clock() + TICK
+        tick = min(self._clock() + TICK, self._enforcer.answers_due())
         if not self._intake.synced:
             return tick
         foreign = self._ruleset is not None and self._enforcer.foreign()
@@ -126,6 +127,14 @@ class Agent:
             self._host.soon()
         if self._host.look():
             self._batch.add(self._clock())
+
+    def _look_at_answers(self) -> None:
+        """Forget what answers to flows of pods that are gone began anew, when that is due."""
+        if self._enforcer.answers_due() <= self._clock():
+            try:
+                self._enforcer.forget_answers()
+            except NetpolcError as error:
+                self._report.failed(error)
 
     def _on_duty(self) -> bool:
         """Whether this agent is the one that enforces."""

@@ -45,10 +45,11 @@ class Stage:
     """The agent, what it is told, and what it said."""
 
     def __init__(self, router: Router, folder: Path | None, options: Options, **more: Any) -> None:
-        self.router, self.lines, self.inbox = router, list[str](), Inbox()
+        clock = more.get("clock", time.monotonic)
+        self.router, self.lines, self.inbox = router, list[str](), Inbox(clock)
         self.report = Report(NODE, LogLines(self.lines.append))
         self.live = Live(NODE, options)
-        self.enforcer = router.call(lambda: Enforcer("netpolc", folder))
+        self.enforcer = router.call(lambda: Enforcer("netpolc", folder, clock))
         kinds = more.pop("kinds", KINDS)
         self.agent = Agent(self.live, self.enforcer, self.inbox, self.report, kinds=kinds, **more)
 

@@ -61,6 +61,9 @@ class Table(Enforcer):
     def foreign(self) -> list[object]:  # type: ignore[override]
         return []
 
+    def answers_due(self) -> float:
+        return inf
+
     def enforce(self, ruleset: Ruleset) -> Sent:
         self.rulesets.append(ruleset)
         self._clock.now += COST

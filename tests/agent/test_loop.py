@@ -7,17 +7,21 @@ transactions it took, what the agent says of itself.
 from __future__ import annotations
 
 import json
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from pyroute2.netlink.nfnetlink.nfctsocket import NFCTAttrTuple, NFCTSocket
 
 import netpolc
 from netpolc.agent.running import running, waiting
 from netpolc.apiserver import Absent, Ended, Gone, Trouble
 from netpolc.backends.nft.rollout.kernel import Kernel
+from netpolc.backends.nft.rollout.netfilter import conntrack
 from netpolc.backends.nft.write.owners import Noted
 from netpolc.core.errors import SystemRefusal
+from netpolc.core.nets import format_address, parse_address
 from tests.agent.stage import NODE, SERVER, client, cluster, staged
 from tests.cli.invocation import invoke
 from tests.helpers.lab import Router
@@ -40,6 +44,43 @@ def compiled(objects: list[Manifest]) -> str:
 def loaded(router: Router) -> str:
     found = router.call(lambda: Kernel().facts.loaded("netpolc"))
     return found.digest if found is not None else ""
+
+
+class Moment:
+    """A clock that the test moves."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def begin(router: Router, *clients: str) -> None:
+    """Open a flow of each client to the server."""
+    for own in clients:
+        write_flow(router, (own, 9), ("10.0.0.1", 80))
+
+
+def write_flow(router: Router, source: tuple[str, int], destination: tuple[str, int]) -> None:
+    """Write a flow into the table of connections."""
+
+    def write() -> None:
+        ends = {"family": socket.AF_INET, "proto": socket.IPPROTO_UDP}
+        (here, port), (there, other) = source, destination
+        way = NFCTAttrTuple(saddr=here, daddr=there, sport=port, dport=other, **ends)
+        back = NFCTAttrTuple(saddr=there, daddr=here, sport=other, dport=port, **ends)
+        with NFCTSocket() as table:
+            table.entry("add", tuple_orig=way, tuple_reply=back, timeout=60)
+
+    router.call(write)
+
+
+def open_from(router: Router) -> set[str]:
+    """The clients of all open flows."""
+    flows = (own.flow for own in router.call(lambda: list(conntrack.open_flows())))
+    ends = {end for own in flows for end in (own.source, own.destination)}
+    return {format_address(own) for own in ends} - {"10.0.0.1"}
 
 
 def test_nothing_is_loaded_before_every_kind_is_known(router: Router) -> None:
@@ -132,6 +173,46 @@ def test_what_is_refused_leaves_the_table_and_is_tried_again(router: Router) -> 
         stage.change(cluster()[1], client(7))
         stage.until(lambda: not stage.report.waiting())
         assert loaded(router) != before
+
+
+@pytest.mark.parametrize("can_flush", [True, False], ids=["flushed", "listed"])
+def test_flows_end_with_the_peer_they_were_of(
+    router: Router, monkeypatch: pytest.MonkeyPatch, can_flush: bool
+) -> None:
+    """Also what an answer on its way to it began anew, a moment later; those of others stay."""
+    if not can_flush:
+        monkeypatch.setattr(conntrack, "flush_addresses", lambda _: False)
+    flushes = router.call(lambda: conntrack.flush_addresses([parse_address("203.0.113.9")]))
+    moment = Moment()
+    with staged(router, clock=moment) as stage:
+        stage.list_all(cluster())
+        router.call(stage.agent.step)
+        assert loaded(router)
+        begin(router, "10.0.1.1", "10.0.1.2")
+        stage.inbox.put(Gone("Pod", "x", "client-1"))
+        moment.now += 1
+        router.call(stage.agent.step)
+        assert open_from(router) == {"10.0.1.2"}
+        assert (stage.agent.due() <= moment.now + 0.1) is flushes
+        if flushes:
+            write_flow(router, ("10.0.0.1", 80), ("10.0.1.1", 9))
+            moment.now = stage.agent.due()
+            router.call(stage.agent.step)
+        assert open_from(router) == {"10.0.1.2"}
+
+
+def test_an_address_that_another_pod_took_is_not_flushed_again(router: Router) -> None:
+    moment = Moment()
+    with staged(router, clock=moment) as stage:
+        stage.list_all(cluster())
+        router.call(stage.agent.step)
+        begin(router, "10.0.1.1")
+        stage.inbox.put(Gone("Pod", "x", "client-1"))
+        stage.change(pod("x/next", "10.0.1.1", app="client"))
+        moment.now += 1
+        router.call(stage.agent.step)
+        assert not open_from(router)
+        assert stage.agent.due() > moment.now + 0.1
 
 
 def test_an_odd_object_stops_no_other(router: Router) -> None:

@@ -11,7 +11,7 @@ import os
 import socket
 import struct
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 
 import pytest
@@ -20,7 +20,9 @@ import netpolc
 from netpolc.backends.nft.netlink.attributes import nested
 from netpolc.backends.nft.netlink.attributes import packed as attribute
 from netpolc.backends.nft.rollout.kernel import Kernel
+from netpolc.backends.nft.rollout.netfilter import conntrack
 from netpolc.backends.nft.rollout.rollout import Plan, roll_out
+from netpolc.core.nets import IPV6
 from tests.helpers.lab import PodLab, RulesetError
 from tests.helpers.lab.pods import NODE_ADDRESSES
 from tests.helpers.manifests import namespace, node, pod, policy
@@ -60,6 +62,21 @@ def shared_lab() -> Iterator[PodLab]:
         lab.serve("old", "UDP", 7000)
         lab.serve("node", "UDP", 7000)
         yield lab
+
+
+@pytest.fixture(params=["listed", "flushed"])
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """How flows of IPv4 are forgotten: the agent has the kernel look for them."""
+    listed = conntrack.forget_addresses
+
+    def flushed(addresses: Sequence[int]) -> int:
+        if not conntrack.flush_addresses([own for own in addresses if own < IPV6]):
+            pytest.skip("the kernel cannot flush by an address")
+        return listed([own for own in addresses if own >= IPV6])
+
+    if request.param == "flushed":
+        monkeypatch.setattr(conntrack, "forget_addresses", flushed)
+    return str(request.param)
 
 
 def apply(lab: PodLab, name: str, uid: str) -> None:
@@ -105,6 +122,7 @@ def echoes(opened: socket.socket, address: str, timeout: float = 0.5) -> bool:
     return False
 
 
+@pytest.mark.usefixtures("way")
 @pytest.mark.parametrize("uid", ["1", "2"], ids=["same", "next"])
 @pytest.mark.parametrize("number", [0, 1], ids=["IPv4", "IPv6"])
 def test_echoes_reach_the_pod_they_were_for_and_no_other(
@@ -120,6 +138,7 @@ def test_echoes_reach_the_pod_they_were_for_and_no_other(
             assert not echoes(sockets[number], OLD[number])
 
 
+@pytest.mark.usefixtures("way")
 @pytest.mark.parametrize("uid", ["1", "2"], ids=["same", "next"])
 def test_what_was_expected_of_a_pod_is_not_the_next_ones_to_do(lab: PodLab, uid: str) -> None:
     """A flow that is expected is `related`, and passes no policy."""
@@ -132,6 +151,7 @@ def test_what_was_expected_of_a_pod_is_not_the_next_ones_to_do(lab: PodLab, uid:
         assert not arrives(lab, 9875)  # which nobody expects
 
 
+@pytest.mark.usefixtures("way")
 @pytest.mark.parametrize("uid", ["1", "2"], ids=["same", "next"])
 def test_what_a_flow_of_others_expects_of_a_pod_goes_with_it(lab: PodLab, uid: str) -> None:
     """As where a server announces another: the flow that expects it goes on."""

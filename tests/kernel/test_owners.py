@@ -23,6 +23,7 @@ from netpolc.backends.nft.rollout.guard import Pending
 from netpolc.backends.nft.rollout.kernel import Kernel
 from netpolc.backends.nft.rollout.netfilter import conntrack
 from netpolc.backends.nft.rollout.rollout import Plan, Rollout, roll_out
+from netpolc.core.nets import parse_address
 from tests.helpers.lab import PodLab
 from tests.helpers.manifests import Manifest, namespace, node, pod, policy
 
@@ -144,8 +145,8 @@ def test_flows_end_with_their_pod(
     assert {OTHER[0], "192.0.2.9"} <= addresses(lab)
 
 
-def test_flows_of_every_zone_protocol_and_translation_are_forgotten(lab: PodLab) -> None:
-    apply(lab, OPEN, OTHERS)
+def begin_of_every_kind(lab: PodLab) -> set[str]:
+    """Flows of the address OLD and of others, in every zone; the addresses of the others."""
     begin(
         lab,
         between(OTHER[0], OLD[0], zone=7, mark=0x80),
@@ -159,9 +160,37 @@ def test_flows_of_every_zone_protocol_and_translation_are_forgotten(lab: PodLab)
         between(OTHER[0], "198.51.100.7", zone=7),
         between(OTHER[1], "2001:db8::7"),
     )  # fmt: skip
+    return {OTHER[0], "198.51.100.7", OTHER[1], "2001:db8::7"}
+
+
+def test_flows_of_every_zone_protocol_and_translation_are_forgotten(lab: PodLab) -> None:
+    apply(lab, OPEN, OTHERS)
+    left = begin_of_every_kind(lab)
     apply(lab, VAULT, OTHERS)
-    left = {OTHER[0], "198.51.100.7", OTHER[1], "2001:db8::7"}
     assert addresses(lab) == left
+
+
+def test_a_flush_takes_the_flows_of_an_address_and_no_others(lab: PodLab) -> None:
+    left = begin_of_every_kind(lab)
+    old = [parse_address(own) for own in OLD]
+    before = addresses(lab)
+    assert not lab.node.call(lambda: conntrack.flush_addresses(old))  # IPv6 is among them
+    assert addresses(lab) == before
+    if not lab.node.call(lambda: conntrack.flush_addresses(old[:1])):
+        assert addresses(lab) == before  # an older kernel
+        return
+    assert addresses(lab) == left | {OLD[1]}
+
+
+def test_answers_are_flushed_and_what_the_address_begins_is_not(lab: PodLab) -> None:
+    if not lab.node.call(lambda: conntrack.flush_addresses([parse_address(OLD[0])])):
+        pytest.skip("the kernel cannot flush by an address")
+    begin(lab, between(OTHER[0], OLD[0]), between("192.0.2.9", "198.51.100.7"))
+    lab.node.call(lambda: conntrack.flush_answers([parse_address(OLD[0])]))
+    assert addresses(lab) == {"192.0.2.9", "198.51.100.7"}
+    begin(lab, between(OLD[0], OTHER[0]))
+    lab.node.call(lambda: conntrack.flush_answers([parse_address(OLD[0])]))
+    assert OLD[0] in addresses(lab)
 
 
 @pytest.mark.parametrize("through", [OLD[0], OLD[1], SERVICE])

@@ -11,7 +11,7 @@ All of it happens under the table's lock, so that what is saved is what was repl
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 
 from netpolc.backends.nft.names import PENDING, UNKNOWN
@@ -117,8 +117,14 @@ def _guarded(table: str, previous: Saved | None, seconds: int | None) -> guard.P
     return guard.start(table, previous, seconds)
 
 
-def forget_moved(kernel: Kernel, ruleset: Ruleset, update: Update) -> None:
-    """Forget the flows of addresses that changed hands or were given up.
+def forget_moved(
+    kernel: Kernel,
+    ruleset: Ruleset,
+    update: Update,
+    forget: Callable[[Collection[int]], object] | None = None,
+) -> None:
+    """Forget the flows of addresses that changed hands or were given up, by `forget` if it is
+    given.
 
     Their pods are gone, and the next one must not inherit what was admitted to them. An address
     that is new on this node had a pod that nothing here knew, if any: what the policies deny of its
@@ -126,7 +132,7 @@ def forget_moved(kernel: Kernel, ruleset: Ruleset, update: Update) -> None:
     """
     options = ruleset.options
     if update.moved:
-        conntrack.forget_addresses(update.moved)
+        (forget or conntrack.forget_addresses)(update.moved)
         kernel.settle(ruleset)
     if update.arrived and not options.audit and not options.recheck:
         conntrack.forget_denied(ruleset.owners.program, ruleset.node, update.arrived)

@@ -144,6 +144,10 @@ class Owners:
             self._moved = before, found
         return found
 
+    def is_free(self, address: int) -> bool:
+        """Whether no pod of the cluster has an address."""
+        return self._note(address) is None
+
     def arrived(self, before: Notes) -> frozenset[int]:
         """The addresses of the node's pods that were nobody's."""
         return frozenset(own for own in self.local if own not in before)

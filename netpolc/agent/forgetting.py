@@ -1,0 +1,56 @@
+"""Ends the flows of addresses whose pods are gone, with as little work as the kernel allows.
+
+Comes in: addresses that changed hands or were given up. Goes out: their flows are forgotten. Those
+that some pod gave up and no other took are flushed, where the kernel can; what an answer that was
+on its way begins anew is flushed a moment later, without waiting for it. All others are forgotten
+as `netpolc apply` does it. Refused: what the kernel refuses (`SystemRefusal`).
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Collection
+from math import inf
+
+from netpolc.backends.nft.rollout.netfilter import conntrack
+from netpolc.backends.nft.write.owners import Owners
+
+MOST = 8
+"""For more addresses one list of all flows is cheaper."""
+LATER = 0.06
+"""So many seconds after the flows of an address answers to them are looked for."""
+
+
+class Forgetting:
+    """What is still to be looked at, and when."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._waiting: deque[tuple[float, tuple[int, ...]]] = deque()
+
+    def forget(self, owners: Owners, addresses: Collection[int]) -> None:
+        """Forget the flows of addresses that moved; `owners` are those of now."""
+        free = len(addresses) <= MOST and all(map(owners.is_free, addresses))
+        if not free or not conntrack.flush_addresses(addresses):
+            conntrack.forget_addresses(addresses)
+            return
+        self._waiting.append((self._clock() + LATER, tuple(addresses)))
+
+    def due(self) -> float:
+        """When the next look is to be."""
+        return self._waiting[0][0] if self._waiting else inf
+
+    def look(self) -> None:
+        """Look at what is due."""
+        self._flush(self._clock())
+
+    def finish(self) -> None:
+        """Look at all that is left, now."""
+        self._flush(inf)
+
+    def _flush(self, until: float) -> None:
+        due = set[int]()
+        while self._waiting and self._waiting[0][0] <= until:
+            due.update(self._waiting.popleft()[1])
+        if due:
+            conntrack.flush_answers(due)
