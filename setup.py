@@ -36,6 +36,12 @@ setup(
             extra_compile_args=["-O3"],
         ),
         Extension(
+            "netpolc.flows._columns",
+            sources=["ext/_columns.pyx"],
+            depends=["ext/address.pxd"],
+            include_dirs=["ext"],
+        ),
+        Extension(
             "netpolc.flows.decode._scan",
             sources=["ext/_scan.pyx"],
             depends=sorted([*glob("ext/flow_*.h"), "ext/json_tokens.h", "ext/slice.h"]),

@@ -16,33 +16,46 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from numpy.typing import NDArray
 
 from netpolc.core.program import Program
-from netpolc.flows.distinct import DistinctFlows, distinct_flows
+from netpolc.flows.columns import filled, which
+from netpolc.flows.distinct import DistinctFlows, distinct_flows, distinct_rows
 from netpolc.flows.ends import EndNames
 from netpolc.flows.judging import Judged, RecordJudge, RecordOutcome
-from netpolc.flows.schema import DROPPED, EGRESS, FORWARDED, INGRESS
+from netpolc.flows.schema import DROPPED, FATES, FORWARDED, SIDES
 
 MOST_GROUPS = 200_000
 NO_TIME = "no time, where a span of time is asked for"
 _OTHER_PORTS = -2
-_NO_PORT = -1
-_VERDICTS = ("", FORWARDED, DROPPED)
-_SIDES = ("", EGRESS, INGRESS)
-_KEYS = ("source", "destination", "protocol", "port", "outcome", "other", "verdict", "side")
-_SUMS = [
-    ("row", "min"),
-    ("records", "sum"),
-    ("packets", "sum"),
-    ("bytes", "sum"),
-    ("first", "min"),
-    ("last", "max"),
-]
+_NO_PORT = _NO_PROTOCOL = -1
 _UNGROUPED = (RecordOutcome.UNJUDGED, RecordOutcome.REPLY, RecordOutcome.NO_POD)
 """Outcomes that are counted, and belong to no group."""
 _NEVER = 99
 """The outcome by another program, where there is none."""
+
+
+class _Key(NamedTuple):
+    """What tells groups apart, as numbers."""
+
+    source: int
+    destination: int
+    protocol: int
+    port: int
+    outcome: int
+    other: int
+    verdict: int
+    side: int
+
+
+class _Sums(NamedTuple):
+    """What the records of a group in a batch come to; `row` is that of the first."""
+
+    row: int
+    records: int
+    packets: int | Decimal | None
+    bytes: int | Decimal | None
+    first: int | None
+    last: int | None
 
 
 class Disagreement(StrEnum):
@@ -137,15 +150,12 @@ class Totals:
 
 
 class AuditedBatch(NamedTuple):
-    """A batch, its flows, and what was judged of each of them."""
+    """A batch, its flows, their rows, and what was judged of each of them."""
 
     batch: pa.RecordBatch
     flows: DistinctFlows
+    rows: pa.RecordBatch
     judged: Judged
-
-    def of_flows(self, column: str) -> pa.Array:
-        """What a column that tells flows apart has for each of them."""
-        return self.batch[column].take(pa.array(self.flows.first))
 
     def by_row(self) -> Judged:
         """What was judged, for each row of the batch."""
@@ -169,7 +179,7 @@ class Audit:
         self._judge = RecordJudge(program, other, names)
         self._has_other = other is not None
         self._since, self._until = since, until
-        self._groups: dict[tuple[int, ...], FlowGroup] = {}
+        self._groups: dict[_Key, FlowGroup] = {}
         self.totals = Totals()
 
     def add(self, batch: pa.RecordBatch) -> AuditedBatch | None:
@@ -180,7 +190,9 @@ class Audit:
         if not len(batch):
             return None
         flows = distinct_flows(batch)
-        found = AuditedBatch(batch, flows, self._judge.judged_flows(batch, flows))
+        rows = flows.taken(batch)
+        judged = self._judge.judged_flows(rows, flows.counts)
+        found = AuditedBatch(batch, flows, rows, judged)
         self._count(found)
         self._fold(found)
         return found
@@ -197,11 +209,9 @@ class Audit:
         return sorted(self._groups.values(), key=rank)
 
     def _watch_times(self, batch: pa.RecordBatch) -> None:
-        times = batch["ts"].drop_null().cast(pa.int64()).to_numpy()
-        if not len(times):
-            return
-        self.totals.first = _least(self.totals.first, int(times.min()))
-        self.totals.last = _most(self.totals.last, int(times.max()))
+        limits = pc.min_max(batch["ts"].cast(pa.int64())).as_py()
+        self.totals.first = _least(self.totals.first, limits["min"])
+        self.totals.last = _most(self.totals.last, limits["max"])
 
     def _in_span(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         if self._since is None and self._until is None:
@@ -221,89 +231,78 @@ class Audit:
         return kept
 
     def _count(self, found: AuditedBatch) -> None:
-        totals = self.totals
+        totals, counts = self.totals, found.flows.counts
         totals.problems.update(found.judged.problems)
         records = np.zeros(len(RecordOutcome), dtype=np.int64)
-        np.add.at(records, found.judged.outcomes, found.flows.counts)
+        np.add.at(records, found.judged.outcomes, counts)
         for outcome in RecordOutcome:
             if records[outcome]:
                 totals.outcomes[outcome] += int(records[outcome])
-        made = np.zeros(len(_SIDES), dtype=np.int64)
-        np.add.at(made, _numbered(found.of_flows("direction"), _SIDES), found.flows.counts)
-        for number, side in enumerate(_SIDES):
+        made = np.zeros(len(SIDES), dtype=np.int64)
+        np.add.at(made, which(found.rows["direction"], SIDES), counts)
+        for number, side in enumerate(SIDES):
             if side:
                 totals.sides[side] += int(made[number])
 
-    def _fold(self, found_batch: AuditedBatch) -> None:
-        batch, flows, judged = found_batch
-        kept = np.flatnonzero(~np.isin(judged.outcomes, _UNGROUPED))
+    def _fold(self, found: AuditedBatch) -> None:
+        """The flows to groups; several of them may come out alike."""
+        batch, flows, rows, judged = found
         others = judged.others
-        first, last = flows.span(batch["ts"].cast(pa.int64()))
-        none = np.full(len(flows.first), _NEVER, np.uint8)
-        table = pa.table(
-            {
-                "source": judged.source.party(),
-                "destination": judged.destination.party(),
-                "protocol": found_batch.of_flows("protocol"),
-                "port": pc.fill_null(found_batch.of_flows("port"), _NO_PORT),
-                "outcome": judged.outcomes,
-                "other": none if others is None else others,
-                "verdict": _numbered(found_batch.of_flows("verdict"), _VERDICTS),
-                "side": _numbered(found_batch.of_flows("direction"), _SIDES),
-                "records": flows.counts,
-                "packets": flows.sums(batch["packets"]),
-                "bytes": flows.sums(batch["bytes"]),
-                "first": first,
-                "last": last,
-                "row": flows.first,
-            }
+        keys = (
+            judged.source.party,
+            judged.destination.party,
+            filled(rows["protocol"], _NO_PROTOCOL),
+            filled(rows["port"], _NO_PORT),
+            judged.outcomes,
+            np.full(len(flows.first), _NEVER) if others is None else others,
+            which(rows["verdict"], FATES),
+            which(rows["direction"], SIDES),
         )
-        found = table.take(pa.array(kept)).group_by(list(_KEYS), use_threads=False).aggregate(_SUMS)
-        for row in found.to_pylist():
-            self._add(row, found_batch)
+        alike = distinct_rows(keys, len(flows.first))
+        groups = flows.merged(alike)
+        columns = (
+            groups.first.tolist(),
+            groups.counts.tolist(),
+            groups.sums(batch["packets"]).to_pylist(),
+            groups.sums(batch["bytes"]).to_pylist(),
+            *(own.to_pylist() for own in groups.span(batch["ts"].cast(pa.int64()))),
+        )
+        found_keys = map(_Key, *(own[alike.first].tolist() for own in keys))
+        for sums, key in sorted(zip(map(_Sums, *columns), found_keys, strict=True)):
+            if key.outcome not in _UNGROUPED:
+                self._add(key, sums, found)
 
-    def _add(self, row: dict[str, Any], found: AuditedBatch) -> None:
-        key = tuple(row[name] for name in _KEYS)
+    def _add(self, key: _Key, sums: _Sums, found: AuditedBatch) -> None:
         if key not in self._groups and len(self._groups) >= MOST_GROUPS:
-            row["port"] = _OTHER_PORTS
-            key = tuple(row[name] for name in _KEYS)
+            key = key._replace(port=_OTHER_PORTS)
         if (group := self._groups.get(key)) is None:
-            group = self._groups[key] = self._begun(row, found)
-        group.records += row["records_sum"]
-        group.packets = _sum(group.packets, row["packets_sum"])
-        group.bytes = _sum(group.bytes, row["bytes_sum"])
-        group.first = _least(group.first, row["first_min"])
-        group.last = _most(group.last, row["last_max"])
+            group = self._groups[key] = self._begun(key, sums.row, found)
+        group.records += sums.records
+        group.packets = _sum(group.packets, sums.packets)
+        group.bytes = _sum(group.bytes, sums.bytes)
+        group.first = _least(group.first, sums.first)
+        group.last = _most(group.last, sums.last)
 
-    def _begun(self, row: dict[str, Any], found: AuditedBatch) -> FlowGroup:
-        at = row["row_min"]  # the sample is the first record
-        flow = found.flows.of_row[at]
+    def _begun(self, key: _Key, row: int, found: AuditedBatch) -> FlowGroup:
+        flow = found.flows.of_row[row]  # the sample is the first record
         ends = [
             side.ends[int(side.of_row[flow])].addresses
             for side in (found.judged.source, found.judged.destination)
         ]
         pair = next((a, b) for a in ends[0] for b in ends[1] if (":" in a) == (":" in b))
-        port = found.batch["port"][at].as_py()
         names = self._judge.ends.parties
         return FlowGroup(
-            names[row["source"]],
-            names[row["destination"]],
-            row["protocol"],
-            row["port"] if row["port"] >= 0 else None,
-            RecordOutcome(row["outcome"]),
-            RecordOutcome(row["other"]) if self._has_other else None,
-            _VERDICTS[row["verdict"]],
-            _SIDES[row["side"]],
-            Sample(*pair, row["protocol"], port),
-            is_summed=row["port"] == _OTHER_PORTS,
+            names[key.source],
+            names[key.destination],
+            key.protocol,
+            key.port if key.port >= 0 else None,
+            RecordOutcome(key.outcome),
+            RecordOutcome(key.other) if self._has_other else None,
+            FATES[key.verdict],
+            SIDES[key.side],
+            Sample(*pair, key.protocol, found.batch["port"][row].as_py()),
+            is_summed=key.port == _OTHER_PORTS,
         )
-
-
-def _numbered(column: pa.DictionaryArray, words: tuple[str, ...]) -> NDArray[np.int64]:
-    """The number of each word; what is null, or none of them, has 0."""
-    found = pc.index_in(column.dictionary, pa.array(words)).take(column.indices)
-    numbers: NDArray[np.int64] = pc.fill_null(found, 0).to_numpy().astype(np.int64)
-    return numbers
 
 
 def _sum(one: int | None, other: int | Decimal | None) -> int | None:

@@ -7,6 +7,7 @@ depends. Nothing is refused.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,7 +15,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-Rows = NDArray[np.int64]
+from netpolc.flows.columns import Rows, filled, indices, numbered
+
 _COLUMNS = ("src", "dst", "src_pod", "dst_pod", "protocol", "port", "direction", "is_reply",
             "verdict", "problem")  # fmt: skip
 JUDGED = (*_COLUMNS, "src_port")
@@ -24,8 +26,6 @@ _DIGITS = 38
 """Of decimal128."""
 _MOST = 1 << 62
 """Keys stay below, and are numbered anew before they would not."""
-_TABLE = 8
-"""Up to so many keys a row are numbered by a table of them, more by hashing."""
 _FEW = 256
 """Values of a column that may have gaps."""
 
@@ -37,6 +37,24 @@ class DistinctFlows(NamedTuple):
     of_row: Rows
     counts: Rows
 
+    def taken(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        """The flows, a row each: the columns of a batch that judging looks at."""
+        rows = pa.array(self.first)
+        columns = [
+            own.slice(0, len(rows)) if own.null_count == len(own) else own.take(rows)
+            for own in map(batch.column, JUDGED)
+        ]
+        return pa.RecordBatch.from_arrays(columns, list(JUDGED))
+
+    def merged(self, groups: DistinctFlows) -> DistinctFlows:
+        """The same of groups of flows: a row of `groups` is a flow here."""
+        count = len(groups.first)
+        first = np.full(count, len(self.of_row))
+        np.minimum.at(first, groups.of_row, self.first)
+        counts = np.zeros(count, dtype=np.int64)
+        np.add.at(counts, groups.of_row, self.counts)
+        return DistinctFlows(first, groups.of_row[self.of_row], counts)
+
     def sums(self, column: pa.Array) -> pa.Array:
         """The sum of each in a column of int64, as decimals where it may not fit; null where all
         its records are.
@@ -45,7 +63,7 @@ class DistinctFlows(NamedTuple):
             return pa.nulls(len(self.first), pa.int64())
         fits = pc.max(column).as_py() * len(column) <= _LARGEST
         totals = np.zeros(len(self.first), dtype=np.int64 if fits else object)
-        np.add.at(totals, self.of_row, _filled(column, 0))
+        np.add.at(totals, self.of_row, filled(column, 0))
         kind = pa.int64() if fits else pa.decimal128(_DIGITS)
         return pa.array(totals, kind, mask=self._absent(column))
 
@@ -56,8 +74,8 @@ class DistinctFlows(NamedTuple):
         limits = np.iinfo(np.int64)
         least = np.full(len(self.first), limits.max)
         largest = np.full(len(self.first), limits.min)
-        np.minimum.at(least, self.of_row, _filled(column, limits.max))
-        np.maximum.at(largest, self.of_row, _filled(column, limits.min))
+        np.minimum.at(least, self.of_row, filled(column, limits.max))
+        np.maximum.at(largest, self.of_row, filled(column, limits.min))
         absent = self._absent(column)
         return pa.array(least, mask=absent), pa.array(largest, mask=absent)
 
@@ -71,20 +89,33 @@ class DistinctFlows(NamedTuple):
 
 def distinct_flows(batch: pa.RecordBatch) -> DistinctFlows:
     """The flows of a batch."""
-    key, size = np.zeros(len(batch), dtype=np.int64), 1
     digits = [_digits(batch[name]) for name in _COLUMNS]
-    for own, radix in [*digits, _reply_ports(batch)]:
+    return _distinct([*digits, _reply_ports(batch)], len(batch))
+
+
+def distinct_rows(columns: Iterable[NDArray[Any]], rows: int) -> DistinctFlows:
+    """Rows that no column of integers tells apart, of which there is one at least."""
+    return _distinct((_spread(own, int(own.min()), int(own.max())) for own in columns), rows)
+
+
+def _distinct(digits: Iterable[tuple[Any, int]], rows: int) -> DistinctFlows:
+    """Each column is a digit of a number: those of equal rows are equal."""
+    key, size = np.zeros(rows, dtype=np.int64), 1
+    for own, radix in digits:
         if radix == 1:
             continue
         if size * radix >= _MOST:
-            key, size = without_gaps(key, size)
+            key, size = _renumbered(key, size)
         key *= radix
         key += own
         size *= radix
-    of_row, count = without_gaps(key, size)
-    first = np.empty(count, dtype=np.int64)
-    first[of_row[::-1]] = np.arange(len(batch) - 1, -1, -1)  # of several the last is kept
-    return DistinctFlows(first, of_row, np.bincount(of_row, minlength=count))
+    found = numbered(key, size)
+    return DistinctFlows(found.first, found.of_row, found.counts)
+
+
+def _renumbered(key: Rows, size: int) -> tuple[Rows, int]:
+    found = numbered(key, size)
+    return found.of_row, len(found.first)
 
 
 def _digits(column: pa.Array) -> tuple[Any, int]:
@@ -93,16 +124,21 @@ def _digits(column: pa.Array) -> tuple[Any, int]:
         return np.zeros(0, dtype=np.int64), 1
     if pa.types.is_dictionary(column.type):
         words = len(column.dictionary)
-        return _filled(column.indices, words), words + bool(column.null_count)
+        return indices(column), words + bool(column.null_count)
     if pa.types.is_boolean(column.type):
         column = column.cast(pa.int8())
     limits = pc.min_max(column).as_py()
-    least, radix = limits["min"], limits["max"] - limits["min"] + 1
-    radix += bool(column.null_count)
+    most = limits["max"] + bool(column.null_count)
+    return _spread(filled(column, most), limits["min"], most)
+
+
+def _spread(values: Any, least: int, most: int) -> tuple[Any, int]:
+    """Integers from the least to the most one as numbers from 0 on, without large gaps."""
+    radix = most - least + 1
     if radix == 1:
         return np.zeros(0, dtype=np.int64), 1
-    found = np.subtract(_filled(column, limits["max"] + 1), least, dtype=np.int64)
-    return without_gaps(found, radix) if radix > _FEW else (found, radix)
+    found = np.subtract(values, least, dtype=np.int64)
+    return _renumbered(found, radix) if radix > _FEW else (found, radix)
 
 
 def _reply_ports(batch: pa.RecordBatch) -> tuple[Any, int]:
@@ -111,21 +147,3 @@ def _reply_ports(batch: pa.RecordBatch) -> tuple[Any, int]:
     if is_request.true_count == len(batch):
         return np.zeros(0, dtype=np.int64), 1
     return _digits(pc.if_else(pc.fill_null(is_request, False), None, batch["src_port"]))
-
-
-def _filled(column: pa.Array, value: int) -> Any:
-    """Integers of any width, as they lie if none is null."""
-    if column.null_count:
-        column = column.cast(pa.int64()).fill_null(value)
-    return column.to_numpy(zero_copy_only=False)
-
-
-def without_gaps(key: Rows, size: int) -> tuple[Rows, int]:
-    """Keys below a size as numbers without gaps, and how many they are."""
-    if size > _TABLE * len(key):
-        coded = pa.array(key).dictionary_encode()
-        return _filled(coded.indices, 0).astype(np.int64), len(coded.dictionary)
-    used = np.zeros(size, dtype=bool)
-    used[key] = True
-    numbers = np.cumsum(used) - 1
-    return numbers[key], int(numbers[-1]) + 1

@@ -7,6 +7,8 @@ snapshot does not know, or that has no address, cannot be judged and says why.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -16,7 +18,7 @@ from numpy.typing import NDArray
 from netpolc.core.cluster import Pod
 from netpolc.core.nets import format_address, parse_address
 from netpolc.core.program import Program
-from netpolc.flows.distinct import without_gaps
+from netpolc.flows.columns import Rows, indices, ipv4_numbers, numbered
 
 OUTSIDE = "outside"
 """The party of addresses that are neither of a pod nor of a node."""
@@ -50,15 +52,21 @@ def _logged(addresses: tuple[str, ...], party: int, is_pod: bool, problem: str =
     return LoggedEnd(addresses, party, marks, problem)
 
 
-class EndColumn(NamedTuple):
+class EndColumn:
     """One side of a batch: the distinct ends, and which one each row has."""
 
-    ends: list[LoggedEnd]
-    of_row: NDArray[np.int64]
+    def __init__(self, ends: list[LoggedEnd], of_row: Rows) -> None:
+        self.ends, self.of_row = ends, of_row
 
+    @cached_property
     def party(self) -> NDArray[np.int32]:
         """The party of each row."""
         return np.array([end.party for end in self.ends], dtype=np.int32)[self.of_row]
+
+    @cached_property
+    def marks(self) -> NDArray[np.uint8]:
+        """The marks of each row's end; none where it cannot be judged."""
+        return np.array([end.marks for end in self.ends], dtype=np.uint8)[self.of_row]
 
     def addresses(self) -> pa.DictionaryArray:
         """The (first) address of each row; null where it cannot be judged."""
@@ -67,14 +75,13 @@ class EndColumn(NamedTuple):
             pa.array(self.of_row, pa.int32()), pa.array(values, pa.string())
         )
 
-    def of(self, mark: int) -> NDArray[np.bool_]:
-        """Which rows have an end with a mark."""
-        marks = np.array([end.marks for end in self.ends], dtype=np.uint8)
-        return (marks & mark > 0)[self.of_row]
-
-    def where(self, flags: list[bool]) -> NDArray[np.bool_]:
-        """Which rows have an end with a flag."""
-        return np.array(flags, dtype=bool)[self.of_row]
+    def problems(self) -> Iterator[tuple[str, NDArray[np.bool_]]]:
+        """Why ends cannot be judged, with the rows of each reason."""
+        if self.marks.all():
+            return
+        for problem in dict.fromkeys(end.problem for end in self.ends if end.problem):
+            flags = np.array([end.problem == problem for end in self.ends], dtype=bool)
+            yield problem, flags[self.of_row]
 
 
 class EndNames:
@@ -108,27 +115,50 @@ class EndReader:
         self.parties: list[str] = []
         """Names by number."""
         self._numbers: dict[str, int] = {}
-        self._known: dict[tuple[str | None, str | None], LoggedEnd] = {}
+        self._forget()
+
+    def _forget(self) -> None:
+        self._ends: list[LoggedEnd] = []
+        self._places: dict[tuple[str | None, str | None], int] = {}
+        """Places in the list by address and name."""
+        self._sorted4, self._places4 = np.zeros(0, np.uint32), np.zeros(0, np.int64)
+        """The same by the number of an IPv4 address."""
 
     def column(self, addresses: pa.DictionaryArray, pods: pa.DictionaryArray) -> EndColumn:
         """The ends of the rows of a batch."""
-        address_words = [*addresses.dictionary.to_pylist(), None]
-        pod_words = [*pods.dictionary.to_pylist(), None]
-        both = _indices(addresses) * len(pod_words) + _indices(pods)
-        of_row, count = without_gaps(both, len(address_words) * len(pod_words))
-        distinct = np.empty(count, dtype=np.int64)
-        distinct[of_row] = both
-        pairs = (divmod(int(pair), len(pod_words)) for pair in distinct)
-        return EndColumn([self.end(address_words[a], pod_words[p]) for a, p in pairs], of_row)
+        if len(self._ends) >= _MOST:
+            self._forget()
+        width = len(pods.dictionary) + 1
+        both = indices(addresses).astype(np.int64) * width + indices(pods)
+        found = numbered(both, (len(addresses.dictionary) + 1) * width)
+        address, pod = np.divmod(both[found.first], width)
+        numbers, are_read = ipv4_numbers(addresses.dictionary)
+        is_plain = np.append(are_read, False)[address] & (pod == width - 1)
+        places = np.empty(len(address), np.int64)
+        places[is_plain] = self._placed4(numbers[address[is_plain]])
+        if not is_plain.all():
+            words, names = ([*own.dictionary.to_pylist(), None] for own in (addresses, pods))
+            for at in np.flatnonzero(~is_plain).tolist():
+                places[at] = self._placed(words[address[at]], names[pod[at]])
+        ends = self._ends
+        return EndColumn([ends[place] for place in places.tolist()], found.of_row)
 
-    def end(self, address: str | None, pod: str | None) -> LoggedEnd:
-        """Who an address, a name or both are."""
-        key = address, pod
-        if (found := self._known.get(key)) is None:
-            if len(self._known) >= _MOST:
-                self._known.clear()
-            found = self._known[key] = self._found(address, pod)
-        return found
+    def _placed4(self, numbers: NDArray[np.uint32]) -> Rows:
+        """The places of ends that are IPv4 addresses and nothing else."""
+        fresh = np.setdiff1d(numbers, self._sorted4)
+        if len(fresh):
+            places = np.arange(len(self._ends), len(self._ends) + len(fresh))
+            self._ends += map(self._at_address, fresh.tolist())
+            into = np.searchsorted(self._sorted4, fresh)
+            self._sorted4 = np.insert(self._sorted4, into, fresh)
+            self._places4 = np.insert(self._places4, into, places)
+        return self._places4[np.searchsorted(self._sorted4, numbers)]
+
+    def _placed(self, address: str | None, pod: str | None) -> int:
+        place = self._places.setdefault((address, pod), len(self._ends))
+        if place == len(self._ends):
+            self._ends.append(self._found(address, pod))
+        return place
 
     def _found(self, address: str | None, pod: str | None) -> LoggedEnd:
         if pod is not None:
@@ -139,6 +169,10 @@ class EndReader:
             number = _number(address)
         except ValueError as error:
             return self._unknown(f"address {address[:60]!r}: {error}")
+        return self._at_address(number)
+
+    def _at_address(self, number: int) -> LoggedEnd:
+        """Who an address on the address line is."""
         address = format_address(number)
         own = self._program.pods_by_address.get(number)
         if own is not None:
@@ -174,10 +208,3 @@ class EndReader:
 def _number(address: str) -> int:
     """On the address line; an IPv4-mapped IPv6 address is IPv4, as for the matcher."""
     return parse_address(address.removeprefix("::ffff:") if "." in address else address)
-
-
-def _indices(column: pa.DictionaryArray) -> NDArray[np.int64]:
-    """The number of each row's word; nulls have the number after the last."""
-    filled = column.indices.fill_null(len(column.dictionary))
-    found: NDArray[np.int64] = filled.to_numpy(zero_copy_only=False).astype(np.int64)
-    return found

@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import replace
 from enum import IntEnum
 from itertools import product
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -21,7 +21,8 @@ from numpy.typing import NDArray
 from netpolc.backends.matcher import ALLOW, INVALID, Matcher
 from netpolc.core.ir import Direction
 from netpolc.core.program import Program
-from netpolc.flows.distinct import JUDGED, DistinctFlows, distinct_flows
+from netpolc.flows.columns import Rows, filled, which
+from netpolc.flows.distinct import DistinctFlows, distinct_flows
 from netpolc.flows.ends import (
     IPV4,
     IPV6,
@@ -32,7 +33,7 @@ from netpolc.flows.ends import (
     EndReader,
     LoggedEnd,
 )
-from netpolc.flows.schema import EGRESS, FORWARDED, INGRESS
+from netpolc.flows.schema import FATES, SIDES
 from netpolc.flows.values import WITH_PORTS
 
 Codes = NDArray[np.uint8]
@@ -94,12 +95,10 @@ class RecordJudge:
     def judged(self, batch: pa.RecordBatch) -> Judged:
         """The outcomes of a batch, a row after the other."""
         flows = distinct_flows(batch)
-        return self.judged_flows(batch, flows).of_rows(flows)
+        return self.judged_flows(flows.taken(batch), flows.counts).of_rows(flows)
 
-    def judged_flows(self, batch: pa.RecordBatch, distinct: DistinctFlows) -> Judged:
-        """The outcomes of the flows of a batch, each judged once."""
-        batch = batch.select(list(JUDGED)).take(pa.array(distinct.first))
-        records = distinct.counts
+    def judged_flows(self, batch: pa.RecordBatch, records: Rows) -> Judged:
+        """The outcomes of distinct flows, each of which so many records have."""
         source = self.ends.column(batch["src"], batch["src_pod"])
         destination = self.ends.column(batch["dst"], batch["dst_pod"])
         problem, names = _problems(batch, source, destination)
@@ -108,7 +107,7 @@ class RecordJudge:
         problem[is_reply] = 0
         may_reply = batch["is_reply"].is_null().to_numpy(zero_copy_only=False)
 
-        no_pod = ~(source.of(POD) | destination.of(POD))
+        no_pod = (source.marks | destination.marks) & POD == 0
 
         def outcomes(matcher: Matcher) -> Codes:
             found: Codes = flows.codes(matcher)
@@ -131,9 +130,10 @@ class RecordJudge:
 
     def _tell_far_ends(self, batch: pa.RecordBatch, flows: _Flows, outcomes: Codes) -> None:
         """DENY becomes FAR where the end that saw the packet forwarded allows it."""
-        forwarded = (outcomes == RecordOutcome.DENY) & _is(batch["verdict"], FORWARDED)
-        for word, direction in ((EGRESS, Direction.EGRESS), (INGRESS, Direction.INGRESS)):
-            seen = forwarded & _is(batch["direction"], word)
+        forwarded = (outcomes == RecordOutcome.DENY) & (which(batch["verdict"], FATES) == 1)
+        side = which(batch["direction"], SIDES)
+        for number, direction in enumerate((Direction.EGRESS, Direction.INGRESS), start=1):
+            seen = forwarded & (side == number)
             if seen.any():
                 allowed = flows.codes(self._of_one_end(direction)) == ALLOW
                 outcomes[seen & allowed] = RecordOutcome.FAR
@@ -159,7 +159,7 @@ class _Flows:
             "port": batch["port"],
             "src_port": batch["src_port"],
         }
-        self._several: NDArray[np.bool_] = source.of(SEVERAL) | destination.of(SEVERAL)
+        self._several: NDArray[np.bool_] = (source.marks | destination.marks) & SEVERAL > 0
 
     def codes(self, matcher: Matcher) -> Codes:
         """The matcher's code of each row, as a request."""
@@ -219,22 +219,17 @@ def _problems(
             found[rows] = names.index(name) + 1
 
     given = batch["problem"]
-    for word in given.dictionary.to_pylist():
-        add(word, _is(given, word))
+    words = tuple(word for word in given.dictionary.to_pylist() if word is not None)
+    told = which(given, ("", *words))
+    for number, word in enumerate(words, start=1):
+        add(word, told == number)
     for side in (source, destination):
-        for problem in dict.fromkeys(end.problem for end in side.ends if end.problem):
-            add(problem, side.where([end.problem == problem for end in side.ends]))
-    protocol = batch["protocol"].fill_null(-1).to_numpy(zero_copy_only=False)
+        for problem, rows in side.problems():
+            add(problem, rows)
+    protocol = filled(batch["protocol"], -1)
     add(NO_PROTOCOL, protocol == -1)
-    no_port = batch["port"].is_null().to_numpy(zero_copy_only=False)
-    add(NO_PORT, no_port & np.isin(protocol, list(WITH_PORTS)))
-    shared = [source.of(family) & destination.of(family) for family in (IPV4, IPV6)]
-    add(TWO_FAMILIES, ~(shared[0] | shared[1]))
+    if batch["port"].null_count:
+        no_port = batch["port"].is_null().to_numpy(zero_copy_only=False)
+        add(NO_PORT, no_port & np.isin(protocol, list(WITH_PORTS)))
+    add(TWO_FAMILIES, source.marks & destination.marks & (IPV4 | IPV6) == 0)
     return found, names
-
-
-def _is(column: Any, word: str) -> NDArray[np.bool_]:
-    """Which rows of a dictionary hold a word."""
-    is_word = pc.equal(column.dictionary, word).take(column.indices)
-    found: NDArray[np.bool_] = pc.fill_null(is_word, False).to_numpy(zero_copy_only=False)
-    return found

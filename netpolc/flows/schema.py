@@ -36,6 +36,8 @@ SCHEMA = pa.schema(
 )
 FORWARDED, DROPPED = "forwarded", "dropped"
 EGRESS, INGRESS = "egress", "ingress"
+FATES, SIDES = ("", FORWARDED, DROPPED), ("", EGRESS, INGRESS)
+"""Words of `verdict` and `direction` by number; 0 is none of them."""
 ROWS = 1 << 15
 """Of a batch."""
 

@@ -179,8 +179,7 @@ def _mapped(text: pa.Array, value: object, kind: pa.DataType) -> pa.Array:
 
 def _split(end: pa.Array, pod: pa.Array) -> tuple[pa.Array, pa.Array]:
     """Names of pods that stand where addresses are expected go where names are."""
-    words = end.dictionary.to_pylist()
-    if not any(word is not None and "/" in word for word in words):
+    if not pc.any(pc.match_substring(end.dictionary, "/")).as_py():
         return end, pod
     text = end.cast(pa.string())
     is_name = pc.fill_null(pc.match_substring(text, "/"), False)
