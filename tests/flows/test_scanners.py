@@ -10,6 +10,7 @@ import csv
 import json
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -21,10 +22,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from netpolc.flows.decode import hubble, vpc
+from netpolc.flows.decode import hubble, scanning, vpc
 from netpolc.flows.decode._scan import scan_hubble, scan_vpc
 from netpolc.flows.decode.lines import LONGEST, Told, numbered_lines
-from netpolc.flows.notes import LogNotes
+from netpolc.flows.notes import LogError, LogNotes
 from netpolc.flows.schema import SCHEMA, batches
 from tests.flows import writers
 from tests.flows.writers import FLOWS
@@ -232,6 +233,46 @@ def test_blocks_may_be_cut_anywhere(form: Any) -> None:
     assert any("more than" in note for note in wanted[1])
     for size in (7_919, 65_536, LONGEST, 1 << 22):
         assert by_scanner(form, content, size) == wanted
+
+
+def test_blocks_of_vpc_are_scanned_in_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the order of the log, with its line numbers, whatever header comes in between; all but the
+    first block, of which nobody knows the header before.
+    """
+    row = b"10.244.1.11 10.244.1.21 6 %d 40000 REJECT"
+    other = [b"srcaddr dstaddr protocol dstport srcport action", *(row % at for at in range(90))]
+    odd = [VPC_LINES[1].rsplit(b" ", 1)[0], b"", VPC_LINES[1].replace(b" OK", b" NODATA")]
+    many = VPC_LINES[1:] * 20
+    lines = [VPC_LINES[0], *many, *other, *odd, *other, *VPC_LINES, *many, *odd, *many, b"cut"]
+    content = b"\n".join(lines)
+    scanned_by = set()
+
+    def scan(block: bytes, longest: int, roles: bytes) -> Any:
+        scanned_by.add(threading.current_thread().name)
+        return scan_vpc(block, longest, roles)
+
+    monkeypatch.setattr(vpc, "CHUNK", 1_000)
+    monkeypatch.setattr(vpc, "scan_vpc", scan)
+    assert by_scanner(vpc, content, 500) == by_reference(vpc, content)
+    assert any(name.startswith("ThreadPoolExecutor") for name in scanned_by)
+
+
+@pytest.mark.parametrize("form", [hubble, vpc])
+def test_of_several_faults_the_first_is_told(form: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stream that breaks off is read ahead of a line that is no record."""
+    for module in (scanning, vpc):
+        monkeypatch.setattr(module, "CHUNK", 100)
+    lines = PLAIN if form is hubble else VPC_LINES
+
+    def blocks() -> Iterator[bytes]:
+        yield b"\n".join([*lines, b""])
+        yield b"no record\n"
+        yield lines[1] + b"\n"
+        raise OSError("cut")
+
+    batches_of = form.hubble_batches if form is hubble else form.vpc_batches
+    with pytest.raises(LogError, match=rf"^log:{len(lines) + 1}: no record of this format"):
+        list(batches_of(blocks(), Told("log", LogNotes())))
 
 
 def test_threads_scan_at_the_same_time() -> None:

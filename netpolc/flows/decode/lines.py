@@ -79,6 +79,10 @@ class LineBlock(NamedTuple):
     content: bytes
     is_ended: bool = True
 
+    def last_line(self) -> LogLine:
+        """The line without an end."""
+        return LogLine(self.number, self.content, self.is_ended)
+
 
 def numbered_lines(blocks: Iterable[bytes], told: Told) -> Iterator[LogLine]:
     """The lines of a log; blank ones are left out."""

@@ -11,12 +11,13 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import pyarrow as pa
 
 from netpolc.flows.decode.lines import LineBlock, LogLine, Records, Told, line_blocks
+from netpolc.flows.notes import LogError
 from netpolc.flows.schema import (
     DROPPED,
     EGRESS,
@@ -28,6 +29,7 @@ from netpolc.flows.schema import (
     batches,
 )
 
+Result = TypeVar("Result")
 CHUNK = 1 << 22
 """Bytes of lines that are scanned at once."""
 _AHEAD = 3
@@ -141,27 +143,35 @@ def scanned_batches(
     def work(block: LineBlock) -> Scanned:
         return scanned(block, scan(block.content))
 
+    for block, found in worked_ahead(line_blocks(blocks, told, CHUNK), work):
+        if found is None:
+            yield from batches(read(block.last_line()))
+        else:
+            yield from completed(found, read)
+
+
+def worked_ahead(
+    blocks: Iterable[LineBlock], work: Callable[[LineBlock], Result]
+) -> Iterator[tuple[LineBlock, Result | None]]:
+    """Blocks in their order with what threads make of them; a last line without an end has None.
+    What stops the reading is raised when all blocks before it have been used.
+    """
+    waiting: deque[tuple[LineBlock, Future[Result] | None]] = deque()
+    broken: LogError | None = None
     with ThreadPoolExecutor(_AHEAD) as pool:
-        for found in _ahead(pool, work, line_blocks(blocks, told, CHUNK), read):
-            yield from completed(found, read) if isinstance(found, Scanned) else found
+        try:
+            for block in blocks:
+                waiting.append((block, pool.submit(work, block) if block.is_ended else None))
+                if len(waiting) > _AHEAD:
+                    yield _worked(waiting.popleft())
+        except LogError as error:
+            broken = error
+        while waiting:
+            yield _worked(waiting.popleft())
+    if broken is not None:
+        raise broken
 
 
-def _ahead(
-    pool: ThreadPoolExecutor,
-    work: Callable[[LineBlock], Scanned],
-    blocks: Iterator[LineBlock],
-    read: Callable[[LogLine], Iterator[Record]],
-) -> Iterator[Scanned | Iterator[pa.RecordBatch]]:
-    """Results in the order of the blocks; a last line without an end is the reference's."""
-    waiting: deque[Future[Scanned]] = deque()
-    for block in blocks:
-        if not block.is_ended:
-            while waiting:
-                yield waiting.popleft().result()
-            yield batches(read(LogLine(block.number, block.content, is_ended=False)))
-            return
-        waiting.append(pool.submit(work, block))
-        if len(waiting) > _AHEAD:
-            yield waiting.popleft().result()
-    while waiting:
-        yield waiting.popleft().result()
+def _worked(own: tuple[LineBlock, Future[Any] | None]) -> tuple[LineBlock, Any]:
+    block, found = own
+    return block, None if found is None else found.result()

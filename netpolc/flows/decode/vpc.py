@@ -21,7 +21,7 @@ from netpolc.flows.decode.lines import (
     line_blocks,
     refuse_length,
 )
-from netpolc.flows.decode.scanning import CHUNK, Scanned, completed, scanned
+from netpolc.flows.decode.scanning import CHUNK, Scanned, completed, scanned, worked_ahead
 from netpolc.flows.notes import LogError
 from netpolc.flows.schema import EGRESS, INGRESS, Record, batches
 from netpolc.flows.values import moment, port_of, protocol_number, verdict_of, whole, word
@@ -87,7 +87,9 @@ def records(lines: Iterator[LogLine], told: Told) -> Iterator[Record]:
 
 
 def vpc_batches(blocks: Iterable[bytes], told: Told) -> Iterator[pa.RecordBatch]:
-    """The same by the scanner, and by the reference what that is not sure of."""
+    """The same by the scanner, and by the reference what that is not sure of. Threads scan ahead by
+    the last header there was; where another one came meanwhile, a block is scanned again.
+    """
     reader = _Reader(told)
 
     def read(line: LogLine) -> Iterator[Record]:
@@ -95,17 +97,31 @@ def vpc_batches(blocks: Iterable[bytes], told: Told) -> Iterator[pa.RecordBatch]
             if not refuse_length(own, told):
                 yield from reader.read(own)
 
-    for block in line_blocks(blocks, told, CHUNK):
+    def work(block: LineBlock) -> tuple[list[str], Scanned]:
+        names = reader.names
+        return names, _scan(block, names)
+
+    lines = line_blocks(blocks, told, CHUNK)
+    while not reader.names and (block := next(lines, None)) is not None:
         if block.is_ended:
-            yield from _scanned(block, reader, read)
+            yield from _scanned(block, None, reader, read)
         else:
-            yield from batches(read(LogLine(block.number, block.content, is_ended=False)))
+            yield from batches(read(block.last_line()))
+    for block, found in worked_ahead(lines, work):
+        if found is None:
+            yield from batches(read(block.last_line()))
+        else:
+            names, own = found
+            yield from _scanned(block, own if names == reader.names else None, reader, read)
 
 
 def _scanned(
-    block: LineBlock, reader: _Reader, read: Callable[[LogLine], Iterator[Record]]
+    block: LineBlock,
+    found: Scanned | None,
+    reader: _Reader,
+    read: Callable[[LogLine], Iterator[Record]],
 ) -> Iterator[pa.RecordBatch]:
-    """A block in parts: each header in it begins another one."""
+    """A block, that may be scanned already, in parts: each header in it begins another one."""
     left: LineBlock | None = block
     while left is not None and not reader.names:
         first, _, rest = left.content.partition(b"\n")
@@ -114,7 +130,7 @@ def _scanned(
             yield from batches(read(line))
         left = LineBlock(left.number + 1, rest) if rest else None
     while left is not None:
-        found = scanned(left, scan_vpc(left.content, LONGEST, _roles(reader.names)))
+        found = _scan(left, reader.names) if found is None else found
         header = next((own for own in found.unsure if _is_header(own.line)), None)
         if header is None:
             yield from completed(found, read)
@@ -123,6 +139,11 @@ def _scanned(
         yield from completed(Scanned(found.batch.slice(0, header.rows), found.unsure[:until]), read)
         rest = left.content[header.end + 1 :]
         left = LineBlock(header.line.number + 1, rest) if rest else None
+        found = None
+
+
+def _scan(block: LineBlock, names: list[str]) -> Scanned:
+    return scanned(block, scan_vpc(block.content, LONGEST, _roles(names)))
 
 
 def _is_header(line: LogLine) -> bool:
