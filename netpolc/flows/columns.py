@@ -49,7 +49,7 @@ class Numbered(NamedTuple):
     counts: Rows
 
 
-def numbered(keys: Rows, size: int) -> Numbered:
+def without_gaps(keys: Rows, size: int) -> Numbered:
     """Keys from 0 on, all below a size."""
     of_row, first, counts = (np.empty(len(keys), np.int64) for _ in range(3))
     count = number_keys(keys, size, of_row, first, counts)

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from netpolc.flows.columns import Rows, filled, indices, numbered
+from netpolc.flows.columns import Rows, filled, indices, without_gaps
 
 _COLUMNS = ("src", "dst", "src_pod", "dst_pod", "protocol", "port", "direction", "is_reply",
             "verdict", "problem")  # fmt: skip
@@ -109,12 +109,12 @@ def _distinct(digits: Iterable[tuple[Any, int]], rows: int) -> DistinctFlows:
         key *= radix
         key += own
         size *= radix
-    found = numbered(key, size)
+    found = without_gaps(key, size)
     return DistinctFlows(found.first, found.of_row, found.counts)
 
 
 def _renumbered(key: Rows, size: int) -> tuple[Rows, int]:
-    found = numbered(key, size)
+    found = without_gaps(key, size)
     return found.of_row, len(found.first)
 
 

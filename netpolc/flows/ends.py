@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from netpolc.core.cluster import Pod
 from netpolc.core.nets import format_address, parse_address
 from netpolc.core.program import Program
-from netpolc.flows.columns import Rows, indices, ipv4_numbers, numbered
+from netpolc.flows.columns import Rows, indices, ipv4_numbers, without_gaps
 
 OUTSIDE = "outside"
 """The party of addresses that are neither of a pod nor of a node."""
@@ -130,7 +130,7 @@ class EndReader:
             self._forget()
         width = len(pods.dictionary) + 1
         both = indices(addresses).astype(np.int64) * width + indices(pods)
-        found = numbered(both, (len(addresses.dictionary) + 1) * width)
+        found = without_gaps(both, (len(addresses.dictionary) + 1) * width)
         address, pod = np.divmod(both[found.first], width)
         numbers, are_read = ipv4_numbers(addresses.dictionary)
         is_plain = np.append(are_read, False)[address] & (pod == width - 1)

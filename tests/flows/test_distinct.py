@@ -50,7 +50,7 @@ def test_keys_are_numbered_as_they_come(size: int, data: st.DataObject) -> None:
     """By a table of keys, and by hashing where there are too many."""
     few = st.integers(0, min(size, 9) - 1) | st.integers(max(0, size - 9), size - 1)
     keys = data.draw(st.lists(few | st.integers(0, size - 1), max_size=60))
-    found = columns.numbered(np.array(keys, np.int64), size)
+    found = columns.without_gaps(np.array(keys, np.int64), size)
     numbers = {key: number for number, key in enumerate(dict.fromkeys(keys))}
     assert found.of_row.tolist() == [numbers[key] for key in keys]
     assert found.first.tolist() == [keys.index(key) for key in numbers]
