@@ -175,7 +175,7 @@ def test_duplicate_keys_by_the_ten_thousand_are_refused(
         f'"annotations": {{{keys}}}}}, "spec": {{"podSelector": {{}}}}}}'
     )
     (tmp_path / f"a.{form}").write_text(text if form == "json" else f"# YAML\n{text}")
-    outcome = run("compile", f"a.{form}", cwd=tmp_path, timeout=60)
+    outcome = run("compile", f"a.{form}", cwd=tmp_path, timeout=600)
     assert outcome.code == 2
     expected = 1 if shape == "one key" else 30_000
     assert outcome.stderr.count("duplicate field") == expected
