@@ -134,6 +134,11 @@ def label_value_problems(value: str) -> Iterator[str]:
         yield _LABEL_VALUE
 
 
+def is_label_value(value: str) -> bool:
+    """Whether `label_value_problems` has nothing to say."""
+    return not value or (len(value) <= 63 and _NAME_PART.fullmatch(value) is not None)
+
+
 @dataclass(frozen=True, slots=True)
 class Fields:
     """Typed access to the fields of one object; if not strict, unknown fields are warnings.

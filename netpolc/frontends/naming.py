@@ -13,6 +13,7 @@ from netpolc.core.errors import ROOT, ObjectProblems, Path
 from netpolc.frontends.fields import (
     dns_label_problems,
     invalid,
+    is_label_value,
     is_subdomain,
     label_key_problems,
     label_value_problems,
@@ -110,7 +111,7 @@ class Names:
         known = self._labels
         for pair in pairs:
             if pair not in known:
-                if label_key_problems(pair[0]) or any(label_value_problems(pair[1])):
+                if label_key_problems(pair[0]) or not is_label_value(pair[1]):
                     return None
                 known[pair] = pair
         return self.whole.setdefault(pairs, dict(map(known.__getitem__, pairs)))

@@ -1,3 +1,6 @@
 import msgspec
 
 def is_plain(raw: bytes | msgspec.Raw, /) -> bool: ...
+def listed(
+    text: bytes, /
+) -> tuple[str | None, str | None, msgspec.Raw | None, list[msgspec.Raw]] | None: ...

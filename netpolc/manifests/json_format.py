@@ -27,13 +27,20 @@ from netpolc.manifests.syntax import (
 
 try:
     from netpolc.manifests._json import is_plain as is_plain
+    from netpolc.manifests._json import listed as listed
 except ImportError:  # not built here: what is written plainly is found out by writing it again
 
     def is_plain(raw: bytes | msgspec.Raw, /) -> bool:
         """Whether any decoder gives the same of a well-formed text; False if nobody can tell."""
         return False
 
+    def listed(text: bytes, /) -> Listed | None:
+        """The head and the items of a list; None where msgspec has to look."""
+        return None
 
+
+Listed = tuple[str | None, str | None, msgspec.Raw | None, list[msgspec.Raw]]
+"""`apiVersion`, `kind`, `metadata` and `items` of a list."""
 _BYTE = re.compile(r" \(byte (\d+)\)")
 _SPACE = re.compile(r"[ \t\r\n]*")
 _BOM = b"\xef\xbb\xbf"

@@ -26,13 +26,16 @@ Content = bytes | OSError | MemoryError
 """What a file holds, or why it cannot be read."""
 
 
+_NOTHING = msgspec.Raw(b"null")
+
+
 class Head(msgspec.Struct, frozen=True, gc=False):
     """What tells objects apart; `items` is there in lists only."""
 
     apiVersion: str | None = None
     kind: str | None = None
     items: list[msgspec.Raw] | None = None
-    metadata: msgspec.Raw = msgspec.Raw(b"null")
+    metadata: msgspec.Raw = _NOTHING
 
 
 def content_of(file: File) -> Content:
@@ -96,8 +99,9 @@ class _Splitter:
     def json_documents(self) -> Iterator[Document]:
         """The objects of a JSON text, or the items of lists."""
         data = json_format.checked(self._data)
+        whole = ManifestSource(self._file, 0, (), True)
         try:
-            yield from self._json(msgspec.Raw(data), ManifestSource(self._file, 0, (), True), None)
+            yield from self._json(msgspec.Raw(data), whole, None, _list_of(data))
         except _Broken as problem:
             several = json_format.values(data)
             if len(several) < 2:
@@ -254,6 +258,15 @@ class _Broken(Exception):
     def __init__(self, refused: Exception) -> None:
         super().__init__(str(refused))
         self.refused = refused
+
+
+def _list_of(data: bytes) -> Head | None:
+    """What a list begins with, and its items; None of a text that may be none."""
+    found = json_format.listed(data)
+    if found is None:
+        return None
+    version, kind, metadata, items = found
+    return Head(version, kind, items, _NOTHING if metadata is None else metadata)
 
 
 def _value(raw: msgspec.Raw) -> object:

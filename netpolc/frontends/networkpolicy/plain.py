@@ -37,9 +37,9 @@ from netpolc.core.nets import PORTS, Protocol, parse_cidr
 from netpolc.frontends.fields import (
     DEFAULT_NAMESPACE,
     dns_label_problems,
+    is_label_value,
     is_subdomain,
     label_key_problems,
-    label_value_problems,
     matching,
 )
 from netpolc.frontends.policies import port_name_problems
@@ -271,7 +271,7 @@ def _requirement(key: str, name: str, values: tuple[str, ...]) -> Requirement:
     operator = Operator(name)
     if bool(values) is not (operator in (Operator.IN, Operator.NOT_IN)):
         raise _Odd
-    if label_key_problems(key) or any(any(label_value_problems(own)) for own in values):
+    if label_key_problems(key) or not all(map(is_label_value, values)):
         raise _Odd
     return Requirement(key, operator, frozenset(values))
 
