@@ -65,7 +65,7 @@ lint: setup  ## ruff, mypy --strict, stubtest, cython-lint
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/stubtest --mypy-config-file pyproject.toml netpolc.backends.matcher._core netpolc.frontends.cluster._pods netpolc.manifests._json
+	$(BIN)/stubtest --mypy-config-file pyproject.toml netpolc.backends.matcher._core netpolc.frontends.cluster._pods netpolc.manifests._json netpolc.backends.nft.netlink._netlink
 	PATH="$(CURDIR)/$(BIN):$$PATH" cython-lint ext  # it starts pycodestyle by name
 
 bench: setup  ## print most tables of BENCHMARKS.md
