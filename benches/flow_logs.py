@@ -74,6 +74,18 @@ def csv_lines(count: int) -> bytes:
     return "\n".join([*found, ""]).encode()
 
 
+def json_lines(count: int) -> bytes:
+    """The same rows, an object a line."""
+    header, *rows = csv_lines(count).decode().splitlines()
+    names = header.split(",")
+    numbers = ("ts", "port", "bytes")
+    found = []
+    for row in rows:
+        pairs = zip(names, row.split(","), strict=True)
+        found.append({name: int(own) if name in numbers else own for name, own in pairs})
+    return "".join(json.dumps(own, separators=(",", ":")) + "\n" for own in found).encode()
+
+
 def write_parquet(path: Path, count: int) -> None:
     """Rows of our own schema."""
     random = Random(7)

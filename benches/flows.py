@@ -28,7 +28,7 @@ import pyarrow.json
 import pyarrow.parquet as pq
 
 import netpolc
-from benches.flow_logs import csv_lines, hubble_lines, vpc_lines, write_parquet
+from benches.flow_logs import csv_lines, hubble_lines, json_lines, vpc_lines, write_parquet
 from benches.timing import timed
 from netpolc.backends.matcher import Matcher
 from netpolc.flows import judge_log
@@ -226,16 +226,21 @@ def parquet_audited(path: Path, program: netpolc.Program) -> int:
 def rows_judged(path: Path, program: netpolc.Program) -> int:
     """What `netpolc eval --flows` does: each row with its verdict, as text."""
 
-    def refuse(line: int, problem: str) -> None:
-        raise AssertionError(f"{line}: {problem}")
+    def refuse(place: str, problem: str) -> None:
+        raise AssertionError(f"{place}: {problem}")
 
-    with path.open(encoding="utf-8", newline="") as log:
-        return judge_log(program, log, io.StringIO(), refuse).total
+    return judge_log(program, [str(path)], io.StringIO(), LogNotes(), refuse).total
 
 
 def columns_judged(path: Path, matcher: Matcher) -> int:
     """pyarrow's CSV reader and the verdicts alone, which nobody writes."""
     table = pa.csv.read_csv(path, pa.csv.ReadOptions(use_threads=False))
+    return len(matcher.verdicts_arrow(table))
+
+
+def objects_judged(path: Path, matcher: Matcher) -> int:
+    """The same of pyarrow's JSON reader."""
+    table = pa.json.read_json(path, pa.json.ReadOptions(use_threads=False))
     return len(matcher.verdicts_arrow(table))
 
 
@@ -346,6 +351,20 @@ def main(rounds: int, records: int) -> None:
                     "pyarrow CSV, verdicts_arrow": lambda: columns_judged(rows, matcher),
                 },
                 "pyarrow CSV, verdicts_arrow",
+                rounds,
+                10 * records,
+            ),
+        )
+        objects = place / "rows.jsonl"
+        objects.write_bytes(json_lines(10 * records))
+        _print(
+            "JSON lines of flows, judged",
+            compared(
+                {
+                    "netpolc eval --flows": lambda: rows_judged(objects, program),
+                    "pyarrow JSON, verdicts_arrow": lambda: objects_judged(objects, matcher),
+                },
+                "pyarrow JSON, verdicts_arrow",
                 rounds,
                 10 * records,
             ),

@@ -2,12 +2,15 @@
 # cython: auto_pickle=False, autotestdict=False, embedsignature=True, embedsignature.format=clinic
 """Lines of flow logs to columns, without the interpreter's lock.
 
-In: a block of whole lines. Out: `Scanned`: columns as Arrow has them, and the lines that are left
-to the reference decoder of the format (`flow_rows.h`). Nothing is refused: what is odd is left.
+In: a block of whole lines. Out: columns as Arrow has them, and the lines that are left to the
+reference decoder of the format (`flow_rows.h`); or of lines that are copied with a verdict their
+flows (`flow_copies.h`). Nothing is refused: what is odd is left.
 """
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from cpython.unicode cimport PyUnicode_DecodeASCII
 from libc.stdint cimport int8_t, int16_t, int32_t, int64_t, uint8_t
+from libc.stdlib cimport free, malloc
 
 cdef extern from "flow_rows.h" nogil:
     enum:
@@ -59,6 +62,39 @@ cdef extern from "flow_vpc.h" nogil:
     int netpolc_scan_vpc(
         const uint8_t*, const uint8_t*, const uint8_t*, const void*, NetpolcRows*)
 
+cdef extern from "flow_copies.h" nogil:
+    enum:
+        COPY_CELLS
+        COPY_ODD
+
+    ctypedef struct NetpolcSlice:
+        const uint8_t* text
+        int64_t size
+
+    ctypedef struct NetpolcCopiedFlow:
+        NetpolcSlice cells[COPY_CELLS]
+
+    ctypedef struct NetpolcCopies:
+        int64_t lines
+        int64_t count
+        int32_t* numbers
+        NetpolcCopiedFlow* flows
+
+    ctypedef int (*NetpolcCopyScanner)(
+        const uint8_t*, const uint8_t*, const uint8_t*, const NetpolcColumns*, NetpolcSlice*)
+
+    int netpolc_copies_init(NetpolcCopies*, const uint8_t*, int64_t)
+    void netpolc_copies_free(NetpolcCopies*)
+    void netpolc_scan_copies(
+        const uint8_t*, int64_t, int64_t, NetpolcCopyScanner, const NetpolcColumns*, NetpolcCopies*)
+    uint8_t* netpolc_copy(
+        const uint8_t*, int64_t, const int32_t*, const NetpolcSlice*, const NetpolcSlice*, int,
+        uint8_t*)
+    int netpolc_copy_csv(
+        const uint8_t*, const uint8_t*, const uint8_t*, const NetpolcColumns*, NetpolcSlice*)
+    int netpolc_copy_json(
+        const uint8_t*, const uint8_t*, const uint8_t*, const NetpolcColumns*, NetpolcSlice*)
+
 
 def newlines(block: bytes, /) -> int:
     """How many lines end in a block."""
@@ -74,13 +110,104 @@ def scan_hubble(block: bytes, longest: int, /) -> tuple:
 def scan_vpc(block: bytes, longest: int, roles: bytes, /) -> tuple:
     """Records of AWS VPC flow logs; `roles` says what each column means."""
     cdef NetpolcColumns columns
+    _set_columns(&columns, roles, VPC_ROLES)
+    return _scanned(block, longest, netpolc_scan_vpc, &columns)
+
+
+def copied_flows(block: bytes, longest: int, roles: bytes | None, /) -> tuple:
+    """Of each line of CSV (with `roles`) or JSON the number of its flow, as int32: -1 is odd, -2
+    blank; and of each distinct flow its four cells.
+    """
+    cdef NetpolcCopies copies
+    cdef NetpolcColumns columns
+    cdef NetpolcCopyScanner scanner = netpolc_copy_json
+    cdef const uint8_t* text = <const uint8_t*>PyBytes_AS_STRING(block)
+    cdef int64_t size = PyBytes_GET_SIZE(block), most = longest, at
+    cdef bint has_room
+    if size >= 1 << 31:
+        raise ValueError("a block of 2 GiB")
+    if roles is not None:
+        scanner = netpolc_copy_csv
+        _set_columns(&columns, roles, COPY_CELLS + 1)
+    with nogil:
+        has_room = netpolc_copies_init(&copies, text, size)
+        if has_room:
+            netpolc_scan_copies(text, size, most, scanner, &columns, &copies)
+    try:
+        if not has_room:
+            raise MemoryError
+        flows = [_cells(&copies.flows[at]) for at in range(copies.count)]
+        return _copy(copies.numbers, copies.lines * 4), flows
+    finally:
+        netpolc_copies_free(&copies)
+
+
+def copied(
+    block: bytes, numbers: bytes, endings: list[bytes], odd: list[bytes], is_json: bool, /
+) -> bytes:
+    """The lines of a block, each with the ending of its flow, odd ones replaced."""
+    cdef int64_t size = PyBytes_GET_SIZE(block), room = size + 1, at
+    cdef int64_t lines = PyBytes_GET_SIZE(numbers) // 4
+    cdef const int32_t* of_line = <const int32_t*>PyBytes_AS_STRING(numbers)
+    cdef const uint8_t* text = <const uint8_t*>PyBytes_AS_STRING(block)
+    cdef bint json = is_json
+    cdef uint8_t* out
+    cdef NetpolcSlice* ends = NULL
+    cdef NetpolcSlice* odds = NULL
+    cdef int64_t count = len(endings), most = max(map(len, endings), default=0), odd_lines = 0
+    if lines != netpolc_newlines(text, text + size) + (size > 0 and text[size - 1] != c"\n"):
+        raise ValueError("numbers of another block")
+    for at in range(lines):
+        if of_line[at] >= count:
+            raise ValueError("a flow without an ending")
+        odd_lines += of_line[at] == COPY_ODD
+    if odd_lines != len(odd):
+        raise ValueError("odd lines without what replaces them")
+    room += lines * most + sum(map(len, odd))
+    try:
+        ends, odds, out = _slices(endings), _slices(odd), <uint8_t*>malloc(room)
+        if out == NULL:
+            raise MemoryError
+        try:
+            with nogil:
+                room = netpolc_copy(text, size, of_line, ends, odds, json, out) - out
+            return _copy(out, room)
+        finally:
+            free(out)
+    finally:
+        free(ends)
+        free(odds)
+
+
+cdef NetpolcSlice* _slices(list texts) except NULL:
+    cdef NetpolcSlice* found = <NetpolcSlice*>malloc((len(texts) + 1) * sizeof(NetpolcSlice))
     cdef Py_ssize_t at
-    if len(roles) > NETPOLC_MOST_COLUMNS or any(role >= VPC_ROLES for role in roles):
+    cdef bytes own
+    if found == NULL:
+        raise MemoryError
+    for at in range(len(texts)):
+        own = texts[at]
+        found[at].text = <const uint8_t*>PyBytes_AS_STRING(own)
+        found[at].size = PyBytes_GET_SIZE(own)
+    return found
+
+
+cdef tuple _cells(const NetpolcCopiedFlow* flow):
+    cdef int at
+    return tuple([
+        PyUnicode_DecodeASCII(<const char*>flow.cells[at].text, flow.cells[at].size, NULL)
+        for at in range(COPY_CELLS)
+    ])
+
+
+cdef int _set_columns(NetpolcColumns* columns, bytes roles, int most) except -1:
+    cdef Py_ssize_t at
+    if len(roles) > NETPOLC_MOST_COLUMNS or any([role >= most for role in roles]):
         raise ValueError("more columns, or of other meanings, than there are")
     columns.count = <int>len(roles)
     for at in range(len(roles)):
         columns.roles[at] = roles[at]
-    return _scanned(block, longest, netpolc_scan_vpc, &columns)
+    return 0
 
 
 cdef tuple _scanned(bytes block, int64_t longest, NetpolcScanner scanner, const void* how):

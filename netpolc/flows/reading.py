@@ -12,9 +12,9 @@ from typing import Protocol
 import numpy as np
 import pyarrow as pa
 
-from netpolc.core.errors import UsageError
 from netpolc.flows.audit import Audit
-from netpolc.flows.decode import FORMATS, decoded_batches
+from netpolc.flows.decode import decoded_batches
+from netpolc.flows.decode.telling import check_format
 from netpolc.flows.judging import Judged, RecordOutcome
 from netpolc.flows.notes import Gravity, LogError, LogNotes
 from netpolc.flows.sources import sources_of
@@ -39,8 +39,7 @@ def take_in(
     report: Report = lambda done, total: None,
 ) -> None:
     """Read all logs into an audit, and into what else is given."""
-    if form is not None and form not in FORMATS:
-        raise UsageError(f"--format {form}: one of {', '.join(FORMATS)} is expected")
+    check_format(form)
     sources = sources_of(paths)
     sizes = [source.size for source in sources]
     total = sum(sizes) if all(sizes) else 0

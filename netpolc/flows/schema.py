@@ -11,7 +11,12 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 
 import pyarrow as pa
-from msgspec import Struct
+
+from netpolc.flows.records import DROPPED as DROPPED
+from netpolc.flows.records import EGRESS as EGRESS
+from netpolc.flows.records import FORWARDED as FORWARDED
+from netpolc.flows.records import INGRESS as INGRESS
+from netpolc.flows.records import Record as Record
 
 _TEXT = pa.dictionary(pa.int32(), pa.string())
 SCHEMA = pa.schema(
@@ -34,40 +39,10 @@ SCHEMA = pa.schema(
         ("problem", _TEXT),
     ]
 )
-FORWARDED, DROPPED = "forwarded", "dropped"
-EGRESS, INGRESS = "egress", "ingress"
 FATES, SIDES = ("", FORWARDED, DROPPED), ("", EGRESS, INGRESS)
 """Words of `verdict` and `direction` by number; 0 is none of them."""
 ROWS = 1 << 15
 """Of a batch."""
-
-
-class Record(Struct, gc=False):
-    """One record of a log; a field is None where the log does not say.
-
-    `ts` is microseconds since 1970 (UTC), `src` and `dst` are addresses as they are written,
-    `port` is the destination's, `direction` says at whose end the record was made (egress: at the
-    source's), `verdict` is what became of the packet there, `reporter` is who wrote it (a node, an
-    interface), `src_pod` and `dst_pod` are `namespace/name`. A record that names a `problem` is a
-    flow that cannot be judged, and why.
-    """
-
-    ts: int | None = None
-    src: str | None = None
-    dst: str | None = None
-    src_port: int | None = None
-    protocol: int | None = None
-    port: int | None = None
-    direction: str | None = None
-    is_reply: bool | None = None
-    verdict: str | None = None
-    reporter: str | None = None
-    packets: int | None = None
-    bytes: int | None = None
-    policy: str | None = None
-    src_pod: str | None = None
-    dst_pod: str | None = None
-    problem: str | None = None
 
 
 def batches(records: Iterable[Record], rows: int = ROWS) -> Iterator[pa.RecordBatch]:

@@ -16,8 +16,6 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
-import pyarrow as pa
-
 from netpolc.flows.notes import LogError
 
 BLOCK = 1 << 18
@@ -69,13 +67,23 @@ class LogSource:
             begin = counted.peek(4)
             packed = [name for magic, name in _PACKED.items() if begin.startswith(magic)]
             if packed:
-                file = pa.PythonFile(counted, mode="r")
-                yield _Peekable(pa.CompressedInputStream(file, packed[0]))
+                yield _Peekable(_unpacked(counted, packed[0], self.name))
             elif raw.seekable():
                 raw.seek(0)
                 yield _CountedFile(self, raw)
             else:
                 yield counted
+
+
+def _unpacked(packed: Stream, how: str, name: str) -> Stream:
+    try:
+        import pyarrow as pa
+    except ImportError:
+        raise LogError(
+            f"{name}: {how} is unpacked by pyarrow: pip install netpolc[audit]"
+        ) from None
+    found: Stream = pa.CompressedInputStream(pa.PythonFile(packed, mode="r"), how)
+    return found
 
 
 class _Peekable(io.RawIOBase):

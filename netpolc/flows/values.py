@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 
-from netpolc.flows.schema import DROPPED, FORWARDED
+from netpolc.flows.records import DROPPED, FORWARDED
 
 PROTOCOLS = {
     "tcp": 6, "udp": 17, "sctp": 132, "icmp": 1, "icmp4": 1, "icmpv4": 1, "icmp6": 58,

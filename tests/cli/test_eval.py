@@ -9,13 +9,10 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 import netpolc
 from netpolc.cli import main
 from netpolc.core.nets import format_address
-from netpolc.flows import Counts, judge_log
 from tests.helpers.scenarios import ROOT, everything, read
 
 FOLDER = ROOT / "examples" / "three-tier"
@@ -191,7 +188,12 @@ def test_logs_that_are_none(log: str, message: str) -> None:
 def test_more_rows_than_a_block_and_an_unwritable_output(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr("netpolc.flows.rows.BLOCK", 7)
+    for name, size in (
+        ("rowwise.rows.BLOCK", 7),
+        ("rowwise.rows.CHUNK", 200),
+        ("sources.BLOCK", 100),
+    ):
+        monkeypatch.setattr(f"netpolc.flows.{name}", size)
     program = read(FOLDER).program()
     source, destination = (
         format_address(netpolc.flows_between(program, end, end, 1, None)[0].source)
@@ -220,7 +222,11 @@ def test_rows_without_quotes(monkeypatch: pytest.MonkeyPatch) -> None:
             f"8080,{FRONTEND},{BACKEND},TCP,=A1",
         ]
     )
-    monkeypatch.setattr("netpolc.flows.rows.BLOCK", 5)  # the last rows are in a block of their own
+    for name in (
+        "rowwise.rows.CHUNK",
+        "sources.BLOCK",
+    ):  # the last rows are in a block of their own
+        monkeypatch.setattr(f"netpolc.flows.{name}", 200)
     result = run("--flows", "-", log=log)
     assert result.stdout.splitlines() == [
         "port,src,dst,protocol,note,verdict",
@@ -234,41 +240,3 @@ def test_rows_without_quotes(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "standard input:5: 2 fields, the header has 5\n" in result.stderr
     assert "standard input:6: 6 fields, the header has 5\n" in result.stderr
     assert "6 flows: 3 allowed, 1 denied, 2 invalid" in result.stderr
-
-
-ODD_CELLS = st.sampled_from(
-    ["", "x", "-", "-1", "=A1", " +x", ":a", '"', '"a,b"', '"a\nb"', "a\u200bb", "##[", "\xe9"]
-)
-ROWS = st.lists(
-    st.one_of(
-        st.tuples(
-            ODD_CELLS,
-            st.sampled_from(["10.244.1.11", "10.244.1.21", "no/such", FRONTEND, " 10.244.1.11 "]),
-            st.sampled_from(["10.244.1.21", BACKEND, "10.0.0.256", "2001:db8::1", "::1"]),
-            st.sampled_from(["TCP", "6", "UDP", "QUIC", "icmp"]),
-            st.sampled_from(["8080", "1", "", "99999", "http"]),
-        ).map(",".join),
-        st.sampled_from(["", " ", "a,b", "a,b,c,d,e,f"]),
-    ),
-    max_size=12,
-)
-
-
-@given(ROWS, st.sampled_from(["\n", "\r\n"]), st.integers(1, 5))
-@settings(max_examples=60, deadline=None)
-def test_rows_in_blocks_come_out_as_each_by_itself(rows: list[str], end: str, size: int) -> None:
-    """Blocks without quotes are cut at commas; without them the csv module reads every row."""
-    header = "note,src,dst,protocol,port"
-    program = read(FOLDER).program()
-
-    def judged(lines: list[str]) -> tuple[str, list[tuple[int, str]], Counts]:
-        out, told = io.StringIO(), list[tuple[int, str]]()
-        log = io.StringIO(end.join([header, *lines]), newline="")
-        counts = judge_log(program, log, out, lambda *one: told.append(one))
-        return out.getvalue(), told, counts
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("netpolc.flows.rows.BLOCK", size)
-        found = judged(rows)
-        patch.setattr("netpolc.flows.rows._PlainLines.__iter__", lambda self: iter(()))
-        assert judged(rows) == found

@@ -49,7 +49,11 @@ ARGUMENTS: dict[str, list[tuple[str, ...]]] = {
     "check": [(".",), GIVEN, (".", "--select", "NP0")],
     "list": [(".", "-v"), (".", "--exposure"), (".", "--group", "identity")],
     "explain": [(*GIVEN, *FLOW), (".", "--log-line", "-"), ("a.json#a/n",)],
-    "eval": [(*GIVEN, *FLOW), (".", "--flows", "../flows.csv"), (".", "--flows", "../flows.jsonl")],
+    "eval": [
+        (*GIVEN, *FLOW),
+        (".", "--flows", "../flows.csv", "--format", "csv"),
+        (".", "--flows", "../flows.jsonl"),
+    ],
     "recommend": [(*LOGS, "--policies", ".", "--keep-going")],
     "test": [(".",)],
     "diff": [(".", "../new"), ("../new", ".")],

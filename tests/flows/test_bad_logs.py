@@ -284,3 +284,25 @@ def test_pyarrow_is_wanted_by_an_audit_alone(
     assert done.returncode == code, done.stderr
     assert message in done.stdout + done.stderr
     assert "Traceback" not in done.stderr
+
+
+WITHOUT_PYARROW = WITHOUT.replace('("pyarrow", "numpy")', '("pyarrow",)')
+
+
+@pytest.mark.parametrize(
+    ("content", "code", "message"),
+    [
+        (b"src,dst,protocol,port\n10.244.1.11,10.244.1.21,tcp,8080\n", 0, "tcp,8080,ALLOW\n"),
+        (b'{"src":"10.244.1.11","dst":"10.244.1.21","protocol":6,"port":1}\n', 0, '"DENY"}\n'),
+        (HUBBLE, 2, "logs of format hubble need pyarrow: pip install netpolc[audit]"),
+        (gzip.compress(HUBBLE), 2, "gzip is unpacked by pyarrow: pip install netpolc[audit]"),
+    ],
+)
+def test_rows_of_our_own_names_are_judged_without_pyarrow(
+    content: bytes, code: int, message: str
+) -> None:
+    arguments = ("eval", POLICIES[1], "--flows", "-")
+    command = [sys.executable, "-c", WITHOUT_PYARROW, *arguments]
+    done = subprocess.run(command, capture_output=True, input=content)
+    assert done.returncode == code, done.stderr
+    assert message in (done.stdout + done.stderr).decode()

@@ -30,6 +30,7 @@ from netpolc.backends.nft.signals.logs import flows_from_log
 from netpolc.core.errors import NetpolcError
 from netpolc.core.nets import format_address
 from netpolc.flows import ALLOWED, BAD, DENIED, judge_log
+from netpolc.flows.notes import LogNotes
 from tests.cli.snapshots import objects
 from tests.helpers.yaml_readers import assert_alike
 
@@ -112,12 +113,14 @@ def read_log(data: bytes, path: Path) -> None:
     except UnicodeDecodeError:
         return
     list(flows_from_log(text.splitlines()))
+    form = "jsonl" if text.lstrip().startswith("{") else "csv"
+    path.write_bytes(data)
     out = io.StringIO(newline="")
-    with io.StringIO(text, newline="") as log:
-        try:
-            counts = judge_log(program(), log, out, lambda line, problem: None)
-        except NetpolcError:
-            return
+    notes = LogNotes(keep_going=True)  # a line that is too long is counted, and no row
+    try:
+        counts = judge_log(program(), [str(path)], out, notes, lambda place, problem: None, form)
+    except NetpolcError:
+        return
     written = {ALLOWED: 0, DENIED: 0, BAD: 0}
     for row in _rows(out.getvalue()):
         verdict = row["verdict"]
@@ -131,6 +134,8 @@ def read_log(data: bytes, path: Path) -> None:
 def _rows(text: str) -> Iterator[dict[str, Any]]:
     if text.startswith("{"):
         yield from map(json.loads, text.split("\n")[:-1])
+        return
+    if not text:  # of a log without a header
         return
     header, *rows = csv.reader(io.StringIO(text, newline=""), strict=True)
     for row in rows:

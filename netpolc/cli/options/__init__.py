@@ -13,6 +13,7 @@ from netpolc.cli import completion
 from netpolc.cli.options.clusters import AskedCluster, cluster_options
 from netpolc.cli.options.flows import Between as Between
 from netpolc.cli.options.flows import between as between
+from netpolc.cli.options.logs import log_format as log_format
 from netpolc.cli.options.logs import log_records as log_records
 from netpolc.cli.options.logs import span_of as span_of
 from netpolc.cli.parameters import (

@@ -7,6 +7,10 @@ import click
 from netpolc.cli.parameters import Command, stack
 from netpolc.core.errors import UsageError
 
+log_format = click.option(
+    "--format", "log_format", metavar="NAME", help="Of the logs [default: their content]."
+)
+
 
 def log_records(function: Command) -> Command:
     """Of the records those from `since` until `until`; of the logs their `log_format`."""
@@ -15,9 +19,7 @@ def log_records(function: Command) -> Command:
             "--since", metavar="TIME", help="Only records from then on (RFC 3339, or seconds)."
         ),
         click.option("--until", metavar="TIME", help="Only records before that."),
-        click.option(
-            "--format", "log_format", metavar="NAME", help="Of the logs [default: their content]."
-        ),
+        log_format,
     )(function)
 
 

@@ -2,13 +2,6 @@
 
 from __future__ import annotations
 
-import io
-import sys
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from pathlib import Path
-from typing import BinaryIO
-
 import click
 
 from netpolc.analysis.explain import explain_all
@@ -33,7 +26,11 @@ _USAGE = "give --src and --dst, or --flows"
     "--flows",
     metavar="FILE",
     type=FILE,
-    help="Judge every row of a CSV (with a header) or JSON-lines file, or - for standard input.",
+    help="Judge every row of a flow log: a file, a folder, a pattern, or - for standard input.",
+)
+@options.log_format
+@click.option(
+    "--keep-going", is_flag=True, help="Of --flows: count what cannot be read, and go on."
 )
 @output(
     lambda: ("text", *FLOWS),
@@ -49,6 +46,8 @@ def eval_(
     paths: tuple[str, ...],
     asked: options.Between | None,
     flows: str | None,
+    log_format: str | None,
+    keep_going: bool,
     form: str,
     file: str | None,
     reading: options.Reading,
@@ -58,9 +57,11 @@ def eval_(
     One flow: exit code 0 when it is allowed (for every address family the ends share), 1 when not.
 
     \b
-    Many: --flows takes rows with src, dst, protocol and port and writes them with a column verdict:
-    ALLOW, DENY or INVALID. Rows that are no flow are reported with their line; the exit code is 1
-    when there were any. Needs NumPy (pip install netpolc[matcher]).
+    Many: --flows takes rows with src, dst, protocol and port (CSV with a header, JSON lines) and
+    writes them with a column verdict: ALLOW, DENY or INVALID. Rows that are no flow are reported
+    with their line; the exit code is 1 when there were any. Needs NumPy (pip install
+    netpolc[matcher]). Logs of the other formats that netpolc audit reads are written as CSV; these
+    and packed logs need pyarrow (pip install netpolc[audit]).
 
     \b
     Examples:
@@ -68,6 +69,7 @@ def eval_(
       netpolc eval k8s/ --src shop/web --dst 'shop/db[StatefulSet]' --port 5432
       netpolc eval cluster/ --src 192.0.2.7 --dst shop/web-1 --protocol ICMP
       netpolc eval cluster/ --flows flows.csv --file judged.csv
+      hubble observe -o json | netpolc eval cluster/ --flows - >judged.csv
       netpolc eval -A --src shop/web --dst shop/db --port 5432
     """
     if (asked is None) == (flows is None):
@@ -86,48 +88,26 @@ def eval_(
             write(FLOWS[form](explanations, CLOSEST, listed.unread), file)
         say_remarks(explanations, listed.cluster, program)
         ctx.exit(0 if all(found.verdict.allowed for found in explanations) else 1)
-    ctx.exit(_judge_log(program, flows or "-", file))
+    ctx.exit(_judge_log(program, flows or "-", log_format, keep_going, file))
 
 
-def _judge_log(program: Program, path: str, file: str | None) -> int:
-    """Stream a log through the matcher; the exit code."""
+def _judge_log(
+    program: Program, path: str, log_format: str | None, keep_going: bool, file: str | None
+) -> int:
+    """Stream logs through the matcher; the exit code."""
     try:
         from netpolc.flows import judge_log  # needs NumPy, which the rest of the command does not
+        from netpolc.flows.notes import LogNotes
     except ImportError as error:
         raise UsageError(f"--flows: {error}") from None
 
-    def report(line: int, problem: str) -> None:
-        warn(f"{'standard input' if path == '-' else path}:{line}: {problem}")
+    def report(place: str, problem: str) -> None:
+        warn(f"{place}: {problem}")
 
-    with (
-        _opened(path) as raw,
-        writing(file) as out,
-        progress("judging", of_bytes=True) as report_bytes,
-    ):
-        size = 0 if path == "-" else Path(path).stat().st_size
-
-        def advance() -> None:
-            if size:
-                report_bytes(raw.tell(), size)
-
-        # Bytes that are no UTF-8 come out as they came in, in a row that is no flow.
-        log = io.TextIOWrapper(raw, encoding="utf-8", errors="surrogateescape", newline="")
-        try:
-            counts = judge_log(program, log, out, report, advance)
-        finally:
-            log.detach()
+    notes = LogNotes(keep_going=keep_going)
+    with writing(file) as out, progress("judging", of_bytes=True) as report_bytes:
+        counts = judge_log(program, [path], out, notes, report, log_format, report_bytes)
     warn(str(counts))
-    return 1 if counts.bad else 0
-
-
-@contextmanager
-def _opened(path: str) -> Iterator[BinaryIO]:
-    if path == "-":
-        yield sys.stdin.buffer
-        return
-    with ExitStack() as stack:
-        try:
-            raw = stack.enter_context(Path(path).open("rb"))
-        except OSError as error:
-            raise UsageError(f"cannot read {path}: {error.strerror}") from None
-        yield raw
+    for note in notes:
+        warn(str(note))
+    return 0 if not counts.bad and notes.is_whole else 1

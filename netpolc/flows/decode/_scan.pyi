@@ -1,9 +1,16 @@
 _Columns = dict[str, bytes]
 _Texts = dict[str, tuple[bytes, bytes, bytes]]
 _Unsure = list[tuple[int, int, int, int]]
+_Cells = tuple[str, str, str, str]
 
 def newlines(block: bytes, /) -> int: ...
 def scan_hubble(block: bytes, longest: int, /) -> tuple[int, _Columns, _Texts, _Unsure]: ...
 def scan_vpc(
     block: bytes, longest: int, roles: bytes, /
 ) -> tuple[int, _Columns, _Texts, _Unsure]: ...
+def copied_flows(
+    block: bytes, longest: int, roles: bytes | None, /
+) -> tuple[bytes, list[_Cells]]: ...
+def copied(
+    block: bytes, numbers: bytes, endings: list[bytes], odd: list[bytes], is_json: bool, /
+) -> bytes: ...

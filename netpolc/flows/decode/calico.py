@@ -10,7 +10,7 @@ from __future__ import annotations
 from msgspec import Struct
 
 from netpolc.flows.decode.lines import LogLine, Told, json_reader
-from netpolc.flows.schema import EGRESS, INGRESS, Record
+from netpolc.flows.records import EGRESS, INGRESS, Record
 from netpolc.flows.values import (
     VERDICTS,
     moment,

@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from netpolc.flows.decode.jsonlines import unknown_names
+from netpolc.flows.decode.telling import ARROW, PARQUET
 from netpolc.flows.decode.vpc import NAME as VPC
 from netpolc.flows.decode.vpc import ROLES
 from netpolc.flows.decode.vpc_columns import are_vpc, plain_name, vpc_batch
@@ -25,9 +26,6 @@ from netpolc.flows.values import VERDICTS, protocol_number
 
 ROWS = 1 << 17
 """Of a batch: what a batch costs is spread over more than where records are read one by one."""
-PARQUET, ARROW = "parquet", "arrow"
-MAGIC = {b"PAR1": PARQUET, b"ARRO": ARROW, b"\xff\xff\xff\xff": ARROW}
-"""First bytes of files (Parquet, Arrow IPC) and of Arrow streams."""
 _FILE = b"ARROW1"
 _END = b"\xff\xff\xff\xff\0\0\0\0"
 _BROKEN = (pa.ArrowException, OSError, ValueError, MemoryError)

@@ -7,15 +7,16 @@ bits are text, what is unset is missing. `is_reply` is a wrapper that may be nul
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pyarrow as pa
 from msgspec import Raw, Struct
 
 from netpolc.flows.decode.lines import LONGEST, LogLine, Told, json_reader, refuse_length
-from netpolc.flows.decode.scanning import scanned_batches
-from netpolc.flows.schema import DROPPED, EGRESS, FORWARDED, INGRESS, Record
+from netpolc.flows.records import DROPPED, EGRESS, FORWARDED, INGRESS, Record
 from netpolc.flows.values import named, port_of, time_of, whole
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 try:
     from netpolc.flows.decode._scan import scan_hubble
@@ -182,6 +183,7 @@ records = json_reader(_Event, _read)
 
 def hubble_batches(blocks: Iterable[bytes], told: Told) -> Iterator[pa.RecordBatch]:
     """The same by the scanner, and by the reference what that is not sure of."""
+    from netpolc.flows.decode.scanning import scanned_batches  # needs pyarrow
 
     def reference(lines: Iterator[LogLine], told: Told) -> Iterator[Record]:
         return records((line for line in lines if not refuse_length(line, told)), told)

@@ -1,4 +1,4 @@
-"""JSON lines of our own names (`schema.SCHEMA`): a flat object a line.
+"""JSON lines of our own names (`records.Record`): a flat object a line.
 
 `src` and `dst` are addresses or `namespace/pod`; times are RFC 3339 or seconds since 1970.
 """
@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 import msgspec
 
 from netpolc.flows.decode.lines import LogLine, Told, read_lines
-from netpolc.flows.schema import EGRESS, INGRESS, SCHEMA, Record
+from netpolc.flows.records import EGRESS, INGRESS, NAMES, Record
 from netpolc.flows.values import moment, port_of, protocol_number, verdict_of, whole, word
 
 NAME = "jsonl"
@@ -32,12 +32,12 @@ def _read(line: LogLine, told: Told) -> Record | None:
         told.note(line, f"field {name} has no meaning here")
     if not any(keys <= found.keys() for keys in KEYS):
         raise ValueError("an object with src, dst, protocol and port is expected")
-    return record_of({name: _value(found[name]) for name in SCHEMA.names if name in found})
+    return record_of({name: _value(found[name]) for name in NAMES if name in found})
 
 
 def unknown_names(names: Iterable[str]) -> list[str]:
     """Those that the schema does not have."""
-    return [name for name in names if name not in SCHEMA.names]
+    return [name for name in names if name not in NAMES]
 
 
 def record_of(row: Mapping[str, Value]) -> Record:

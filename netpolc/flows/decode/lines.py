@@ -13,7 +13,7 @@ from typing import NamedTuple, TypeVar
 import msgspec
 
 from netpolc.flows.notes import LogNotes
-from netpolc.flows.schema import Record
+from netpolc.flows.records import Record
 
 try:
     from netpolc.flows.decode._scan import newlines
@@ -27,6 +27,8 @@ except ImportError:  # not built here
         return block.count(b"\n")
 
 
+CHUNK = 1 << 22
+"""Bytes of lines that are scanned at once."""
 LONGEST = 1 << 20
 """Bytes of a line: a record of any of these formats has a few thousand."""
 _T = TypeVar("_T")
@@ -87,13 +89,16 @@ class LineBlock(NamedTuple):
 def numbered_lines(blocks: Iterable[bytes], told: Told) -> Iterator[LogLine]:
     """The lines of a log; blank ones are left out."""
     for block in line_blocks(blocks, told):
-        lines = block.content.split(b"\n")
-        for number, content in enumerate(lines[: len(lines) - block.is_ended], block.number):
-            line = LogLine(number, content.removesuffix(b"\r"), block.is_ended)
-            if refuse_length(line, told):
-                continue
-            if content.strip():
-                yield line
+        yield from lines_of(block, told)
+
+
+def lines_of(block: LineBlock, told: Told) -> Iterator[LogLine]:
+    """The lines of a block, without blank ones; those that are too long are told."""
+    lines = block.content.split(b"\n")
+    for number, content in enumerate(lines[: len(lines) - block.is_ended], block.number):
+        line = LogLine(number, content.removesuffix(b"\r"), block.is_ended)
+        if content.strip() and not refuse_length(line, told):
+            yield line
 
 
 class _Gathered:

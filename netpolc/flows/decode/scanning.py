@@ -16,7 +16,7 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 import pyarrow as pa
 
-from netpolc.flows.decode.lines import LineBlock, LogLine, Records, Told, line_blocks
+from netpolc.flows.decode.lines import CHUNK, LineBlock, LogLine, Records, Told, line_blocks
 from netpolc.flows.notes import LogError
 from netpolc.flows.schema import (
     DROPPED,
@@ -30,8 +30,6 @@ from netpolc.flows.schema import (
 )
 
 Result = TypeVar("Result")
-CHUNK = 1 << 22
-"""Bytes of lines that are scanned at once."""
 _AHEAD = 3
 """Blocks that threads scan while another one is used."""
 _NO_TIME = np.iinfo(np.int64).min

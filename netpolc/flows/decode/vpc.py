@@ -9,10 +9,10 @@ the connection, with SYN and ACK those of the other; of records without nobody c
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-
-import pyarrow as pa
+from typing import TYPE_CHECKING
 
 from netpolc.flows.decode.lines import (
+    CHUNK,
     LONGEST,
     LineBlock,
     LogLine,
@@ -21,10 +21,14 @@ from netpolc.flows.decode.lines import (
     line_blocks,
     refuse_length,
 )
-from netpolc.flows.decode.scanning import CHUNK, Scanned, completed, scanned, worked_ahead
 from netpolc.flows.notes import LogError
-from netpolc.flows.schema import EGRESS, INGRESS, Record, batches
+from netpolc.flows.records import EGRESS, INGRESS, Record
 from netpolc.flows.values import moment, port_of, protocol_number, verdict_of, whole, word
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from netpolc.flows.decode.scanning import Scanned
 
 try:
     from netpolc.flows.decode._scan import scan_vpc
@@ -90,6 +94,9 @@ def vpc_batches(blocks: Iterable[bytes], told: Told) -> Iterator[pa.RecordBatch]
     """The same by the scanner, and by the reference what that is not sure of. Threads scan ahead by
     the last header there was; where another one came meanwhile, a block is scanned again.
     """
+    from netpolc.flows.decode.scanning import worked_ahead  # needs pyarrow
+    from netpolc.flows.schema import batches
+
     reader = _Reader(told)
 
     def read(line: LogLine) -> Iterator[Record]:
@@ -122,6 +129,9 @@ def _scanned(
     read: Callable[[LogLine], Iterator[Record]],
 ) -> Iterator[pa.RecordBatch]:
     """A block, that may be scanned already, in parts: each header in it begins another one."""
+    from netpolc.flows.decode.scanning import Scanned, completed
+    from netpolc.flows.schema import batches
+
     left: LineBlock | None = block
     while left is not None and not reader.names:
         first, _, rest = left.content.partition(b"\n")
@@ -143,6 +153,8 @@ def _scanned(
 
 
 def _scan(block: LineBlock, names: list[str]) -> Scanned:
+    from netpolc.flows.decode.scanning import scanned
+
     return scanned(block, scan_vpc(block.content, LONGEST, _roles(names)))
 
 

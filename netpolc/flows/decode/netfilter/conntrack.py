@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterator
 
 from netpolc.flows.decode.lines import LogLine, Told, ended, read_lines
-from netpolc.flows.schema import FORWARDED, Record
+from netpolc.flows.records import FORWARDED, Record
 from netpolc.flows.values import port_of, protocol_number, seconds, whole
 
 NAME = "conntrack"

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 
 from netpolc.backends.nft.signals.logs import OWN_LINE, PACKET_FIELD
 from netpolc.flows.decode.lines import LogLine, Told, ended, read_lines
-from netpolc.flows.schema import DROPPED, FORWARDED, Record
+from netpolc.flows.records import DROPPED, FORWARDED, Record
 from netpolc.flows.values import port_of, protocol_number, time_of, whole
 
 NAME = "kernel"

@@ -10,7 +10,7 @@ from __future__ import annotations
 from msgspec import Struct, field
 
 from netpolc.flows.decode.lines import LogLine, Told, json_reader
-from netpolc.flows.schema import Record
+from netpolc.flows.records import Record
 from netpolc.flows.values import port_of, protocol_number, seconds, whole, word
 
 NAME = "ulogd"
