@@ -15,52 +15,29 @@ import msgspec
 from netpolc.core.ir import (
     ANY,
     AUDIT,
-    SELECT_ALL,
     WAIVER,
     Action,
     Direction,
     NamedPort,
     NetworkPeer,
-    Operator,
     Origin,
     Peer,
     PodPeer,
     Policy,
     Port,
     PortRange,
-    Requirement,
     Rule,
-    Selector,
     Tier,
 )
 from netpolc.core.nets import PORTS, Protocol, parse_cidr
+from netpolc.frontends.decoded import LabelSelector, ObjectMeta, Unusual, selector_of
 from netpolc.frontends.fields import (
     DEFAULT_NAMESPACE,
     dns_label_problems,
-    is_label_value,
     is_subdomain,
-    label_key_problems,
-    matching,
 )
 from netpolc.frontends.policies import port_name_problems
 from netpolc.manifests import Document
-
-_UNREAD = msgspec.Raw()
-
-
-class _Expression(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True):
-    """`LabelSelectorRequirement`."""
-
-    key: str
-    operator: Literal["In", "NotIn", "Exists", "DoesNotExist"]
-    values: list[str] | None = None
-
-
-class _Selector(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True):
-    """`LabelSelector`."""
-
-    matchLabels: dict[str, str] | None = None
-    matchExpressions: list[_Expression] | None = None
 
 
 class _Block(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True):
@@ -73,8 +50,8 @@ class _Block(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True):
 class _Peer(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True):
     """`NetworkPolicyPeer`."""
 
-    podSelector: _Selector | None = None
-    namespaceSelector: _Selector | None = None
+    podSelector: LabelSelector | None = None
+    namespaceSelector: LabelSelector | None = None
     ipBlock: _Block | None = None
 
 
@@ -103,38 +80,19 @@ class _Egress(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True)
 class _Spec(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True):
     """`NetworkPolicySpec`."""
 
-    podSelector: _Selector | None = None
+    podSelector: LabelSelector | None = None
     policyTypes: list[Literal["Ingress", "Egress"]] | None = None
     ingress: list[_Ingress] | None = None
     egress: list[_Egress] | None = None
 
 
-class _Metadata(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True):
-    """`ObjectMeta`; what API servers and clients add is skipped."""
-
-    name: str
-    namespace: str | None = None
-    annotations: dict[str, str] | None = None
-    labels: msgspec.Raw = _UNREAD
-    creationTimestamp: msgspec.Raw = _UNREAD
-    generation: msgspec.Raw = _UNREAD
-    managedFields: msgspec.Raw = _UNREAD
-    ownerReferences: msgspec.Raw = _UNREAD
-    resourceVersion: msgspec.Raw = _UNREAD
-    uid: msgspec.Raw = _UNREAD
-
-
 class _Object(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True):
     """`NetworkPolicy`."""
 
-    metadata: _Metadata
+    metadata: ObjectMeta
     spec: _Spec
     apiVersion: str
     kind: str
-
-
-class _Odd(Exception):
-    """Something that has to be read field by field."""
 
 
 _decoded = msgspec.json.Decoder(_Object).decode
@@ -161,7 +119,7 @@ def lower(document: Document) -> Policy | None:
     origin = Origin(document.kind, namespace, named.name, (), document.source)
     try:
         return _policy(spec, origin)
-    except (_Odd, ValueError):
+    except (Unusual, ValueError):
         return None
 
 
@@ -169,7 +127,7 @@ def _policy(spec: _Spec, origin: Origin) -> Policy:
     types = spec.policyTypes
     if types:
         if len(types) > 2:
-            raise _Odd
+            raise Unusual
         isolates = frozenset([_WAYS[name] for name in types])
     else:
         isolates = frozenset(_WAYS.values() if spec.egress else (Direction.INGRESS,))
@@ -184,7 +142,7 @@ def _policy(spec: _Spec, origin: Origin) -> Policy:
     return Policy(
         Tier.NETWORK_POLICY,
         0,
-        PodPeer(origin.namespace, _selector(spec.podSelector)),
+        PodPeer(origin.namespace, selector_of(spec.podSelector)),
         isolates,
         tuple(rules),
         origin,
@@ -214,10 +172,10 @@ def _peer(own: _Peer, namespace: str) -> Peer:
     pods, spaces, block = own.podSelector, own.namespaceSelector, own.ipBlock
     if block is None:
         if pods is None and spaces is None:
-            raise _Odd
-        return PodPeer(namespace if spaces is None else _selector(spaces), _selector(pods))
+            raise Unusual
+        return PodPeer(namespace if spaces is None else selector_of(spaces), selector_of(pods))
     if pods is not None or spaces is not None:
-        raise _Odd
+        raise Unusual
     return _network(block.cidr, tuple(block.excepts or ()))
 
 
@@ -228,7 +186,7 @@ def _network(cidr: str, excepts: tuple[str, ...]) -> NetworkPeer:
     holes = tuple(map(parse_cidr, excepts))
     for hole in holes:
         if not (span[0] <= hole[0] and hole[1] <= span[1] and hole != span):
-            raise _Odd
+            raise Unusual
     return NetworkPeer(span, holes)
 
 
@@ -238,42 +196,15 @@ def _port(name: str | None, port: int | str | None, last: int | None) -> Port:
     if isinstance(port, int):
         end = port if last is None else last
         if not 1 <= port <= end < PORTS:
-            raise _Odd
+            raise Unusual
         return PortRange(protocol, port, end)
     if last is not None:
-        raise _Odd
+        raise Unusual
     if port is None:
         return PortRange(protocol, 0, PORTS - 1)
     if any(port_name_problems(port)):
-        raise _Odd
+        raise Unusual
     return NamedPort(protocol, port)
-
-
-def _selector(own: _Selector | None) -> Selector:
-    """Missing and empty select everything."""
-    if own is None:
-        return SELECT_ALL
-    labels = tuple(own.matchLabels.items()) if own.matchLabels else ()
-    found = matching(labels)
-    if found is None:
-        raise _Odd
-    if not own.matchExpressions:
-        return found
-    more = [
-        _requirement(each.key, each.operator, tuple(each.values or ()))
-        for each in own.matchExpressions
-    ]
-    return Selector(found.requirements.union(more))
-
-
-@lru_cache(maxsize=1 << 12)
-def _requirement(key: str, name: str, values: tuple[str, ...]) -> Requirement:
-    operator = Operator(name)
-    if bool(values) is not (operator in (Operator.IN, Operator.NOT_IN)):
-        raise _Odd
-    if label_key_problems(key) or not all(map(is_label_value, values)):
-        raise _Odd
-    return Requirement(key, operator, frozenset(values))
 
 
 @lru_cache(maxsize=1 << 12)

@@ -30,6 +30,7 @@ from netpolc.frontends.ordered.ordered_fields import (
     one_of,
     port_number,
 )
+from netpolc.frontends.ordered.plain import PlainReader
 from netpolc.frontends.policies import SPEC
 from netpolc.manifests import Document
 
@@ -112,5 +113,7 @@ def _dialect(document: Document) -> Dialect:
 
 
 FRONTEND = Frontend(
-    {KIND: (ALPHA, BETA)}, partial(ordered_policies, dialect_of=_dialect), cluster_scoped=True
+    {KIND: (ALPHA, BETA)},
+    partial(ordered_policies, dialect_of=_dialect, plain=PlainReader),
+    cluster_scoped=True,
 )

@@ -20,6 +20,7 @@ from netpolc.frontends.naming import NAME
 from netpolc.frontends.odd import UNKNOWN_FIELD, OddObjects, body_of
 from netpolc.frontends.ordered.ordered_fields import BEFORE_ALL, Dialect, PodFields, at_most
 from netpolc.frontends.ordered.ordered_rules import Known, RuleReader
+from netpolc.frontends.ordered.plain import PlainReader
 from netpolc.frontends.policies import OBJECT_FIELDS, SPEC, audited
 from netpolc.frontends.policy_kinds import PolicyObjects
 from netpolc.manifests import Document
@@ -121,15 +122,19 @@ def _directions(spec: dict[str, Any], paths: list[str], dialect: Dialect) -> lis
     return [way for way in Direction if spec.get(str(way)) not in (None, [])]
 
 
-def ordered_policies(gathered: Gathered, dialect_of: DialectOf) -> PolicyObjects:
-    """The reader of one kind."""
+def ordered_policies(
+    gathered: Gathered, dialect_of: DialectOf, plain: type[PlainReader] | None = None
+) -> PolicyObjects:
+    """The reader of one kind; `plain` reads those in which nothing is odd."""
     known: Known = {}
+    at_once = None if plain is None else plain()
 
     def read(document: Document, report: ObjectProblems, strict: bool) -> Policy | None:
         if gathered.semantics is Semantics.V1_6:
             report.error(ROOT / "kind", f"{document.kind} did not exist in Kubernetes 1.6")
             return None
-        return lower(document, report, strict, dialect_of(document), known)
+        found = None if at_once is None else at_once.lower(document)
+        return found or lower(document, report, strict, dialect_of(document), known)
 
     def close(document: Document, kind: str, report: ObjectProblems) -> Policy | None:
         return closing(document, kind, report, gathered.odd, dialect_of(document))
