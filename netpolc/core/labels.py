@@ -12,6 +12,7 @@ from typing import assert_never
 
 from netpolc.core.ir import Operator, Requirement, Selector
 
+_PRESENT = (Operator.IN, Operator.EXISTS)
 Members = frozenset[int]
 NONE: Members = frozenset()
 
@@ -48,13 +49,14 @@ class LabelIndex:
         Costs what the smaller of both is, where taking the one from the other costs all members.
         """
         members = self.everyone if within is None else within
+        unwanted = []
         for requirement in selector.requirements:
-            if requirement.operator in (Operator.IN, Operator.EXISTS):
+            if requirement.operator in _PRESENT:
                 members = members & self._carriers(requirement)
+            else:
+                unwanted.append(requirement)
         excluded = NONE
-        for requirement in selector.requirements:
-            if requirement.operator not in (Operator.NOT_IN, Operator.DOES_NOT_EXIST):
-                continue
+        for requirement in unwanted:
             carriers = self._carriers(requirement)
             if self._unsure:  # whether they lack the key nobody knows
                 carriers |= self._unsure - self._keys.get(requirement.key, NONE)

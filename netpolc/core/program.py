@@ -17,15 +17,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import groupby, pairwise
-from operator import attrgetter, is_not
+from itertools import groupby
+from operator import attrgetter, is_
 
 from msgspec import Struct
 
 from netpolc.core.cluster import Cluster, ContainerPorts, Pod, Unread
 from netpolc.core.foreign import html_table
 from netpolc.core.ir import ANY, Action, Any_, Direction, NamedPort, Origin, PodPeer, Tier
-from netpolc.core.nets import NOTHING, PORTS, Protocol, Ranges
+from netpolc.core.nets import NOTHING, Protocol, Ranges
 
 
 class Identity(Struct, frozen=True, eq=False, gc=False):
@@ -309,50 +309,70 @@ def _verify_combinations(combinations: tuple[Combination, ...], everyone: frozen
 
 def _verify_stages(stages: set[Stage], everyone: frozenset[int]) -> None:
     """Each object once, however many share it: those that are no values are equal by identity."""
+    runs = set[Run]()
     for stage in stages:
-        actions = [run.action for run in stage.runs]
-        _require(
-            stage.tier is not Tier.NETWORK_POLICY or actions in ([], [Action.ACCEPT]),
-            "NetworkPolicy only accepts",
-        )
-        _require(all(map(is_not, actions, actions[1:])), "runs differ in action")
-        _require(all(rule.match.is_empty for _, rule in stage.unanswered), "no answer is no match")
-    runs = set[Run]().union(*[stage.runs for stage in stages])
+        own = stage.runs
+        runs.update(own)
+        if stage.tier is Tier.NETWORK_POLICY:
+            accepts = not own or (len(own) == 1 and own[0].action is Action.ACCEPT)
+            _require(accepts, "NetworkPolicy only accepts")
+        else:
+            actions = [run.action for run in own]
+            _require(not any(map(is_, actions, actions[1:])), "runs differ in action")
+        if stage.unanswered:
+            empty = all(rule.match.is_empty for _, rule in stage.unanswered)
+            _require(empty, "no answer is no match")
+    rules = set[ResolvedRule]()
     for run in runs:
-        found = {rule.action for rule in run.rules}
-        _require(bool(found), "runs have rules")
-        _require(found == {run.action}, "a run has one action")
-    _verify_matches(set[ResolvedRule]().union(*[run.rules for run in runs]), everyone)
+        action, several = run.action, run.rules
+        if not several:
+            raise InvariantError("runs have rules")
+        for rule in several:
+            if rule.action is not action:
+                raise InvariantError("a run has one action")
+        rules.update(several)
+    _verify_matches([rule.match for rule in rules], everyone)
 
 
-def _verify_matches(rules: set[ResolvedRule], everyone: frozenset[int]) -> None:
-    matches = [rule.match for rule in rules]
+def _verify_matches(matches: Iterable[Match], everyone: frozenset[int]) -> None:
+    identities: dict[int, frozenset[int] | Any_] = {}
+    networks: dict[int, Ranges | Any_] = {}
+    ports: dict[int, Ranges | Any_] = {}
     for match in matches:
-        if (match.identities is ANY) is not (match.networks is ANY):
+        pods, blocks, services = match.identities, match.networks, match.ports
+        if (pods is ANY) is not (blocks is ANY):
             raise InvariantError("any peer is any address")
-    for pods in {id(own.identities): own.identities for own in matches}.values():
-        _require(pods is ANY or pods <= everyone, "peers exist")
-    for networks in {id(own.networks): own.networks for own in matches}.values():
-        _require(networks is ANY or _canonical(networks), "networks are canonical")
-    for ports in {id(own.ports): own.ports for own in matches}.values():
-        _require(ports is ANY or _canonical_ports(ports), "ports are canonical")
+        identities[id(pods)] = pods
+        networks[id(blocks)] = blocks
+        ports[id(services)] = services
+    for pods in identities.values():
+        if not (pods is ANY or pods <= everyone):
+            raise InvariantError("peers exist")
+    for blocks in networks.values():
+        if not (blocks is ANY or _canonical(blocks)):
+            raise InvariantError("networks are canonical")
+    for services in ports.values():
+        if not (services is ANY or _canonical_ports(services)):
+            raise InvariantError("ports are canonical")
 
 
 def _canonical(ranges: Ranges) -> bool:
-    spans = ranges.spans
-    return all(first <= last for first, last in spans) and all(
-        before[1] + 1 < after[0] for before, after in pairwise(spans)
-    )
+    end = None
+    for first, last in ranges.spans:
+        if first > last or (end is not None and first <= end + 1):
+            return False
+        end = last
+    return True
 
 
 _PROTOCOLS = frozenset(map(int, Protocol))
 
 
 def _canonical_ports(ranges: Ranges) -> bool:
-    return _canonical(ranges) and all(
-        first >> 16 == last >> 16 and first >> 16 in _PROTOCOLS and last & PORTS - 1 < PORTS
-        for first, last in ranges
-    )
+    for first, last in ranges.spans:
+        if first >> 16 != last >> 16 or first >> 16 not in _PROTOCOLS:
+            return False
+    return _canonical(ranges)
 
 
 def _require(condition: bool, invariant: str) -> None:

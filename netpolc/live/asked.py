@@ -13,12 +13,12 @@ from typing import NamedTuple
 
 from netpolc.backends.nft.lower.facts import Dependencies, size_class
 from netpolc.core.cluster import Pod
-from netpolc.core.ir import ANY, Direction, PodPeer, Policy, Rule, Tier
+from netpolc.core.ir import ANY, Any_, Direction, PodPeer, Policy, Rule, Tier
 from netpolc.core.nets import IPV6
 from netpolc.core.program import Program, Question, ResolvedRule
 from netpolc.live.scope import ClassKey
 from netpolc.live.selections import Labels, Selections
-from netpolc.passes.resolve import asked_names, asked_peers, numbers_behind
+from netpolc.passes.ports import asked_names, numbers_behind
 
 
 class Crowd:
@@ -82,9 +82,10 @@ class NodeQuestions:
         for own in used:
             self._use(own)
         egress = [rule for own in policies for rule in own.rules if _asks_by_name(rule)]
-        by_address = {name for rule in egress if _has_blocks(rule) for name in asked_names(rule)}
+        in_blocks = [asked_names(rule.ports) for rule in egress if _has_blocks(rule)]
+        by_address = {name for names in in_blocks for name in names}
         self._by_address = {(own.name, int(own.protocol)) for own in by_address}
-        named = [Question(asked_peers(own), asked_names(own)) for own in egress]
+        named = [Question(_asked_peers(own), asked_names(own.ports)) for own in egress]
         self._named, self._asking = Selections([_peers(o) for o in named], labels_of), named
         self._rows = [
             [{self._number(own.questions[one]) for one in some} for some in row]
@@ -216,7 +217,7 @@ def _of_tiers(policies: Iterable[Policy]) -> Iterator[Question]:
     for policy in policies:
         if policy.tier is not Tier.NETWORK_POLICY:
             for rule in policy.rules:
-                peers = asked_peers(rule)
+                peers = _asked_peers(rule)
                 if peers is not ANY and peers:
                     yield Question(peers)
 
@@ -226,8 +227,15 @@ def _peers(question: Question) -> Question:
 
 
 def _asks_by_name(rule: Rule) -> bool:
-    return rule.direction is Direction.EGRESS and bool(asked_names(rule))
+    return rule.direction is Direction.EGRESS and bool(asked_names(rule.ports))
 
 
 def _has_blocks(rule: Rule) -> bool:
     return rule.peers is not ANY and any(not isinstance(own, PodPeer) for own in rule.peers)
+
+
+def _asked_peers(rule: Rule) -> tuple[PodPeer, ...] | Any_:
+    """The pods that a rule speaks of."""
+    if rule.peers is ANY:
+        return ANY
+    return tuple([peer for peer in rule.peers if isinstance(peer, PodPeer)])

@@ -14,7 +14,7 @@ from netpolc.core.cluster import ContainerPorts
 from netpolc.core.ir import ANY, Operator, PodPeer, Selector
 from netpolc.core.labels import selects
 from netpolc.core.program import Question
-from netpolc.passes.resolve import numbers_behind
+from netpolc.passes.ports import numbers_behind
 
 Labels = Mapping[str, str]
 _Anchor = tuple[str | None, str | None, str | None]

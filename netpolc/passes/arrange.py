@@ -11,9 +11,11 @@ arranged apart.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from itertools import chain, groupby
 from operator import attrgetter
+from typing import NamedTuple
 
 from msgspec import structs
 
@@ -29,7 +31,7 @@ from netpolc.core.program import (
     joined_runs,
     runs_of,
 )
-from netpolc.passes.resolve import Resolver, has_named_ports, named_ports
+from netpolc.passes.resolve import Resolver
 
 _ORDER = attrgetter("order")
 CLOSED = "closed-pods"
@@ -105,10 +107,12 @@ def _arrange(
     alike = _Alike(direction, policies, resolver)
     selecting: list[list[int]] = [[] for _ in identities]
     by_ports = [False] * len(identities)
-    for place, (subjects, by_name) in enumerate(zip(alike.subjects, alike.by_name, strict=True)):
+    for place, (subjects, names) in enumerate(zip(alike.subjects, alike.names, strict=True)):
         for subject in subjects:
             selecting[subject].append(place)
-            by_ports[subject] |= by_name
+        if names:
+            for subject in subjects:
+                by_ports[subject] = True
     groups: dict[tuple[tuple[int, ...], ContainerPorts], list[int]] = {}
     for subject, places in enumerate(selecting):
         if identities[subject].closed:
@@ -120,13 +124,24 @@ def _arrange(
     combinations = []
     for (several, ports), members in groups.items():
         if several:
-            chosen = alike.policies(several)
-            tiers = builder.tiers(chosen, ports)
+            tiers = builder.tiers(alike.policies(several), ports)
         else:
             tiers = _closed(identities[members[0]])
         if tiers:
             combinations.append(Combination(direction, frozenset(members), tiers))
     return combinations
+
+
+@dataclass(slots=True, eq=False)
+class _Chosen:
+    """Policies of one tier, by number, that some subjects are under; in an ordered tier with the
+    names of ports that they ask for, and their stages by what subjects have behind these.
+    """
+
+    tier: Tier
+    members: tuple[int, ...]
+    names: frozenset[tuple[str, int]]
+    stages: dict[ContainerPorts, Stage] = field(default_factory=dict)
 
 
 class _Alike:
@@ -138,11 +153,11 @@ class _Alike:
         self, direction: Direction, policies: Sequence[Policy], resolver: Resolver
     ) -> None:
         self.subjects: list[Members] = []
-        self.by_name: list[bool] = []
-        """Of each place, whether the rules mean other numbers on other subjects."""
+        self.names: list[frozenset[tuple[str, int]]] = []
+        """By place, those by which rules mean other numbers on other subjects."""
         self._together: list[list[int]] = []
         self._ends: list[tuple[Tier, int]] = []
-        self._chosen: dict[tuple[int, ...], tuple[int, ...]] = {}
+        self._chosen: dict[tuple[int, ...], _Chosen] = {}
         concerned = [n for n, own in enumerate(policies) if _concerns(own, direction)]
         for tier, numbers in groupby(concerned, key=lambda number: policies[number].tier):
             places: dict[Members, int] = {}
@@ -152,15 +167,16 @@ class _Alike:
                 place = places.setdefault(subjects, len(self.subjects))
                 if place == len(self.subjects):
                     self.subjects.append(subjects)
-                    self.by_name.append(False)
+                    self.names.append(frozenset())
                     self._together.append([])
                 self._together[place].append(number)
-                if direction is Direction.INGRESS and has_named_ports(policy.rules):
-                    self.by_name[place] = True
+                if direction is Direction.INGRESS and (names := resolver.names(policy)):
+                    self.names[place] |= names
             self._ends.append((tier, len(self.subjects)))
 
-    def policies(self, places: tuple[int, ...]) -> Iterator[tuple[Tier, tuple[int, ...]]]:
-        """The numbers of the policies at some places in order, tier by tier."""
+    def policies(self, places: tuple[int, ...]) -> list[_Chosen]:
+        """The policies at some places, tier by tier."""
+        chosen = []
         start = 0
         for tier, last in self._ends:
             end = bisect_left(places, last, start)
@@ -169,9 +185,11 @@ class _Alike:
                 known = self._chosen.get(own)
                 if known is None:
                     found = chain.from_iterable(map(self._together.__getitem__, own))
-                    known = self._chosen[own] = tuple(sorted(found))
-                yield tier, known
-            start = end
+                    names = frozenset[tuple[str, int]]().union(*[self.names[at] for at in own])
+                    known = self._chosen[own] = _Chosen(tier, tuple(sorted(found)), names)
+                chosen.append(known)
+                start = end
+        return chosen
 
 
 def _closed(identity: Identity) -> tuple[Stage, ...]:
@@ -185,7 +203,16 @@ def _concerns(policy: Policy, direction: Direction) -> bool:
 
 
 _Unanswered = tuple[tuple[int, ResolvedRule], ...]
-_Rules = tuple[tuple[ResolvedRule, ...], _Unanswered]
+
+
+class _Rules(NamedTuple):
+    """The rules of a policy that match something, as `runs` in an ordered tier; and the others with
+    their places among them.
+    """
+
+    rules: tuple[ResolvedRule, ...]
+    unanswered: _Unanswered
+    runs: tuple[Run, ...]
 
 
 class _TierBuilder:
@@ -197,96 +224,88 @@ class _TierBuilder:
         self._direction = direction
         self._policies = policies
         self._resolver = resolver
-        self._named: dict[int, frozenset[tuple[str, int]]] = {}
-        self._named_among: dict[tuple[int, ...], frozenset[tuple[str, int]]] = {}
-        self._resolved: dict[tuple[int, ContainerPorts], _Rules] = {}
-        self._in_runs: dict[int, tuple[Run, ...]] = {}  # by the id of what `_resolved` keeps
-        self._stages: dict[tuple[tuple[int, ...], ContainerPorts], Stage] = {}
+        self._resolved: dict[int, _Rules] = {}
+        self._by_ports: dict[tuple[int, ContainerPorts], _Rules] = {}
 
-    def tiers(
-        self, chosen: Iterable[tuple[Tier, tuple[int, ...]]], ports: ContainerPorts
-    ) -> tuple[Stage, ...]:
-        """The stages of policies, given by tier."""
+    def tiers(self, several: Iterable[_Chosen], ports: ContainerPorts) -> tuple[Stage, ...]:
+        """The stages of some policies for subjects with these named ports."""
         found = []
-        for tier, members in chosen:
-            if tier is not Tier.NETWORK_POLICY:
-                found.append(self._ordered(tier, members, ports))
-                continue
-            isolating = [n for n in members if self._direction in self._policies[n].isolates]
-            several = [self._rules(number, ports) for number in members]
-            rules = tuple(rule for own, _ in several for rule in own)
-            origins = tuple(self._policies[n].origin for n in isolating)
-            if isolating:  # v1.6: without the annotation rules admit what was never denied
-                runs = (Run(Action.ACCEPT, rules),) if rules else ()
-                found.append(Stage(tier, runs, Action.DENY, origins, _unanswered(several)))
+        for own in several:
+            if own.tier is not Tier.NETWORK_POLICY:
+                found.append(self._ordered(own, ports))
+            elif (stage := self._isolating(own.members, ports)) is not None:
+                found.append(stage)
         return tuple(found)
 
-    def _ordered(self, tier: Tier, members: tuple[int, ...], ports: ContainerPorts) -> Stage:
+    def _isolating(self, members: tuple[int, ...], ports: ContainerPorts) -> Stage | None:
+        isolating = [n for n in members if self._direction in self._policies[n].isolates]
+        if not isolating:  # v1.6: without the annotation rules admit what was never denied
+            return None
+        several = self._several(members, ports)
+        rules = tuple([rule for own in several for rule in own.rules])
+        origins = tuple([self._policies[n].origin for n in isolating])
+        runs = (Run(Action.ACCEPT, rules),) if rules else ()
+        return Stage(Tier.NETWORK_POLICY, runs, Action.DENY, origins, _unanswered(several))
+
+    def _ordered(self, own: _Chosen, ports: ContainerPorts) -> Stage:
         """The stage of some policies of an ordered tier: one for all who have these, and the same
         ports behind the names that these ask for. What else others ask for makes no difference.
         """
+        names = own.names
         if ports:
-            asked = self._named_among.get(members)
-            if asked is None:
-                asked = frozenset[tuple[str, int]]().union(*map(self._names, members))
-                self._named_among[members] = asked
-            ports = tuple(own for own in ports if own[:2] in asked)
-        known = self._stages.get((members, ports))
+            ports = tuple([port for port in ports if port[:2] in names]) if names else ()
+        known = own.stages.get(ports)
         if known is None:
-            runs = joined_runs(self._runs(number, ports) for number in members)
-            origins = tuple(self._policies[number].origin for number in members)
-            known = Stage(tier, runs, Action.PASS, origins, named=ports)
-            self._stages[members, ports] = known
+            runs = joined_runs([each.runs for each in self._several(own.members, ports)])
+            origins = tuple([self._policies[number].origin for number in own.members])
+            known = Stage(own.tier, runs, Action.PASS, origins, named=ports)
+            own.stages[ports] = known
         return known
 
-    def _rules(self, number: int, ports: ContainerPorts) -> _Rules:
+    def _several(self, members: tuple[int, ...], ports: ContainerPorts) -> list[_Rules]:
+        """What some policies say; those without names of ports say the same to all subjects."""
+        known = self._resolved
+        return [
+            self._named(number, ports)
+            if ports and self._names(number)
+            else known.get(number) or self._plain(number)
+            for number in members
+        ]
+
+    def _plain(self, number: int) -> _Rules:
+        found = self._resolved[number] = self._made(number, ())
+        return found
+
+    def _named(self, number: int, ports: ContainerPorts) -> _Rules:
+        known = self._by_ports.get((number, ports))
+        if known is None:
+            known = self._by_ports[number, ports] = self._made(number, ports)
+        return known
+
+    def _made(self, number: int, ports: ContainerPorts) -> _Rules:
         policy = self._policies[number]
-        if ports and not self._names(number):
-            ports = ()
-        known = self._resolved.get((number, ports))
-        if known is None:
-            known = _answered(self._resolver.asked(policy, self._direction, ports))
-            self._resolved[number, ports] = known
-        return known
-
-    def _runs(self, number: int, ports: ContainerPorts) -> tuple[Run, ...]:
-        """The runs of a policy of an ordered tier, which stages that have it share."""
-        rules = self._rules(number, ports)[0]
-        known = self._in_runs.get(id(rules))
-        if known is None:
-            known = self._in_runs[id(rules)] = runs_of(rules)
-        return known
+        rules: list[ResolvedRule] = []
+        unanswered: list[tuple[int, ResolvedRule]] = []
+        for rule in self._resolver.asked(policy, self._direction, ports):
+            match = rule.match
+            if not match.identities and match.is_empty:
+                unanswered.append((len(rules), rule))
+            else:
+                rules.append(rule)
+        answered = tuple(rules)
+        runs = () if policy.tier is Tier.NETWORK_POLICY else runs_of(answered)
+        return _Rules(answered, tuple(unanswered), runs)
 
     def _names(self, number: int) -> frozenset[tuple[str, int]]:
-        """The names (with protocols) by which the rules of a policy mean other ports on other
-        subjects; looked at once.
-        """
-        known = self._named.get(number)
-        if known is None:
-            asked = named_ports(self._policies[number].rules)
-            known = self._named[number] = frozenset((own.name, own.protocol) for own in asked)
-        return known
-
-
-def _answered(asked: Iterable[ResolvedRule]) -> _Rules:
-    """The rules that match something, and the others with their places among them."""
-    rules: list[ResolvedRule] = []
-    unanswered: list[tuple[int, ResolvedRule]] = []
-    for rule in asked:
-        match = rule.match
-        if not match.identities and match.is_empty:
-            unanswered.append((len(rules), rule))
-        else:
-            rules.append(rule)
-    return tuple(rules), tuple(unanswered)
+        return self._resolver.names(self._policies[number])
 
 
 def _unanswered(several: Iterable[_Rules]) -> _Unanswered:
     """Those of several policies, with their places among the rules of all."""
     found: list[tuple[int, ResolvedRule]] = []
     before = 0
-    for rules, unanswered in several:
-        if unanswered:
-            found += ((before + place, rule) for place, rule in unanswered)
-        before += len(rules)
+    for own in several:
+        if own.unanswered:
+            found += ((before + place, rule) for place, rule in own.unanswered)
+        before += len(own.rules)
     return tuple(found)

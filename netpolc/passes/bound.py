@@ -16,7 +16,8 @@ from itertools import islice
 from netpolc.core.cluster import Cluster
 from netpolc.core.ir import ANY, Direction, NamedPort, Policy, Rule
 from netpolc.passes.identify import identify, pod_peers, selected
-from netpolc.passes.resolve import Resolver, has_named_ports
+from netpolc.passes.ports import has_named_ports
+from netpolc.passes.resolve import Resolver
 
 MAX_PODS = 5_000_000
 """Pods that the different selectors of a policy select, added up: 50 times all of 100,000."""

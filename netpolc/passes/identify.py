@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from weakref import WeakValueDictionary
 
 from netpolc.core.cluster import Cluster, ContainerPorts, Pod
-from netpolc.core.ir import ANY, NamedPort, NodePeer, PodPeer, Policy, Selector
+from netpolc.core.ir import ANY, NamedPort, NodePeer, Peer, PodPeer, Policy, Selector
 from netpolc.core.labels import NONE, LabelIndex, Members
 from netpolc.core.program import Identity
 from netpolc.passes.nodes import NodeAnswer, answer
@@ -72,7 +72,9 @@ class _Group:
 
 def identify(cluster: Cluster, policies: Sequence[Policy]) -> Identification:
     """Identities of a cluster as far as these policies can see."""
-    selections = dict.fromkeys(peer for policy in policies for peer in pod_peers(policy))
+    spoken = _spoken(policies)
+    selections = dict.fromkeys(policy.subject for policy in policies)
+    selections |= dict.fromkeys([peer for peer in spoken if isinstance(peer, PodPeer)])
     groups = _group(cluster, _keys(selections), _port_names(policies))
     few: dict[PodPeer, Members] = {}
     rest: dict[PodPeer, Members] = {}
@@ -100,7 +102,7 @@ def identify(cluster: Cluster, policies: Sequence[Policy]) -> Identification:
         translate = identity_of.__getitem__
         for own in few, rest:
             own.update({peer: frozenset(map(translate, them)) for peer, them in own.items()})
-    nodes = {peer: answer(cluster, peer) for policy in policies for peer in _node_peers(policy)}
+    nodes = {peer: answer(cluster, peer) for peer in spoken if isinstance(peer, NodePeer)}
     return Identification(identities, Selected(few, rest, len(identities)), nodes)
 
 
@@ -114,10 +116,10 @@ def pod_peers(policy: Policy) -> Iterator[PodPeer]:
                     yield peer
 
 
-def _node_peers(policy: Policy) -> Iterator[NodePeer]:
-    for rule in policy.rules:
-        if rule.peers is not ANY:
-            yield from (peer for peer in rule.peers if isinstance(peer, NodePeer))
+def _spoken(policies: Iterable[Policy]) -> set[Peer]:
+    """All peers that rules speak of; of lists that rules share, each is looked at once."""
+    lists = {id(rule.peers): rule.peers for policy in policies for rule in policy.rules}
+    return {peer for peers in lists.values() if peers is not ANY for peer in peers}
 
 
 def _keys(selections: Iterable[PodPeer]) -> set[str]:
@@ -125,12 +127,12 @@ def _keys(selections: Iterable[PodPeer]) -> set[str]:
 
 
 def _port_names(policies: Iterable[Policy]) -> set[str]:
+    lists = {id(rule.ports): rule.ports for policy in policies for rule in policy.rules}
     return {
         port.name
-        for policy in policies
-        for rule in policy.rules
-        if rule.ports is not ANY
-        for port in rule.ports
+        for ports in lists.values()
+        if ports is not ANY
+        for port in ports
         if isinstance(port, NamedPort)
     }
 

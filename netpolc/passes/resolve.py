@@ -15,7 +15,7 @@ from bisect import bisect_left
 from collections.abc import Iterable, Iterator
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
-from typing import assert_never
+from typing import NamedTuple, assert_never
 
 from msgspec import structs
 
@@ -38,17 +38,35 @@ from netpolc.core.ir import (
     Tier,
 )
 from netpolc.core.labels import NONE, Members
-from netpolc.core.nets import NOTHING, Ranges, Span, ports
+from netpolc.core.nets import NOTHING, Ranges, Span
 from netpolc.core.program import Match, Question, ResolvedRule
 from netpolc.passes.identify import Identification
+from netpolc.passes.ports import Names, PortList, asked_names
 
-_Names = tuple[NamedPort, ...]
 _Inside = dict[Ranges, tuple[Members, Ranges]]
 """By numbers behind some names: identities in some blocks, and single addresses there."""
-_Peers = tuple[Members | Any_, Ranges | Any_, tuple[PodPeer, ...] | Any_]
-"""Identities, addresses, and the selectors that the identities answer."""
 _Group = tuple[Ranges, Members, Match]
 """Numbers behind some names, the identities that have just these, and both as a match."""
+
+
+class _Who(NamedTuple):
+    """Whom a list of peers means; the question is None if it can be nobody.
+
+    Many rules have one list, which is kept so that its id stays its own; so in `_Wanted`.
+    """
+
+    given: tuple[Peer, ...] | Any_
+    pods: Members | Any_
+    networks: Ranges | Any_
+    question: Question | None
+
+
+class _Wanted(NamedTuple):
+    """What a list of ports asks for: names, and the numbers without those behind them."""
+
+    given: tuple[Port, ...] | Any_
+    names: Names
+    ranges: Ranges | Any_
 
 
 @dataclass(slots=True)
@@ -61,6 +79,7 @@ class _Missing:
     seen: set[int] = field(default_factory=set)
 
 
+_ANY_PORT = _Wanted(ANY, (), ANY)
 _NOBODY = Match(NONE, NOTHING, NOTHING)
 MOST_PAIRS = 2_000
 """Pairs of a rule and the numbers of pods that it asks for by name, up to which every rule of a
@@ -75,15 +94,19 @@ class Resolver:
         self._members = identification.members
         self._nodes = identification.nodes
         self._everyone: Members = frozenset(range(len(identification.identities)))
-        self._unions: dict[frozenset[Members], Members] = {}
-        self._of_lists: dict[int, _PortList] = {}
+        self._unions: dict[frozenset[PodPeer], Members] = {}
+        self._same: dict[Members, Members] = {}
+        self._lists: dict[int, _Who] = {}
+        self._asked: dict[int, _Wanted] = {}
+        self._named: dict[int, tuple[Policy, frozenset[tuple[str, int]]]] = {}
+        self._of_lists: dict[int, PortList] = {}
         self._by_list: dict[ContainerPorts, list[int]] = {}
         for identity in identification.identities:
             if identity.ports:
                 self._by_list.setdefault(identity.ports, []).append(identity.number)
-        self._serving: dict[_Names, list[tuple[int, int]]] = {}
-        self._grouped: dict[_Names, tuple[list[_Group], dict[int, int]]] = {}
-        self._in_networks: dict[tuple[_Names, Ranges], _Inside] = {}
+        self._serving: dict[Names, list[tuple[int, int]]] = {}
+        self._grouped: dict[Names, tuple[list[_Group], dict[int, int]]] = {}
+        self._in_networks: dict[tuple[Names, Ranges], _Inside] = {}
 
     def subjects(self, peer: PodPeer) -> Members:
         """The identities a policy selects."""
@@ -101,25 +124,52 @@ class Resolver:
         """
         own = [rule for rule in policy.rules if rule.direction is direction]
         # Of ingress the names are the subject's; of egress each peer has its own numbers.
-        names: list[_Names] = [()] * len(own)
-        missing: dict[_Names, _Missing] | None = None
+        named: list[Names] = [()] * len(own)
         if direction is Direction.EGRESS:
-            names = list(map(asked_names, own))
-            if policy.tier is Tier.NETWORK_POLICY:
-                pairs = sum(len(self._groups(named)[0]) for named in names if named)
-                missing = {} if pairs > MOST_PAIRS else None
-        for rule, named in zip(own, names, strict=True):
-            pods, networks, peers = who = self._peers(rule)
-            if named:
-                yield from self._by_names(rule, named, missing, who)
-            elif peers or networks:
-                wanted = rule.ports
-                ports = wanted if wanted is ANY else self._ports(wanted, subject_ports)
-                if ports:
-                    match = Match(pods, networks, ports)
-                    yield ResolvedRule(match, rule.action, rule.origin, Question(peers))
+            named = [self._wanted(rule.ports).names for rule in own]
+        if not self._nodes and not any(named):
+            yield from self._numbered(own, subject_ports)
+            return
+        missing: dict[Names, _Missing] | None = None
+        if policy.tier is Tier.NETWORK_POLICY:
+            pairs = sum(len(self._groups(names)[0]) for names in named if names)
+            missing = {} if pairs > MOST_PAIRS else None
+        for rule, names in zip(own, named, strict=True):
+            if names:
+                yield from self._by_names(rule, names, missing, self._who(rule))
+            else:
+                yield from self._numbered((rule,), subject_ports)
             if rule.action is Action.PASS:
                 yield from self._doubtful(rule)
+
+    def _numbered(self, rules: Iterable[Rule], own: ContainerPorts) -> list[ResolvedRule]:
+        """The tuples of rules whose peers have no say in the ports."""
+        found = []
+        lists, asked = self._lists, self._asked
+        for rule in rules:
+            _, pods, networks, question = lists.get(id(rule.peers)) or self._who(rule)
+            _, names, ports = asked.get(id(rule.ports)) or self._wanted(rule.ports)
+            if question is None:
+                continue
+            if names and rule.ports is not ANY:
+                ports = self._ports(rule.ports, own)
+            if ports is ANY or ports.spans:
+                match = Match(pods, networks, ports)
+                found.append(ResolvedRule(match, rule.action, rule.origin, question))
+        return found
+
+    def names(self, policy: Policy) -> frozenset[tuple[str, int]]:
+        """The names (with protocols) by which the rules of a policy mean other ports on other
+        subjects: those in ingress.
+        """
+        known = self._named.get(id(policy))
+        if known is None:
+            own = [rule.ports for rule in policy.rules if rule.direction is Direction.INGRESS]
+            lists = {id(ports): ports for ports in own}
+            asked = [name for ports in lists.values() for name in self._wanted(ports).names]
+            found = frozenset([(name.name, name.protocol) for name in asked])
+            known = self._named[id(policy)] = policy, found
+        return known[1]
 
     def _doubtful(self, rule: Rule) -> Iterator[ResolvedRule]:
         """What denies nodes that a rule may mean, as nobody knows their labels, and that it would
@@ -136,21 +186,40 @@ class Resolver:
             origin = structs.replace(rule.origin, field=(*rule.origin.field, "to"))
             yield ResolvedRule(Match(NONE, found, wanted), Action.DENY, origin, Question(()))
 
-    def _peers(self, rule: Rule) -> _Peers:
+    def _who(self, rule: Rule) -> _Who:
         """Who a rule speaks of, in nearly all of them pods alone."""
         peers = rule.peers
+        known = self._lists.get(id(peers))
+        if known is not None:
+            return known
         if peers is ANY:
-            return ANY, ANY, ANY
-        selectors = tuple([peer for peer in peers if isinstance(peer, PodPeer)])
-        networks = NOTHING if len(selectors) == len(peers) else self._networks(rule, peers)
-        found = [self._members[peer] for peer in selectors]
-        if len(found) == 1:
-            return found[0], networks, selectors
-        several = frozenset(found)
-        known = self._unions.get(several)
+            who = _Who(ANY, ANY, ANY, Question(ANY))
+        else:
+            selectors = tuple([peer for peer in peers if isinstance(peer, PodPeer)])
+            others = len(selectors) < len(peers)
+            networks = self._networks(rule, peers) if others else NOTHING
+            pods = self._members[selectors[0]] if len(selectors) == 1 else self._union(selectors)
+            question = Question(selectors) if selectors or networks.spans else None
+            who = _Who(peers, pods, networks, question)
+            if others and any(isinstance(peer, NodePeer) for peer in peers):
+                return who  # it depends on what the rule does
+        self._lists[id(peers)] = who
+        return who
+
+    def _union(self, peers: Iterable[PodPeer]) -> Members:
+        several = frozenset(peers)
+        if several not in self._unions:
+            self._unions[several] = NONE.union(*[self._members[peer] for peer in several])
+        return self._unions[several]
+
+    def _wanted(self, ports: tuple[Port, ...] | Any_) -> _Wanted:
+        known = self._asked.get(id(ports))
         if known is None:
-            known = self._unions[several] = NONE.union(*found)
-        return known, networks, selectors
+            known = _ANY_PORT
+            if ports is not ANY:
+                known = _Wanted(ports, asked_names(ports), self._ports(ports, ()))
+            self._asked[id(ports)] = known
+        return known
 
     def _networks(self, rule: Rule, peers: Iterable[Peer]) -> Ranges:
         found: list[Span] = []
@@ -170,19 +239,20 @@ class Resolver:
         return Ranges.of(found) if found else NOTHING
 
     def _by_names(
-        self, rule: Rule, named: _Names, missing: dict[_Names, _Missing] | None, who: _Peers
+        self, rule: Rule, named: Names, missing: dict[Names, _Missing] | None, who: _Who
     ) -> Iterator[ResolvedRule]:
         """An egress rule that names ports: a tuple for the numbers among them, and one for each set
         of numbers that peers have behind the names.
         """
-        pods, networks, peers = who
+        _, pods, networks, asked = who
         ports = () if rule.ports is ANY else rule.ports
         numbered = tuple([port for port in ports if isinstance(port, PortRange)])
-        if numbered and (peers or networks):
+        if numbered and asked is not None:
             match = Match(pods, networks, self._ports(numbered, ()))
-            yield ResolvedRule(match, rule.action, rule.origin, Question(peers))
+            yield ResolvedRule(match, rule.action, rule.origin, asked)
         within = NOTHING if networks is ANY else networks
         rest_of = None if missing is None else rule.origin
+        peers = () if asked is None else asked.peers
         answered = False
         for numbers, match in self._by_peer_ports(named, rule, pods, within, missing):
             question = Question(peers, named, numbers, within, rest_of)
@@ -204,16 +274,16 @@ class Resolver:
             own = ()
         known = self._of_lists.get(id(own))  # to hash a long list for each rule would cost more
         if known is None:
-            known = self._of_lists[id(own)] = _PortList(own)
+            known = self._of_lists[id(own)] = PortList(own)
         return known.ranges(wanted)
 
     def _by_peer_ports(
         self,
-        named: _Names,
+        named: Names,
         rule: Rule,
         chosen: Members | Any_,
         networks: Ranges,
-        missing: dict[_Names, _Missing] | None,
+        missing: dict[Names, _Missing] | None,
     ) -> Iterator[tuple[Ranges, Match]]:
         """The rule's peers, grouped by the numbers they have behind the names, in their order; only
         those that are `missing`, from which they are then taken.
@@ -243,7 +313,7 @@ class Resolver:
             yield numbers, self._match(numbers, own, addresses)
 
     def _left(
-        self, named: _Names, rule: Rule, networks: Ranges, left: _Missing
+        self, named: Names, rule: Rule, networks: Ranges, left: _Missing
     ) -> tuple[AbstractSet[int], _Inside]:
         """What is left for a rule: its pods that no selector of an earlier one selects, and of
         those in its blocks the ones that are in no earlier block.
@@ -258,9 +328,9 @@ class Resolver:
 
     def _match(self, ranges: Ranges, members: Members, addresses: Ranges = NOTHING) -> Match:
         """A match whose identities are one object with those of other rules, if they are equal."""
-        return Match(self._unions.setdefault(frozenset((members,)), members), addresses, ranges)
+        return Match(self._same.setdefault(members, members), addresses, ranges)
 
-    def _groups(self, named: _Names) -> tuple[list[_Group], dict[int, int]]:
+    def _groups(self, named: Names) -> tuple[list[_Group], dict[int, int]]:
         """All pods by the numbers behind the names, and the place of each identity in the list."""
         known = self._grouped.get(named)
         if known is None:
@@ -278,7 +348,7 @@ class Resolver:
             known = self._grouped[named] = groups, places
         return known
 
-    def _inside(self, named: _Names, networks: Ranges, left: _Missing | None = None) -> _Inside:
+    def _inside(self, named: Names, networks: Ranges, left: _Missing | None = None) -> _Inside:
         """The pods in some networks, grouped likewise: identities that lie in them with every
         address of every pod, and single addresses of the others. Only what is `left`, from which
         it is then taken.
@@ -316,7 +386,7 @@ class Resolver:
             self._in_networks[named, networks] = inside
         return inside
 
-    def _addresses_serving(self, named: _Names) -> list[tuple[int, int]]:
+    def _addresses_serving(self, named: Names) -> list[tuple[int, int]]:
         """Addresses of pods that have one of the names, in order, with the pods' identities."""
         known = self._serving.get(named)
         if known is None:
@@ -327,63 +397,3 @@ class Resolver:
                 for address in pod.addresses
             )
         return known
-
-
-def asked_names(rule: Rule) -> _Names:
-    """The names of ports that a rule asks for."""
-    if rule.ports is ANY:
-        return ()
-    return tuple([port for port in rule.ports if isinstance(port, NamedPort)])
-
-
-def asked_peers(rule: Rule) -> tuple[PodPeer, ...] | Any_:
-    """The pods that a rule speaks of."""
-    if rule.peers is ANY:
-        return ANY
-    return tuple([peer for peer in rule.peers if isinstance(peer, PodPeer)])
-
-
-class _PortList:
-    """A list of named ports, kept so that its id stays its own; equal answers are one object."""
-
-    def __init__(self, own: ContainerPorts) -> None:
-        self._own = own
-        self._known: dict[tuple[Port, ...], Ranges] = {}
-        self._numbers: dict[tuple[str, int], list[int]] = {}
-        for name, protocol, number in own:
-            self._numbers.setdefault((name, protocol), []).append(number)
-
-    def ranges(self, wanted: tuple[Port, ...]) -> Ranges:
-        """What is behind ports that a rule asks for."""
-        known = self._known.get(wanted)
-        if known is None:
-            known = self._known[wanted] = Ranges.of(self._spans(wanted))
-        return known
-
-    def _spans(self, wanted: Iterable[Port]) -> Iterator[Span]:
-        for port in wanted:
-            match port:
-                case PortRange(protocol, first, last):
-                    yield ports(protocol, first, last)
-                case NamedPort(protocol, name):
-                    for number in self._numbers.get((name, protocol), ()):
-                        yield ports(protocol, number, number)
-                case _:
-                    assert_never(port)
-
-
-def numbers_behind(names: _Names, own: ContainerPorts) -> Ranges:
-    """What is behind some names of ports on a pod with these named ports."""
-    return _PortList(own).ranges(names)
-
-
-def has_named_ports(rules: Iterable[Rule]) -> bool:
-    """Whether the rules mean other numbers on other subjects: named ports in ingress."""
-    return any(True for _ in named_ports(rules))
-
-
-def named_ports(rules: Iterable[Rule]) -> Iterator[NamedPort]:
-    """The names of the subject's ports that some rules ask for: those in ingress."""
-    for rule in rules:
-        if rule.direction is Direction.INGRESS and rule.ports is not ANY:
-            yield from (port for port in rule.ports if isinstance(port, NamedPort))
