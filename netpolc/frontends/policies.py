@@ -1,7 +1,8 @@
 """What all generations of NetworkPolicy share: the frame of the object, rules, ports.
 
 Comes in: one manifest. Goes out: its checked metadata, spec and subject, and the IR of its ports.
-Refused: whatever the API server refuses, in its words.
+Refused: whatever the API server refuses, in its words. At the end is what policies of all kinds
+have where nothing of them is odd, for who decodes them at once.
 """
 
 from __future__ import annotations
@@ -9,26 +10,43 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
-from typing import Any
+from functools import lru_cache
+from typing import Any, Literal
+
+import msgspec
 
 from netpolc.core.errors import ROOT, ObjectProblems, Path
 from netpolc.core.ir import (
     AUDIT,
+    SELECT_ALL,
     Action,
     Any_,
     Direction,
     NamedPort,
+    Operator,
     Peer,
     PodPeer,
     Policy,
     Port,
     PortRange,
+    Requirement,
     Rule,
+    Selector,
     Source,
     Tier,
 )
 from netpolc.core.nets import PORTS, Protocol
-from netpolc.frontends.fields import Fields, Metadata, invalid, metadata, mistyping, quoted
+from netpolc.frontends.fields import (
+    Fields,
+    Metadata,
+    invalid,
+    label_key_problems,
+    label_value_problems,
+    matching,
+    metadata,
+    mistyping,
+    quoted,
+)
 from netpolc.manifests import Document
 
 OBJECT_FIELDS = ("apiVersion", "kind", "metadata", "spec", "status")
@@ -212,3 +230,70 @@ def port_name_problems(name: str) -> Iterable[str]:
         yield "must not contain consecutive hyphens"
     if name.startswith("-") or name.endswith("-"):
         yield "must not begin or end with a hyphen"
+
+
+# Decoded at once, where nothing is odd
+
+UNREAD = msgspec.Raw()
+"""Of a field that nobody reads."""
+
+
+class Unusual(Exception):
+    """Something that has to be read field by field."""
+
+
+class Expression(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True):
+    """`LabelSelectorRequirement`."""
+
+    key: str
+    operator: Literal["In", "NotIn", "Exists", "DoesNotExist"]
+    values: list[str] | None = None
+
+
+class LabelSelector(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True):
+    """`LabelSelector`."""
+
+    matchLabels: dict[str, str] | None = None
+    matchExpressions: list[Expression] | None = None
+
+
+class ObjectMeta(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True):
+    """`ObjectMeta`; what API servers and clients add is skipped."""
+
+    name: str
+    namespace: str | None = None
+    annotations: dict[str, str] | None = None
+    labels: msgspec.Raw = UNREAD
+    creationTimestamp: msgspec.Raw = UNREAD
+    generation: msgspec.Raw = UNREAD
+    managedFields: msgspec.Raw = UNREAD
+    ownerReferences: msgspec.Raw = UNREAD
+    resourceVersion: msgspec.Raw = UNREAD
+    uid: msgspec.Raw = UNREAD
+
+
+def selector_of(own: LabelSelector | None) -> Selector:
+    """What it selects: missing and empty everything. Raises `Unusual`."""
+    if own is None:
+        return SELECT_ALL
+    labels = tuple(own.matchLabels.items()) if own.matchLabels else ()
+    found = matching(labels)
+    if found is None:
+        raise Unusual
+    if not own.matchExpressions:
+        return found
+    more = [
+        _requirement(each.key, each.operator, tuple(each.values or ()))
+        for each in own.matchExpressions
+    ]
+    return Selector(found.requirements.union(more))
+
+
+@lru_cache(maxsize=1 << 12)
+def _requirement(key: str, name: str, values: tuple[str, ...]) -> Requirement:
+    operator = Operator(name)
+    if bool(values) is not (operator in (Operator.IN, Operator.NOT_IN)):
+        raise Unusual
+    if label_key_problems(key) or any(any(label_value_problems(own)) for own in values):
+        raise Unusual
+    return Requirement(key, operator, frozenset(values))

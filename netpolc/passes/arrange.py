@@ -170,7 +170,7 @@ class _Alike:
                     self.names.append(frozenset())
                     self._together.append([])
                 self._together[place].append(number)
-                if direction is Direction.INGRESS and (names := resolver.names(policy)):
+                if direction is Direction.INGRESS and (names := resolver.lists.names(policy)):
                     self.names[place] |= names
             self._ends.append((tier, len(self.subjects)))
 
@@ -297,7 +297,7 @@ class _TierBuilder:
         return _Rules(answered, tuple(unanswered), runs)
 
     def _names(self, number: int) -> frozenset[tuple[str, int]]:
-        return self._resolver.names(self._policies[number])
+        return self._resolver.lists.names(self._policies[number])
 
 
 def _unanswered(several: Iterable[_Rules]) -> _Unanswered:

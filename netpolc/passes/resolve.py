@@ -15,7 +15,6 @@ from bisect import bisect_left
 from collections.abc import Iterable, Iterator
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
-from typing import NamedTuple, assert_never
 
 from msgspec import structs
 
@@ -25,14 +24,9 @@ from netpolc.core.ir import (
     Action,
     Any_,
     Direction,
-    NamedPort,
-    NamePeer,
-    NetworkPeer,
     NodePeer,
-    Peer,
     PodPeer,
     Policy,
-    Port,
     PortRange,
     Rule,
     Tier,
@@ -41,32 +35,13 @@ from netpolc.core.labels import NONE, Members
 from netpolc.core.nets import NOTHING, Ranges, Span
 from netpolc.core.program import Match, Question, ResolvedRule
 from netpolc.passes.identify import Identification
-from netpolc.passes.ports import Names, PortList, asked_names
+from netpolc.passes.lists import Lists, Who
+from netpolc.passes.ports import Names
 
 _Inside = dict[Ranges, tuple[Members, Ranges]]
 """By numbers behind some names: identities in some blocks, and single addresses there."""
 _Group = tuple[Ranges, Members, Match]
 """Numbers behind some names, the identities that have just these, and both as a match."""
-
-
-class _Who(NamedTuple):
-    """Whom a list of peers means; the question is None if it can be nobody.
-
-    Many rules have one list, which is kept so that its id stays its own; so in `_Wanted`.
-    """
-
-    given: tuple[Peer, ...] | Any_
-    pods: Members | Any_
-    networks: Ranges | Any_
-    question: Question | None
-
-
-class _Wanted(NamedTuple):
-    """What a list of ports asks for: names, and the numbers without those behind them."""
-
-    given: tuple[Port, ...] | Any_
-    names: Names
-    ranges: Ranges | Any_
 
 
 @dataclass(slots=True)
@@ -79,7 +54,6 @@ class _Missing:
     seen: set[int] = field(default_factory=set)
 
 
-_ANY_PORT = _Wanted(ANY, (), ANY)
 _NOBODY = Match(NONE, NOTHING, NOTHING)
 MOST_PAIRS = 2_000
 """Pairs of a rule and the numbers of pods that it asks for by name, up to which every rule of a
@@ -90,16 +64,12 @@ class Resolver:
     """Resolves rules against one identification; equal answers share one object."""
 
     def __init__(self, identification: Identification) -> None:
+        self.lists = Lists(identification)
         self._identities = identification.identities
         self._members = identification.members
         self._nodes = identification.nodes
         self._everyone: Members = frozenset(range(len(identification.identities)))
-        self._unions: dict[frozenset[PodPeer], Members] = {}
         self._same: dict[Members, Members] = {}
-        self._lists: dict[int, _Who] = {}
-        self._asked: dict[int, _Wanted] = {}
-        self._named: dict[int, tuple[Policy, frozenset[tuple[str, int]]]] = {}
-        self._of_lists: dict[int, PortList] = {}
         self._by_list: dict[ContainerPorts, list[int]] = {}
         for identity in identification.identities:
             if identity.ports:
@@ -126,7 +96,7 @@ class Resolver:
         # Of ingress the names are the subject's; of egress each peer has its own numbers.
         named: list[Names] = [()] * len(own)
         if direction is Direction.EGRESS:
-            named = [self._wanted(rule.ports).names for rule in own]
+            named = [self.lists.wanted(rule.ports).names for rule in own]
         if not self._nodes and not any(named):
             yield from self._numbered(own, subject_ports)
             return
@@ -136,7 +106,7 @@ class Resolver:
             missing = {} if pairs > MOST_PAIRS else None
         for rule, names in zip(own, named, strict=True):
             if names:
-                yield from self._by_names(rule, names, missing, self._who(rule))
+                yield from self._by_names(rule, names, missing, self.lists.who(rule))
             else:
                 yield from self._numbered((rule,), subject_ports)
             if rule.action is Action.PASS:
@@ -145,31 +115,18 @@ class Resolver:
     def _numbered(self, rules: Iterable[Rule], own: ContainerPorts) -> list[ResolvedRule]:
         """The tuples of rules whose peers have no say in the ports."""
         found = []
-        lists, asked = self._lists, self._asked
+        lists, asked = self.lists.peers, self.lists.asked
         for rule in rules:
-            _, pods, networks, question = lists.get(id(rule.peers)) or self._who(rule)
-            _, names, ports = asked.get(id(rule.ports)) or self._wanted(rule.ports)
+            _, pods, networks, question = lists.get(id(rule.peers)) or self.lists.who(rule)
+            _, names, ports = asked.get(id(rule.ports)) or self.lists.wanted(rule.ports)
             if question is None:
                 continue
             if names and rule.ports is not ANY:
-                ports = self._ports(rule.ports, own)
+                ports = self.lists.ports(rule.ports, own)
             if ports is ANY or ports.spans:
                 match = Match(pods, networks, ports)
                 found.append(ResolvedRule(match, rule.action, rule.origin, question))
         return found
-
-    def names(self, policy: Policy) -> frozenset[tuple[str, int]]:
-        """The names (with protocols) by which the rules of a policy mean other ports on other
-        subjects: those in ingress.
-        """
-        known = self._named.get(id(policy))
-        if known is None:
-            own = [rule.ports for rule in policy.rules if rule.direction is Direction.INGRESS]
-            lists = {id(ports): ports for ports in own}
-            asked = [name for ports in lists.values() for name in self._wanted(ports).names]
-            found = frozenset([(name.name, name.protocol) for name in asked])
-            known = self._named[id(policy)] = policy, found
-        return known[1]
 
     def _doubtful(self, rule: Rule) -> Iterator[ResolvedRule]:
         """What denies nodes that a rule may mean, as nobody knows their labels, and that it would
@@ -181,65 +138,13 @@ class Resolver:
         if not peers:
             return
         found = Ranges.of(span for peer in peers for span in self._nodes[peer].doubtful)
-        wanted = rule.ports if rule.ports is ANY else self._ports(rule.ports, ())
+        wanted = rule.ports if rule.ports is ANY else self.lists.ports(rule.ports, ())
         if found and (wanted is ANY or wanted):
             origin = structs.replace(rule.origin, field=(*rule.origin.field, "to"))
             yield ResolvedRule(Match(NONE, found, wanted), Action.DENY, origin, Question(()))
 
-    def _who(self, rule: Rule) -> _Who:
-        """Who a rule speaks of, in nearly all of them pods alone."""
-        peers = rule.peers
-        known = self._lists.get(id(peers))
-        if known is not None:
-            return known
-        if peers is ANY:
-            who = _Who(ANY, ANY, ANY, Question(ANY))
-        else:
-            selectors = tuple([peer for peer in peers if isinstance(peer, PodPeer)])
-            others = len(selectors) < len(peers)
-            networks = self._networks(rule, peers) if others else NOTHING
-            pods = self._members[selectors[0]] if len(selectors) == 1 else self._union(selectors)
-            question = Question(selectors) if selectors or networks.spans else None
-            who = _Who(peers, pods, networks, question)
-            if others and any(isinstance(peer, NodePeer) for peer in peers):
-                return who  # it depends on what the rule does
-        self._lists[id(peers)] = who
-        return who
-
-    def _union(self, peers: Iterable[PodPeer]) -> Members:
-        several = frozenset(peers)
-        if several not in self._unions:
-            self._unions[several] = NONE.union(*[self._members[peer] for peer in several])
-        return self._unions[several]
-
-    def _wanted(self, ports: tuple[Port, ...] | Any_) -> _Wanted:
-        known = self._asked.get(id(ports))
-        if known is None:
-            known = _ANY_PORT
-            if ports is not ANY:
-                known = _Wanted(ports, asked_names(ports), self._ports(ports, ()))
-            self._asked[id(ports)] = known
-        return known
-
-    def _networks(self, rule: Rule, peers: Iterable[Peer]) -> Ranges:
-        found: list[Span] = []
-        for peer in peers:
-            match peer:
-                case PodPeer() | NamePeer():
-                    pass
-                case NetworkPeer():
-                    # An exception holds for its own block only; another peer may admit the address.
-                    found.extend(peer.addresses if peer.excepts else (peer.cidr,))
-                case NodePeer():
-                    sure, doubtful = self._nodes[peer]
-                    found.extend(sure)
-                    found.extend(doubtful if rule.action is Action.DENY else ())
-                case _:
-                    assert_never(peer)
-        return Ranges.of(found) if found else NOTHING
-
     def _by_names(
-        self, rule: Rule, named: Names, missing: dict[Names, _Missing] | None, who: _Who
+        self, rule: Rule, named: Names, missing: dict[Names, _Missing] | None, who: Who
     ) -> Iterator[ResolvedRule]:
         """An egress rule that names ports: a tuple for the numbers among them, and one for each set
         of numbers that peers have behind the names.
@@ -248,7 +153,7 @@ class Resolver:
         ports = () if rule.ports is ANY else rule.ports
         numbered = tuple([port for port in ports if isinstance(port, PortRange)])
         if numbered and asked is not None:
-            match = Match(pods, networks, self._ports(numbered, ()))
+            match = Match(pods, networks, self.lists.ports(numbered, ()))
             yield ResolvedRule(match, rule.action, rule.origin, asked)
         within = NOTHING if networks is ANY else networks
         rest_of = None if missing is None else rule.origin
@@ -268,14 +173,6 @@ class Resolver:
             return frozenset(some)
         pods = (peer for peer in rule.peers if isinstance(peer, PodPeer))
         return NONE.union(*(self._members.among(peer, some) for peer in pods))
-
-    def _ports(self, wanted: tuple[Port, ...], own: ContainerPorts) -> Ranges:
-        if own and not any(isinstance(port, NamedPort) for port in wanted):
-            own = ()
-        known = self._of_lists.get(id(own))  # to hash a long list for each rule would cost more
-        if known is None:
-            known = self._of_lists[id(own)] = PortList(own)
-        return known.ranges(wanted)
 
     def _by_peer_ports(
         self,
@@ -336,7 +233,7 @@ class Resolver:
         if known is None:
             found: dict[Ranges, list[int]] = {}
             for ports, numbers in self._by_list.items():
-                if ranges := self._ports(named, ports):
+                if ranges := self.lists.ports(named, ports):
                     found.setdefault(ranges, []).extend(numbers)
             ordered = sorted(found.items(), key=lambda entry: entry[0].spans)
             members = [frozenset(own) for _, own in ordered]
@@ -370,7 +267,7 @@ class Resolver:
         single: dict[Ranges, list[Span]] = {}
         for number, addresses in found.items():
             identity = self._identities[number]
-            ranges = self._ports(named, identity.ports)
+            ranges = self.lists.ports(named, identity.ports)
             whole.setdefault(ranges, set())
             if all(pod.addresses for pod in identity.pods) and len(addresses) == sum(
                 len(pod.addresses) for pod in identity.pods

@@ -30,13 +30,18 @@ from netpolc.core.ir import (
     Tier,
 )
 from netpolc.core.nets import PORTS, Protocol, parse_cidr
-from netpolc.frontends.decoded import LabelSelector, ObjectMeta, Unusual, selector_of
 from netpolc.frontends.fields import (
     DEFAULT_NAMESPACE,
     dns_label_problems,
     is_subdomain,
 )
-from netpolc.frontends.policies import port_name_problems
+from netpolc.frontends.policies import (
+    LabelSelector,
+    ObjectMeta,
+    Unusual,
+    port_name_problems,
+    selector_of,
+)
 from netpolc.manifests import Document
 
 

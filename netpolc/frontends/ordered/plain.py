@@ -33,10 +33,16 @@ from netpolc.core.ir import (
     Tier,
 )
 from netpolc.core.nets import PORTS, Protocol, parse_cidr
-from netpolc.frontends.decoded import UNREAD, LabelSelector, ObjectMeta, Unusual, selector_of
 from netpolc.frontends.fields import is_subdomain
 from netpolc.frontends.ordered.ordered_fields import LAST_PRIORITY
-from netpolc.frontends.policies import port_name_problems
+from netpolc.frontends.policies import (
+    UNREAD,
+    LabelSelector,
+    ObjectMeta,
+    Unusual,
+    port_name_problems,
+    selector_of,
+)
 from netpolc.manifests import Document
 
 _NULL = msgspec.Raw(b"null")
