@@ -40,8 +40,8 @@ from netpolc.frontends.fields import (
     Fields,
     Metadata,
     invalid,
+    is_label_value,
     label_key_problems,
-    label_value_problems,
     matching,
     metadata,
     mistyping,
@@ -294,6 +294,6 @@ def _requirement(key: str, name: str, values: tuple[str, ...]) -> Requirement:
     operator = Operator(name)
     if bool(values) is not (operator in (Operator.IN, Operator.NOT_IN)):
         raise Unusual
-    if label_key_problems(key) or any(any(label_value_problems(own)) for own in values):
+    if label_key_problems(key) or not all(map(is_label_value, values)):
         raise Unusual
     return Requirement(key, operator, frozenset(values))
