@@ -13,6 +13,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
@@ -28,10 +29,15 @@ SCRIPT = Path(__file__).with_name("turn.py")
 
 def seconds(build: Path, size: Size | None, rounds: int) -> dict[str, float]:
     """The least CPU seconds of each step of a build; without a size, of queries."""
+    of = ["-"] if size is None else [str(cached(size))]
+    return turn(build, SCRIPT, [*of, str(rounds), *(nodes_of(size) if size is not None else [])])
+
+
+def turn(build: Path, script: Path, arguments: Sequence[str]) -> dict[str, float]:
+    """What a script says of a build, in whose interpreter it runs: CPU seconds of each step."""
     own = build / ".venv/bin/python"
-    what = ["-", str(rounds)] if size is None else [cached(size), str(rounds), *nodes_of(size)]
     done = subprocess.run(
-        [own if own.exists() else sys.executable, "-P", SCRIPT, *what],
+        [own if own.exists() else sys.executable, "-P", script, *arguments],
         env={**os.environ, "PYTHONPATH": str(build)},
         cwd=build,
         stdout=subprocess.PIPE,

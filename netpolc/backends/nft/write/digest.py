@@ -8,8 +8,9 @@ order or its elements in none. Notes (`meta_...`) are left out. Nothing is refus
 from __future__ import annotations
 
 from bisect import bisect_right, insort
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from hashlib import sha256
+from operator import attrgetter
 
 from netpolc.backends.nft import model
 from netpolc.backends.nft.names import GENERATION, NOTE, OPTIONS
@@ -20,18 +21,18 @@ _END = "137\n"
 """What ends a piece of a set: an element that ends so. Of addresses it is one in some hundreds."""
 
 
-def digest_of(objects: Iterable[Written], digest: Callable[[Written], bytes] | None = None) -> str:
+def digest_of(objects: Iterable[Written]) -> str:
     """Names what a table holds, but for its notes.
 
-    The generation is a note, too, where rules have the one that is noted (see `Ruleset`). `digest`
-    may know the digests of objects already.
+    The generation is a note, too, where rules have the one that is noted (see `Ruleset`).
     """
-    digest = digest or object_digest
-    content = sha256()
-    for entry in sorted(unmarked(objects), key=lambda entry: (entry.kind, entry.name)):
-        if not entry.name.startswith(NOTE):
-            content.update(digest(entry))
-    return f"sha256:{content.hexdigest()[:32]}"
+    held = [own for own in unmarked(objects) if not own.name.startswith(NOTE)]
+    return digest_over(map(object_digest, sorted(held, key=attrgetter("kind", "name"))))
+
+
+def digest_over(digests: Iterable[bytes]) -> str:
+    """Names what a table holds by the digests of its objects, in order of kind and name."""
+    return f"sha256:{sha256(b''.join(digests)).hexdigest()[:32]}"
 
 
 def unmarked(objects: Iterable[Written]) -> list[Written]:

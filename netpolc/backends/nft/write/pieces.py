@@ -1,75 +1,86 @@
 """What nodes have in common is written and hashed once: sets, maps, chains and counters.
 
-Comes in: the objects of tables, node after node of one Program. Goes out: each as it is written,
-its digest and its block of text. An object is known by its kind and name, and what was made of it
-is used again while it is the same: so no more is kept than there are names, and a name that means
-something else on every node has the last one's. Nothing is refused.
+Comes in: tables, node after node of one Program. Goes out: a `SharedObject` for each object, which
+keeps what was made of it: how it is written, its digest and its block of text. An object is known
+by its kind and name, and what was made of it is used again while it is the same: so no more is kept
+than there are names, and a name that means something else on every node has the last one's. Nothing
+is refused.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 
 from msgspec import Struct
 
 from netpolc.backends.nft import model
 from netpolc.backends.nft.objects import Written
 from netpolc.backends.nft.write import text
-from netpolc.backends.nft.write.digest import digest_of, object_digest
+from netpolc.backends.nft.write.digest import digest_over, object_digest
 
 
-class _Piece(Struct):
+class SharedObject(Struct, eq=False):
     """An object, what it is as written, and what was asked of that."""
 
     entry: text.Entry
     written: Written
+    key: str
+    """By which objects are in order in the digest of a table."""
     shared: bool = False
-    """Whether another node has asked for it."""
-    digest: bytes | None = None
-    block: str | None = None
+    """Whether another node has it, too."""
+    known_digest: bytes | None = None
+    known_block: str | None = None
+
+    def digest(self) -> bytes:
+        """What `object_digest` says of it."""
+        if self.known_digest is None:
+            self.known_digest = object_digest(self.written)
+        return self.known_digest
+
+    def block(self) -> str:
+        """What `Written.block` says; kept once another node has asked, too: most programs write
+        one.
+        """
+        if self.known_block is not None:
+            return self.known_block
+        block = self.written.block()
+        if self.shared:
+            self.known_block = block
+        return block
+
+
+def common_digest(pieces: Sequence[SharedObject]) -> str:
+    """What `digest_of` says of a table that has no facts yet."""
+    return digest_over(own.digest() for own in sorted(pieces, key=_key))
+
+
+def _key(own: SharedObject) -> str:
+    return own.key
 
 
 class Pieces:
     """What was made of objects, by their names."""
 
     def __init__(self) -> None:
-        self._known: dict[tuple[type, str], _Piece] = {}
-        self._of: dict[int, _Piece] = {}
-        """By the `id` of what is written, which the piece keeps."""
+        self._counters: dict[str, SharedObject] = {}
+        self._sets: dict[str, SharedObject] = {}
+        self._maps: dict[str, SharedObject] = {}
+        self._chains: dict[str, SharedObject] = {}
 
-    def written(self, table: model.Table) -> Iterator[Written]:
+    def of(self, table: model.Table) -> Iterator[SharedObject]:
         """Every object of a table, in order."""
-        for entry in text.entries(table):
-            named = type(entry), entry.name
-            known = self._known.get(named)
-            if known is not None and (known.entry is entry or known.entry == entry):
-                known.shared = True
-            else:
-                if known is not None:
-                    del self._of[id(known.written)]
-                known = self._known[named] = _Piece(entry, text.written(entry))
-                self._of[id(known.written)] = known
-            yield known.written
+        yield from _of(table.counters, self._counters)
+        yield from _of(table.sets, self._sets)
+        yield from _of(table.maps, self._maps)
+        yield from _of(table.chains, self._chains)
 
-    def digest(self, objects: Iterable[Written]) -> str:
-        """What `digest_of` says of a table."""
-        return digest_of(objects, self._digest)
 
-    def _digest(self, own: Written) -> bytes:
-        known = self._of.get(id(own))
-        if known is None:
-            return object_digest(own)
-        if known.digest is None:
-            known.digest = object_digest(own)
-        return known.digest
-
-    def block(self, own: Written) -> str:
-        """What `Written.block` says; kept once it has been asked for another node, too: most
-        programs write one.
-        """
-        known = self._of.get(id(own))
-        if known is None or not known.shared:
-            return own.block()
-        if known.block is None:
-            known.block = own.block()
-        return known.block
+def _of(entries: Sequence[text.Entry], pieces: dict[str, SharedObject]) -> Iterator[SharedObject]:
+    for entry in entries:
+        known = pieces.get(entry.name)
+        if known is None or known.entry is not entry:
+            written = text.written(entry)
+            known = pieces[entry.name] = SharedObject(entry, written, written.key)
+        else:
+            known.shared = True
+        yield known

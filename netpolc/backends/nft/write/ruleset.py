@@ -30,7 +30,7 @@ from netpolc.backends.nft.objects import Objects, Written
 from netpolc.backends.nft.options import Options
 from netpolc.backends.nft.write import text
 from netpolc.backends.nft.write.owners import Owners
-from netpolc.backends.nft.write.pieces import Pieces
+from netpolc.backends.nft.write.pieces import Pieces, SharedObject, common_digest
 
 _MANY = 100
 """So many odd objects are told one by one: a cluster that has more has one cause for them."""
@@ -71,7 +71,7 @@ class Ruleset:
         """The same ruleset of another generation."""
         other = replace(self, chosen=generation)
         # What does not depend on it is not made twice: it is most of the work.
-        vars(other).update(_written=self._written, digest=self.digest)
+        vars(other).update(_pieces=self._pieces, digest=self.digest)
         return other
 
     def generations(self) -> Iterator[int]:
@@ -85,25 +85,24 @@ class Ruleset:
     @cached_property
     def digest(self) -> str:
         """Names the content: equal digests mean equal rulesets."""
-        return self.pieces.digest(self._written)
+        return common_digest(self._pieces)
 
     @cached_property
-    def _written(self) -> tuple[Written, ...]:
-        return tuple(self.pieces.written(self.table))
+    def _pieces(self) -> tuple[SharedObject, ...]:
+        return tuple(self.pieces.of(self.table))
 
     @cached_property
     def _final(self) -> tuple[Written, ...]:
         """The objects with their generation written in."""
         if not self.options.recheck:
-            return self._written
+            return tuple(own.written for own in self._pieces)
         mask, before, after = self.options.mark_mask, model.NO_GENERATION, self.generation
-        return tuple(entry.remarked(mask, before, after) for entry in self._written)
+        return tuple(entry.written.remarked(mask, before, after) for entry in self._pieces)
 
     @cached_property
     def _entries(self) -> dict[str, text.Entry]:
         found: dict[str, text.Entry] = {f"counter {own.name}": own for own in self.facts}
-        pairs = zip(self._written, text.entries(self.table), strict=True)
-        return found | {own.key: entry for own, entry in pairs}
+        return found | {own.key: own.entry for own in self._pieces}
 
     def entries(self, keys: Iterable[str] | None = None) -> list[text.Entry]:
         """Objects as `lower` made them, with their generation, by their keys; all, facts included,
@@ -142,7 +141,10 @@ class Ruleset:
     def text(self) -> str:
         """The transaction as text."""
         what = f"node {self.node}" if self.node is not None else "every pod of the snapshot"
-        body = map(self.pieces.block, self._final)
+        body = (
+            own.block() if final is own.written else final.block()
+            for own, final in zip(self._pieces, self._final, strict=True)
+        )
         return text.transaction(self.table.name, body, self.facts, what, self.digest)
 
     def loaded_at(self, moment: str) -> str:
