@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from netpolc.backends.nft import model as nft
 from netpolc.backends.nft.lower.denials import tail
 from netpolc.backends.nft.lower.judge import Judge, JudgeBuilder
+from netpolc.backends.nft.lower.sets import written_address
 from netpolc.backends.nft.names import (
     BRIDGE_PORT,
     BRIDGED,
@@ -39,7 +40,6 @@ from netpolc.core.nets import (
     Protocol,
     Ranges,
     family,
-    format_address,
     ports,
     split_ports,
 )
@@ -130,7 +130,7 @@ def _known(local: Iterable[int]) -> Iterator[nft.AddressSet]:
     """The addresses of all pods of the node."""
     addresses = sorted({*local})
     for version in Family:
-        elements = tuple(format_address(at) for at in addresses if family(at) is version)
+        elements = tuple(written_address(at) for at in addresses if family(at) is version)
         if elements:
             yield nft.AddressSet(f"local{version.value}", version, elements)
 

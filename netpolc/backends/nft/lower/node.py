@@ -29,7 +29,7 @@ from netpolc.backends.nft.lower.denials import PendingDenials, pending_denials
 from netpolc.backends.nft.lower.facts import Dependencies
 from netpolc.backends.nft.lower.judge import Judge, JudgeBuilder, Matter
 from netpolc.backends.nft.lower.replies import Mirror
-from netpolc.backends.nft.lower.sets import denied_sets, pair_sets
+from netpolc.backends.nft.lower.sets import denied_sets, pair_sets, written_address
 from netpolc.backends.nft.lower.tiers.build import TierChains
 from netpolc.backends.nft.names import (
     END,
@@ -48,7 +48,7 @@ from netpolc.backends.nft.options import Options
 from netpolc.core.cluster import Pod
 from netpolc.core.errors import UsageError, listing
 from netpolc.core.ir import DIRECTIONS, Direction
-from netpolc.core.nets import FAMILIES, Family, family, format_address
+from netpolc.core.nets import FAMILIES, Family, family
 from netpolc.core.program import Program
 
 _MIRROR = Mirror(kept=(EXEMPT, REMEMBER))
@@ -301,7 +301,7 @@ def _address_maps(dispatch: _Dispatch) -> dict[str, nft.AddressMap]:
     maps: dict[str, nft.AddressMap] = {}
     for (direction, version), verdicts in dispatch.verdicts.items():
         name = chain_map(direction, version)
-        elements = tuple((format_address(at), verdicts[at]) for at in sorted(verdicts))
+        elements = tuple((written_address(at), verdicts[at]) for at in sorted(verdicts))
         maps[name] = nft.AddressMap(name, version, elements)
     return maps
 

@@ -68,7 +68,7 @@ class Sets:
             for address in pod.addresses
         )
         for address, number in sorted(owners):
-            found[family(address)].append((address, _written(address), number))
+            found[family(address)].append((address, written_address(address), number))
         return found
 
     def of(self, asked: PodQuestion, version: Family) -> nft.AddressSet:
@@ -111,8 +111,8 @@ class Sets:
         for first, last in networks:
             (v6 if first >= IPV6 else v4).update(range(first, last + 1))
         return {
-            Family.IPV4: tuple(map(_written, sorted(v4))),
-            Family.IPV6: tuple(map(_written, sorted(v6))),
+            Family.IPV4: tuple(map(written_address, sorted(v4))),
+            Family.IPV6: tuple(map(written_address, sorted(v6))),
         }
 
     def blocks(self, spans: tuple[Span, ...], version: Family) -> nft.NetworkSet:
@@ -125,7 +125,7 @@ class Sets:
 
 
 @lru_cache(1 << 17)
-def _written(address: int) -> str:
+def written_address(address: int) -> str:
     """An address as text; most are in many sets, and a set of the next snapshot that holds the same
     objects is compared with this one in no time.
     """
@@ -152,6 +152,6 @@ def pair_sets(pairs: set[tuple[int, int]], *, always: bool) -> tuple[nft.PairSet
     for version in Family:
         own = sorted((a, b) for a, b in pairs if family(a) is version and family(b) is version)
         if own or always:
-            elements = tuple((format_address(a), format_address(b)) for a, b in own)
+            elements = tuple((written_address(a), written_address(b)) for a, b in own)
             found.append(nft.PairSet(self_set(version), version, elements))
     return tuple(found)
