@@ -25,8 +25,9 @@ from hashlib import blake2b
 import numpy as np
 from numpy.typing import NDArray
 
+from netpolc.backends.matcher._core import cut_blocks
 from netpolc.backends.matcher.atoms import PortAtoms
-from netpolc.backends.matcher.directions import DirectionTable, Indices, PortSets, Row, judge
+from netpolc.backends.matcher.directions import Directions, DirectionTable, Indices, PortSets
 from netpolc.backends.matcher.endpoints import Endpoints, endpoints_of
 from netpolc.core.errors import UnsupportedError
 from netpolc.core.ir import Direction
@@ -38,8 +39,6 @@ PAIR_BYTES = 64 << 20
 BLOCK = 64
 """Columns in a block of the factored form."""
 LEAF_BITS = 31
-_WRITTEN = 1 << 17
-"""Cells and rows whose blocks are written out at a time, each of them 128 bytes at most."""
 _FEW = 1 << 18
 _DENSE = 64
 """Above so many cells, and so many for each that the factored form has, the pair form costs out of
@@ -99,8 +98,8 @@ def build_tables(program: Program, pair_bytes: int = PAIR_BYTES) -> Tables:
     endpoints = endpoints_of(program)
     atoms = PortAtoms(match.ports for match in program.matches)
     sets = PortSets(atoms.everything)
-    egress = judge(program, Direction.EGRESS, endpoints, atoms, sets)
-    ingress = judge(program, Direction.INGRESS, endpoints, atoms, sets)
+    directions = Directions(program, endpoints, atoms, sets)
+    egress, ingress = directions.table(Direction.EGRESS), directions.table(Direction.INGRESS)
     classes = _pair_form(endpoints, egress, ingress, sets, pair_bytes)
     blocks = (_EMPTY32, _EMPTY16, _EMPTY32, _EMPTY16)
     if classes is None:
@@ -150,7 +149,7 @@ def _factored_form(egress: DirectionTable, ingress: DirectionTable, sets: PortSe
     chosen[:, 0] *= _width(egress)
     chosen[:, 2] *= _width(ingress)
     if chosen.max() >= 1 << 32:
-        raise UnsupportedError(f"{len(egress.rows)} x {egress.columns} cells are too many")
+        raise UnsupportedError(f"{egress.rows} x {egress.columns} cells are too many")
     roles = np.zeros((len(chosen) + 1, 4), dtype=np.uint32)
     roles[1:] = chosen
     return _Classes(class_of + 1, (len(chosen), len(chosen)), sets.masks, _EMPTY16, roles)
@@ -162,40 +161,10 @@ def _width(judgement: DirectionTable) -> int:
 
 def _blocks(judgement: DirectionTable) -> tuple[NDArray[np.uint32], NDArray[np.uint16]]:
     """Rows cut into blocks of columns; equal blocks are stored once."""
-    numbers: dict[bytes, int] = {}
-    index = np.empty((len(judgement.rows), _width(judgement)), dtype=np.uint32)
-    # Some at a time: written out they are much more than what differs from the defaults.
-    ends = np.cumsum([len(row.columns) + 1 for row in judgement.rows])
-    last = 0
-    while last < len(ends):
-        first, before = last, int(ends[last - 1]) if last else 0
-        last = max(first + 1, int(np.searchsorted(ends, before + _WRITTEN, side="right")))
-        _cut(judgement.rows[first:last], index[first:last], numbers)
-    return index.reshape(-1), np.frombuffer(b"".join(numbers), dtype=np.uint16)
-
-
-def _cut(rows: list[Row], index: NDArray[np.uint32], numbers: dict[bytes, int]) -> None:
-    """The index of some rows; blocks that are new get the next numbers, a row's default first."""
-    owner = np.repeat(np.arange(len(rows)), [len(row.columns) for row in rows])
-    columns = np.concatenate([row.columns for row in rows])
-    own = np.concatenate([row.sets for row in rows])
-    defaults = np.array([row.default for row in rows], dtype=np.uint16)
-    touched, block_of = np.unique(owner * index.shape[1] + columns // BLOCK, return_inverse=True)
-    block_owner, at = np.divmod(touched, index.shape[1])
-    place = np.arange(len(touched)) + block_owner + 1
-    counts = np.bincount(block_owner, minlength=len(rows)) + 1
-    written = np.repeat(defaults, counts)[:, None].repeat(BLOCK, axis=1)
-    written[place[block_of.reshape(-1)], columns % BLOCK] = own
-    data, size = written.tobytes(), written.itemsize * BLOCK
-    found = np.array(
-        [
-            numbers.setdefault(data[start : start + size], len(numbers))
-            for start in range(0, len(data), size)
-        ],
-        dtype=np.uint32,
-    )
-    index[:] = found[np.cumsum(counts) - counts][:, None]
-    index[block_owner, at] = found[place]
+    index = np.empty((judgement.rows, _width(judgement)), dtype=np.uint32)
+    ends = np.searchsorted(judgement.owners, np.arange(judgement.rows), side="right")
+    blocks = cut_blocks(judgement.defaults, ends, judgement.cells, index)
+    return index.reshape(-1), np.frombuffer(blocks, dtype=np.uint16)
 
 
 def _pair_form(
@@ -240,7 +209,7 @@ def _pair_form(
 
 
 def _factored_cells(egress: DirectionTable, ingress: DirectionTable) -> int:
-    return sum(len(own.rows) * own.columns for own in (egress, ingress))
+    return sum(own.rows * own.columns for own in (egress, ingress))
 
 
 def _square(

@@ -15,11 +15,12 @@ from numpy.typing import NDArray
 from netpolc.core.nets import numbers
 
 Indices = NDArray[np.int64]
+Numbers = NDArray[np.int32]
 
 
 def united(
-    pattern_of: NDArray[np.int32],
-    admitted: Sequence[tuple[Indices, int]],
+    pattern_of: Numbers,
+    admitted: Sequence[tuple[Numbers, int]],
     everybody: int,
     atoms: int,
 ) -> list[int]:
@@ -39,7 +40,7 @@ def united(
     return [everybody, *(everybody | mask for mask in masks)]
 
 
-def _alike(count: int, several: Sequence[Indices]) -> NDArray[np.uint64]:
+def _alike(count: int, several: Sequence[Numbers]) -> NDArray[np.uint64]:
     """A key for every viewpoint, equal for those in the same of several sets.
 
     Each set has 128 random bits, chosen anew in every run: nobody can make sets that collide.
@@ -52,7 +53,7 @@ def _alike(count: int, several: Sequence[Indices]) -> NDArray[np.uint64]:
 
 
 def _masks(
-    row_of: Indices, count: int, admitted: Sequence[tuple[Indices, int]], atoms: int
+    row_of: Indices, count: int, admitted: Sequence[tuple[Numbers, int]], atoms: int
 ) -> list[int]:
     """The ports of one viewpoint of each pattern; `row_of` is -1 for all others."""
     width = -(-atoms // 8)
