@@ -10,10 +10,9 @@ have a few million entries.
 
 from __future__ import annotations
 
-from array import array
-from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -98,7 +97,12 @@ class Directions:
         self._open = sets.number(atoms.everything)
         self._peers = _Peers(endpoints)
         self._builder = _RowBuilder(self._peers, atoms, sets)
-        self._exempt = _exempt_columns(endpoints)
+        alone = endpoints.views.alone
+        self._exempt = {
+            view: [alone[address] for address in addresses]
+            for view, addresses in endpoints.views.exempt.items()
+        }
+        """By the view of subjects that live beside addresses standing alone: those of these."""
 
     def table(self, direction: Direction) -> DirectionTable:
         """The table of a direction."""
@@ -126,33 +130,17 @@ class Directions:
         return cells[:1].tobytes() + np.stack((columns, full[columns]), axis=1).tobytes()
 
 
-def _exempt_columns(endpoints: Endpoints) -> dict[int, list[int]]:
-    """By the view of subjects that live beside addresses standing alone: the views let through."""
-    alone = {key.alone: view for view, key in enumerate(endpoints.views) if key.alone is not None}
-    return {
-        view: [alone[address] for address in key.exempt]
-        for view, key in enumerate(endpoints.views)
-        if key.exempt
-    }
-
-
 class _Peers:
     """The viewpoints behind identities and networks; sets of them are bytes (`ext/rows.pxi`)."""
 
     def __init__(self, endpoints: Endpoints) -> None:
-        self.count = len(endpoints.views)
+        views = endpoints.views
+        self.count = len(views.families)
         self.pattern_of: Numbers = np.zeros(self.count, dtype=np.int32)
         self.told_apart = Viewpoints(self.pattern_of)
         self._set = ViewSet(self.count)
-        of_identity: defaultdict[int, list[int]] = defaultdict(list)
-        for view, key in enumerate(endpoints.views):
-            if key.identity is not None:
-                of_identity[key.identity].append(view)
-        self._of_identity = defaultdict(
-            bytes, {own: array("i", views).tobytes() for own, views in of_identity.items()}
-        )
-        combination_of = [key.combination for key in endpoints.views]
-        self._combination_of = np.array(combination_of, dtype=np.int64)
+        self._of_identity = _grouped(views.identities, endpoints.identities)
+        self._of_combination = _grouped(views.combinations, len(endpoints.members))
         width = -(-len(endpoints.networks) // 8)
         packed = b"".join(members.to_bytes(width, "little") for members in endpoints.members)
         self._holding = np.frombuffer(packed, dtype=np.uint8).reshape(len(endpoints.members), width)
@@ -163,10 +151,10 @@ class _Peers:
         """The viewpoints of identities that have an address, in any order."""
         return as_numbers(b"".join(map(self._of_identity.__getitem__, identities)))
 
-    def _inside(self, network: int) -> bytes:
-        """The viewpoints of addresses in a network."""
+    def _inside(self, network: int) -> Iterator[bytes]:
+        """The viewpoints of addresses in a network, by combination."""
         held = self._holding[:, network >> 3] >> (network & 7) & 1
-        return np.flatnonzero(held[self._combination_of]).astype(np.int32).tobytes()
+        return map(self._of_combination.__getitem__, np.flatnonzero(held).tolist())
 
     def matching(self, match: Match) -> bytes:
         """The viewpoints that a match with particular peers takes in."""
@@ -177,10 +165,18 @@ class _Peers:
         if known is None:
             several = list(map(self._of_identity.__getitem__, match.identities))
             if match.networks:
-                several.append(self._inside(self._number_of[match.networks]))
+                several.extend(self._inside(self._number_of[match.networks]))
             # The match is kept with the answer, so that its parts' ids stay theirs.
             known = self._known[key] = match, self._set.union(several)
         return known[1]
+
+
+def _grouped(numbers: Indices, count: int) -> list[bytes]:
+    """The viewpoints that have each number from 0 on, of fewer than `count`."""
+    order = np.argsort(numbers, kind="stable").astype(np.int32)
+    ends = np.searchsorted(numbers[order], np.arange(count + 1)) * order.itemsize
+    data = order.tobytes()
+    return [data[start:end] for start, end in pairwise(ends.tolist())]
 
 
 _State = tuple[int, int, int]

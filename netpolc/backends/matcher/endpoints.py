@@ -13,206 +13,280 @@ the pods that may always talk to it.
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections import Counter
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
-from typing import NamedTuple
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import chain
 
+import numpy as np
+from numpy.typing import NDArray
+
+from netpolc.backends.matcher._core import address_lines
 from netpolc.core.cluster import Pod
 from netpolc.core.ir import ANY
-from netpolc.core.nets import IPV6, Family, Ranges, as_key, edges, family
+from netpolc.core.nets import FAMILIES, IPV6, Family, Ranges, as_key, edges, family
 from netpolc.core.program import Program
 
-NOBODY: frozenset[int] = frozenset()
+Indices = NDArray[np.int64]
+Lines = NDArray[np.uint64]
+"""(addresses, 3): family, high and low half."""
+NOBODY = -1
+"""The pod of an address that no pod has, and the identity of such a pod."""
 
 
-class Viewpoint(NamedTuple):
-    """What the addresses behind one number have in common."""
+@dataclass(frozen=True, slots=True, eq=False)
+class Views:
+    """What the addresses behind the number of each viewpoint have in common."""
 
-    family: Family
-    identity: int | None
-    combination: int
-    """The number of a network combination."""
-    alone: int | None = None
-    """The address itself if a host number cannot speak for it."""
-    exempt: frozenset[int] = NOBODY
-    """Addresses that stand alone and that these pods may always talk to."""
+    families: Indices
+    identities: Indices
+    """NOBODY outside of pods."""
+    combinations: Indices
+    """The networks that hold them, as the number of a network combination."""
+    alone: dict[int, int]
+    """By an address that a host number cannot speak for, its viewpoint."""
+    exempt: dict[int, frozenset[int]]
+    """By viewpoint, addresses that stand alone and that these pods may always talk to."""
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False)
 class Endpoints:
     """Every address of both families."""
 
     networks: list[Ranges]
     """The distinct networks of rules."""
-    views: list[Viewpoint] = field(default_factory=list)
-    members: list[int] = field(default_factory=list)
+    members: list[int]
     """Bits of `networks` by the number of a network combination."""
-    starts: list[int] = field(default_factory=list)
+    identities: int
+    """How many the program has."""
+    views: Views
+    starts: Lines
     """First addresses of the blocks that networks cut the address line into, from 0 on."""
-    block_views: list[int] = field(default_factory=list)
+    block_views: Indices
     """The viewpoint of an address in the block that is not among `addresses`."""
-    addresses: list[int] = field(default_factory=list)
+    addresses: Lines
     """Pods and nodes, sorted."""
-    address_views: list[int] = field(default_factory=list)
-    hosts: list[int] = field(default_factory=list)
+    address_views: Indices
+    hosts: Indices
     """For each of `addresses`: 2 * h for a pod on host h, 2 * h + 1 for that host, 0 for neither.
     Traffic between a host and its pods is not judged."""
+    pods: list[Pod]
+    """The pod of each of those `addresses` that have one, in their order."""
+    owned: NDArray[np.bool_]
+    """Which of `addresses` have a pod."""
 
 
 def endpoints_of(program: Program) -> Endpoints:
     """The viewpoints of a program."""
-    found = Endpoints(_networks(program))
-    _cut(found)
+    networks = list(
+        dict.fromkeys(match.networks for match in program.matches if match.networks is not ANY)
+    )
+    blocks = _Blocks(networks)
     homes = _Homes(program)
     numbers, shared = _number_hosts(homes)
     alone = _standing_alone(homes, shared)
-    exempt = {
-        address: frozenset(own for own in beside if _same(own, address))
-        for pod, hosts in (homes.of_pods() if alone else ())
-        if (beside := hosts.union(pod.addresses) & alone)
-        for address in pod.addresses
-    }
-    _place(found, homes, numbers, alone, exempt)
-    return found
-
-
-def _networks(program: Program) -> list[Ranges]:
-    return list(
-        dict.fromkeys(match.networks for match in program.matches if match.networks is not ANY)
+    placed = _place(blocks, homes, numbers, alone)
+    block_views, address_views, views = _number_views(blocks, placed, homes, alone)
+    return Endpoints(
+        networks,
+        blocks.members,
+        len(program.identities),
+        views,
+        _lines(blocks.starts),
+        block_views,
+        placed.addresses,
+        address_views,
+        placed.hosts,
+        list(map(homes.pods.__getitem__, placed.owners[placed.owners != NOBODY].tolist())),
+        placed.owners != NOBODY,
     )
 
 
-def _cut(found: Endpoints) -> None:
+class _Blocks:
     """Blocks between the edges of networks, each with the networks that hold it."""
-    changes = dict[int, list[int]]({0: [], IPV6: []}) | dict(edges(found.networks))
-    numbers: dict[bytes, int] = {}
-    views: dict[Viewpoint, int] = {}
-    members = 0
-    for edge in sorted(changes):
-        for own in changes[edge]:
-            members ^= 1 << own
-        # Past the last IPv4 or IPv6 address nothing follows.
-        if 1 << 32 <= edge < IPV6 or edge >= 2 * IPV6:
-            continue
-        number = numbers.setdefault(as_key(members), len(numbers))
-        if number == len(found.members):
-            found.members.append(members)
-        found.starts.append(edge)
-        view = Viewpoint(family(edge), None, number)
-        found.block_views.append(views.setdefault(view, len(views)))
-    found.views = list(views)
+
+    def __init__(self, networks: list[Ranges]) -> None:
+        self.starts: list[int] = []
+        self.members: list[int] = []
+        """By the number of a combination."""
+        self.combinations: list[int] = []
+        """By block."""
+        changes = dict[int, list[int]]({0: [], IPV6: []}) | dict(edges(networks))
+        numbers: dict[bytes, int] = {}
+        members = 0
+        for edge in sorted(changes):
+            for own in changes[edge]:
+                members ^= 1 << own
+            # Past the last IPv4 or IPv6 address nothing follows.
+            if 1 << 32 <= edge < IPV6 or edge >= 2 * IPV6:
+                continue
+            number = numbers.setdefault(as_key(members), len(numbers))
+            if number == len(self.members):
+                self.members.append(members)
+            self.starts.append(edge)
+            self.combinations.append(number)
 
 
 class _Homes:
-    """Who has each address, and the addresses of the nodes that pods run on, a set for each node.
+    """Pods that have an address, and the addresses of the nodes they run on, a set for each node.
 
-    A walk over pods is most of what a large cluster costs here, so there is one.
+    The walks over pods are most of what a large cluster costs here.
     """
 
     def __init__(self, program: Program) -> None:
-        self.sets: list[frozenset[int]] = []
-        self.of: dict[int, tuple[int, int]] = {}
-        """By address of a pod: its identity, and the number of its node's set."""
-        self.several: list[Pod] = []
-        """Pods with more than one address."""
-        self._pods: list[tuple[Pod, int]] = []
-        known: dict[tuple[str, tuple[int, ...]], int] = {}
-        for own in program.identities:
-            for pod in own.pods:
-                if not (addresses := pod.addresses):
-                    continue
-                number = known.setdefault((pod.node, pod.host_addresses), len(self.sets))
-                if number == len(self.sets):
-                    self.sets.append(program.cluster.node_addresses(pod))
-                place = own.number, number
-                for address in addresses:
-                    self.of[address] = place
-                self._pods.append((pod, number))
-                if len(addresses) > 1:
-                    self.several.append(pod)
-
-    def of_pods(self) -> Iterator[tuple[Pod, frozenset[int]]]:
-        """Every pod with its set."""
-        return ((pod, self.sets[number]) for pod, number in self._pods)
+        self.pods = [pod for own in program.identities for pod in own.pods if pod.addresses]
+        identities = [own.number for own in program.identities for pod in own.pods if pod.addresses]
+        several = [pod.addresses for pod in self.pods]
+        self.addresses = list(chain.from_iterable(several))
+        self.lines = _lines(self.addresses)
+        """Of `addresses`."""
+        self.owners = np.repeat(np.arange(len(several)), list(map(len, several)))
+        """The pod of each of `addresses`."""
+        self.identities = np.array(identities, dtype=np.int64)
+        """The identity of each pod."""
+        keys = [(pod.node, pod.host_addresses) for pod in self.pods]
+        distinct = dict(zip(keys, self.pods, strict=True))
+        self.sets = list(map(program.cluster.node_addresses, distinct.values()))
+        numbers = {key: number for number, key in enumerate(distinct)}
+        self.set_of = np.array(list(map(numbers.__getitem__, keys)), dtype=np.int64)
+        """The set of each pod."""
 
 
 def _of(addresses: Iterable[int], version: Family) -> frozenset[int]:
     return frozenset(a for a in addresses if family(a) is version)
 
 
-def _same(first: int, second: int) -> bool:
-    return first != second and family(first) is family(second)
-
-
 def _number_hosts(homes: _Homes) -> tuple[dict[frozenset[int], int], frozenset[int]]:
-    """A number for each distinct set of node addresses of a family, and addresses in several."""
+    """A number for each distinct set of node addresses of a family, and those of them that are in
+    several or a pod's.
+    """
     numbers: dict[frozenset[int], int] = {}
     for hosts in dict.fromkeys(homes.sets):
-        for version in Family:
+        for version in FAMILIES:
             some = _of(hosts, version)
             if some:
                 numbers.setdefault(some, len(numbers) + 1)
     claims = Counter(address for hosts in numbers for address in hosts)
-    return numbers, frozenset(a for a, count in claims.items() if count > 1 or a in homes.of)
+    several = {address for address, count in claims.items() if count > 1}
+    return numbers, frozenset(several.union(claims.keys() & homes.addresses))
 
 
 def _standing_alone(homes: _Homes, shared: frozenset[int]) -> frozenset[int]:
     """Addresses that a host number cannot speak for."""
     alone = set(shared)
-    for pod in homes.several:
-        six = {address for address in pod.addresses if address >= IPV6}
-        alone.update(*(own for own in (six, {*pod.addresses} - six) if len(own) > 1))
+    is_six = homes.lines[:, 0] == Family.IPV6
+    for pod in np.flatnonzero(np.bincount(2 * homes.owners + is_six) > 1) // 2:
+        for version in FAMILIES:
+            own = _of(homes.pods[pod].addresses, version)
+            alone.update(own if len(own) > 1 else ())
     return frozenset(alone)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Placed:
+    """Pod and node addresses, sorted, each once."""
+
+    addresses: Lines
+    owners: Indices
+    """The pod of each as an index, or NOBODY."""
+    hosts: Indices
+    blocks: Indices
+
+
 def _place(
-    found: Endpoints,
-    homes: _Homes,
-    numbers: dict[frozenset[int], int],
-    alone: frozenset[int],
-    exempt: dict[int, frozenset[int]],
-) -> None:
-    """Give every pod and node address its viewpoint and host number."""
-    host_of = dict.fromkeys(alone, 0)
-    for hosts, number in numbers.items():
-        host_of.update(dict.fromkeys(hosts - alone, 2 * number + 1))
-    pod_hosts = [
-        tuple(2 * numbers.get(_of(own, version), 0) for version in Family) for own in homes.sets
+    blocks: _Blocks, homes: _Homes, numbers: dict[frozenset[int], int], alone: frozenset[int]
+) -> _Placed:
+    """The host number and the block of every pod and node address."""
+    nodes = dict.fromkeys(alone, 0)
+    for addresses, number in numbers.items():
+        nodes.update(dict.fromkeys(addresses - alone, 2 * number + 1))
+    of_set = [[2 * numbers.get(_of(own, version), 0) for version in FAMILIES] for own in homes.sets]
+    pod_hosts = np.array(of_set, dtype=np.int64).reshape(-1, 2)[
+        homes.set_of[homes.owners], (homes.lines[:, 0] == Family.IPV6).astype(np.int64)
     ]
-    for address, (_, number) in homes.of.items():
-        host_of[address] = pod_hosts[number][address >= IPV6]
-    found.addresses = sorted(host_of)
-    found.hosts = list(map(host_of.__getitem__, found.addresses))
-    combination = _combinations(found)
-    views = {key: number for number, key in enumerate(found.views)}
-    # Most differ in these numbers alone, and are many more than what these numbers are.
-    known: dict[tuple[int | None, int], int] = {}
-    nobody = None, 0
-    for address, block in zip(found.addresses, _blocks_of(found), strict=True):
-        identity, _ = homes.of.get(address, nobody)
-        own = known.get((identity, block))
-        if own is None or (alone and (address in alone or address in exempt)):
-            others = exempt.get(address, NOBODY)
-            own_address = address if address in alone else None
-            key = Viewpoint(family(address), identity, combination[block], own_address, others)
-            own = views.setdefault(key, len(views))
-            if own_address is None and not others:
-                known[identity, block] = own
-        found.address_views.append(own)
-    found.views = list(views)
+    lines = np.concatenate((_lines([*blocks.starts, *nodes]), homes.lines))
+    order = np.lexsort(lines.T[::-1])  # of equal ones a block comes first, then a node
+    starts = len(blocks.starts)
+    is_start = order < starts
+    block_of = np.cumsum(is_start) - 1
+    single = np.flatnonzero(~is_start)
+    lines = lines[order[single]]
+    # Of equal addresses the last counts: of a node and a pod the pod, of two pods the later one.
+    last = np.append((lines[1:] != lines[:-1]).any(axis=1), [True] if len(lines) else [])
+    lines, single = lines[last], single[last]
+    own = order[single] - starts
+    nobody = np.full(len(nodes), NOBODY)
+    return _Placed(
+        lines,
+        np.concatenate((nobody, homes.owners))[own],
+        np.concatenate((np.array(list(nodes.values()), dtype=np.int64), pod_hosts))[own],
+        block_of[single],
+    )
 
 
-def _blocks_of(found: Endpoints) -> Iterator[int]:
-    """The block of each address; both are sorted."""
-    block, ends = 0, [*found.starts[1:], 2 * IPV6]
-    for address in found.addresses:
-        if address >= ends[block]:
-            block = bisect_right(found.starts, address, block) - 1
-        yield block
+def first_seen(codes: Indices) -> tuple[Indices, Indices]:
+    """Codes as numbers in the order in which they come, from 0 on, and where each is first:
+    neighbours in a namespace stay neighbours.
+    """
+    _, first, inverse = np.unique(codes, return_index=True, return_inverse=True)
+    order = np.argsort(first)
+    rank = np.empty(len(first), dtype=np.int64)
+    rank[order] = np.arange(len(first))
+    return rank[inverse.reshape(-1)], first[order]
 
 
-def _combinations(found: Endpoints) -> list[int]:
-    """The network combination of every block."""
-    return [found.views[view].combination for view in found.block_views]
+def _number_views(
+    blocks: _Blocks, placed: _Placed, homes: _Homes, alone: frozenset[int]
+) -> tuple[Indices, Indices, Views]:
+    """The viewpoint of an address in each block that is nobody's, and of each single address."""
+    count = len(blocks.starts)
+    combination_of = np.array(blocks.combinations, dtype=np.int64)
+    combinations = np.concatenate((combination_of, combination_of[placed.blocks]))
+    identities = np.append(homes.identities, NOBODY)[placed.owners]  # NOBODY is the last
+    identities = np.concatenate((np.full(count, NOBODY), identities))
+    is_six = np.array([start >= IPV6 for start in blocks.starts])
+    is_six = np.concatenate((is_six, placed.addresses[:, 0] == Family.IPV6))
+    codes = ((identities + 1) * len(blocks.members) + combinations) * 2 + is_six
+    # Those who see more than that are few.
+    exempt = _exempt(homes, alone)
+    special: dict[tuple[int, int | None, frozenset[int]], int] = {}
+    at_alone, at_exempt = dict[int, int](), dict[int, frozenset[int]]()
+    for at, address in enumerate(_addresses(placed.addresses) if alone else (), count):
+        others = exempt.get(address, frozenset())
+        if address in alone:
+            at_alone[address] = at
+        if others:
+            at_exempt[at] = others
+        if others or address in alone:
+            key = int(codes[at]), address if address in alone else None, others
+            codes[at] = -1 - special.setdefault(key, len(special))
+    numbers, first = first_seen(codes)
+    views = Views(
+        np.where(is_six[first], Family.IPV6, Family.IPV4),
+        identities[first],
+        combinations[first],
+        {address: int(numbers[at]) for address, at in at_alone.items()},
+        {int(numbers[at]): others for at, others in at_exempt.items()},
+    )
+    return numbers[:count], numbers[count:], views
+
+
+def _exempt(homes: _Homes, alone: frozenset[int]) -> dict[int, frozenset[int]]:
+    """By the address of a pod: addresses of its family that stand alone and are its own or its
+    node's.
+    """
+    found: dict[int, frozenset[int]] = {}
+    for pod, number in zip(homes.pods, homes.set_of.tolist(), strict=True) if alone else ():
+        beside = homes.sets[number].union(pod.addresses) & alone
+        for address in pod.addresses if beside else ():
+            found[address] = _of(beside - {address}, family(address))
+    return found
+
+
+def _lines(addresses: list[int]) -> Lines:
+    return np.frombuffer(address_lines(addresses), dtype=np.uint64).reshape(-1, 3)
+
+
+def _addresses(lines: Lines) -> list[int]:
+    """The numbers of addresses."""
+    return [(high << 64 | low) + IPV6 * (own == Family.IPV6) for own, high, low in lines.tolist()]

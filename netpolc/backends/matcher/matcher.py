@@ -36,7 +36,6 @@ from netpolc.backends.matcher.columns import (
 from netpolc.core import semantics
 from netpolc.core.errors import UsageError
 from netpolc.core.foreign import html_table
-from netpolc.core.nets import format_address
 from netpolc.core.program import Program
 from netpolc.core.semantics import AddressLike, Flow, Verdict
 
@@ -266,9 +265,6 @@ def _flatten(program: Program) -> tuple[dict[str, int], dict[str, Any]]:
         "root6": radix.pop("root6"),
         "host_mask6": radix.pop("host_mask6"),
     }
-    keys = {address: pod.key for address, pod in program.pods_by_address.items()}
-    pods = sorted(keys)
-    names = "\n".join(map(keys.__getitem__, pods))
     buffers: dict[str, Any] = {
         **radix,
         "pairs": built.pairs,
@@ -279,8 +275,8 @@ def _flatten(program: Program) -> tuple[dict[str, int], dict[str, Any]]:
         "ingress_blocks": built.ingress_blocks,
         "atoms": built.atoms,
         "bits": built.bits,
-        "pod_addresses": "\n".join(map(format_address, pods)).encode(),
-        "pod_names": names.encode(),
+        "pod_addresses": built.pod_addresses,
+        "pod_names": built.pod_names,
     }
     return numbers, buffers
 

@@ -1,7 +1,7 @@
 """Tables: a Program as flat arrays that the compiled matcher reads.
 
-In: a `Program`. Out: `Tables`, nothing but numbers and NumPy arrays, so that a file or another
-process can hold them. Refused (`UnsupportedError`): more than 65,536 groups of ports or distinct
+In: a `Program`. Out: `Tables`, nothing but numbers, text and NumPy arrays, which a file or another
+process can hold. Refused (`UnsupportedError`): more than 65,536 groups of ports or distinct
 port sets, or more classes and nodes than a leaf has bits for.
 
     address --radix--> leaf: | host | class |             hosts, classes: below
@@ -25,13 +25,13 @@ from hashlib import blake2b
 import numpy as np
 from numpy.typing import NDArray
 
-from netpolc.backends.matcher._core import cut_blocks
+from netpolc.backends.matcher._core import address_text, cut_blocks
 from netpolc.backends.matcher.atoms import PortAtoms
 from netpolc.backends.matcher.directions import Directions, DirectionTable, Indices, PortSets
-from netpolc.backends.matcher.endpoints import Endpoints, endpoints_of
+from netpolc.backends.matcher.endpoints import Endpoints, endpoints_of, first_seen
 from netpolc.core.errors import UnsupportedError
 from netpolc.core.ir import Direction
-from netpolc.core.nets import IPV6, Family
+from netpolc.core.nets import Family
 from netpolc.core.program import Program
 
 PAIR_BYTES = 64 << 20
@@ -75,6 +75,10 @@ class Tables:
     hosts: NDArray[np.uint64]
     """(addresses, 3): single addresses, pods and nodes."""
     host_leaves: NDArray[np.uint32]
+    pod_addresses: bytes
+    """Text, a line each, in the order of `hosts`."""
+    pod_names: bytes
+    """The same: `namespace/name` behind each of these addresses."""
 
     @property
     def factored(self) -> bool:
@@ -116,10 +120,12 @@ def build_tables(program: Program, pair_bytes: int = PAIR_BYTES) -> Tables:
         *blocks,
         atoms.table,
         _bits(classes.sets, atoms.count),
-        _halves(endpoints.starts),
+        endpoints.starts,
         start_leaves,
-        _halves(endpoints.addresses),
+        endpoints.addresses,
         host_leaves,
+        address_text(endpoints.addresses[endpoints.owned]),
+        "\n".join([pod.key for pod in endpoints.pods]).encode(),
     )
 
 
@@ -128,23 +134,18 @@ def _quadruples(egress: DirectionTable, ingress: DirectionTable) -> Indices:
     return np.stack((egress.row_of, egress.column_of, ingress.row_of, ingress.column_of), axis=1)
 
 
-def _first_seen(inverse: Indices) -> Indices:
-    """Renumber groups by their first member: neighbours in a namespace stay neighbours."""
-    _, first = np.unique(inverse, return_index=True)
-    rank = np.empty(len(first), dtype=np.int64)
-    rank[np.argsort(first)] = np.arange(len(first))
-    numbered: Indices = rank[inverse]
-    return numbered
-
-
-def _representatives(class_of: Indices) -> Indices:
-    return np.unique(class_of, return_index=True)[1]
+def _codes(quadruples: Indices) -> Indices:
+    """A number for each, equal for equal ones."""
+    codes = quadruples[:, 0]
+    for column in quadruples.T[1:]:
+        codes = first_seen(codes * (int(column.max()) + 1) + column)[0]
+    return codes
 
 
 def _factored_form(egress: DirectionTable, ingress: DirectionTable, sets: PortSets) -> _Classes:
     quadruples = _quadruples(egress, ingress)
-    class_of = _first_seen(np.unique(quadruples, axis=0, return_inverse=True)[1].reshape(-1))
-    chosen = quadruples[_representatives(class_of)]
+    class_of, first = first_seen(_codes(quadruples))
+    chosen = quadruples[first]
     # Rows are stored as the index of their first block.
     chosen[:, 0] *= _width(egress)
     chosen[:, 2] *= _width(ingress)
@@ -176,13 +177,10 @@ def _pair_form(
 ) -> _Classes | None:
     """The squares of both families, or None when they would be too large."""
     quadruples = _quadruples(egress, ingress)
-    families = np.array([key.family for key in endpoints.views])
+    codes, families = _codes(quadruples), endpoints.views.families
     members = [np.flatnonzero(families == version) for version in Family]
-    unmerged = []
-    for views in members:
-        _, inverse = np.unique(quadruples[views], axis=0, return_inverse=True)
-        unmerged.append(_first_seen(inverse.reshape(-1)))
-    cells = sum((int(classes.max()) + 1) ** 2 for classes in unmerged)
+    unmerged = [first_seen(codes[views]) for views in members]
+    cells = sum(len(first) ** 2 for _, first in unmerged)
     # Merging has always been seen to take off less than half: do not try what is hopeless.
     if 2 * cells > 4 * pair_bytes or cells > max(_FEW, _DENSE * _factored_cells(egress, ingress)):
         return None
@@ -191,8 +189,8 @@ def _pair_form(
     squares = []
     class_of = np.zeros(len(families), dtype=np.int64)
     dense = egress.dense(), ingress.dense()
-    for views, classes in zip(members, unmerged, strict=True):
-        chosen = quadruples[views][_representatives(classes)]
+    for views, (classes, first) in zip(members, unmerged, strict=True):
+        chosen = quadruples[views][first]
         joined = _square(dense, chosen, sets, both)
         if joined is None:
             return None
@@ -273,16 +271,15 @@ def _leaves(
 ) -> tuple[int, NDArray[np.uint32], NDArray[np.uint32]]:
     """How wide a class is in a leaf, and the leaves of blocks and single addresses."""
     class_bits = max(classes.counts).bit_length()
-    hosts = np.array(endpoints.hosts, dtype=np.int64)
+    hosts = endpoints.hosts
     host_bits = int(hosts.max(initial=0)).bit_length()
     if class_bits + host_bits > LEAF_BITS:
         raise UnsupportedError(
             f"{max(classes.counts)} classes and {int(hosts.max()) // 2} nodes: a leaf of the "
             f"matcher has {LEAF_BITS} bits for both"
         )
-    start_leaves = classes.class_of[np.array(endpoints.block_views, dtype=np.int64)]
-    address_views = np.array(endpoints.address_views, dtype=np.int64)
-    host_leaves = hosts << class_bits | classes.class_of[address_views]
+    start_leaves = classes.class_of[endpoints.block_views]
+    host_leaves = hosts << class_bits | classes.class_of[endpoints.address_views]
     return class_bits, start_leaves.astype(np.uint32), host_leaves.astype(np.uint32)
 
 
@@ -290,13 +287,3 @@ def _bits(masks: list[int], atoms: int) -> NDArray[np.uint32]:
     words = -(-atoms // 32)
     packed = b"".join(mask.to_bytes(words * 4, "little") for mask in masks)
     return np.frombuffer(packed, dtype="<u4").astype(np.uint32).reshape(len(masks), words)
-
-
-def _halves(addresses: list[int]) -> NDArray[np.uint64]:
-    """Family and halves of addresses on the line."""
-    table = np.empty((len(addresses), 3), dtype=np.uint64)
-    half = (1 << 64) - 1
-    table[:, 0] = [6 if address >= IPV6 else 4 for address in addresses]
-    table[:, 1] = [(address & IPV6 - 1) >> 64 for address in addresses]
-    table[:, 2] = [address & half for address in addresses]
-    return table
