@@ -22,7 +22,7 @@ from netpolc.core.errors import MENDED, Problems, Severity, UsageError
 from netpolc.core.program import Program as ResolvedProgram
 from netpolc.frontends import Semantics, Treatment
 from netpolc.frontends.fields import DEFAULT_NAMESPACE, dns_label_problems
-from netpolc.manifests import Document, File, Given, excluding, read, read_objects
+from netpolc.manifests import Document, File, Given, Seen, excluding, read, read_objects
 
 if TYPE_CHECKING:
     from netpolc.backends import nft
@@ -67,6 +67,7 @@ def load(
     exclude: Iterable[str] = (),
     default_namespace: str = DEFAULT_NAMESPACE,
     raw: bool = False,
+    seen: Seen | None = None,
 ) -> Snapshot:
     """Read and validate manifests: files, folders, `-` for standard input, files in memory.
 
@@ -74,7 +75,8 @@ def load(
     what one of the shell patterns `exclude` matches: the name of a file or folder, or its path from
     here if the pattern has a `/`. Objects that name no namespace are in `default_namespace`.
     Folders with a kustomization or a Helm chart are refused, because their files are not what is
-    applied; if `raw`, files of kustomizations are read as they are.
+    applied; if `raw`, files of kustomizations are read as they are. `seen` is called with each file
+    that is read and what it holds.
 
     `semantics` is `current` or `v1.6`; without `strict`, unknown and duplicate fields are warnings.
     With `odd_objects="isolate"` an object that would be refused is enforced in the strict direction
@@ -88,7 +90,7 @@ def load(
 
     problems = Problems()
     excluded = excluding([exclude] if isinstance(exclude, str) else exclude)
-    documents = read(_paths(paths), problems, PodItem, excluded, raw, scan)
+    documents = read(_paths(paths), problems, PodItem, excluded, raw, scan, seen)
     if default_namespace != DEFAULT_NAMESPACE:
         for problem in dns_label_problems(default_namespace):
             raise UsageError(f"default_namespace: {default_namespace!r}: {problem}")

@@ -82,9 +82,13 @@ def node_of(cluster: Cluster, own: frozenset[int]) -> str | None:
 
 def called(cluster: Cluster) -> str | None:
     """The node that has the name of this host."""
-    host = socket.gethostname()
-    names = (host, host.lower(), host.lower().partition(".")[0])
+    names = candidates(socket.gethostname())
     return next((name for name in names if name in cluster.nodes), None)
+
+
+def candidates(host: str) -> tuple[str, ...]:
+    """The names that the node of a host of this name may have, the likeliest first."""
+    return host, host.lower(), host.lower().partition(".")[0]
 
 
 def local_node(of: Program | Snapshot, node: str | None, all_pods: bool) -> str | None:
@@ -104,9 +108,13 @@ def local_node(of: Program | Snapshot, node: str | None, all_pods: bool) -> str 
     )
 
 
-def on_this_host(snapshot: Snapshot, node: str | None = None) -> Snapshot:
-    """The snapshot with every address of this host as one of its node: `node`, or what it is."""
-    own = addresses()
+def on_this_host(
+    snapshot: Snapshot, node: str | None = None, own: frozenset[int] | None = None
+) -> Snapshot:
+    """The snapshot with every address of this host as one of its node: `node`, or what it is. `own`
+    are those addresses, where somebody has read them already.
+    """
+    own = addresses() if own is None else own
     name = node_of(snapshot.cluster, own) if node is None else node
     if name is None or name not in snapshot.cluster.nodes:
         return snapshot

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import msgspec
 
@@ -39,6 +39,8 @@ __all__ = [
     "Given",
     "ManifestSource",
     "NumberedLines",
+    "Seen",
+    "different",
     "excluding",
     "find",
     "is_manifest",
@@ -48,6 +50,7 @@ __all__ = [
     "read_objects",
 ]
 
+Seen = Callable[[File, Content], None]
 READINGS = 5
 """How often files that change while they are read are read again."""
 
@@ -59,6 +62,7 @@ def read(
     excluded: Excluded = nothing,
     raw: bool = False,
     scan: Scan | None = None,
+    seen: Seen | None = None,
 ) -> Iterator[Document]:
     """All objects of the given files and folders (recursive, in sorted order), one after another
     so that no two of them need to be decoded at once; `-` is standard input.
@@ -70,7 +74,7 @@ def read(
     while they are read are read again: half a file may be a snapshot, too. `problems` has what
     cannot be read before all that is found in the meantime. JSON objects that are of the form
     `likely` are decoded as that where their kind is looked for (`Document.typed`), but for items of
-    lists of which `scan` is sure.
+    lists of which `scan` is sure. `seen` is told of each file that is read what it holds.
     """
     given = [own for path in paths for own in lasting(path, problems)]
     place = len(problems.diagnostics)
@@ -78,9 +82,12 @@ def read(
         found = Problems()
         files = list(find(given, found, excluded, raw))
         before = states(files)
-        contents = [(file, content_of(file)) for file in _different(files)]
+        contents = [(file, content_of(file)) for file in different(files)]
         changed = before ^ states(find(given, Problems(), excluded, raw))
         if not changed:
+            if seen is not None:
+                for own in contents:
+                    seen(*own)
             try:
                 yield from _all_documents(contents, paths, found, likely, scan)
             finally:
@@ -95,7 +102,7 @@ def read(
         problems.add(name, "", f"changed during each of {READINGS} readings")
 
 
-def _different(files: Iterable[File]) -> Iterator[File]:
+def different(files: Iterable[File]) -> Iterator[File]:
     """The files, each once whatever links lead to it."""
     seen: set[str] = set()
     for file in files:

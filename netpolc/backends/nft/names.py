@@ -71,6 +71,8 @@ PENDING_NOTE = f"{NOTE}pending"
 LOADED = f"{NOTE}loaded"
 UNCONFIRMED = f"{NOTE}unconfirmed"
 GENERATION = f"{NOTE}generation"
+INPUTS = f"{NOTE}inputs"
+"""What `apply` made the table of (`rollout/state/made.py`)."""
 ODD = f"{NOTE}odd_"
 """What names of counters begin with that each tell of one object; its comment says what is done."""
 NOTED = {version: f"{NOTE}pods{version.value}" for version in Family}

@@ -21,7 +21,9 @@ from netpolc.backends.nft.rollout.rollout import (
 from netpolc.backends.nft.write.delta import Delta
 from netpolc.cli import options, terminal
 from netpolc.cli.enforce.plan import show_plan
+from netpolc.cli.enforce.unchanged import AUDIT, what
 from netpolc.cli.host import local_node, on_this_host
+from netpolc.cli.inputs import Inputs, Seen
 from netpolc.cli.output import write
 from netpolc.compiler import Program, compile
 from netpolc.core.cluster import Snapshot
@@ -49,6 +51,8 @@ class _Compiled:
     ruleset: Ruleset
     what: str
     """For the user: table, node and digest."""
+    inputs: str | None
+    """What it was made of, if nothing was said of that, and a table may note it."""
     missing: str
     """What the snapshot lacks that denies nothing; empty where --allow-empty makes it good."""
 
@@ -57,9 +61,15 @@ class Application:
     """The manifests at some paths in the kernel; remembers what it applied last."""
 
     def __init__(
-        self, paths: tuple[str, ...], reading: options.Reading, via: Via, wanted: Wanted
+        self,
+        paths: tuple[str, ...],
+        reading: options.Reading,
+        via: Via,
+        wanted: Wanted,
+        asked: Inputs | None = None,
     ) -> None:
         self._paths, self._reading, self._via, self._wanted = paths, reading, via, wanted
+        self._asked = asked
         self._applied: _Compiled | None = None
         self._held: Held | None = None
 
@@ -98,6 +108,7 @@ class Application:
             own.program if wanted.flush_conntrack else None,
             own.missing,
             quick=wanted.watch,
+            inputs=own.inputs,
         )
         rollout = roll_out(self.kernel, own.ruleset, steps)
         self._applied = own
@@ -126,20 +137,25 @@ class Application:
 
     @property
     def _audit(self) -> str:
-        return " (audit: nothing is denied)" if self._wanted.chosen.audit else ""
+        return AUDIT if self._wanted.chosen.audit else ""
 
     def _compiled(self) -> _Compiled:
-        wanted = self._wanted
-        snapshot = self._reading.snapshot(self._paths)
+        wanted, asked = self._wanted, self._asked
+        seen = Seen() if asked is not None else None
+        snapshot = self._reading.snapshot(self._paths, seen=seen)
         local = local_node(snapshot, wanted.node, wanted.all_pods)
-        program = compile(snapshot if local is None else on_this_host(snapshot, local))
-        missing = "" if wanted.allow_empty else _missing(snapshot, local)
+        here = asked.addresses if asked is not None else None
+        program = compile(snapshot if local is None else on_this_host(snapshot, local, here))
+        lacks = _missing(snapshot, local)
+        missing = "" if wanted.allow_empty else lacks
         if missing and wanted.watch:
             self.restore()  # else nothing tells whom a table that was just flushed isolated
         ruleset = program.ruleset(local, wanted.chosen)
-        of = f"node {local}" if local is not None else "every pod"
-        what = f"table inet {wanted.chosen.table} for {of}: {ruleset.digest}"
-        return _Compiled(program, ruleset, what, missing)
+        inputs, files = None, seen.of_silent(snapshot) if seen is not None else None
+        if asked is not None and files is not None and not lacks:
+            inputs = asked.digest(files, local, wanted.chosen)
+        said = what(wanted.chosen.table, local, ruleset.digest)
+        return _Compiled(program, ruleset, said, inputs, missing)
 
     def _said(self, what: str, rollout: Rollout) -> str:
         delta = rollout.update.delta

@@ -7,19 +7,21 @@ import select
 import sys
 import termios
 import time
+from typing import TYPE_CHECKING
 
 import click
 
 from netpolc.backends.nft import Options
-from netpolc.backends.nft.rollout.guard import TICK, Pending
-from netpolc.backends.nft.rollout.kernel import Kernel
-from netpolc.backends.nft.rollout.loader import Via
 from netpolc.backends.nft.rollout.state.loaded import Foreign
 from netpolc.cli import interruption, options, table_options, terminal
-from netpolc.cli.enforce.application import Application, Wanted
-from netpolc.cli.enforce.watch import keep_applied
+from netpolc.cli.enforce.unchanged import unchanged
+from netpolc.cli.inputs import Inputs
 from netpolc.cli.parameters import FILE
 from netpolc.core.errors import SystemRefusal, UsageError
+
+if TYPE_CHECKING:
+    from netpolc.backends.nft.rollout.guard import Pending
+    from netpolc.backends.nft.rollout.kernel import Kernel
 
 _UNITS = {"s": 1, "m": 60, "h": 3600}
 _CHANGES = 4
@@ -131,6 +133,18 @@ def apply(
     _check(changes_nothing, bool(verify), save, confirm, flush_conntrack, watch, chosen)
     if detailed_exitcode and not changes_nothing:
         raise UsageError("--detailed-exitcode is for --plan and --dry-run")
+    plain = not (changes_nothing or verify or confirm or flush_conntrack or watch)
+    asked = None
+    if plain and save is None and via == "netlink":
+        asked = Inputs.of(paths, reading, node, all_pods, notes=True)
+        if asked is not None and (told := unchanged(asked, chosen)) is not None:
+            _say(told)
+            return
+    # What loads and compiles takes as long to import as all else that an unchanged table needs.
+    from netpolc.backends.nft.rollout.loader import Via
+    from netpolc.cli.enforce.application import Application, Wanted
+    from netpolc.cli.enforce.watch import keep_applied
+
     wanted = Wanted(
         node=node,
         all_pods=all_pods,
@@ -142,7 +156,9 @@ def apply(
         allow_empty=allow_empty,
         watch=watch,
     )
-    application = Application(paths, reading.around_odd() if watch else reading, Via(via), wanted)
+    application = Application(
+        paths, reading.around_odd() if watch else reading, Via(via), wanted, asked
+    )
     if changes_nothing:
         changes = application.plan(dry_run)
         ctx.exit(_CHANGES if changes and detailed_exitcode else 0)
@@ -196,6 +212,8 @@ def _await(pending: Pending, kernel: Kernel, seconds: int, digest: str) -> int:
     """Wait until somebody confirms, interrupts (which undoes it at once) or the time is over; the
     exit code. `digest` is that of the table that waits: the guard may have undone it already.
     """
+    from netpolc.backends.nft.rollout.guard import TICK
+
     code, why, own = 1, "not confirmed", None
     until = time.monotonic() + seconds + _LATE
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import click
 import msgspec
@@ -16,11 +17,16 @@ from netpolc.backends.nft.rollout.state.facts import Facts
 from netpolc.backends.nft.rollout.state.loaded import Loaded, drifted
 from netpolc.backends.nft.rollout.state.table import TableReader
 from netpolc.cli import options, table_options
-from netpolc.cli.host import local_node
+from netpolc.cli.host import local_node, on_this_host
+from netpolc.cli.inputs import Inputs
 from netpolc.cli.observe.counting import FORMS, read_counters
 from netpolc.cli.output import write
 from netpolc.cli.parameters import output
 from netpolc.core.foreign import inert, to_json
+
+if TYPE_CHECKING:
+    from netpolc.backends.nft.rollout.state.made import Made
+    from netpolc.core.cluster import Snapshot
 
 
 @click.command()
@@ -78,15 +84,24 @@ def status(
         write(FORMS[form](table, counted), file)
         ctx.exit(1 if counted is None else 0)
     facts, tables = Facts(channel), TableReader(channel)
-    content_of = tables.content_by_nft if via == "nft" else tables.content
-    loaded, content = channel.generation.consistent(
-        lambda: (facts.loaded(table), content_of(table)), table
-    )
+    asked = Inputs.of(paths, reading, node, all_pods) if paths and via != "nft" else None
+
+    def now() -> tuple[Loaded | None, str | None, Made | None]:
+        loaded, made = facts.loaded(table), tables.made(table) if asked is not None else None
+        if made is not None:
+            return loaded, made.content, made
+        content = tables.content_by_nft(table) if via == "nft" else tables.content(table)
+        return loaded, content, None
+
+    loaded, content, made = channel.generation.consistent(now, table)
     expected = None
     if paths:
-        program = reading.program(paths)
         chosen = loaded.options if loaded is not None else Options(table)
-        expected = program.ruleset(local_node(program, node, all_pods), chosen).digest
+        files = asked.files() if asked is not None and made is not None else None
+        if files and asked and made and asked.nodes(files, made, chosen):
+            expected = made.content
+        else:
+            expected = _compiled(reading.snapshot(paths), node, all_pods, chosen)
     drift = drifted(loaded, content, expected)
     enforcing, others = running(table), waiting(table)
     told = _of_agent("agent", enforcing) if enforcing is not None else []
@@ -98,6 +113,15 @@ def status(
     )
     write(f"{text}\n", file)
     ctx.exit(1 if drift else 0)
+
+
+def _compiled(snapshot: Snapshot, node: str | None, all_pods: bool, chosen: Options) -> str:
+    """The digest of what `netpolc apply` would load here."""
+    from netpolc.compiler import compile  # a table that says what it was made of needs none
+
+    local = local_node(snapshot, node, all_pods)
+    program = compile(snapshot if local is None else on_this_host(snapshot, local))
+    return program.ruleset(local, chosen).digest
 
 
 def _as_json(

@@ -33,7 +33,7 @@ if TYPE_CHECKING:  # commands that only look at what is loaded have these option
     from netpolc.apiserver.reading import ClusterState
     from netpolc.compiler import Program
     from netpolc.core.cluster import Snapshot
-    from netpolc.manifests import File, Given
+    from netpolc.manifests import File, Given, Seen
     from netpolc.manifests.rendering import Values
 
 paths = click.argument("paths", metavar="PATH...", nargs=-1, required=True, type=FILE)
@@ -102,9 +102,13 @@ class Reading:
         """Load, saying nothing: what was said the first time."""
         return self._load(paths)
 
-    def snapshot(self, paths: Sequence[Given], quiet: Container[str] = ()) -> Snapshot:
-        """Load, with the same on standard error except for warnings of the `quiet` codes."""
-        snapshot = self._load(paths)
+    def snapshot(
+        self, paths: Sequence[Given], quiet: Container[str] = (), seen: Seen | None = None
+    ) -> Snapshot:
+        """Load, with the same on standard error except for warnings of the `quiet` codes; `seen` is
+        told what each file holds.
+        """
+        snapshot = self._load(paths, seen)
         tells = self.values is not None  # enforces nothing, so a template is as good as a pod
         for warning in snapshot.warnings:
             if warning.code not in quiet and not (tells and warning.code == "NP004"):
@@ -136,7 +140,7 @@ class Reading:
         ]
         return self._read(changed, patterns, chosen)
 
-    def _load(self, paths: Sequence[Given]) -> Snapshot:
+    def _load(self, paths: Sequence[Given], seen: Seen | None = None) -> Snapshot:
         from netpolc.manifests.rendering import alternatives
 
         chosen = self.configured(paths)
@@ -145,9 +149,15 @@ class Reading:
         if len(several) > 1:
             names = ", ".join(name for name, _ in several)
             raise UsageError(f"{names} make objects of the same names: give one of them at a time")
-        return self._read(given, patterns, chosen)
+        return self._read(given, patterns, chosen, seen)
 
-    def _read(self, given: Sequence[Given], patterns: Sequence[str], chosen: Reading) -> Snapshot:
+    def _read(
+        self,
+        given: Sequence[Given],
+        patterns: Sequence[str],
+        chosen: Reading,
+        seen: Seen | None = None,
+    ) -> Snapshot:
         from netpolc.compiler import load
         from netpolc.frontends.fields import DEFAULT_NAMESPACE
 
@@ -162,6 +172,7 @@ class Reading:
             exclude=(*chosen.exclude, *patterns),
             default_namespace=chosen.default_namespace or DEFAULT_NAMESPACE,
             raw=self.raw,
+            seen=seen,
         )
         if chosen.heed() is Heed.ERROR:
             refuse_unread(snapshot)

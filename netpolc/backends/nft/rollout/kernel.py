@@ -11,11 +11,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from netpolc.backends.nft.model import Counter
-from netpolc.backends.nft.names import LOADED, UNCONFIRMED
+from netpolc.backends.nft.names import INPUTS, LOADED, UNCONFIRMED
 from netpolc.backends.nft.objects import index
 from netpolc.backends.nft.options import check_table
 from netpolc.backends.nft.rollout import runtime
@@ -121,6 +121,7 @@ class Kernel:
         ruleset: Ruleset,
         now: datetime | None = None,
         unconfirmed: Unconfirmed | None = None,
+        inputs: str | None = None,
     ) -> Update:
         """Make the table what the ruleset says, by the smallest transaction; counters of chains
         that stay go on counting.
@@ -129,7 +130,7 @@ class Kernel:
         nf_tables, and read back otherwise. A table for which there is no delta (`steps.py`), or
         for which it is refused, is replaced.
         An `unconfirmed` table says so from its first moment on; one that waited to be confirmed
-        does not any more.
+        does not any more. With `inputs` the table notes that it was made of those.
         """
         notes, waits = [_loaded_at(now)], unconfirmed is not None
         if unconfirmed is not None:
@@ -139,26 +140,28 @@ class Kernel:
             before = self.generation.read()
             step = self._steps.next(ruleset, before)
             ruleset, found = step.ruleset, step.delta
-            left = Known(before, step.objects, step.noted, waits)
+            made_of = None if inputs is None else step.note(inputs)
+            left = Known(before, step.objects, step.noted, waits, made_of)
+            of_inputs = [Counter(INPUTS, made_of)] if made_of is not None else []
             if found is not None:
-                gone = (LOADED, UNCONFIRMED) if step.waits else (LOADED,)
-                told = bool(found) or step.waits or waits
-                change = TableChange(
-                    ruleset,
-                    found,
-                    gone if told else (),
-                    notes if told else (),
-                    step.noted,
-                    step.notes,
-                )
+                gone: list[str] = []
+                if told := bool(found) or step.waits or waits:
+                    gone = [LOADED, *([UNCONFIRMED] if step.waits else [])]
+                if not told and made_of in (None, step.inputs):
+                    left, of_inputs = replace(left, inputs=step.inputs), []
+                elif step.inputs is not None:
+                    gone.append(INPUTS)
+                came = [*(notes if told else ()), *of_inputs]
+                change = TableChange(ruleset, found, gone, came, step.noted, step.notes)
                 try:
-                    if told or step.notes:
+                    if gone or came or step.notes:
                         self._commit(change.transaction(), left)
                     return _update(found, step)
                 except SystemRefusal:
                     pass  # the table is not what it seemed; what is wrong with the system, if
                     # anything, the replacement will meet again and say
-                left = Known(self.generation.read(), step.objects, step.noted, waits)
+                left = replace(left, generation=self.generation.read(), inputs=made_of)
+            notes += [Counter(INPUTS, made_of)] if made_of is not None else []
             self._commit(whole_table(ruleset, notes, step.noted), left)
             return _update(None, step)
 
@@ -176,7 +179,7 @@ class Kernel:
                 found = old.noted.delta(table, noted)
                 if found:
                     change = TableChange(ruleset, NOTHING, noted=noted, noted_delta=found)
-                    left = Known(now, old.objects, noted, old.waits)
+                    left = replace(old, generation=now, noted=noted)
                     self._commit(change.transaction(), left)
 
     def preview(self, ruleset: Ruleset) -> UpdateStep:

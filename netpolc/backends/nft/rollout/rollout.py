@@ -54,6 +54,8 @@ class Plan:
     forget: Program | None = None
     missing: str = ""
     quick: bool = False
+    inputs: str | None = None
+    """What the ruleset was made of, to be noted in the table (`state/made.py`); None: not noted."""
 
     @property
     def may_go_back(self) -> bool:
@@ -100,7 +102,8 @@ def roll_out(kernel: Kernel, ruleset: Ruleset, plan: Plan) -> Rollout:
         pending = _guarded(table, previous, plan.seconds)
         with Attempt(kernel, ruleset.options.table, ruleset.digest, previous, pending) as attempt:
             waits = pending.unconfirmed if pending is not None else None
-            update = kernel.update(ruleset, unconfirmed=waits)
+            inputs = plan.inputs if waits is None else None
+            update = kernel.update(ruleset, unconfirmed=waits, inputs=inputs)
             attempt.stops.check()
             if plan.program is not None and emitted is not None:
                 _read_back(kernel, plan, emitted, ruleset, attempt.stops)

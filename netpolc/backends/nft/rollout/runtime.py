@@ -1,4 +1,4 @@
-"""What netpolc keeps in /run/netpolc while it runs: locks, and tables to go back to.
+"""What netpolc keeps in /run/netpolc: locks while it runs, tables to go back to, and a secret.
 
 Comes in: names of tables, tokens of rollouts that wait to be confirmed. Goes out: a lock for each
 network namespace and table, which the kernel takes back from a process that was killed; the text of
@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from errno import EACCES, EPERM
 from pathlib import Path
+from secrets import token_bytes
 from typing import BinaryIO
 
 from netpolc import files
@@ -22,6 +23,8 @@ from netpolc.core.errors import SystemRefusal
 FOLDER = Path("/run/netpolc")
 _LOCK = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
 """A lock is never written to, so nothing that lies there can be emptied."""
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_SECRET = 32
 
 
 @contextmanager
@@ -89,6 +92,35 @@ def _refusal(verb: str, path: Path, error: OSError) -> SystemRefusal:
 def kept(token: str) -> Path:
     """Where the table is that an unconfirmed one replaced, for `nft -f`."""
     return FOLDER / f"previous-{token}.nft"
+
+
+def secret(*, make: bool) -> bytes | None:
+    """What nobody but this user knows, until the host starts anew; None where there is none, and
+    none is to be made. It goes into the notes of tables (`state/made.py`), so that who may change
+    tables, and no file, cannot write one.
+    """
+    path = FOLDER / "secret"
+    try:
+        if make:
+            files.private(FOLDER)
+        try:
+            with os.fdopen(os.open(path, _LOCK), "rb") as stream:
+                found = stream.read()
+                status = os.fstat(stream.fileno())
+            is_own = status.st_uid == os.geteuid() and not status.st_mode & 0o77
+            if is_own and len(found) == _SECRET:
+                return found
+        except FileNotFoundError:
+            pass
+        if not make:
+            return None
+        found, made = token_bytes(_SECRET), FOLDER / files.unguessable("secret")
+        with os.fdopen(os.open(made, _NEW, 0o600), "wb") as out:
+            out.write(found)
+        made.replace(path)
+    except OSError as error:
+        raise _refusal("keep", path, error) from error
+    return found
 
 
 def keep(token: str, text: str) -> None:

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from netpolc.backends.nft.names import NOTE
 from netpolc.backends.nft.objects import Objects, index
 from netpolc.backends.nft.rollout.netfilter import conntrack
 from netpolc.backends.nft.rollout.state.facts import Facts
+from netpolc.backends.nft.rollout.state.made import note
 from netpolc.backends.nft.rollout.state.memory import Known, Memory
 from netpolc.backends.nft.write.delta import Delta, delta
 from netpolc.backends.nft.write.digest import generation
@@ -24,7 +26,7 @@ class UpdateStep:
     """How `Kernel.update` gets from what is loaded to a ruleset: by a delta, or, for the reason
     `why`, by replacing the table. `waits` says that what is loaded is unconfirmed; `noted` will say
     whose address is whose, `notes` is the delta that makes it so, `before` is what the table
-    said (None: nothing).
+    said (None: nothing), `inputs` what it notes of those (None: nothing).
     """
 
     ruleset: Ruleset
@@ -35,6 +37,12 @@ class UpdateStep:
     noted: Noted
     notes: Delta | None
     before: Notes | None
+    inputs: str | None = None
+
+    def note(self, inputs: str) -> str:
+        """What the table notes of the inputs that gave the ruleset."""
+        others = [own for own in self.objects.values() if own.name.startswith(NOTE)]
+        return note(inputs, self.ruleset.digest, [*others, *self.noted.sets.values()])
 
 
 class Steps:
@@ -62,7 +70,7 @@ class Steps:
             found, why = None, f"replaces table inet {table} as a whole: that is shorter"
         else:
             why = ""
-        return UpdateStep(ruleset, new, found, old.waits, why, noted, notes, before)
+        return UpdateStep(ruleset, new, found, old.waits, why, noted, notes, before, old.inputs)
 
     def marked(self, ruleset: Ruleset, old: Known | None) -> Ruleset:
         """The ruleset in the generation that is loaded if `old` is just that, else in one that no

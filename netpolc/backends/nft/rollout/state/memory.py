@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from netpolc.backends.nft.names import GENERATION, LOADED, UNCONFIRMED
+from netpolc.backends.nft.names import GENERATION, INPUTS, LOADED, UNCONFIRMED
 from netpolc.backends.nft.objects import Objects, index, key
 from netpolc.backends.nft.readback import notes
 from netpolc.backends.nft.rollout.netfilter.monitor import Heard
@@ -20,14 +20,15 @@ from netpolc.core.errors import RulesetError
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What a table is made of as of one generation of nf_tables, what it notes of addresses, and
-    whether it is unconfirmed.
+    """What a table is made of as of one generation of nf_tables, what it notes of addresses,
+    whether it is unconfirmed, and what it notes of its inputs (None: nothing).
     """
 
     generation: int
     objects: Objects
     noted: Noted
     waits: bool
+    inputs: str | None = None
 
     @property
     def mark(self) -> str:
@@ -66,8 +67,10 @@ class Memory:
         if found.pop(key("counter", LOADED), None) is None:
             return None
         waits = found.pop(key("counter", UNCONFIRMED), None) is not None
+        inputs = found.pop(key("counter", INPUTS), None)
         noted = Noted(*notes.take(found))
-        return Known(now, found, noted, waits)
+        made_of = None if inputs is None else inputs.comment or ""
+        return Known(now, found, noted, waits, made_of)
 
     def forget(self, table: str) -> None:
         """A table is about to change: believe nothing of it."""

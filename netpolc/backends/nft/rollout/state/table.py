@@ -16,6 +16,7 @@ from netpolc.core.errors import RulesetError, SystemRefusal
 
 if TYPE_CHECKING:
     from netpolc.backends.nft.readback.listing import Listing
+    from netpolc.backends.nft.rollout.state.made import Made
     from netpolc.backends.nft.rollout.state.saving import Saved
 
 
@@ -71,6 +72,18 @@ class TableReader:
         except RulesetError:
             return ""
         return None if found is None else digest_of(found)
+
+    def made(self, table: str) -> Made | None:
+        """What a table holds now, owners of addresses included, to be compared with what inputs
+        gave; None where there is no such table, or one with what netpolc never makes.
+        """
+        from netpolc.backends.nft.rollout.state.made import as_made  # `status` alone needs less
+
+        try:
+            found = self._channel.reading.objects(table)
+        except RulesetError:
+            return None
+        return None if found is None else as_made(found)
 
     def exists(self, table: str) -> bool:
         """Whether there is a table of this name, whoever made it."""
