@@ -6,7 +6,6 @@ In: rulesets that boxes describe, and a bound that makes them seem not to. Out: 
 
 from __future__ import annotations
 
-import importlib
 import os
 import re
 import signal
@@ -63,7 +62,7 @@ def test_a_watch_does_not_spend_hours_on_a_proof_and_says_that_there_is_none(
         assert callable(apply_once)
         said.append(apply_once())
 
-    monkeypatch.setattr(importlib.import_module("netpolc.cli.enforce.apply"), "keep_applied", once)
+    monkeypatch.setattr("netpolc.cli.enforce.watch.keep_applied", once)
     arguments = ["apply", "--watch", os.path.relpath(ROOT / THREE_TIER, ROOT), *NODE[1:]]
     done = router.call(lambda: CliRunner().invoke(main, arguments))
     assert done.exit_code == 0, done.output

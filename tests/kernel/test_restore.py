@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from importlib import import_module
 from pathlib import Path
 from shutil import copytree
+from typing import Any
 
 import pytest
 
@@ -297,8 +298,8 @@ def test_a_flush_while_an_empty_snapshot_is_read_opens_nothing(
         (folder / "policies.yaml").write_text("")
     read = reading.Reading.snapshot
 
-    def snapshot(self: reading.Reading, paths: Sequence[str]) -> Snapshot:
-        done = read(self, paths)
+    def snapshot(self: reading.Reading, paths: Sequence[str], **how: Any) -> Snapshot:
+        done = read(self, paths, **how)
         if not done.policies:
             router.run("nft", "flush", "ruleset")
         return done
@@ -309,7 +310,7 @@ def test_a_flush_while_an_empty_snapshot_is_read_opens_nothing(
         apply_once()
 
     monkeypatch.setattr(reading.Reading, "snapshot", snapshot)
-    monkeypatch.setattr(cli_apply, "keep_applied", watched)
+    monkeypatch.setattr("netpolc.cli.enforce.watch.keep_applied", watched)
     arguments = [str(folder), "--watch", "--all-pods"]
     with pytest.raises(Emptied, match="no NetworkPolicy"):
         router.call(lambda: cli_apply.apply.main(arguments, standalone_mode=False))

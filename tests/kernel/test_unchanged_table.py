@@ -104,3 +104,14 @@ def test_what_is_not_told_of_the_inputs_is_told_of_the_table(applied: Machine) -
     assert outcome.code == 1
     assert "content   modified: it is not what netpolc apply loaded\n" in outcome.stdout
     assert "snapshot  matches\n" in outcome.stdout
+
+
+def test_addresses_that_changed_hands_are_settled_before_a_note_holds(applied: Machine) -> None:
+    """Another pod has an address: its flows are forgotten, and then the table is known again."""
+    pods = next(own for own in applied.folder.iterdir() if "10.244.1.21" in own.read_text())
+    pods.write_text(pods.read_text().replace("10.244.1.21", "10.244.1.99"))
+    assert applied.compiles("apply")
+    assert not applied.compiles("apply")
+    pods.write_text(pods.read_text().replace("10.244.1.99", "10.244.1.21"))
+    assert applied.compiles("apply")
+    assert not applied.compiles("apply")

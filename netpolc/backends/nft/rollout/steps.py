@@ -40,9 +40,13 @@ class UpdateStep:
     inputs: str | None = None
 
     def note(self, inputs: str) -> str:
-        """What the table notes of the inputs that gave the ruleset."""
+        """What the table notes of the inputs that gave the ruleset; it holds once the flows of
+        addresses that changed hands are forgotten, and the table says so (`Kernel.settle`).
+        """
         others = [own for own in self.objects.values() if own.name.startswith(NOTE)]
-        return note(inputs, self.ruleset.digest, [*others, *self.noted.sets.values()])
+        return note(
+            inputs, self.ruleset.digest, [*others, *self.ruleset.owners.noted.sets.values()]
+        )
 
 
 class Steps:
