@@ -1,14 +1,15 @@
 """A cluster as it is now, for analysis: one list of each kind, and no watch.
 
 Comes in: an `Access`. Goes out: the objects as files in memory that `netpolc.load` reads, whose
-places read `context:namespace/name`; and a note for each kind that cannot be listed. Refused: a
-server that does not answer, or does not know who asks.
+places read `context:namespace/name`; and which kinds cannot be listed, each with the reason.
+Refused: a server that does not answer, or does not know who asks.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import msgspec
 
@@ -37,15 +38,23 @@ class _Object(msgspec.Struct, gc=False):
 _OBJECT = msgspec.json.Decoder(_Object)
 
 
+class Unlisted(NamedTuple):
+    """A kind that could not be listed, by its plural, and why; nothing can be enforced without one
+    that is `required`.
+    """
+
+    plural: str
+    why: str
+    required: bool
+
+
 @dataclass(frozen=True, slots=True)
 class ClusterState:
     """What a cluster had when it was asked; `lists` has the objects by resource."""
 
     name: str
     lists: dict[Resource, Documents]
-    notes: tuple[str, ...] = ()
-    unknown: tuple[str, ...] = ()
-    """Plurals of kinds without which nothing can be enforced, and that cannot be listed."""
+    unlisted: tuple[Unlisted, ...] = ()
 
     def files(self, without: Container[Named] = ()) -> list[File]:
         """A list of objects for each kind; those that are named are left out."""
@@ -62,13 +71,13 @@ class ClusterState:
 def read_cluster(
     access: Access, namespace: str = "", resources: Iterable[Resource] = ANALYSED
 ) -> ClusterState:
-    """List every resource, in all namespaces or one; kinds that RBAC forbids are noted.
+    """List every resource, in all namespaces or one; kinds that RBAC forbids are `unlisted`.
 
     `Unreachable` if nobody answers, `ApiRefusal` for any other refusal.
     """
     client = Client(access)
     lists: dict[Resource, Documents] = {}
-    notes, unknown = [], []
+    unlisted = []
     try:
         for own in resources:
             try:
@@ -78,12 +87,10 @@ def read_cluster(
                     continue
                 if error.code not in (403, 404):
                     raise
-                notes.append(f"{access.name}: {own.plural} are not known: {error}")
-                if own.required:
-                    unknown.append(own.plural)
+                unlisted.append(Unlisted(own.plural, str(error), own.required))
     finally:
         client.close()
-    return ClusterState(access.name, lists, tuple(notes), tuple(unknown))
+    return ClusterState(access.name, lists, tuple(unlisted))
 
 
 @dataclass(frozen=True, slots=True)

@@ -161,6 +161,37 @@ def test_what_is_forbidden_is_said_and_the_rest_is_told(prod: list[str], server:
     assert invoke("compile", *prod).code == 0
 
 
+def test_what_is_forbidden_is_a_finding(prod: list[str], server: ApiServer) -> None:
+    server.chaos.forbidden |= {"nodes", "networkpolicies"}
+    outcome = invoke("check", *prod, "-o", "json", "--select", "NP016")
+    assert outcome.code == 1
+    found = json.loads(outcome.stdout)["findings"]
+    assert [(own["code"], own["level"], own["file"]) for own in found] == [
+        ("NP016", "warning", "prod:networkpolicies"),
+        ("NP016", "warning", "prod:nodes"),
+    ]
+    assert "nodes are not known, and judged as if there were none: nodes" in found[1]["message"]
+    sarif = json.loads(invoke("check", *prod, "-o", "sarif").stdout)
+    results = [own["ruleId"] for own in sarif["runs"][0]["results"]]
+    assert results.count("NP016") == 2
+    assert "prod:nodes: warning NP016" in invoke("check", *prod, "-o", "concise").stdout
+    assert invoke("check", *prod, "--ignore", "NP", "-o", "concise").stdout == "no findings\n"
+
+
+def test_what_is_forbidden_is_a_finding_beside_what_is_not_valid(
+    prod: list[str], server: ApiServer
+) -> None:
+    server.chaos.forbidden.add("nodes")
+    broken = policy(80)
+    broken["spec"]["ingress"] = [{"ports": [{"port": 99_999}]}]
+    server.apply(broken)
+    outcome = invoke("check", *prod, "--odd-objects", "refuse", "-o", "json")
+    assert outcome.code == 2
+    codes = [own["code"] for own in json.loads(outcome.stdout)["findings"]]
+    assert codes[0] == "NP016"
+    assert "NP001" in codes
+
+
 def test_no_ruleset_is_made_of_a_part(prod: list[str], server: ApiServer) -> None:
     server.chaos.forbidden.add("networkpolicies")
     outcome = invoke("compile", *prod)

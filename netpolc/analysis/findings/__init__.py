@@ -23,6 +23,7 @@ from netpolc.analysis.findings import (
     services,
 )
 from netpolc.analysis.findings.model import MANIFEST_ERROR, Check, Code, Finding, Level
+from netpolc.analysis.findings.reading import unlisted
 from netpolc.analysis.findings.view import Scope, View, guessed
 from netpolc.core.cluster import Snapshot
 from netpolc.core.errors import Diagnostic
@@ -39,6 +40,7 @@ __all__ = [
     "check",
     "guessed",
     "refused",
+    "unlisted",
 ]
 
 _FAMILIES = (selectors, ports, coverage, directions, isolation, legacy, blocks, ordered, services)

@@ -23,6 +23,7 @@ from netpolc.core.errors import DOUBTED, MENDED, Diagnostic, Severity, listing
 from netpolc.core.ir import WAIVER, Origin, Waived
 
 _PLACED = "NP015"
+_UNLISTED = "NP016"
 _FEW = 3
 """So many of the others are named."""
 CODES = (
@@ -167,6 +168,16 @@ CODES = (
         "kind: NetworkPolicy\nmetadata: {name: web}",
         "kind: NetworkPolicy\nmetadata: {name: web, namespace: shop}",
     ),
+    Code(
+        _UNLISTED,
+        Level.WARNING,
+        "a kind of the live cluster cannot be listed",
+        "RBAC forbids it to who asks, most likely. All else is said as if there were no such "
+        "object: without nodes their addresses are anybody's, without policies all pods are open.",
+        "netpolc check --context prod   # as a user who may list pods and policies alone",
+        'kind: ClusterRole\nrules:\n- apiGroups: [""]\n  resources: [namespaces, nodes, pods]\n'
+        "  verbs: [list]",
+    ),
 )
 
 
@@ -176,6 +187,12 @@ def found(diagnostic: Diagnostic, catalogue: Mapping[str, Code]) -> Finding:
     code = diagnostic.code or (MANIFEST_ERROR if is_error else MANIFEST_WARNING)
     place, field = diagnostic.place, diagnostic.path
     return Finding(code, catalogue[code].level, place, "", field, diagnostic.message)
+
+
+def unlisted(cluster: str, plural: str, why: str) -> Finding:
+    """That a kind of a live cluster cannot be listed."""
+    message = f"{plural} are not known, and judged as if there were none: {why}"
+    return Finding(_UNLISTED, Level.WARNING, f"{cluster}:{plural}", "", "", message)
 
 
 def is_of_nodes(diagnostic: Diagnostic, snapshot: Snapshot) -> bool:

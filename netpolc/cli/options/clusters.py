@@ -38,10 +38,10 @@ class AskedCluster:
 
         access = from_kubeconfig(self.kubeconfig, self.context)
         found = read_cluster(access, self.namespace)
-        for note in found.notes:
-            warn(f"note: {note}")
-        if enforces and found.unknown:
-            kinds = ", ".join(found.unknown)
+        for own in found.unlisted:
+            warn(f"note: {found.name}: {own.plural} are not known: {own.why}")
+        kinds = ", ".join(own.plural for own in found.unlisted if own.required)
+        if enforces and kinds:
             raise SystemRefusal(f"{found.name}: no ruleset without {kinds}: they cannot be listed")
         return found, access.namespace if access.namespace != DEFAULT_NAMESPACE else None
 

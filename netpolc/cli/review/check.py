@@ -6,6 +6,7 @@ import textwrap
 from collections.abc import Collection, Iterator
 from dataclasses import replace
 from functools import partial
+from typing import TYPE_CHECKING
 
 import click
 
@@ -18,6 +19,7 @@ from netpolc.analysis.findings import (
     check,
     guessed,
     refused,
+    unlisted,
 )
 from netpolc.analysis.findings.formats import FORMATS, Checked, explanation, lines
 from netpolc.cli import completion, options
@@ -30,6 +32,9 @@ from netpolc.cli.unread import Heed
 from netpolc.compiler import compile
 from netpolc.core.cluster import Snapshot
 from netpolc.core.errors import UNREAD, InputError, UsageError
+
+if TYPE_CHECKING:
+    from netpolc.apiserver.reading import ClusterState
 
 
 @click.command("check")
@@ -181,13 +186,14 @@ def _findings(
     paths: tuple[str, ...], reading: options.Reading, given: str | None
 ) -> tuple[list[Finding], list[Snapshot], Scope | None]:
     """The findings, what was read (nothing if the manifests were not valid), and what may be
-    missing.
+    missing. What the live cluster does not show comes first.
     """
+    hidden = [*_unlisted(reading.cluster)] if reading.cluster is not None else []
     try:
         snapshots = replace(reading, unread=Heed.WARN.value).each(paths)
     except InputError as error:
-        return refused(error.diagnostics), [], None
-    found: dict[Finding, None] = {}
+        return [*hidden, *refused(error.diagnostics)], [], None
+    found: dict[Finding, None] = dict.fromkeys(hidden)
     scopes = set()
     for snapshot in snapshots:
         reading.say_ignored(snapshot)
@@ -196,6 +202,11 @@ def _findings(
         meant = snapshot.enforcing_all()  # a policy that is tried is meant as it is written
         found.update(dict.fromkeys(check(meant, compile(meant), scope)))
     return list(found), snapshots, max(scopes)
+
+
+def _unlisted(live: ClusterState) -> Iterator[Finding]:
+    for own in sorted(live.unlisted):
+        yield unlisted(live.name, own.plural, own.why)
 
 
 def _level(given: str | None, reading: options.Reading) -> Level:
