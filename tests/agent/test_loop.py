@@ -16,12 +16,13 @@ from pyroute2.netlink.nfnetlink.nfctsocket import NFCTAttrTuple, NFCTSocket
 
 import netpolc
 from netpolc.agent.running import running, waiting
-from netpolc.apiserver import Absent, Ended, Gone, Trouble
+from netpolc.apiserver import Absent, Changed, Ended, Gone, Trouble
 from netpolc.backends.nft.rollout.kernel import Kernel
 from netpolc.backends.nft.rollout.netfilter import conntrack
 from netpolc.backends.nft.write.owners import Noted
 from netpolc.core.errors import SystemRefusal
 from netpolc.core.nets import format_address, parse_address
+from netpolc.live import KINDS
 from tests.agent.stage import NODE, SERVER, client, cluster, staged
 from tests.cli.invocation import invoke
 from tests.helpers.lab import Router
@@ -173,6 +174,27 @@ def test_what_is_refused_leaves_the_table_and_is_tried_again(router: Router) -> 
         stage.change(cluster()[1], client(7))
         stage.until(lambda: not stage.report.waiting())
         assert loaded(router) != before
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_events_without_a_name_are_refused_alone(router: Router, kind: str) -> None:
+    """Nobody can tell whom they are about; what comes before and after them counts."""
+    moment = Moment()
+    with staged(router, clock=moment) as stage:
+        stage.list_all(cluster())
+        router.call(stage.agent.step)
+        stage.change(client(8))
+        nameless: list[Manifest] = [{}, {"metadata": {}}, {"metadata": {"name": ""}}]
+        nameless += [{"metadata": {"name": 7}}, {"metadata": None}, {"metadata": {"name": None}}]
+        for own in nameless:
+            stage.inbox.put(Changed(kind, {"apiVersion": "v1", "kind": kind, **own}))
+        stage.inbox.put(Gone(kind, "", ""))
+        stage.inbox.put(Gone(kind, "x", ""))
+        stage.change(client(9))
+        moment.now += 1
+        router.call(stage.agent.step)
+        assert loaded(router) == compiled([*cluster(), client(8), client(9)])
+        assert any(kind in line and "passed over" in line for line in stage.lines)
 
 
 @pytest.mark.parametrize("can_flush", [True, False], ids=["flushed", "listed"])

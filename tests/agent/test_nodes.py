@@ -16,9 +16,13 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+import yaml
 
 from tests.agent.nodes import Cluster, Traffic, policy_text, small_cluster
+from tests.helpers.apiserver.server import USER
 from tests.helpers.lab import unavailable
+from tests.helpers.manifests import Manifest
+from tests.helpers.scenarios import ROOT
 
 pytestmark = [
     pytest.mark.kernel,
@@ -146,3 +150,70 @@ def test_once_loads_and_ends_and_cleanup_removes(cluster: Cluster) -> None:
     assert own.agent is not None
     assert own.agent.wait(60) == 0
     assert own.table() == ""
+
+
+ODD = {
+    "apiVersion": "policy.networking.k8s.io/v1alpha1",
+    "kind": "AdminNetworkPolicy",
+    "metadata": {"name": "odd"},
+    "spec": {"priority": 5000, "subject": {"namespaces": {}}},
+}
+
+
+def broken_policy() -> Manifest:
+    """One that an API server of today would not store."""
+    made: Manifest = json.loads(policy_text("broken", "server", "client"))
+    made["spec"]["ingress"][0]["ports"] = [{"port": 99_999}]
+    return made
+
+
+def rules_of(folder: str) -> list[dict[str, list[str]]]:
+    """What the ClusterRole of a folder below deploy/ allows."""
+    role = yaml.safe_load((ROOT / "deploy" / folder / "clusterrole.yaml").read_text())
+    found: list[dict[str, list[str]]] = role["rules"]
+    return found
+
+
+def events(cluster: Cluster) -> list[Manifest]:
+    store = cluster.api.store
+    every = store.at(store.resource("v1", "Event"), store.version)
+    return [own.document for _, own in every]
+
+
+def test_events_on_objects_that_are_not_enforced_as_written(cluster: Cluster) -> None:
+    """With the rights that deploy/ gives, and no others; two agents, and one Event an object."""
+    cluster.api.chaos.roles[USER] = [*rules_of("base"), *rules_of("events")]
+    server, client = cluster.pod("server", 0, app="server"), cluster.pod("client", 1, app="client")
+    start(cluster, "--events")
+    assert client.reaches(server)
+    cluster.api.apply(broken_policy(), ODD)
+    cluster.until(lambda: len(events(cluster)) == 2)
+    cluster.until(lambda: not client.reaches(server))  # in the strict direction
+    told = "netpolc_object_events_total"
+    cluster.until(lambda: all(told in own.asked("/metrics")[1] for own in cluster.nodes))
+    about = {own["involvedObject"]["name"]: own for own in events(cluster)}
+    assert set(about) == {"broken", "odd"}
+    for own in about.values():
+        assert (own["type"], own["reason"]) == ("Warning", "NotEnforcedAsWritten")
+        assert own["metadata"]["namespace"] == "default"
+        assert own["involvedObject"]["uid"]
+    assert "99999" in about["broken"]["message"]
+    cluster.api.apply(json.loads(policy_text("broken", "server", "client")))
+    cluster.until(lambda: client.reaches(server))
+    assert len(events(cluster)) == 2
+    assert not [own for own in cluster.api.asked if own.code == 403]
+
+
+def test_an_agent_that_may_write_no_events_enforces_all_the_same(cluster: Cluster) -> None:
+    cluster.api.chaos.roles[USER] = rules_of("base")
+    server, client = cluster.pod("server", 0, app="server"), cluster.pod("client", 1, app="client")
+    start(cluster, "--events")
+    assert client.reaches(server)
+    cluster.api.apply(broken_policy())
+    cluster.until(lambda: not client.reaches(server))
+    node = cluster.nodes[0]
+    failed = 'netpolc_object_events_total{result="failed"} 1'
+    cluster.until(lambda: failed in node.asked("/metrics")[1])
+    assert "events is forbidden" in node.log.read_text()
+    assert node.ready()
+    assert not events(cluster)

@@ -11,7 +11,16 @@ from typing import Any
 
 import pytest
 
-from netpolc.apiserver import Access, Ended, Followed, Trouble, from_kubeconfig
+from netpolc.apiserver import (
+    Access,
+    Changed,
+    Ended,
+    Followed,
+    Gone,
+    Listed,
+    Trouble,
+    from_kubeconfig,
+)
 from netpolc.apiserver.access.credentials import Token, TokenFile
 from netpolc.apiserver.client import Client
 from netpolc.apiserver.errors import ApiRefusal, Unreachable
@@ -87,6 +96,31 @@ def test_a_thread_that_ends_by_itself_says_so(
     followed.start()
     assert followed.events.get(timeout=30) == Ended("Pod")
     followed.stop()
+
+
+def test_objects_without_a_name_are_all_told(
+    server: ApiServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a WatchList, in the events after it, and beside those that have one."""
+    names: list[dict[str, Any]] = [{}, {"name": ""}, {"name": "a"}, {"namespace": "x"}]
+    lines = [{"type": "ADDED", "object": {"metadata": own}} for own in names]
+    end = {"annotations": {"k8s.io/initial-events-end": "true"}, "resourceVersion": "7"}
+    lines.append({"type": "BOOKMARK", "object": {"metadata": end}})
+    later = [{}, {"name": "b"}]
+    lines += [{"type": "MODIFIED", "object": {"metadata": own}} for own in later]
+    lines.append({"type": "DELETED", "object": {"metadata": {}}})
+    lines.append({"type": "DELETED", "object": {"metadata": {"name": "a"}}})
+    text = b"".join(json.dumps(own).encode() + b"\n" for own in lines)
+    own = Stepped(server)
+    monkeypatch.setattr(Client, "get", lambda *_: iter([text]))
+    own.step()
+    listed, *events = own.told
+    assert isinstance(listed, Listed)
+    assert [one["metadata"].get("name") for one in listed.documents] == [None, "", "a", None]
+    changed = [one.document["metadata"] for one in events if isinstance(one, Changed)]
+    assert changed == later
+    assert Gone("Pod", "", "a") in events
+    own.close()
 
 
 def test_error_events_without_a_status(server: ApiServer, monkeypatch: pytest.MonkeyPatch) -> None:

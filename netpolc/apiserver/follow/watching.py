@@ -64,9 +64,9 @@ class Watching:
 
     def initial(self, query: Mapping[str, str], patience: float) -> Iterator[Event | None]:
         """The same of a WatchList: `Listed` first. Until then `patience` seconds of silence are
-        `Silent`.
+        `Silent`. Of objects without a name none takes the place of another.
         """
-        texts: dict[tuple[str, str], bytes] = {}
+        texts: dict[tuple[str, str, int], bytes] = {}
         reducer = self._lister.reducer
         told = self._told(query, patience)
         for kind, content in told:
@@ -76,9 +76,10 @@ class Watching:
                     self.is_synced, self.version = True, metadata.resourceVersion
                     break
             elif kind == "DELETED":
-                texts.pop((metadata.namespace, metadata.name), None)
+                texts.pop((metadata.namespace, metadata.name, 0), None)
             else:
-                texts[metadata.namespace, metadata.name] = reducer.reduced(content)
+                number = 0 if metadata.name else len(texts) + 1
+                texts[metadata.namespace, metadata.name, number] = reducer.reduced(content)
         if not self.is_synced:
             raise ApiRefusal(400, "NoMarker", "a WatchList ended before all objects were told")
         documents = Documents(list(texts.values()))

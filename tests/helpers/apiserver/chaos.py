@@ -14,6 +14,8 @@ class Chaos:
     """Watches are held open and told nothing, bookmarks neither."""
     forbidden: set[str] = field(default_factory=set)
     """Plurals of resources that RBAC forbids."""
+    roles: dict[str, list[dict[str, list[str]]]] = field(default_factory=dict)
+    """The rules of a user's ClusterRoles; who is not among them may do everything."""
     missing: set[str] = field(default_factory=set)
     """Plurals of resources that the server does not have (yet)."""
     watch_list: str = "on"
@@ -43,6 +45,15 @@ class Chaos:
         """Whether this request is to be refused, and how."""
         with self._lock:
             return self._refusals.pop(0) if self._refusals else None
+
+    def forbids(self, user: str, verb: str, group: str, plural: str) -> bool:
+        """Whether RBAC forbids it to a user."""
+        wanted = {"verbs": verb, "apiGroups": group, "resources": plural}
+        rules = self.roles.get(user)
+        return plural in self.forbidden or (
+            rules is not None
+            and not any(all(own in rule[name] for name, own in wanted.items()) for rule in rules)
+        )
 
     def cuts_list(self) -> bool:
         """Whether this list is to be cut."""

@@ -97,7 +97,7 @@ class Handler(BaseHTTPRequestHandler):
         served, namespace, name, below = _place(path, has)
         asked = Query.of(served, namespace, query)
         verb = self._verb(name, asked)
-        if served.plural in self.api.chaos.forbidden:
+        if self.api.chaos.forbids(self._user, verb, served.group, served.plural):
             raise refusals.forbidden(self._user, verb, served.plural, served.group, namespace)
         if verb == "list":
             head, items, tail = listed(self.api.store, self.api.chaos, asked)

@@ -136,13 +136,14 @@ def flush_addresses(addresses: Collection[int]) -> bool:
 
 
 def flush_answers(addresses: Collection[int]) -> None:
-    """Forget every flow that was begun to one of some IPv4 addresses; only after
+    """Forget every flow that was begun to one of some IPv4 addresses, or from one; only after
     `flush_addresses` could do it.
     """
     with _socket() as conntrack:
         if not _is_empty(conntrack):
             for address in addresses:
-                _flushed(conntrack, _packed(address), (_ORIGINAL, _TO))
+                for end in (_FROM, _TO):
+                    _flushed(conntrack, _packed(address), (_ORIGINAL, end))
 
 
 def _flushed(conntrack: Netlink, address: bytes, place: tuple[int, int]) -> bool:
