@@ -29,7 +29,7 @@ class Gravity(IntEnum):
     LOST = 1
     """Flows there were, and the log itself says that it does not have them."""
     DAMAGED = 2
-    """What could not be read: cut, of another format, of an unknown kind."""
+    """What could not be read: cut, of another format, of an unknown kind, of another time."""
 
 
 @dataclass(slots=True)
@@ -65,11 +65,13 @@ class LogNotes:
         """Flows that the log says it lacks."""
         self._add(Gravity.LOST, kind, place, count)
 
-    def damage(self, kind: str, place: str, detail: str = "") -> None:
-        """What cannot be read; `LogError` unless reading goes on. `detail` is of this one alone."""
+    def damage(self, kind: str, place: str, detail: str = "", count: int = 1) -> None:
+        """What cannot be read, or believed; `LogError` unless reading goes on. `detail` is of the
+        first alone.
+        """
         if not self._keep_going:
             raise LogError(f"{place}: {kind}{f': {detail}' if detail else ''}")
-        self._add(Gravity.DAMAGED, kind, place, 1)
+        self._add(Gravity.DAMAGED, kind, place, count)
 
     def give_up(self, error: LogError, place: str) -> None:
         """A log that is read no further; `error` again unless reading goes on with the next."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
-import numpy as np
 import pyarrow as pa
 
 from netpolc.flows.audit import Audit
@@ -45,9 +44,7 @@ def take_in(
     total = sum(sizes) if all(sizes) else 0
     before = 0
     for source in sources:
-        order = _Order(source.name, notes)
         for batch in decoded_batches(source, notes, form):
-            order.look(batch)
             found = audit.add(batch)
             if also is not None and found is not None:
                 also.add(found.batch, found.by_row())
@@ -56,29 +53,6 @@ def take_in(
     names = ", ".join(source.name for source in sources[:3])
     _check_records(audit, notes, names)
     _check_pods(audit, notes, names)
-
-
-class _Order:
-    """Tells where times of a log run backwards. Verdicts do not depend on it, and logs of several
-    nodes are seldom in order, so it is no damage.
-    """
-
-    def __init__(self, name: str, notes: LogNotes) -> None:
-        self._name, self._notes = name, notes
-        self._records, self._latest = 0, -1
-
-    def look(self, batch: pa.RecordBatch) -> None:
-        """At the times of a batch."""
-        is_timed = batch["ts"].is_valid().to_numpy(zero_copy_only=False)
-        times = batch["ts"].drop_null().cast(pa.int64()).to_numpy()
-        if len(times):
-            back = np.flatnonzero(np.diff(times, prepend=self._latest) < 0)
-            if len(back):
-                number = self._records + int(np.flatnonzero(is_timed)[back[0]]) + 1
-                kind = "a record is older than the one before it"
-                self._notes.note(kind, f"{self._name}: record {number}", len(back))
-            self._latest = int(times[-1])
-        self._records += len(batch)
 
 
 def _check_records(audit: Audit, notes: LogNotes, names: str) -> None:

@@ -11,6 +11,7 @@ import glob
 import io
 import os
 import sys
+import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -21,6 +22,8 @@ from netpolc.flows.notes import LogError
 BLOCK = 1 << 18
 """Bytes read at once."""
 _PACKED = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd"}
+_GZIP = 16 + zlib.MAX_WBITS
+"""What zlib takes for "with the header of gzip"."""
 _SKIPPED = (".", "_")
 """Names in folders that engines write beside their data begin so (`_SUCCESS`, `.crc`)."""
 
@@ -76,6 +79,8 @@ class LogSource:
 
 
 def _unpacked(packed: Stream, how: str, name: str) -> Stream:
+    if how == "gzip":
+        return _Gzip(packed)
     try:
         import pyarrow as pa
     except ImportError:
@@ -86,19 +91,57 @@ def _unpacked(packed: Stream, how: str, name: str) -> Stream:
     return found
 
 
+class _Gzip(io.RawIOBase):
+    """All members of a gzip file, one behind the other. Where it is cut, all is read before the cut
+    is told, which Arrow's streams and those of Python do not do.
+    """
+
+    def __init__(self, packed: Stream) -> None:
+        self._packed, self._ahead = packed, b""
+        self._member = zlib.decompressobj(wbits=_GZIP)
+
+    def readable(self) -> bool:
+        """It is."""
+        return True
+
+    def read(self, size: int = -1) -> bytes:
+        """The next bytes, as many as there are at once."""
+        while True:
+            given = self._ahead or self._packed.read(BLOCK)
+            if self._member.eof:
+                if not given:
+                    return b""
+                self._member = zlib.decompressobj(wbits=_GZIP)
+            try:
+                found = self._member.decompress(given, max(size, 0))
+            except zlib.error as error:
+                raise OSError(f"no gzip: {error}") from None
+            self._ahead = self._member.unconsumed_tail or self._member.unused_data
+            if found:
+                return found
+            if not given and not self._member.eof:
+                raise OSError("Truncated compressed stream")
+
+
 class _Peekable(io.RawIOBase):
     """A stream that can be looked into without moving on."""
 
     def __init__(self, raw: Stream) -> None:
         self._raw, self._ahead = raw, b""
+        self._error: OSError | None = None
 
     def readable(self) -> bool:
         return True
 
     def peek(self, size: int) -> bytes:
-        """Its next bytes, fewer at its end."""
-        while len(self._ahead) < size and (more := self._next(size - len(self._ahead))):
-            self._ahead += more
+        """Its next bytes, fewer at its end, and where it ends early: reading on tells that."""
+        try:
+            while len(self._ahead) < size and (more := self._next(size - len(self._ahead))):
+                self._ahead += more
+        except OSError as error:
+            if not self._ahead:
+                raise
+            self._error = error
         return self._ahead[:size]
 
     def read(self, size: int = -1) -> bytes:
@@ -108,6 +151,8 @@ class _Peekable(io.RawIOBase):
         if self._ahead:
             given, self._ahead = self._ahead[:size], self._ahead[size:]
             return given
+        if self._error is not None:
+            raise self._error
         return self._next(size)
 
     def _next(self, size: int) -> bytes:

@@ -8,6 +8,7 @@ import gzip
 import io
 import subprocess
 import sys
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,7 +16,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from netpolc.flows.notes import Gravity
 from tests.cli.invocation import Outcome, invoke
+from tests.flows.reading import read_records
 from tests.flows.writers import FLOWS, WRITERS, zstd
 from tests.helpers.scenarios import ROOT
 
@@ -209,6 +212,53 @@ def test_times_that_run_backwards(command: str, tmp_path: Path) -> None:
     assert told in outcome.stderr
 
 
+HOURS = "a record is more than an hour older than one before it of the same reporter"
+
+
+@both
+def test_times_of_another_hour_are_damage(command: str, tmp_path: Path) -> None:
+    """Of one reporter in one file: others have clocks and files of their own."""
+    row = "{},10.244.1.11,10.244.1.21,tcp,8080,{}\n"
+
+    def written(name: str, *records: tuple[float, str]) -> Path:
+        rows = "".join(row.format(*own) for own in records)
+        (path := tmp_path / name).write_text(f"ts,src,dst,protocol,port,reporter\n{rows}")
+        return path
+
+    good = [(10_000, "a"), (1, "b"), (6_400, "a"), (10_000, ""), (6_400, "")]
+    path = written("log", *good)
+    assert invoke(command, str(path), *POLICIES).code == 0
+    assert invoke(command, str(path), str(written("other", (1, "a"))), *POLICIES).code == 0
+    path = written("log", *good, (6_399.9, "a"), (3_601, "b"), (0, "b"), (1, "b"), (6_399, ""))
+    outcome = invoke(command, str(path), *POLICIES)
+    assert (outcome.code, outcome.stdout) == (2, "")
+    assert f"{path}: record 6: {HOURS}\n" in outcome.stderr
+    outcome = invoke(command, str(path), *POLICIES, "--keep-going")
+    assert outcome.code == 1
+    assert f"{path}: record 6: {HOURS} (3 in all)\n" in outcome.stderr
+    assert "10 records" in outcome.stderr, "all of them are judged"
+
+
+@pytest.mark.parametrize("cut", [-1, -8, -40, 300, 150_000])
+def test_what_comes_before_the_cut_of_a_packed_log_is_judged(cut: int, tmp_path: Path) -> None:
+    """Of two members the second is cut; zlib says what there is of it."""
+    rows = [
+        f"10.244.1.11,10.244.1.21,tcp,{number * 7919 % 65536}\n".encode()
+        for number in range(60_000)
+    ]
+    first = gzip.compress(b"src,dst,protocol,port\n" + b"".join(rows[:10]))
+    second = gzip.compress(b"".join(rows))
+    left = zlib.decompressobj(wbits=31).decompress(second[:cut])
+    path = tmp_path / "log"
+    path.write_bytes(first + second[:cut])
+    records, notes = read_records(path, keep_going=True)
+    assert len(records) == 10 + left.count(b"\n")
+    told = [str(note) for note in notes if note.gravity is Gravity.DAMAGED]
+    assert f"{path}: it cannot be read to its end: Truncated compressed stream" in told
+    outcome = audit(path)
+    assert (outcome.code, outcome.stdout) == (2, "")
+
+
 def test_keep_going_reads_the_other_files(tmp_path: Path) -> None:
     logs = tmp_path / "logs"
     logs.mkdir()
@@ -295,7 +345,7 @@ WITHOUT_PYARROW = WITHOUT.replace('("pyarrow", "numpy")', '("pyarrow",)')
         (b"src,dst,protocol,port\n10.244.1.11,10.244.1.21,tcp,8080\n", 0, "tcp,8080,ALLOW\n"),
         (b'{"src":"10.244.1.11","dst":"10.244.1.21","protocol":6,"port":1}\n', 0, '"DENY"}\n'),
         (HUBBLE, 2, "logs of format hubble need pyarrow: pip install netpolc[audit]"),
-        (gzip.compress(HUBBLE), 2, "gzip is unpacked by pyarrow: pip install netpolc[audit]"),
+        (zstd(HUBBLE), 2, "zstd is unpacked by pyarrow: pip install netpolc[audit]"),
     ],
 )
 def test_rows_of_our_own_names_are_judged_without_pyarrow(

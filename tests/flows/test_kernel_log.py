@@ -4,6 +4,7 @@ host, which are as rsyslog, journalctl and dmesg print them.
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -101,3 +102,39 @@ def test_lines_that_are_no_packets_are_counted_and_cut_ones_are_damage(tmp_path:
         (Gravity.NOTED, "a line of the log that is no packet", ":2", 2),
         (Gravity.DAMAGED, "no record of this format", ":4", 1),
     }
+
+
+def entry(message: object, **fields: object) -> bytes:
+    """As `journalctl -o json` of systemd 257 writes it."""
+    given = {
+        "_TRANSPORT": "kernel", "PRIORITY": "4", "_HOSTNAME": "node-a", "MESSAGE": message,
+        "__REALTIME_TIMESTAMP": "1764410400250000", "SYSLOG_IDENTIFIER": "kernel", **fields,
+    }  # fmt: skip
+    return json.dumps(given).encode() + b"\n"
+
+
+def test_entries_of_the_journal(tmp_path: Path) -> None:
+    """They say when and where; a message with bytes that are no text is an array of them."""
+    message = f"netpolc ingress i_2f0e5d6f1a9c0b77: {SYN}"
+    log = (
+        entry("eth0: link up")
+        + entry(message)
+        + entry([*message.encode(), 0xFF])
+        + entry(None)
+        + entry(["two", "messages"])
+        + entry(SYN)[:-1]
+    )
+    records, notes = records_of(tmp_path, log, keep_going=True)
+    said = {"verdict": "dropped", "direction": "ingress", "policy": "i_2f0e5d6f1a9c0b77"}
+    assert [own.pop("ts").isoformat() for own in records] == [
+        "2025-11-29T10:00:00.250000+00:00"
+    ] * 3
+    plain = PLAIN | {"reporter": "node-a"}
+    assert records == [plain | said, plain | said, plain]
+    assert [(own.gravity, own.kind, own.place[-2:]) for own in notes] == [
+        (Gravity.DAMAGED, "no record of this format", ":5"),
+        (Gravity.LOST, "a message that journalctl left out (--all writes it)", ":4"),
+        (Gravity.NOTED, "a line of the log that is no packet", ":1"),
+    ]
+    records, notes = records_of(tmp_path, entry(SYN) + entry(SYN)[:-9], keep_going=True)
+    assert len(records) == notes.count(Gravity.DAMAGED) == 1

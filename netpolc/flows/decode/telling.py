@@ -18,7 +18,7 @@ from netpolc.flows.decode.netfilter import conntrack, kernel, ulogd
 from netpolc.flows.notes import LogError
 from netpolc.flows.sources import LogSource, Stream, beginning
 
-_OF_JSON = (hubble, gke, calico, ulogd, jsonlines)
+_OF_JSON = (hubble, gke, calico, ulogd, kernel, jsonlines)
 _OF_TEXT = (vpc, conntrack, kernel, csv)
 LINES: dict[str, Records] = {own.NAME: own.records for own in (*_OF_JSON, *_OF_TEXT)}
 PARQUET, ARROW = "parquet", "arrow"

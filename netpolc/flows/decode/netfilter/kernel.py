@@ -1,10 +1,11 @@
 """Lines of the kernel's log about packets: nftables' `log`, iptables' LOG, ulogd2's LOGEMU.
 
-Comes in: lines as `dmesg`, `journalctl -k`, a syslog file or ulogd2 (LOGEMU, SYSLOG) have them. A
-prefix is a label and no verdict, but for netpolc's own, which names direction and chain and says
-what became of the packet. Other lines of the log are counted. The first packet of a TCP connection
-(SYN without ACK, RFC 9293) is no reply; of others nobody can tell. Of times only those with a year
-and a zone are read. Source: net/netfilter/nf_log_syslog.c.
+Comes in: lines as `dmesg`, `journalctl -k`, a syslog file or ulogd2 (LOGEMU, SYSLOG) have them, or
+entries of the journal (`journalctl -o json`), an object a line, which say when and where. A prefix
+is a label and no verdict, but for netpolc's own, which names direction and chain and says what
+became of the packet. Other lines of the log are counted. The first packet of a TCP connection (SYN
+without ACK, RFC 9293) is no reply; of others nobody can tell. Of times in text only those with a
+year and a zone are read. Source: net/netfilter/nf_log_syslog.c.
 """
 
 from __future__ import annotations
@@ -12,12 +13,16 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+import msgspec
+from msgspec import Struct, field
+
 from netpolc.backends.nft.signals.logs import OWN_LINE, PACKET_FIELD
 from netpolc.flows.decode.lines import LogLine, Told, ended, read_lines
 from netpolc.flows.records import DROPPED, FORWARDED, Record
-from netpolc.flows.values import port_of, protocol_number, time_of, whole
+from netpolc.flows.values import port_of, protocol_number, time_of, whole, word
 
 NAME = "kernel"
+KEYS = ({"MESSAGE", "__REALTIME_TIMESTAMP"},)
 _PACKET = re.compile(r"\bIN=\S* OUT=\S*(?: |$)")
 _WHOLE = re.compile(r"\bIN=\S* OUT=\S* .*\bSRC=\S+ DST=\S+ .*\bPROTO=\w+(?: |$)")
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\S*(?:Z|[+-]\d\d:?\d\d)(?=\s)")
@@ -27,6 +32,17 @@ _FLAGS = re.compile(r"\sWINDOW=\d+(?: RES=0x[0-9A-Fa-f]+)?((?: [A-Z]+)*) URGP=")
 _TCP = 6
 
 
+class _Entry(Struct):
+    """Of the journal; a message that is no text is an array of bytes, a large one is null."""
+
+    message: str | list[int] | None = field(default="", name="MESSAGE")
+    microseconds: str | None = field(default=None, name="__REALTIME_TIMESTAMP")
+    host: str | None = field(default=None, name="_HOSTNAME")
+
+
+_entry = msgspec.json.Decoder(_Entry).decode
+
+
 def detects(text: str) -> bool:
     """Whether a line is of a packet."""
     return _WHOLE.search(text) is not None
@@ -34,11 +50,32 @@ def detects(text: str) -> bool:
 
 def records(lines: Iterator[LogLine], told: Told) -> Iterator[Record]:
     """A record for each packet."""
-    return read_lines(ended(lines, told), told, lambda line: _read(line, told))
+
+    def read(line: LogLine) -> Record | None:
+        if line.content.startswith(b"{"):
+            return _of_journal(_entry(line.content), line, told)
+        # An object that is cut is none; the last number of text may lack digits.
+        for whole_line in ended([line], told):
+            return _read(line.content.decode(errors="replace"), whole_line, told)
+        return None
+
+    return read_lines(lines, told, read)
 
 
-def _read(line: LogLine, told: Told) -> Record | None:
-    text = line.content.decode(errors="replace")
+def _of_journal(entry: _Entry, line: LogLine, told: Told) -> Record | None:
+    message = entry.message
+    if message is None:
+        told.lose(line, "a message that journalctl left out (--all writes it)")
+        return None
+    text = message if isinstance(message, str) else bytes(message).decode(errors="replace")
+    record = _read(text, line, told)
+    if record is not None:
+        record.ts = whole(entry.microseconds)
+        record.reporter = word(entry.host)
+    return record
+
+
+def _read(text: str, line: LogLine, told: Told) -> Record | None:
     start = _PACKET.search(text)
     if start is None:
         told.note(line, "a line of the log that is no packet")
