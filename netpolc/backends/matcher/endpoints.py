@@ -140,7 +140,8 @@ class _Homes:
         self.addresses = list(chain.from_iterable(several))
         self.lines = _lines(self.addresses)
         """Of `addresses`."""
-        self.owners = np.repeat(np.arange(len(several)), list(map(len, several)))
+        counts = np.array(list(map(len, several)), dtype=np.int64)
+        self.owners = np.repeat(np.arange(len(several)), counts)
         """The pod of each of `addresses`."""
         self.identities = np.array(identities, dtype=np.int64)
         """The identity of each pod."""
@@ -212,7 +213,8 @@ def _place(
     single = np.flatnonzero(~is_start)
     lines = lines[order[single]]
     # Of equal addresses the last counts: of a node and a pod the pod, of two pods the later one.
-    last = np.append((lines[1:] != lines[:-1]).any(axis=1), [True] if len(lines) else [])
+    last = np.ones(len(lines), dtype=bool)
+    last[:-1] = (lines[1:] != lines[:-1]).any(axis=1)
     lines, single = lines[last], single[last]
     own = order[single] - starts
     nobody = np.full(len(nodes), NOBODY)
