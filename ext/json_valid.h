@@ -17,12 +17,14 @@ static inline NetpolcAt netpolc_space(NetpolcAt at)
     return at;
 }
 
-/* Behind an escape; `at` is behind its backslash. */
+/* Behind an escape; `at` is behind its backslash. Not sure of surrogates: they have to be pairs. */
 static NetpolcAt netpolc_valid_escape(NetpolcAt at)
 {
     int digits;
     if (*at != 'u')
         return *at && strchr("\"\\/bfnrt", *at) ? at + 1 : NULL;
+    if ((at[1] | 0x20) == 'd' && at[2] > '7')
+        return NULL;
     for (digits = 0, at++; digits < 4; digits++, at++) {
         if (!*at || !strchr("0123456789abcdefABCDEF", *at))
             return NULL;
