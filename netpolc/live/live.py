@@ -79,6 +79,7 @@ class Live:
         found = frozenset(addresses)
         if found == self._addresses:
             return False
+        self._tally.know(self._addresses, found)
         self._addresses = found
         self._stale = self._stale or "an address of the host"
         return True

@@ -97,6 +97,12 @@ class Tally:
         if after is not None:
             self._nodes[after.name] = after
 
+    def know(self, before: Iterable[int], after: Iterable[int]) -> None:
+        """Count other addresses of the node that no object lists than before."""
+        for several, step in ((before, -1), (after, 1)):
+            for address in several:
+                _take(self._of_nodes, address, step)
+
     def policy(self, key: Key, policy: Policy | None) -> None:
         """Count a policy, or another version of it."""
         self._large.pop(key, None)

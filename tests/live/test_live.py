@@ -304,3 +304,18 @@ def test_pods_that_show_an_address_of_this_host_come_and_go() -> None:
     assert live.ruleset().text() == filled([*OBJECTS, also], **more).ruleset().text()
     live.remove("Pod", "shop", "also")
     assert live.ruleset().text() == before
+
+
+def test_a_pod_that_gets_an_address_of_the_host_takes_it_from_the_node() -> None:
+    """No object lists it, so nothing but `know` tells that it was the node's."""
+    allow = {"action": "Allow", "to": [{"nodes": {}}]}
+    deny = {"action": "Deny", "to": [{"networks": ["0.0.0.0/0"]}]}
+    spec = {"priority": 1, "subject": {"namespaces": {}}, "egress": [allow, deny]}
+    kind = {"apiVersion": "policy.networking.k8s.io/v1alpha1", "kind": "AdminNetworkPolicy"}
+    objects = [*OBJECTS, {**kind, "metadata": {"name": "nodes"}, "spec": spec}]
+    live = filled(objects)
+    live.know([parse_address("10.0.1.77")])
+    assert "10.0.1.77" in live.ruleset().text()
+    more = pod("shop/job", "10.0.1.77", on="node-b", app="job")
+    live.change(more)
+    assert live.ruleset().text() == afresh([*objects, more])
