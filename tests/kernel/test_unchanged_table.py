@@ -106,6 +106,31 @@ def test_what_is_not_told_of_the_inputs_is_told_of_the_table(applied: Machine) -
     assert "snapshot  matches\n" in outcome.stdout
 
 
+NAMED_AS_NOTES = {
+    "chain": "add chain inet netpolc meta_x { type filter hook input priority 0; }",
+    "chain that no hook asks": "add chain inet netpolc meta_x",
+    "map": "add map inet netpolc meta_x { typeof ip saddr : verdict; size 16; }",
+}
+
+
+@pytest.mark.parametrize("how", NAMED_AS_NOTES)
+@pytest.mark.parametrize("via", ["netlink", "nft"])
+def test_only_counters_and_sets_are_notes_by_their_name(
+    applied: Machine, how: str, via: str
+) -> None:
+    """A base chain judges every packet, whatever it is called."""
+    command = ("status", "--table", "netpolc", "--via", via)
+    assert applied.run(*command).code == 0
+    applied.router.load("add counter inet netpolc meta_y")
+    assert applied.run(*command).code == 0
+    applied.router.load(NAMED_AS_NOTES[how])
+    outcome = applied.run(*command)
+    assert outcome.code == 1
+    assert "content   modified: it is not what netpolc apply loaded\n" in outcome.stdout
+    assert applied.compiles("apply")
+    assert applied.run(*command).code == 0
+
+
 def test_addresses_that_changed_hands_are_settled_before_a_note_holds(applied: Machine) -> None:
     """Another pod has an address: its flows are forgotten, and then the table is known again."""
     pods = next(own for own in applied.folder.iterdir() if "10.244.1.21" in own.read_text())

@@ -9,14 +9,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from netpolc.backends.nft.names import NOTE
 from netpolc.backends.nft.objects import Objects, index
 from netpolc.backends.nft.rollout.netfilter import conntrack
 from netpolc.backends.nft.rollout.state.facts import Facts
 from netpolc.backends.nft.rollout.state.made import note
 from netpolc.backends.nft.rollout.state.memory import Known, Memory
 from netpolc.backends.nft.write.delta import Delta, delta
-from netpolc.backends.nft.write.digest import generation
+from netpolc.backends.nft.write.digest import generation, is_note
 from netpolc.backends.nft.write.owners import Noted, Notes
 from netpolc.backends.nft.write.ruleset import Ruleset, meaning
 
@@ -43,7 +42,7 @@ class UpdateStep:
         """What the table notes of the inputs that gave the ruleset; it holds once the flows of
         addresses that changed hands are forgotten, and the table says so (`Kernel.settle`).
         """
-        others = [own for own in self.objects.values() if own.name.startswith(NOTE)]
+        others = [own for own in self.objects.values() if is_note(own)]
         return note(
             inputs, self.ruleset.digest, [*others, *self.ruleset.owners.noted.sets.values()]
         )

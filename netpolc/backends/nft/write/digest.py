@@ -2,7 +2,7 @@
 
 Comes in: the objects of a table. Goes out: 128 bits of SHA-256 over the digests of its objects in
 order of kind and name; each is SHA-256 over what is said of the object, and its rules in their
-order or its elements in none. Notes (`meta_...`) are left out. Nothing is refused.
+order or its elements in none. Notes (`is_note`) are left out. Nothing is refused.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from netpolc.backends.nft.names import GENERATION, NOTE, OPTIONS
 from netpolc.backends.nft.objects import Written
 from netpolc.backends.nft.options import Options
 
+_NOTES = frozenset({"counter", "set"})
 _END = "137\n"
 """What ends a piece of a set: an element that ends so. Of addresses it is one in some hundreds."""
 
@@ -26,8 +27,15 @@ def digest_of(objects: Iterable[Written]) -> str:
 
     The generation is a note, too, where rules have the one that is noted (see `Ruleset`).
     """
-    held = [own for own in unmarked(objects) if not own.name.startswith(NOTE)]
+    held = [own for own in unmarked(objects) if not is_note(own)]
     return digest_over(map(object_digest, sorted(held, key=attrgetter("kind", "name"))))
+
+
+def is_note(own: Written) -> bool:
+    """Whether an object only says something of the table: counters and sets of such a name, which
+    judge nothing where no rule asks them. A chain of that name judges if it has a hook.
+    """
+    return own.kind in _NOTES and own.name.startswith(NOTE)
 
 
 def digest_over(digests: Iterable[bytes]) -> str:

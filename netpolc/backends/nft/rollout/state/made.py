@@ -16,9 +16,9 @@ from hashlib import sha256
 
 from msgspec import Struct
 
-from netpolc.backends.nft.names import DIGEST, INPUTS, LOADED, NOTE, UNCONFIRMED
+from netpolc.backends.nft.names import DIGEST, INPUTS, LOADED, UNCONFIRMED
 from netpolc.backends.nft.objects import Written, key
-from netpolc.backends.nft.write.digest import digest_of, object_digest
+from netpolc.backends.nft.write.digest import digest_of, is_note, object_digest
 
 _PASSED_OVER = frozenset({key("counter", LOADED), key("counter", INPUTS)})
 """When it was loaded, and the note itself."""
@@ -45,7 +45,7 @@ def as_made(objects: Iterable[Written]) -> Made:
     """A table of these objects, those that note owners of addresses with their elements."""
     every = list(objects)
     comments = {own.key: own.comment or "" for own in every}
-    others = (own for own in every if own.name.startswith(NOTE) and own.key not in _PASSED_OVER)
+    others = (own for own in every if is_note(own) and own.key not in _PASSED_OVER)
     said, inputs = (comments.get(key("counter", own), "") for own in (DIGEST, INPUTS))
     return Made(digest_of(every), said, inputs, tuple(others))
 
