@@ -26,7 +26,7 @@ class Forgetting:
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
-        self._waiting: deque[tuple[float, tuple[int, ...]]] = deque()
+        self._waiting: deque[tuple[float, Owners, tuple[int, ...]]] = deque()
 
     def forget(self, owners: Owners, addresses: Collection[int]) -> None:
         """Forget the flows of addresses that moved; `owners` are those of now."""
@@ -34,7 +34,7 @@ class Forgetting:
         if not free or not conntrack.flush_addresses(addresses):
             conntrack.forget_addresses(addresses)
             return
-        self._waiting.append((self._clock() + LATER, tuple(addresses)))
+        self._waiting.append((self._clock() + LATER, owners, tuple(addresses)))
 
     def due(self) -> float:
         """When the next look is to be."""
@@ -51,6 +51,7 @@ class Forgetting:
     def _flush(self, until: float) -> None:
         due = set[int]()
         while self._waiting and self._waiting[0][0] <= until:
-            due.update(self._waiting.popleft()[1])
+            _, owners, addresses = self._waiting.popleft()
+            due.update(filter(owners.is_free, addresses))
         if due:
             conntrack.flush_answers(due)

@@ -116,6 +116,7 @@ class Live:
         program = partial(_program, self)
         around = Surroundings(self._labels_of, self._tally.pod_at, program, selecting)
         snapshot = self.snapshot()
+        self._tally.settle(snapshot.cluster.pods)
         self._compiled = Compiled(snapshot, self.node, self.options, around, self.work)
         self.work.compiled[reason] += 1
         self._stale = ""

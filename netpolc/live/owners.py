@@ -15,7 +15,7 @@ from netpolc.core.program import Program
 
 
 class LiveOwners(Owners):
-    """The owners at one moment; `pod_at` has the pod that shows an address, if one does."""
+    """The owners at one moment; `pod_at` knows who has an address now, if anybody."""
 
     def __init__(
         self,

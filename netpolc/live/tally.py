@@ -28,6 +28,7 @@ class Tally:
         self.spaces: Counter[str] = Counter()
         """Pods by their namespace."""
         self._claims: dict[int, Pod | tuple[Pod, ...]] = {}
+        self._settled: dict[int, Pod] = {}
         self._hosting: Counter[tuple[str, int]] = Counter()
         self._on: Counter[str] = Counter()
         self._of_nodes: Counter[int] = Counter(addresses)
@@ -37,9 +38,17 @@ class Tally:
         self._most: tuple[int, ...] | None = None
 
     def pod_at(self, address: int) -> Pod | None:
-        """The pod that shows an address alone."""
+        """The pod that has an address: of several that show it the one that was settled on, or one
+        of them before that.
+        """
         found = self._claims.get(address)
-        return found if isinstance(found, Pod) else None
+        return self._settled.get(address, found[0]) if isinstance(found, tuple) else found
+
+    def settle(self, pods: Iterable[Pod]) -> None:
+        """Know whose the addresses are that several show, by the pods of a snapshot."""
+        several = {own for own, found in self._claims.items() if isinstance(found, tuple)}
+        own = (pod for pod in pods if not pod.host_network) if several else ()
+        self._settled = {at: pod for pod in own for at in pod.addresses if at in several}
 
     def add(self, pod: Pod) -> bool:
         """Count a pod; whether it changes something of others."""
