@@ -8,11 +8,11 @@ to be isolated (`odd.py`).
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from netpolc.core.cluster import Cluster, Snapshot
 from netpolc.core.errors import ROOT, ObjectProblems, Problems, Severity
-from netpolc.core.ir import Key, Origin
+from netpolc.core.ir import Key, Origin, Policy
 from netpolc.frontends import Semantics, Treatment, kinds, unread
 from netpolc.frontends.cluster import cluster, makers
 from netpolc.frontends.fields import DEFAULT_NAMESPACE
@@ -141,9 +141,15 @@ class _Reading:
 
     def _warn_of_emptiness(self, found: Cluster) -> None:
         """A snapshot that cannot protect anything is more often a wrong path than a wish."""
-        missing = "" if self._gathered.policies else "NetworkPolicy"
-        if not any(pod.addresses for pod in found.pods):
-            missing = missing or "Pod with an address"
+        missing = lacking(found, self._gathered.policies)
         if missing:
             text = f"holds no {missing}: nothing is isolated"
             self._gathered.problems.add("snapshot", "", text, Severity.WARNING, "NP004")
+
+
+def lacking(cluster: Cluster, policies: Sequence[Policy]) -> str:
+    """What there is none of, so that nothing is isolated; empty if that is not so."""
+    missing = "" if policies else "NetworkPolicy"
+    if not any(pod.addresses for pod in cluster.pods):
+        missing = missing or "Pod with an address"
+    return missing

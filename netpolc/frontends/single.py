@@ -61,6 +61,12 @@ class ObjectReader:
         self._left = 0
         self._gathered = Gathered(self._problems, semantics, strict, self._odd)
         self._lasting: dict[int, Reader] = {}
+        self.told = False
+        """Whether anything had to be said of the object that was read last."""
+
+    def reads(self, document: Document) -> bool:
+        """Whether an object is of a kind that is read, in one of its versions."""
+        return any(own.reads(document) for own in kinds.KINDS)
 
     def read(self, document: Document) -> OneObject:
         """What an object says."""
@@ -71,6 +77,7 @@ class ObjectReader:
         self._left -= 1
         report = self._odd.report(document)
         found = self._read(document, report)
+        self.told = bool(self._problems.diagnostics or self._odd.found)
         self._problems.diagnostics.clear()
         self._odd.found.clear()
         return found
@@ -82,7 +89,7 @@ class ObjectReader:
     def _read(self, document: Document, report: ObjectProblems) -> OneObject:
         reader = self._reader(document)
         treatment: str | None = PASSED_OVER
-        if reader is not None:
+        if reader is not None and reader.plain(document) is None:
             reader.read(document, report)
             if report.failed:
                 treatment = reader.stand_in(document, document.kind, report)[1] or LEFT_OUT

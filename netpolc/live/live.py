@@ -54,7 +54,10 @@ class Live:
         self._spaces: dict[str, Namespace] = {}
         self._subjects = Subjects(self._labels_of, self.work)
         self._compiled: Compiled | None = None
-        self._stale = "the first time"
+        self.stale = "the first time"
+        """Why the node is compiled at the next ruleset; empty where events did not ask for it."""
+        self.refused: Mapping[Key, str] = self._store.refused
+        """What is done about each odd object, and why, by kind, namespace and name."""
 
     def replace(self, kind: str, documents: Iterable[Mapping[str, Any]]) -> None:
         """All objects of a kind, after a list: what is not among them is gone.
@@ -72,6 +75,12 @@ class Live:
         """An object that is gone; `namespace` is empty for what is in none."""
         self._apply(self._store.drop((kind, namespace, name)))
 
+    def take(self, key: Key, own: OneObject | None) -> None:
+        """An object that somebody else read (`ReadFiles`), with nothing odd in it; None if it is
+        gone.
+        """
+        self._apply(self._store.drop(key) if own is None else self._store.keep(key, own))
+
     def know(self, addresses: Iterable[int]) -> bool:
         """Take these for the addresses of the node that its object may not list; whether they are
         others than before.
@@ -81,17 +90,12 @@ class Live:
             return False
         self._tally.know(self._addresses, found)
         self._addresses = found
-        self._stale = self._stale or "an address of the host"
+        self.stale = self.stale or "an address of the host"
         return True
 
     def forget(self) -> None:
         """Believe nothing that was made of the objects: the next ruleset is made from scratch."""
-        self._stale = self._stale or "forgotten"
-
-    @property
-    def refused(self) -> Mapping[Key, str]:
-        """What is done about each odd object, and why, by kind, namespace and name."""
-        return self._store.refused
+        self.stale = self.stale or "forgotten"
 
     def snapshot(self) -> Snapshot:
         """All objects there are, as they count."""
@@ -106,11 +110,11 @@ class Live:
 
         `UsageError` while no object says that there is such a node.
         """
-        made = self._compiled.ruleset() if self._compiled and not self._stale else None
+        made = self._compiled.ruleset() if self._compiled and not self.stale else None
         if made is not None:
             return made
-        reason = self._stale or (self._compiled.lost if self._compiled else "")
-        self._compiled, self._stale = None, reason  # as it stays, if that is refused
+        reason = self.stale or (self._compiled.lost if self._compiled else "")
+        self._compiled, self.stale = None, reason  # as it stays, if that is refused
         # Of old an annotation of the namespace isolates, whatever selects a pod.
         selecting = self._subjects.selecting if self._semantics is Semantics.CURRENT else None
         program = partial(_program, self)
@@ -119,7 +123,7 @@ class Live:
         self._tally.settle(snapshot.cluster.pods)
         self._compiled = Compiled(snapshot, self.node, self.options, around, self.work)
         self.work.compiled[reason] += 1
-        self._stale = ""
+        self.stale = ""
         return self._compiled.ruleset() or self.ruleset()
 
     def _labels_of(self, namespace: str) -> Labels:
@@ -132,7 +136,7 @@ class Live:
             return
         self.work.events += 1
         if before.odd or after.odd:
-            self._stale = self._stale or "an odd object"
+            self.stale = self.stale or "an odd object"
         if before.pod or after.pod:
             reason = self._pod(before, after)
         elif before.policy or after.policy:
@@ -141,7 +145,7 @@ class Live:
             reason = self._namespace(before, after)
         else:
             reason = self._node(before.node, after.node)
-        self._stale = self._stale or reason
+        self.stale = self.stale or reason
 
     def _pod(self, before: OneObject, after: OneObject) -> str:
         """A pod that comes, goes or changes; why that is more than one pod's matter."""
@@ -156,7 +160,7 @@ class Live:
             reason = "an address of two, or of a node"
         if tally.near_a_bound:
             reason = "a policy near its bound"
-        if not reason and not self._stale and self._compiled is not None:
+        if not reason and not self.stale and self._compiled is not None:
             for pod, there in (old, False), (new, True):
                 if pod is not None and not pod.host_network:
                     self._compiled.change(pod, there)
@@ -170,7 +174,7 @@ class Live:
         both = [own for own in (old, new) if own is not None]
         if self._tally.near_a_bound:
             return "a policy near its bound"
-        if self._stale or self._compiled is None:
+        if self.stale or self._compiled is None:
             return ""
         return "a policy" if any(map(self._compiled.concerns, both)) else ""
 

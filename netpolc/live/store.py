@@ -80,6 +80,14 @@ class Store:
         self._keys[read.kind][key] = None
         return Event(key, before, found)
 
+    def keep(self, key: Key, own: OneObject) -> Event:
+        """An object that somebody else read, in which nothing is odd."""
+        self.refused.pop(key, None)
+        before = self._objects.get(key)
+        self._objects[key] = own
+        self._keys[key[0]][key] = None
+        return Event(key, before, own)
+
     def drop(self, key: Key) -> Event:
         """An object that is gone; nothing happens where there was none."""
         self.refused.pop(key, None)

@@ -33,6 +33,7 @@ from netpolc.manifests.syntax import NumberedLines
 
 __all__ = [
     "SUFFIXES",
+    "Content",
     "Document",
     "Excluded",
     "File",
@@ -41,6 +42,7 @@ __all__ = [
     "NumberedLines",
     "Seen",
     "different",
+    "documents_of",
     "excluding",
     "find",
     "is_manifest",
@@ -48,6 +50,7 @@ __all__ = [
     "nothing",
     "read",
     "read_objects",
+    "settled",
 ]
 
 Seen = Callable[[File, Content], None]
@@ -77,7 +80,27 @@ def read(
     lists of which `scan` is sure. `seen` is told of each file that is read what it holds.
     """
     given = [own for path in paths for own in lasting(path, problems)]
-    place = len(problems.diagnostics)
+    place, found = len(problems.diagnostics), Problems()
+    contents = settled(given, found, excluded, raw)
+    if seen is not None:
+        for own in contents:
+            seen(*own)
+    try:
+        yield from _all_documents(contents, paths, found, likely, scan)
+    finally:
+        problems.diagnostics[place:place] = found.diagnostics
+        problems.passed_over += found.passed_over
+        read_anyway = {os.path.realpath(p) for p in paths if not isinstance(p, File)}
+        links = (p for p in found.not_followed if os.path.realpath(p) not in read_anyway)
+        problems.not_followed += links
+
+
+def settled(
+    given: Sequence[Given], problems: Problems, excluded: Excluded = nothing, raw: bool = False
+) -> list[tuple[File, Content]]:
+    """What all files hold at one moment, none of it parsed; paths as of `read`, none of which can
+    be read only once. Files that never rest are problems, and then there is nothing.
+    """
     for number in range(READINGS):
         found = Problems()
         files = list(find(given, found, excluded, raw))
@@ -85,32 +108,36 @@ def read(
         contents = [(file, content_of(file)) for file in different(files)]
         changed = before ^ states(find(given, Problems(), excluded, raw))
         if not changed:
-            if seen is not None:
-                for own in contents:
-                    seen(*own)
-            try:
-                yield from _all_documents(contents, paths, found, likely, scan)
-            finally:
-                problems.diagnostics[place:place] = found.diagnostics
-                problems.passed_over += found.passed_over
-                read_anyway = {os.path.realpath(p) for p in paths if not isinstance(p, File)}
-                links = (p for p in found.not_followed if os.path.realpath(p) not in read_anyway)
-                problems.not_followed += links
-            return
+            problems.diagnostics += found.diagnostics
+            problems.passed_over += found.passed_over
+            problems.not_followed += found.not_followed
+            return contents
         time.sleep(0.1 * 2**number)
     for name in sorted({name for name, *_ in changed}):
         problems.add(name, "", f"changed during each of {READINGS} readings")
+    return []
 
 
 def different(files: Iterable[File]) -> Iterator[File]:
     """The files, each once whatever links lead to it."""
     seen: set[str] = set()
+    folders: dict[str, str] = {}
     for file in files:
-        real = os.path.realpath(file.name) if file.data is None else file.name
+        real = _real(file.name, folders) if file.data is None else file.name
         if real in seen:
             continue
         seen.add(real)
         yield file
+
+
+def _real(name: str, folders: dict[str, str]) -> str:
+    """The real path of a file; `folders` remembers those of folders."""
+    if os.path.islink(name):
+        return os.path.realpath(name)
+    folder, base = os.path.split(name)
+    if folder not in folders:
+        folders[folder] = os.path.realpath(folder)
+    return os.path.join(folders[folder], base)
 
 
 def _all_documents(

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from errno import EFBIG, EINVAL
 from fnmatch import fnmatchcase
 from glob import escape
-from pathlib import Path
+from io import FileIO
 from typing import BinaryIO, Protocol
 
 from netpolc.core.errors import Problems
@@ -63,14 +63,15 @@ class File:
         if self.data is not None:
             return self.data
         # Without waiting: what was a file when it was found may be a pipe without a writer by now.
-        with open(os.open(self.name, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as stream:
+        descriptor = os.open(self.name, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        with open(descriptor, "rb", buffering=0) as stream:
             status = os.fstat(stream.fileno())
             if not stat.S_ISREG(status.st_mode):
                 raise OSError(EINVAL, "is not a regular file")
             return _all_of(stream, status.st_size)
 
 
-def _all_of(stream: BinaryIO, expected: int = 0) -> bytes:
+def _all_of(stream: BinaryIO | FileIO, expected: int = 0) -> bytes:
     """Everything up to `MAX_BYTES`, never asking for memory that the content does not need."""
     pieces = []
     size, wanted = 0, max(expected + 1, PIECE)
@@ -194,7 +195,7 @@ def _whose(path: str) -> str:
 
 def is_manifest(name: str) -> bool:
     """Whether a file of this name is read inside a folder."""
-    return not name.startswith(".") and Path(name).suffix.lower() in SUFFIXES
+    return not name.startswith(".") and os.path.splitext(name)[1].lower() in SUFFIXES
 
 
 def _below(folder: str, problems: Problems, excluded: Excluded, raw: bool) -> Iterator[str]:
@@ -210,7 +211,10 @@ def _below(folder: str, problems: Problems, excluded: Excluded, raw: bool) -> It
                 for entry in entries:
                     if entry.name.startswith("."):
                         continue
-                    if entry.is_dir(follow_symlinks=False):
+                    if entry.is_file(follow_symlinks=False):  # as nearly all are: no more is asked
+                        if is_manifest(entry.name):
+                            yield entry.path
+                    elif entry.is_dir(follow_symlinks=False):
                         open_folders.append(entry.path)
                     elif os.path.isdir(entry.path):
                         if not _is_inside(entry.path, folder):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
+from typing import TYPE_CHECKING
 
 from netpolc.backends.nft import Options, Ruleset
 from netpolc.backends.nft.rollout.guard import Pending
@@ -27,6 +29,10 @@ from netpolc.cli.inputs import Inputs, Seen
 from netpolc.cli.output import write
 from netpolc.compiler import Program, compile
 from netpolc.core.cluster import Snapshot
+from netpolc.core.errors import Unproven
+
+if TYPE_CHECKING:  # who applies once follows nothing
+    from netpolc.cli.enforce.followed import FollowedFolders
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,9 +51,9 @@ class Wanted:
     watch: bool
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False)
 class _Compiled:
-    program: Program
+    compiled: Callable[[], Program]
     ruleset: Ruleset
     what: str
     """For the user: table, node and digest."""
@@ -55,6 +61,14 @@ class _Compiled:
     """What it was made of, if nothing was said of that, and a table may note it."""
     missing: str
     """What the snapshot lacks that denies nothing; empty where --allow-empty makes it good."""
+    snapshot: Snapshot
+    followed: bool
+    """Whether it was made from what had changed."""
+
+    @cached_property
+    def program(self) -> Program:
+        """What the ruleset means."""
+        return self.compiled()
 
 
 class Application:
@@ -72,6 +86,7 @@ class Application:
         self._asked = asked
         self._applied: _Compiled | None = None
         self._held: Held | None = None
+        self._followed: FollowedFolders | None = None
 
     @cached_property
     def kernel(self) -> Kernel:
@@ -99,7 +114,34 @@ class Application:
 
     def once(self) -> tuple[str, Pending | None]:
         """Apply what the paths hold now: what is said of it, and who waits to be confirmed."""
-        own, wanted = self._compiled(), self._wanted
+        own = self._compiled()
+        try:
+            return self._loaded(own)
+        except Unproven:
+            if not own.followed:
+                raise
+        self._followed = None  # whatever went wrong there: all is read and proven again
+        return self._loaded(self._afresh())
+
+    def follow(self) -> None:
+        """Read what was applied once more, so that the next change costs only what changes.
+
+        Where that cannot be, all is read at each change.
+        """
+        from netpolc.cli.enforce.followed import FollowedFolders, says_nothing
+
+        own, reading = self._applied, self._reading
+        node = own.ruleset.node if own is not None else None
+        if own is None or own.followed or node is None or not says_nothing(own.snapshot):
+            return
+        if self._followed is not None and self._followed.node == node:
+            return
+        if FollowedFolders.may_follow(reading, node):
+            self._followed = FollowedFolders(self._paths, reading, node, self._wanted.chosen)
+            self._followed.begin()
+
+    def _loaded(self, own: _Compiled) -> tuple[str, Pending | None]:
+        wanted = self._wanted
         save = wanted.save
         steps = Plan(
             own.program if wanted.proves else None,
@@ -140,6 +182,18 @@ class Application:
         return AUDIT if self._wanted.chosen.audit else ""
 
     def _compiled(self) -> _Compiled:
+        """What the paths hold now: from what changed in it, if that is known for sure."""
+        found = self._followed.current(self._wanted.node) if self._followed is not None else None
+        if found is None:
+            return self._afresh()
+        snapshot, program, ruleset = found
+        made = partial(compile, snapshot) if program is None else lambda: program
+        missing = self._missing(_missing(snapshot, ruleset.node))
+        said = what(self._wanted.chosen.table, ruleset.node, ruleset.digest)
+        return _Compiled(made, ruleset, said, None, missing, snapshot, followed=True)
+
+    def _afresh(self) -> _Compiled:
+        """The same, with every file read."""
         wanted, asked = self._wanted, self._asked
         seen = Seen() if asked is not None else None
         snapshot = self._reading.snapshot(self._paths, seen=seen)
@@ -147,15 +201,20 @@ class Application:
         here = asked.addresses if asked is not None else None
         program = compile(snapshot if local is None else on_this_host(snapshot, local, here))
         lacks = _missing(snapshot, local)
-        missing = "" if wanted.allow_empty else lacks
-        if missing and wanted.watch:
-            self.restore()  # else nothing tells whom a table that was just flushed isolated
+        missing = self._missing(lacks)
         ruleset = program.ruleset(local, wanted.chosen)
         inputs, files = None, seen.of_silent(snapshot) if seen is not None else None
         if asked is not None and files is not None and not lacks:
             inputs = asked.digest(files, local, wanted.chosen)
         said = what(wanted.chosen.table, local, ruleset.digest)
-        return _Compiled(program, ruleset, said, inputs, missing)
+        return _Compiled(lambda: program, ruleset, said, inputs, missing, snapshot, followed=False)
+
+    def _missing(self, lacks: str) -> str:
+        """The same where it matters; the table is brought back first, if it may be gone."""
+        missing = "" if self._wanted.allow_empty else lacks
+        if missing and self._wanted.watch:
+            self.restore()  # else nothing tells whom a table that was just flushed isolated
+        return missing
 
     def _said(self, what: str, rollout: Rollout) -> str:
         delta = rollout.update.delta

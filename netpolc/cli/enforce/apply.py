@@ -163,7 +163,14 @@ def apply(
         changes = application.plan(dry_run)
         ctx.exit(_CHANGES if changes and detailed_exitcode else 0)
     if watch:
-        keep_applied(paths, application.watched, application.restore, chosen.table, _say)
+        keep_applied(
+            paths,
+            application.watched,
+            application.restore,
+            chosen.table,
+            _say,
+            application.follow,
+        )
         return
     said, pending = application.once()
     _say(said)

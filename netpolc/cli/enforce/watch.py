@@ -40,11 +40,13 @@ def keep_applied(
     restore: Callable[[], str] = str,
     table: str | None = None,
     say: Callable[[str], None] = lambda said: None,
+    follow: Callable[[], None] = lambda: None,
 ) -> None:
     """Apply now and after every change; `apply_once` gives lines that say what it did, for `say`.
 
     `restore` brings back what was applied last and says so, or gives nothing where nothing differs.
-    It is called whenever somebody changed `table`, and every few seconds.
+    It is called whenever somebody changed `table`, and every few seconds. `follow` gets ready for
+    the next change, once all is said of one.
     """
     folders = tuple(folders)
     for folder in folders:
@@ -57,8 +59,10 @@ def keep_applied(
         stopped = stack.enter_context(_stop_signals())
         watch = _Watch(changes, monitor, stopped, apply_once, restore, say)
         watch.apply()
+        follow()
         while watch.wait():
             watch.apply()
+            follow()
         tell_systemd("STOPPING=1")
 
 

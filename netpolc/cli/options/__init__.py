@@ -33,7 +33,7 @@ if TYPE_CHECKING:  # commands that only look at what is loaded have these option
     from netpolc.apiserver.reading import ClusterState
     from netpolc.compiler import Program
     from netpolc.core.cluster import Snapshot
-    from netpolc.manifests import File, Given, Seen
+    from netpolc.manifests import Content, File, Given, Seen
     from netpolc.manifests.rendering import Values
 
 paths = click.argument("paths", metavar="PATH...", nargs=-1, required=True, type=FILE)
@@ -115,6 +115,22 @@ class Reading:
                 warn(str(warning))
         self.say_ignored(snapshot)
         return snapshot
+
+    def contents(self, paths: Sequence[Given]) -> list[tuple[File, Content]] | None:
+        """What the files in folders hold at one moment; None where they are not read as they are,
+        or something is to be said of them, as `snapshot` does.
+        """
+        from netpolc.manifests import excluding, settled
+
+        chosen = self.configured(paths)
+        if self.raw or self.values is not None or self.cluster is not None:
+            return None
+        if chosen.settings.manifests():
+            return None
+        problems = Problems()
+        found = settled(paths, problems, excluding(chosen.exclude))
+        said = problems.diagnostics or problems.passed_over or problems.not_followed
+        return None if said else found
 
     def each(self, paths: Sequence[Given]) -> list[Snapshot]:
         """Load, saying nothing of warnings: a snapshot for each of the kustomizations and charts
