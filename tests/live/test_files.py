@@ -48,7 +48,7 @@ class Folder:
         self.path, self._chance, self.happening = path, chance, happening
         self._place: dict[tuple[str, str, str], int] = {}
         self._written: dict[Path, str] = {}
-        self._spoiled = 0
+        self.spoiled = 0
 
     def edit(self) -> str:
         """Some events, a move to another file, or a file that is spoiled for a while."""
@@ -57,9 +57,9 @@ class Folder:
         if chance.random() < 0.1 and self._place:
             self._place[chance.choice(list(self._place))] = chance.randrange(FILES)
             told.append("an object moves")
-        self._spoiled = chance.randint(1, 6) if chance.random() < 0.2 else 0
+        self.spoiled = chance.randint(1, 6) if chance.random() < 0.2 else 0
         self.write()
-        return f"{told}, spoiled {self._spoiled}"
+        return f"{told}, spoiled {self.spoiled}"
 
     def write(self) -> None:
         """Write what differs."""
@@ -74,11 +74,11 @@ class Folder:
                 text = json.dumps({"apiVersion": "v1", "kind": "List", "items": objects}, indent=1)
             else:
                 text = yaml.dump_all(objects, Dumper=DUMPER)
-            if number == 0 and self._spoiled == 5:
+            if number == 0 and self.spoiled == 5:
                 text += "\nkind: [Broken"
             self._put(self.path / name, text)
         extra = self.path / "extra.yaml"
-        if self._spoiled == 6:
+        if self.spoiled == 6:
             self._put(extra, "just: values\n")
         elif extra.exists():
             extra.unlink()
@@ -86,15 +86,15 @@ class Folder:
 
     def _more(self, several: list[list[Manifest]]) -> list[Manifest]:
         """Objects that only a reading of the whole folder can judge."""
-        if self._spoiled == 1:  # a second one of its name, elsewhere
+        if self.spoiled == 1:  # a second one of its name, elsewhere
             return several[1][:1]
-        if self._spoiled == 2:  # a kind that no policy sees
+        if self.spoiled == 2:  # a kind that no policy sees
             spec: Manifest = {"ports": [{"port": 80}]}
             metadata = {"name": "web", "namespace": "space-1"}
             return [{"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": spec}]
-        if self._spoiled == 3:  # an object that is odd
+        if self.spoiled == 3:  # an object that is odd
             return [policy("space-1/odd", policyTypes=["Sideways"])]
-        if self._spoiled == 4:
+        if self.spoiled == 4:
             spec = {"endpointSelector": {}}
             metadata = {"name": "other", "namespace": "space-1"}
             kind = {"apiVersion": "cilium.io/v2", "kind": "CiliumNetworkPolicy"}
