@@ -71,6 +71,7 @@ lint: setup  ## ruff, mypy --strict, stubtest, cython-lint
 bench: setup  ## print most tables of BENCHMARKS.md
 	$(BIN)/python -m benches.measure
 	$(BIN)/python -m benches.loading
+	$(BIN)/python -m benches.building
 	$(BIN)/python -m benches.listing
 	$(BIN)/python -m benches.sync
 	$(BIN)/python -m benches.live
