@@ -10,6 +10,7 @@ verdicts.
 from __future__ import annotations
 
 import io
+import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -18,27 +19,40 @@ from importlib.util import find_spec
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
-from typing import Any
 
 import click
 import msgspec
 import pyarrow as pa
-import pyarrow.csv
-import pyarrow.json
-import pyarrow.parquet as pq
 
 import netpolc
 from benches.flow_logs import csv_lines, hubble_lines, json_lines, vpc_lines, write_parquet
+from benches.flow_peers import (
+    columns_judged,
+    csv_by_duckdb,
+    csv_by_polars,
+    csv_by_pyarrow,
+    json_by_duckdb,
+    json_by_polars,
+    json_by_pyarrow,
+    judged_by_duckdb,
+    judged_by_polars,
+    objects_judged,
+    parquet_by_duckdb,
+    parquet_by_polars,
+    parquet_columns,
+)
 from benches.timing import timed
 from netpolc.backends.matcher import Matcher
 from netpolc.flows import judge_log
 from netpolc.flows.audit import Audit
 from netpolc.flows.decode import decoded_batches
-from netpolc.flows.decode._scan import scan_hubble
+from netpolc.flows.decode._scan import scan_hubble, unlocked_seconds
+from netpolc.flows.decode.hubble import hubble_batches
 from netpolc.flows.decode.lines import LONGEST, Told, line_blocks
 from netpolc.flows.notes import LogNotes
-from netpolc.flows.sources import LogSource
+from netpolc.flows.sources import BLOCK, LogSource
 
+ENGINES = ("duckdb", "polars")
 EXAMPLE = Path(__file__).parents[1] / "examples" / "three-tier"
 
 
@@ -102,119 +116,6 @@ def by_msgspec(path: Path) -> int:
     return rows
 
 
-_JSON_SCHEMA = pa.schema(
-    [
-        (
-            "flow",
-            pa.struct(
-                [
-                    ("time", pa.string()),
-                    ("verdict", pa.string()),
-                    ("IP", pa.struct([("source", pa.string()), ("destination", pa.string())])),
-                    (
-                        "l4",
-                        pa.struct([("TCP", pa.struct([("destination_port", pa.int32())]))]),
-                    ),
-                    ("traffic_direction", pa.string()),
-                    ("is_reply", pa.bool_()),
-                ]
-            ),
-        )
-    ]
-)
-
-
-def json_by_pyarrow(path: Path) -> int:
-    """pyarrow's JSON reader, told the columns."""
-    parse = pa.json.ParseOptions(_JSON_SCHEMA, unexpected_field_behavior="ignore")
-    return len(pa.json.read_json(path, pa.json.ReadOptions(use_threads=False), parse))
-
-
-def json_by_duckdb(path: Path) -> int:
-    """DuckDB's, told the columns."""
-    import duckdb
-
-    kinds = (
-        "STRUCT(time VARCHAR, verdict VARCHAR, IP STRUCT(source VARCHAR, destination VARCHAR), "
-        "l4 STRUCT(TCP STRUCT(destination_port INTEGER)), traffic_direction VARCHAR, "
-        "is_reply BOOLEAN)"
-    )
-    with duckdb.connect(config={"threads": 1}) as connection:
-        found = connection.sql(f"SELECT * FROM read_ndjson('{path}', columns={{flow: '{kinds}'}})")
-        return len(_table(found))
-
-
-def json_by_polars(path: Path) -> int:
-    """polars', told the columns."""
-    import polars as pl
-
-    text = pl.String
-    flow = pl.Struct(
-        {
-            "time": text,
-            "verdict": text,
-            "IP": pl.Struct({"source": text, "destination": text}),
-            "l4": pl.Struct({"TCP": pl.Struct({"destination_port": pl.Int32})}),
-            "traffic_direction": text,
-            "is_reply": pl.Boolean,
-        }
-    )
-    return len(pl.scan_ndjson(path, schema={"flow": flow}).collect())
-
-
-_CSV_TYPES = {
-    "interface-id": pa.string(), "srcaddr": pa.string(), "dstaddr": pa.string(),
-    "srcport": pa.int32(), "dstport": pa.int32(), "protocol": pa.int16(), "packets": pa.int64(),
-    "bytes": pa.int64(), "start": pa.int64(), "action": pa.string(), "log-status": pa.string(),
-}  # fmt: skip
-
-
-def csv_by_pyarrow(path: Path) -> int:
-    """pyarrow's CSV reader of the columns that are wanted."""
-    return len(
-        pa.csv.read_csv(
-            path,
-            pa.csv.ReadOptions(use_threads=False),
-            pa.csv.ParseOptions(delimiter=" "),
-            pa.csv.ConvertOptions(
-                column_types=_CSV_TYPES, include_columns=[*_CSV_TYPES], null_values=["-"]
-            ),
-        )
-    )
-
-
-def csv_by_duckdb(path: Path) -> int:
-    """DuckDB's."""
-    import duckdb
-
-    names = ", ".join(f'"{name}"' for name in _CSV_TYPES)
-    with duckdb.connect(config={"threads": 1}) as connection:
-        found = connection.sql(
-            f"SELECT {names} FROM read_csv('{path}', delim=' ', header=true, nullstr='-')"
-        )
-        return len(_table(found))
-
-
-def csv_by_polars(path: Path) -> int:
-    """polars'."""
-    import polars as pl
-
-    return len(pl.scan_csv(path, separator=" ", null_values="-").select([*_CSV_TYPES]).collect())
-
-
-def _table(found: Any) -> pa.Table:
-    table = found.arrow()
-    return table.read_all() if hasattr(table, "read_all") else table
-
-
-def parquet_columns(path: Path) -> int:
-    """Reading alone."""
-    rows = 0
-    for batch in pq.ParquetFile(path).iter_batches(1 << 15, use_threads=False):
-        rows += len(batch)
-    return rows
-
-
 def parquet_audited(path: Path, program: netpolc.Program) -> int:
     """Decoded, judged and summed up."""
     audit = Audit(program)
@@ -230,18 +131,6 @@ def rows_judged(path: Path, program: netpolc.Program) -> int:
         raise AssertionError(f"{place}: {problem}")
 
     return judge_log(program, [str(path)], io.StringIO(), LogNotes(), refuse).total
-
-
-def columns_judged(path: Path, matcher: Matcher) -> int:
-    """pyarrow's CSV reader and the verdicts alone, which nobody writes."""
-    table = pa.csv.read_csv(path, pa.csv.ReadOptions(use_threads=False))
-    return len(matcher.verdicts_arrow(table))
-
-
-def objects_judged(path: Path, matcher: Matcher) -> int:
-    """The same of pyarrow's JSON reader."""
-    table = pa.json.read_json(path, pa.json.ReadOptions(use_threads=False))
-    return len(matcher.verdicts_arrow(table))
 
 
 Steps = Mapping[str, Callable[[], int]]
@@ -262,8 +151,13 @@ def compared(steps: Steps, anchor: str, rounds: int, rows: int) -> Iterator[tupl
         yield name, median(own_ratios)
 
 
-def _installed(steps: Steps, **needed: str) -> Steps:
-    return {name: step for name, step in steps.items() if find_spec(needed.get(name, "pyarrow"))}
+def _installed(steps: Steps) -> Steps:
+    """Steps of an engine begin with its name."""
+    return {
+        name: step
+        for name, step in steps.items()
+        if (engine := re.split(r"\W", name)[0]) not in ENGINES or find_spec(engine)
+    }
 
 
 def two_threads(step: Callable[[bytes], object], blocks: list[bytes], rounds: int) -> float:
@@ -280,8 +174,26 @@ def two_threads(step: Callable[[bytes], object], blocks: list[bytes], rounds: in
     return median([wall(1) / wall(2) for _ in range(rounds)])
 
 
+def unlocked_share(content: bytes, rounds: int) -> float:
+    """Which part of the CPU time of decoding scanners spend without the interpreter's lock; reading
+    a file, which needs no lock either, is no part of it.
+    """
+    pieces = [content[at : at + BLOCK] for at in range(0, len(content), BLOCK)]
+
+    def once() -> float:
+        before = unlocked_seconds()
+        told = Told("log", LogNotes())
+        seconds, _ = timed(lambda: sum(map(len, hubble_batches(pieces, told))))
+        return (unlocked_seconds() - before) / seconds
+
+    return median([once() for _ in range(rounds)])
+
+
 def _print_threads(content: bytes, rounds: int) -> None:
     """The scanner, and what this machine has for work that holds no lock and needs no memory."""
+    share = unlocked_share(content, rounds)
+    print(f"| of decoding, without the interpreter's lock | {share:.2f} |")
+    print(f"| so two free processors decode, speed against one (Amdahl) | {2 / (2 - share):.2f} |")
     told = Told("log", LogNotes())
     blocks = [own.content for own in line_blocks([content], told, 1 << 20)]
     scan = two_threads(lambda block: scan_hubble(block, LONGEST)[0], blocks, rounds)
@@ -313,8 +225,6 @@ def main(rounds: int, records: int) -> None:
                         "duckdb": lambda: json_by_duckdb(hubble),
                         "polars": lambda: json_by_polars(hubble),
                     },
-                    duckdb="duckdb",
-                    polars="polars",
                 ),
                 "msgspec",
                 rounds,
@@ -332,8 +242,6 @@ def main(rounds: int, records: int) -> None:
                         "duckdb": lambda: csv_by_duckdb(vpc),
                         "polars": lambda: csv_by_polars(vpc),
                     },
-                    duckdb="duckdb",
-                    polars="polars",
                 ),
                 "pyarrow",
                 rounds,
@@ -346,10 +254,14 @@ def main(rounds: int, records: int) -> None:
         _print(
             "CSV of flows, judged",
             compared(
-                {
-                    "netpolc eval --flows": lambda: rows_judged(rows, program),
-                    "pyarrow CSV, verdicts_arrow": lambda: columns_judged(rows, matcher),
-                },
+                _installed(
+                    {
+                        "netpolc eval --flows": lambda: rows_judged(rows, program),
+                        "pyarrow CSV, verdicts_arrow": lambda: columns_judged(rows, matcher),
+                        "duckdb CSV, verdicts_arrow": lambda: judged_by_duckdb(rows, matcher),
+                        "polars CSV, verdicts_arrow": lambda: judged_by_polars(rows, matcher),
+                    },
+                ),
                 "pyarrow CSV, verdicts_arrow",
                 rounds,
                 10 * records,
@@ -372,10 +284,14 @@ def main(rounds: int, records: int) -> None:
         _print(
             "Parquet of our own columns",
             compared(
-                {
-                    "netpolc audit": lambda: parquet_audited(parquet, program),
-                    "pyarrow, columns alone": lambda: parquet_columns(parquet),
-                },
+                _installed(
+                    {
+                        "netpolc audit": lambda: parquet_audited(parquet, program),
+                        "pyarrow, columns alone": lambda: parquet_columns(parquet),
+                        "duckdb, columns alone": lambda: parquet_by_duckdb(parquet),
+                        "polars, columns alone": lambda: parquet_by_polars(parquet),
+                    },
+                ),
                 "pyarrow, columns alone",
                 rounds,
                 20 * records,

@@ -23,10 +23,23 @@
 
 enum { ROW_SRC, ROW_DST, ROW_REPORTER, ROW_POLICY, ROW_SRC_POD, ROW_DST_POD, ROW_TEXTS };
 
+enum {
+    COLUMN_TS, COLUMN_PACKETS, COLUMN_BYTES, COLUMN_SRC_PORT, COLUMN_PORT, COLUMN_PROTOCOL,
+    COLUMN_DIRECTION, COLUMN_VERDICT, COLUMN_IS_REPLY, ROW_COLUMNS
+};
+
+/* First the text of each row; encoded, the words (`count` of them) and the word of each row. */
 typedef struct {
     int32_t *offsets;       /* one more than rows */
     uint8_t *bytes, *valid;
+    int32_t *codes;
+    int64_t count, nulls;
 } NetpolcTexts;
+
+typedef struct {
+    uint8_t *valid;
+    int64_t nulls;
+} NetpolcNulls;
 
 typedef struct {
     int64_t capacity, count, lines;
@@ -35,6 +48,9 @@ typedef struct {
     int16_t *protocol;
     int8_t *direction, *verdict, *is_reply;  /* places in a list of words; a boolean */
     NetpolcTexts texts[ROW_TEXTS];
+    NetpolcNulls nulls[ROW_COLUMNS];
+    int32_t *words[2];      /* direction and verdict, as wide as Arrow has them */
+    uint8_t *replies;       /* is_reply as bits */
     int64_t unsure_count;
     int64_t *unsure;        /* of each: its line, rows before it, its first byte, its size */
 } NetpolcRows;
@@ -57,7 +73,11 @@ static void netpolc_rows_free(NetpolcRows *rows)
         free(rows->texts[at].offsets);
         free(rows->texts[at].bytes);
         free(rows->texts[at].valid);
+        free(rows->texts[at].codes);
     }
+    for (at = 0; at < ROW_COLUMNS; at++)
+        free(rows->nulls[at].valid);
+    free(rows->words[0]); free(rows->words[1]); free(rows->replies);
 }
 
 static int64_t netpolc_newlines(const uint8_t *at, const uint8_t *end)

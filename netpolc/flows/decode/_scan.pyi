@@ -1,9 +1,10 @@
-_Columns = dict[str, bytes]
-_Texts = dict[str, tuple[bytes, bytes, bytes]]
+_Columns = dict[str, tuple[int, bytes, bytes]]
+_Texts = dict[str, tuple[int, bytes, bytes, int, bytes, bytes]]
 _Unsure = list[tuple[int, int, int, int]]
 _Cells = tuple[str, str, str, str]
 
-def newlines(block: bytes, /) -> int: ...
+def unlocked_seconds() -> float: ...
+def joined(pieces: list[bytes | memoryview], /) -> tuple[bytes, int]: ...
 def scan_hubble(block: bytes, longest: int, /) -> tuple[int, _Columns, _Texts, _Unsure]: ...
 def scan_vpc(
     block: bytes, longest: int, roles: bytes, /

@@ -16,15 +16,16 @@ from netpolc.flows.notes import LogNotes
 from netpolc.flows.records import Record
 
 try:
-    from netpolc.flows.decode._scan import newlines
+    from netpolc.flows.decode._scan import joined
 
     HAS_SCANNERS = True
 except ImportError:  # not built here
     HAS_SCANNERS = False
 
-    def newlines(block: bytes, /) -> int:
-        """How many lines end in a block."""
-        return block.count(b"\n")
+    def joined(pieces: list[bytes | memoryview], /) -> tuple[bytes, int]:
+        """Pieces as one, and how many lines end in it."""
+        whole = b"".join(pieces)
+        return whole, whole.count(b"\n")
 
 
 CHUNK = 1 << 22
@@ -118,8 +119,9 @@ class _Gathered:
     def taken(self) -> Iterator[LineBlock]:
         """All that waits, as one block."""
         if self._pieces:
-            block = LineBlock(self._number, b"".join(self._pieces))
-            self._number += newlines(block.content)
+            content, lines = joined(self._pieces)
+            block = LineBlock(self._number, content)
+            self._number += lines
             self._pieces, self.size = [], 0
             yield block
 

@@ -32,15 +32,9 @@ from netpolc.flows.schema import (
 Result = TypeVar("Result")
 _AHEAD = 3
 """Blocks that threads scan while another one is used."""
-_NO_TIME = np.iinfo(np.int64).min
-_WORDS = {"direction": (EGRESS, INGRESS), "verdict": (FORWARDED, DROPPED)}
-_NUMBERS = {
-    "ts": np.int64,
-    "packets": np.int64,
-    "bytes": np.int64,
-    "src_port": np.int32,
-    "port": np.int32,
-    "protocol": np.int16,
+_WORDS = {
+    "direction": pa.array((EGRESS, INGRESS), pa.string()),
+    "verdict": pa.array((FORWARDED, DROPPED), pa.string()),
 }
 
 
@@ -60,7 +54,11 @@ class Scanned(NamedTuple):
     unsure: list[Unsure]
 
 
-Columns = tuple[int, dict[str, bytes], dict[str, tuple[bytes, bytes, bytes]], list[Any]]
+Numbers = dict[str, tuple[int, bytes, bytes]]
+"""Of a column how many are null, bits of validity, values."""
+Texts = dict[str, tuple[int, bytes, bytes, int, bytes, bytes]]
+"""The same, values being places of words; how many words, their offsets, their bytes."""
+Columns = tuple[int, Numbers, Texts, list[tuple[int, int, int, int]]]
 
 
 def scanned(block: LineBlock, found: Columns) -> Scanned:
@@ -78,31 +76,28 @@ def scanned(block: LineBlock, found: Columns) -> Scanned:
     return Scanned(pa.RecordBatch.from_arrays(columns, schema=SCHEMA), unsure)
 
 
-def _column(
-    field: pa.Field,
-    count: int,
-    numbers: dict[str, bytes],
-    texts: dict[str, tuple[bytes, bytes, bytes]],
-) -> pa.Array:
+def _column(field: pa.Field, count: int, numbers: Numbers, texts: Texts) -> pa.Array:
     name = field.name
     if name in texts:
-        if not texts[name][1]:
+        nulls, valid, codes, known, offsets, content = texts[name]
+        if nulls == count:
             return pa.nulls(count, field.type)
-        offsets, content, valid = map(pa.py_buffer, texts[name])
-        text = pa.StringArray.from_buffers(count, offsets, content, valid)
-        return text.dictionary_encode()
+        words = pa.StringArray.from_buffers(known, pa.py_buffer(offsets), pa.py_buffer(content))
+        return _coded(_from(pa.int32(), count, nulls, valid, codes), words)
     if name in _WORDS:
-        places = np.frombuffer(numbers[name], np.int8)
-        indices = pa.array(places.astype(np.int32), mask=places < 0)
-        return pa.DictionaryArray.from_arrays(indices, pa.array(_WORDS[name]))
-    if name == "is_reply":
-        replies = np.frombuffer(numbers[name], np.int8)
-        return pa.array(replies > 0, mask=replies < 0)
-    if name in _NUMBERS:
-        values = np.frombuffer(numbers[name], _NUMBERS[name])
-        absent = values == (_NO_TIME if name == "ts" else -1)
-        return pa.array(values, mask=absent if absent.any() else None).cast(field.type)
+        return _coded(_from(pa.int32(), count, *numbers[name]), _WORDS[name])
+    if name in numbers:
+        return _from(field.type, count, *numbers[name])
     return pa.nulls(count, field.type)
+
+
+def _from(kind: pa.DataType, count: int, nulls: int, valid: bytes, values: bytes) -> pa.Array:
+    buffers = [pa.py_buffer(valid) if nulls else None, pa.py_buffer(values)]
+    return pa.Array.from_buffers(kind, count, buffers, nulls)
+
+
+def _coded(places: pa.Array, words: pa.Array) -> pa.DictionaryArray:
+    return pa.DictionaryArray.from_arrays(places, words, safe=False)
 
 
 def completed(
