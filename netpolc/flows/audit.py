@@ -18,11 +18,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from netpolc.core.program import Program
+from netpolc.core.semantics import Flow
 from netpolc.flows.columns import filled, which
 from netpolc.flows.distinct import DistinctFlows, distinct_flows, distinct_rows
 from netpolc.flows.ends import EndNames
 from netpolc.flows.judging import Judged, RecordJudge, RecordOutcome
 from netpolc.flows.schema import DROPPED, FATES, FORWARDED, SIDES
+from netpolc.flows.unplaced import example_flow
 
 MOST_GROUPS = 200_000
 NO_TIME = "no time, where a span of time is asked for"
@@ -85,12 +87,16 @@ _CHANGES = {
 
 
 class Sample(NamedTuple):
-    """One flow of a group."""
+    """One flow of a group; an end is an address, or the name of a pod without any."""
 
     source: str
     destination: str
     protocol: int
     port: int | None
+
+    def flow(self, program: Program) -> Flow:
+        """As a program judges it."""
+        return example_flow(program, *self)
 
 
 @dataclass(slots=True)
@@ -286,10 +292,15 @@ class Audit:
     def _begun(self, key: _Key, row: int, found: AuditedBatch) -> FlowGroup:
         flow = found.flows.of_row[row]  # the sample is the first record
         ends = [
-            side.ends[int(side.of_row[flow])].addresses
+            side.ends[int(side.of_row[flow])].examples
             for side in (found.judged.source, found.judged.destination)
         ]
-        pair = next((a, b) for a in ends[0] for b in ends[1] if (":" in a) == (":" in b))
+        pair = next(
+            (a, b)
+            for a in ends[0]
+            for b in ends[1]
+            if "/" in a or "/" in b or (":" in a) == (":" in b)
+        )
         names = self._judge.ends.parties
         return FlowGroup(
             names[key.source],

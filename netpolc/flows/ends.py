@@ -1,8 +1,9 @@
 """Who is at the ends of records: the addresses to judge by, and the workload to count for.
 
 Comes in: columns of addresses and names of pods. Goes out: the `LoggedEnd` of each row. A
-name is believed before an address: addresses are used again when pods go. An end whose pod the
-snapshot does not know, or that has no address, cannot be judged and says why.
+name is believed before an address: addresses are used again when pods go. A pod that the snapshot
+has no address of is known by name alone. An end whose pod the snapshot does not know, or that has
+neither name nor address, cannot be judged and says why.
 """
 
 from __future__ import annotations
@@ -15,34 +16,48 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from netpolc.core.cluster import Pod
+from netpolc.core.cluster import Cluster, Pod
 from netpolc.core.nets import format_address, parse_address
 from netpolc.core.program import Program
 from netpolc.flows.columns import Rows, indices, ipv4_numbers, without_gaps
+from netpolc.flows.unplaced import MeantEnd
 
 OUTSIDE = "outside"
 """The party of addresses that are neither of a pod nor of a node."""
-IPV4, IPV6, POD, SEVERAL = 1, 2, 4, 8
-"""It has an address of the family; it is a pod; it has several addresses."""
+IPV4, IPV6, POD, SEVERAL, UNPLACED = 1, 2, 4, 8, 16
+"""It has (or may have) an address of the family; it is a pod; it has several addresses; nobody
+knows its address."""
 _MOST = 1 << 18
 """Ends that are remembered: memory stays flat, whatever addresses a log holds."""
 
 
 class LoggedEnd(NamedTuple):
     """One end: its addresses (of a pod known by name, one or more of each family), the number of
-    its party, its marks, and why it cannot be judged ("" if it can).
+    its party, its marks, why it cannot be judged ("" if it can), and the `namespace/name` of a pod
+    without any address ("" of all others).
     """
 
     addresses: tuple[str, ...]
     party: int
     marks: int
-    """What is true of it: bits of IPV4, IPV6, POD and SEVERAL."""
+    """What is true of it: bits of IPV4, IPV6, POD, SEVERAL and UNPLACED."""
     problem: str = ""
+    pod: str = ""
 
     @property
     def is_pod(self) -> bool:
         """Whether policies are about it."""
         return bool(self.marks & POD)
+
+    @property
+    def meant(self) -> MeantEnd:
+        """Its addresses, or the pod that has none."""
+        return MeantEnd(self.addresses, self.pod)
+
+    @property
+    def examples(self) -> tuple[str, ...]:
+        """What a flow of it can be told by: its addresses, or the name."""
+        return self.addresses or (self.pod,)
 
 
 def _logged(addresses: tuple[str, ...], party: int, is_pod: bool, problem: str = "") -> LoggedEnd:
@@ -69,7 +84,7 @@ class EndColumn:
         return np.array([end.marks for end in self.ends], dtype=np.uint8)[self.of_row]
 
     def addresses(self) -> pa.DictionaryArray:
-        """The (first) address of each row; null where it cannot be judged."""
+        """The (first) address of each row; null where there is none."""
         values = [end.addresses[0] if end.addresses else None for end in self.ends]
         return pa.DictionaryArray.from_arrays(
             pa.array(self.of_row, pa.int32()), pa.array(values, pa.string())
@@ -111,7 +126,7 @@ class EndReader:
     def __init__(self, program: Program, names: EndNames | None = None) -> None:
         self._program = program
         self._names = names or EndNames(program)
-        self._pods = {pod.key: pod for pod in program.cluster.pods}
+        self._pods = _by_name(program.cluster)
         self.parties: list[str] = []
         """Names by number."""
         self._numbers: dict[str, int] = {}
@@ -189,7 +204,8 @@ class EndReader:
             return self._unknown("a hostNetwork pod, which is its node, without an address")
         own = tuple(map(format_address, pod.addresses))
         if not own:
-            return self._unknown("a pod that has no address in the snapshot")
+            party = self._party(self._names.of_pod(pod))
+            return LoggedEnd((), party, IPV4 | IPV6 | POD | UNPLACED, pod=pod.key)
         return self._of_pod(pod, (address,) if address in own else own)
 
     def _of_pod(self, pod: Pod, addresses: tuple[str, ...]) -> LoggedEnd:
@@ -203,6 +219,18 @@ class EndReader:
         if number == len(self.parties):
             self.parties.append(name)
         return number
+
+
+def _by_name(cluster: Cluster) -> dict[str, Pod]:
+    """Pods by `namespace/name`; what a manifest would make of a workload also by the workload's
+    name, where that is one.
+    """
+    stems: dict[str, list[Pod]] = {}
+    for pod in cluster.pods:
+        if pod.owner is not None and pod.name == "{1}[{0}]".format(*pod.owner):
+            stems.setdefault(f"{pod.namespace}/{pod.owner[1]}", []).append(pod)
+    alone = {name: pods[0] for name, pods in stems.items() if len(pods) == 1}
+    return alone | {pod.key: pod for pod in cluster.pods}
 
 
 def _number(address: str) -> int:

@@ -3,7 +3,8 @@
 Comes in: batches of `schema.SCHEMA`. Goes out: a `RecordOutcome` a row. Both ends are judged, as
 `netpolc.evaluate` does. A record that is known to be a reply is not judged: policies are asked for
 the first packet of a connection. Of one that may be a reply both readings are tried, and nothing is
-guessed. A record that cannot be judged says why.
+guessed. A pod that the snapshot has no address of is judged by what policies know of it by name. A
+record that cannot be judged says why.
 """
 
 from __future__ import annotations
@@ -28,18 +29,25 @@ from netpolc.flows.ends import (
     IPV6,
     POD,
     SEVERAL,
+    UNPLACED,
     EndColumn,
     EndNames,
     EndReader,
     LoggedEnd,
 )
 from netpolc.flows.schema import FATES, SIDES
+from netpolc.flows.unplaced import MeantEnd, UnplacedFlows
 from netpolc.flows.values import WITH_PORTS
 
 Codes = NDArray[np.uint8]
 NO_PROTOCOL, NO_PORT = "no protocol", "no port"
 TWO_FAMILIES = "ends of two address families"
 NO_FLOW = "no flow that a packet could be"
+BY_ADDRESS = "a pod without an address in the snapshot, where its name does not decide"
+
+
+_UNKNOWN = 7
+"""Beside the codes of the matcher and the outcomes: the snapshot does not tell."""
 
 
 class RecordOutcome(IntEnum):
@@ -88,9 +96,9 @@ class RecordJudge:
     ) -> None:
         self._program = program
         self.ends = EndReader(program, names)
-        self._matcher = Matcher(program)
-        self._other = None if other is None else Matcher(other)
-        self._ends: dict[Direction, Matcher] = {}
+        self._policies = _Policies(program)
+        self._other = None if other is None else _Policies(other)
+        self._ends: dict[Direction, _Policies] = {}
 
     def judged(self, batch: pa.RecordBatch) -> Judged:
         """The outcomes of a batch, a row after the other."""
@@ -109,23 +117,31 @@ class RecordJudge:
 
         no_pod = (source.marks | destination.marks) & POD == 0
 
-        def outcomes(matcher: Matcher) -> Codes:
-            found: Codes = flows.codes(matcher)
+        def outcomes(policies: _Policies) -> Codes:
+            found: Codes = flows.codes(policies)
             found[(found == INVALID) & (problem == 0)] = RecordOutcome.UNJUDGED
             denied = np.flatnonzero((found == RecordOutcome.DENY) & may_reply & (problem == 0))
-            found[denied[flows.reversed_codes(matcher, denied) == ALLOW]] = RecordOutcome.UNCLEAR
+            replies = flows.reversed_codes(policies, denied)
+            found[denied[replies == ALLOW]] = RecordOutcome.UNCLEAR
+            found[denied[replies == _UNKNOWN]] = _UNKNOWN
             found[no_pod] = RecordOutcome.NO_POD
             found[problem > 0] = RecordOutcome.UNJUDGED
             found[is_reply] = RecordOutcome.REPLY
             return found
 
-        own = outcomes(self._matcher)
+        own = outcomes(self._policies)
         self._tell_far_ends(batch, flows, own)
+        others = None if self._other is None else outcomes(self._other)
+        unknown = own == _UNKNOWN
+        if others is not None:
+            unknown |= others == _UNKNOWN  # nobody knows what the change makes of it
+            others[unknown] = RecordOutcome.UNJUDGED
+        own[unknown] = RecordOutcome.UNJUDGED
         counts = {name: int(records[problem == at].sum()) for at, name in enumerate(names, start=1)}
+        counts |= {BY_ADDRESS: int(records[unknown].sum())}
         strange = int(records[own == RecordOutcome.UNJUDGED].sum()) - sum(counts.values())
         counts |= {NO_FLOW: strange}
         problems = {name: count for name, count in counts.items() if count}
-        others = None if self._other is None else outcomes(self._other)
         return Judged(source, destination, own, others, problems)
 
     def _tell_far_ends(self, batch: pa.RecordBatch, flows: _Flows, outcomes: Codes) -> None:
@@ -138,13 +154,33 @@ class RecordJudge:
                 allowed = flows.codes(self._of_one_end(direction)) == ALLOW
                 outcomes[seen & allowed] = RecordOutcome.FAR
 
-    def _of_one_end(self, direction: Direction) -> Matcher:
+    def _of_one_end(self, direction: Direction) -> _Policies:
         """What the policies of one end alone say."""
         if direction not in self._ends:
             own = [one for one in self._program.combinations if one.direction is direction]
             program = replace(self._program, combinations=tuple(own), tried=())
-            self._ends[direction] = Matcher(program)
+            self._ends[direction] = _Policies(program)
         return self._ends[direction]
+
+
+class _Policies:
+    """A program as it answers for addresses, and for pods that have none."""
+
+    def __init__(self, program: Program) -> None:
+        self.matcher, self._unplaced = Matcher(program), UnplacedFlows(program)
+
+    def by_name(
+        self, source: MeantEnd, destination: MeantEnd, protocol: int | None, port: int | None
+    ) -> int:
+        """The code of a flow with a pod without address."""
+        if protocol is None or (port is None and protocol in WITH_PORTS):
+            return int(INVALID)
+        port = port if protocol in WITH_PORTS else None
+        try:
+            allowed = self._unplaced.answer(source, destination, protocol, port)
+        except ValueError:  # no such protocol or port
+            return int(INVALID)
+        return _UNKNOWN if allowed is None else int(allowed)
 
 
 class _Flows:
@@ -159,19 +195,29 @@ class _Flows:
             "port": batch["port"],
             "src_port": batch["src_port"],
         }
-        self._several: NDArray[np.bool_] = (source.marks | destination.marks) & SEVERAL > 0
+        marks = source.marks | destination.marks
+        is_known = (source.marks > 0) & (destination.marks > 0)
+        self._unplaced: NDArray[np.bool_] = (marks & UNPLACED > 0) & is_known
+        self._several: NDArray[np.bool_] = (marks & (SEVERAL | UNPLACED)) == SEVERAL
 
-    def codes(self, matcher: Matcher) -> Codes:
-        """The matcher's code of each row, as a request."""
-        found = matcher.verdicts_arrow(pa.table(self._columns))
+    def codes(self, policies: _Policies) -> Codes:
+        """The code of each row, as a request."""
+        found = policies.matcher.verdicts_arrow(pa.table(self._columns))
         for row in np.flatnonzero(self._several).tolist():
-            found[row] = self._code(matcher, self.of(row))
+            found[row] = self._code(policies.matcher, self.of(row))
+        for row in np.flatnonzero(self._unplaced).tolist():
+            found[row] = policies.by_name(*self._meant(row), *self._service(row, "port"))
         return found
 
-    def reversed_codes(self, matcher: Matcher, rows: NDArray[np.int64]) -> Codes:
+    def reversed_codes(self, policies: _Policies, rows: NDArray[np.int64]) -> Codes:
         """The codes of some rows as replies: of the flows that they would be replies to."""
+        matcher = policies.matcher
         table = pa.table(self._columns).take(pa.array(rows))
         found = matcher.verdicts_arrow(table, ("dst", "src", "protocol", "src_port"))
+        for at in np.flatnonzero(self._unplaced[rows]).tolist():
+            row = int(rows[at])
+            ends = self._meant(row)[::-1]
+            found[at] = policies.by_name(*ends, *self._service(row, "src_port"))
         for at in np.flatnonzero(self._several[rows]).tolist():
             row = int(rows[at])
             port = self._batch["src_port"][row].as_py()
@@ -188,6 +234,12 @@ class _Flows:
             for start, end in product(*ends)
             if (":" in start) == (":" in end)
         ]
+
+    def _meant(self, row: int) -> tuple[MeantEnd, MeantEnd]:
+        return self._end(self._source, row).meant, self._end(self._destination, row).meant
+
+    def _service(self, row: int, port: str) -> tuple[int | None, int | None]:
+        return self._batch["protocol"][row].as_py(), self._batch[port][row].as_py()
 
     @staticmethod
     def _code(matcher: Matcher, flows: list[tuple[str, str, int, int | None]]) -> int:

@@ -2,14 +2,17 @@
 
 Comes in: judged batches. Goes out: the rules of the snapshot's policies that matched none of their
 flows. A flow uses every rule that decides about it, and those that would decide the same in its
-place; of replies, and of records that may be some, the flow that they answer uses its rules. So a
-rule is called unused only if nothing in the log can have needed it.
+place; of replies, and of records that may be some, the flow that they answer uses its rules. A pod
+without address uses what it would at any address that it can have. So a rule is called unused only
+if nothing in the log can have needed it.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterator
+from contextlib import suppress
+from itertools import product
 from typing import NamedTuple
 
 import numpy as np
@@ -19,8 +22,11 @@ from netpolc.core.cluster import Snapshot
 from netpolc.core.ir import ANY, Origin, Rule
 from netpolc.core.nets import edges
 from netpolc.core.program import Program
-from netpolc.core.semantics import Decision, Flow, Reason, evaluate
+from netpolc.core.semantics import Decision, Flow, Reason, evaluate, pod_at
+from netpolc.flows.ends import UNPLACED, LoggedEnd
 from netpolc.flows.judging import Judged, RecordOutcome
+from netpolc.flows.unplaced import unplaced_flows
+from netpolc.flows.values import WITH_PORTS
 
 _Key = tuple[str, str, str, tuple[str | int, ...]]
 _Place = tuple[int | None, int]
@@ -52,6 +58,9 @@ class Usage:
         """Look at the flows of a batch."""
         ends = judged.source, judged.destination
         request = np.isin(judged.outcomes, _REQUESTS)
+        # Whatever a pod without address may have needed, also where its name does not decide.
+        unplaced = (judged.source.marks | judged.destination.marks) & UNPLACED > 0
+        request |= (judged.outcomes == RecordOutcome.UNJUDGED) & unplaced
         may_reply = batch["is_reply"].is_null().to_numpy(zero_copy_only=False)
         reply = np.isin(judged.outcomes, _REPLIES) | (request & may_reply)
         for asked, port, turn in ((request, "port", 1), (reply, "src_port", -1)):
@@ -66,9 +75,9 @@ class Usage:
                 }
             ).take(pa.array(rows))
             for row in table.group_by(table.column_names).aggregate([]).to_pylist():
-                for start in source.ends[row["source"]].addresses:
-                    for end in destination.ends[row["destination"]].addresses:
-                        self._look(start, end, row["protocol"], row["port"])
+                ends_of_row = source.ends[row["source"]], destination.ends[row["destination"]]
+                for flow in self._flows(*ends_of_row, row["protocol"], row["port"]):
+                    self._look(flow)
 
     def unused(self) -> Iterator[UnusedRule]:
         """In the order of the policies; a policy without rules admits nothing to be needed."""
@@ -79,12 +88,29 @@ class Usage:
             else:
                 yield from map(_named, left)
 
-    def _look(self, source: str, destination: str, protocol: int | None, port: int | None) -> None:
-        try:
-            flow = Flow(source, destination, protocol if protocol is not None else -1, port)
-        except ValueError:  # a reply of which the log has no port, or ends of two families
+    def _flows(
+        self, source: LoggedEnd, destination: LoggedEnd, protocol: int | None, port: int | None
+    ) -> Iterator[Flow]:
+        """All that a record may be."""
+        port = port if protocol in WITH_PORTS else None
+        service = protocol if protocol is not None else -1, port
+        if source.pod or destination.pod:
+            with suppress(ValueError):  # a reply of which the log has no port
+                yield from unplaced_flows(self._program).flows(
+                    source.meant, destination.meant, *service
+                )
             return
-        key = self._place(flow.source), self._place(flow.destination), flow.protocol, flow.port
+        for start, end in product(source.addresses, destination.addresses):
+            with suppress(ValueError):  # the same, or ends of two families
+                yield Flow(start, end, *service)
+
+    def _look(self, flow: Flow) -> None:
+        key = (
+            self._place(flow.source, flow.source_pod),
+            self._place(flow.destination, flow.destination_pod),
+            flow.protocol,
+            flow.port,
+        )
         if key in self._seen:
             return
         verdict = evaluate(self._program, flow)
@@ -98,6 +124,8 @@ class Usage:
             for own in (decision, decision.tried):
                 if own is not None:
                     self._mark(own, peer, address, flow)
+        doubtful = unplaced_flows(self._program).doubtful(flow) if flow.destination_pod else ()
+        self._used.update(_key(rule.origin) for rule in doubtful)
 
     def _mark(self, decision: Decision, peer: int | None, address: int, flow: Flow) -> None:
         for step in decision.steps:
@@ -112,9 +140,9 @@ class Usage:
                     and rule.match.has_port(flow.protocol, flow.port)
                 )
 
-    def _place(self, address: int) -> _Place:
-        """What rules see of an address: whose it is, and between which edges of blocks it lies."""
-        pod = self._program.pods_by_address.get(address)
+    def _place(self, address: int, name: str) -> _Place:
+        """What rules see of an end: whose it is, and between which edges of blocks it lies."""
+        pod = pod_at(self._program, address, name)
         identity = self._program.identity_of[pod.key] if pod is not None else None
         return identity, bisect_right(self._edges, address)
 

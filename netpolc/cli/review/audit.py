@@ -19,7 +19,6 @@ from netpolc.cli.terminal import is_terminal, plain_table, progress, say, table,
 from netpolc.compiler import Program, compile
 from netpolc.core.cluster import Snapshot, not_judged
 from netpolc.core.errors import UsageError
-from netpolc.core.semantics import Flow
 
 if TYPE_CHECKING:
     from netpolc.flows.audit import Audit, FlowGroup
@@ -224,7 +223,7 @@ def _because(program: Program, snapshot: Snapshot) -> Callable[[FlowGroup], Sequ
     """Why the sample of a group is denied, in explain's words."""
 
     def reasons(group: FlowGroup) -> Sequence[str]:
-        flow = Flow(*group.sample)
+        flow = group.sample.flow(program)
         lines = (
             line.split()
             for found in explain_all(program, snapshot, [flow])

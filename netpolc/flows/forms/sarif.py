@@ -21,7 +21,7 @@ from netpolc.analysis.sarif import (
 )
 from netpolc.core.ir import Origin
 from netpolc.core.program import Program
-from netpolc.core.semantics import Decision, Flow, evaluate
+from netpolc.core.semantics import Decision, evaluate
 from netpolc.flows.audit import Disagreement, FlowGroup, Shift
 from netpolc.flows.forms.text import Findings, connection_of, facts, observed_span
 from netpolc.flows.judging import RecordOutcome
@@ -129,7 +129,7 @@ def _sentence(found: Findings, group: FlowGroup) -> str:
 
 def _deciding(program: Program, group: FlowGroup) -> Iterator[Origin]:
     """What denies the sample of a group; what admits it, if nothing does."""
-    verdict = evaluate(program, Flow(*group.sample))
+    verdict = evaluate(program, group.sample.flow(program))
     sides = verdict.egress, verdict.ingress
     denying = [side for side in sides if not side.allowed]
     for side in denying or sides:

@@ -23,6 +23,7 @@ from netpolc.flows.ends import LoggedEnd
 from netpolc.flows.judging import Judged, RecordOutcome
 from netpolc.flows.notes import LogError
 from netpolc.flows.schema import DROPPED
+from netpolc.flows.unplaced import MeantEnd, unplaced_flows
 from netpolc.flows.values import WITH_PORTS
 
 MANY_FLOWS = 100_000
@@ -145,6 +146,8 @@ class Observation:
         return DENIED if denied else ""
 
     def _end(self, end: LoggedEnd) -> FlowEnd:
+        if end.pod:
+            return FlowEnd(end.pod)
         number = parse_address(end.addresses[0])
         if end.is_pod:
             return FlowEnd(self._program.pods_by_address[number].key)
@@ -181,8 +184,9 @@ class Observation:
         return pod is not None and pod.closed
 
     def _is_never_judged(self, flow: ObservedFlow) -> bool:
-        if flow.source == flow.destination:
-            return True
+        pod = self._pod(flow.source)
+        if flow.source == flow.destination:  # without address it may be two replicas
+            return pod is None or bool(pod.addresses)
         cluster = self._program.cluster
         for own, other in ((flow.source, flow.destination), (flow.destination, flow.source)):
             pod = self._pod(own)
@@ -204,11 +208,22 @@ class Observation:
 
 
 def flows_of(program: Program, flow: ObservedFlow) -> Iterator[Flow]:
-    """The flows between single addresses that one stands for; of blocks between first and last."""
+    """The flows between single addresses that one stands for; of blocks between first and last, of
+    pods without address all that they may be.
+    """
+    source, destination = (_meant(program, own) for own in flow[:2])
+    if source.pod or destination.pod:
+        yield from unplaced_flows(program).flows(source, destination, flow.protocol, flow.port)
+        return
     for start in _addresses(program, flow.source):
         for end in _addresses(program, flow.destination):
             if (":" in start) == (":" in end):
                 yield Flow(start, end, flow.protocol, flow.port)
+
+
+def _meant(program: Program, end: FlowEnd) -> MeantEnd:
+    addresses = tuple(_addresses(program, end))
+    return MeantEnd(addresses) if addresses else MeantEnd((), end.pod)
 
 
 def _addresses(program: Program, end: FlowEnd) -> list[str]:

@@ -1,8 +1,8 @@
 """That recommended policies admit every observed flow, and what they admit besides.
 
 Comes in: a snapshot with the policies as they would be, and the flows. Goes out: flows that would
-be denied, by the matcher, and connections between groups of pods that no flow had, by the sets of
-`netpolc list`. Nothing is refused.
+be denied, by the matcher (of pods without address by the semantics), and connections between groups
+of pods that no flow had, by the sets of `netpolc list`. Nothing is refused.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from netpolc.core.cluster import Snapshot
 from netpolc.core.ir import ANY, Direction
 from netpolc.core.nets import NOTHING, Ranges, edges, family, format_address
 from netpolc.core.program import Program
-from netpolc.core.semantics import Flow
+from netpolc.core.semantics import Flow, evaluate
 from netpolc.flows.recommendation.groups import PodGroup
 from netpolc.flows.recommendation.observed import FlowEnd, ObservedFlow, flows_of
 
@@ -70,8 +70,18 @@ def _denied(program: Program, flows: Iterable[ObservedFlow]) -> Iterator[Observe
         for part in _parts(own, borders)
         for single in flows_of(program, part)
     ]
+    unplaced = [entry for entry in tried if entry[1].source_pod or entry[1].destination_pod]
+    by_name = [own for own, flow in unplaced if not evaluate(program, flow).allowed]
+    yield from dict.fromkeys(by_name + _denied_by_address(program, tried))
+
+
+def _denied_by_address(
+    program: Program, tried: Iterable[tuple[ObservedFlow, Flow]]
+) -> list[ObservedFlow]:
+    """Those of which a flow between addresses is denied."""
+    tried = [entry for entry in tried if not (entry[1].source_pod or entry[1].destination_pod)]
     if not tried:
-        return
+        return []
     codes = (
         Matcher(program)
         .verdicts(
@@ -82,8 +92,7 @@ def _denied(program: Program, flows: Iterable[ObservedFlow]) -> Iterator[Observe
         )
         .tolist()
     )
-    denied = [own for (own, _), code in zip(tried, codes, strict=True) if code != ALLOW]
-    yield from dict.fromkeys(denied)
+    return [own for (own, _), code in zip(tried, codes, strict=True) if code != ALLOW]
 
 
 def _parts(flow: ObservedFlow, borders: list[int]) -> Iterator[ObservedFlow]:
