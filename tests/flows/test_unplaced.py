@@ -204,7 +204,7 @@ def test_a_reply_to_a_name(tmp_path: Path) -> None:
 
 def test_unused_rules_are_those_that_nobody_can_have_needed(tmp_path: Path) -> None:
     """The second rule may hold the pod, the third one cannot, whatever its address."""
-    rules = [
+    rules: list[Object] = [
         {"from": [WEB], "ports": [{"port": "sql"}]},
         {"from": [block("10.0.0.0/8")]},
         {"from": [OTHER]},
