@@ -12,7 +12,7 @@ from functools import cached_property, lru_cache
 from itertools import islice, product
 from typing import NamedTuple
 
-from netpolc.core.cluster import Pod
+from netpolc.core.cluster import Cluster, Pod
 from netpolc.core.ir import ANY, Action, Direction
 from netpolc.core.nets import (
     EVERYWHERE,
@@ -38,13 +38,72 @@ class MeantEnd(NamedTuple):
     pod: str = ""
 
 
+def _combinations(
+    program: Program, direction: Direction, subject: Pod | None
+) -> Iterator[Combination]:
+    """What judges a pod, and what would if audited policies were enforced."""
+    if subject is None:
+        return
+    key = direction, program.identity_of[subject.key]
+    for combinations in (program.combination_of, program.tried_of):
+        if key in combinations:
+            yield combinations[key]
+
+
+def _node_addresses(cluster: Cluster) -> frozenset[int]:
+    """Addresses of nodes, also of those that only pods tell of."""
+    found = frozenset(own for node in cluster.nodes.values() for own in node.addresses)
+    return found.union(*(pod.host_addresses for pod in cluster.pods))
+
+
+class _FreePlaces:
+    """Addresses that a pod without any may have, as rules tell them apart."""
+
+    def __init__(self, program: Program, taken: set[int]) -> None:
+        self._program, self._taken = program, taken
+        self._free: dict[tuple[Direction, int | None, Family], list[tuple[int, int]]] = {}
+
+    def of(
+        self, direction: Direction, subject: Pod | None, version: Family
+    ) -> list[tuple[int, int]]:
+        """Two addresses (or twice the only one) for each set of blocks that a rule tells apart."""
+        identity = None if subject is None else self._program.identity_of[subject.key]
+        key = direction, identity, version
+        if key not in self._free:
+            networks = {
+                id(rule.match.networks): rule.match.networks
+                for combination in _combinations(self._program, direction, subject)
+                for stage in combination.tiers
+                for rule in stage.rules
+                if rule.match.networks is not ANY and rule.match.networks
+            }
+            self._free[key] = self._of_each_class(list(networks.values()), version)
+        return self._free[key]
+
+    def _of_each_class(self, networks: list[Ranges], version: Family) -> list[tuple[int, int]]:
+        """Two addresses that nobody has (or twice the only one) of each set of networks, the
+        largest first.
+        """
+        classes: dict[int, list[Span]] = {}
+        for span, held in split([EVERYWHERE.of_family(version), *networks]):
+            if family(span[0]) is version:
+                classes.setdefault(held, []).append(span)
+        found = []
+        for spans in sorted(classes.values(), key=lambda own: -sum(b - a for a, b in own)):
+            free = (own for span in spans for own in _numbers(span) if own not in self._taken)
+            two = list(islice(free, 2))
+            if two:
+                found.append((two[0], two[-1]))
+        return found
+
+
 class UnplacedFlows:
     """Flows in one program of which an end is a pod without an address."""
 
     def __init__(self, program: Program) -> None:
         self._program = program
-        self._taken = program.cluster.owned_addresses() | self._nodes
-        self._free: dict[tuple[Direction, int | None, Family], list[tuple[int, int]]] = {}
+        self._nodes = _node_addresses(program.cluster)
+        self._free = _FreePlaces(program, program.cluster.owned_addresses() | self._nodes)
         self._answers: dict[tuple[MeantEnd, MeantEnd, int, int | None], bool | None] = {}
 
     def answer(
@@ -116,7 +175,7 @@ class UnplacedFlows:
             return
         names = {name for name, *own in pod.ports if own == [flow.protocol, flow.port]}
         identity = self._program.identity_of[pod.key]
-        for combination in self._combinations(Direction.EGRESS, subject):
+        for combination in _combinations(self._program, Direction.EGRESS, subject):
             for stage in combination.tiers:
                 for rule in stage.questions:
                     question = rule.question
@@ -163,50 +222,9 @@ class UnplacedFlows:
         found = [
             place
             for subject in dict.fromkeys(subjects)
-            for place in self._free_places(direction, subject, version)
+            for place in self._free.of(direction, subject, version)
         ]
         return list(dict.fromkeys(found))
-
-    def _free_places(
-        self, direction: Direction, subject: Pod | None, version: Family
-    ) -> list[tuple[int, int]]:
-        identity = None if subject is None else self._program.identity_of[subject.key]
-        key = direction, identity, version
-        if key not in self._free:
-            networks = {
-                id(rule.match.networks): rule.match.networks
-                for combination in self._combinations(direction, subject)
-                for stage in combination.tiers
-                for rule in stage.rules
-                if rule.match.networks is not ANY and rule.match.networks
-            }
-            self._free[key] = self._of_each_class(list(networks.values()), version)
-        return self._free[key]
-
-    def _of_each_class(self, networks: list[Ranges], version: Family) -> list[tuple[int, int]]:
-        """Two addresses that nobody has (or twice the only one) of each set of networks, the
-        largest first.
-        """
-        classes: dict[int, list[Span]] = {}
-        for span, held in split([EVERYWHERE.of_family(version), *networks]):
-            if family(span[0]) is version:
-                classes.setdefault(held, []).append(span)
-        found = []
-        for spans in sorted(classes.values(), key=lambda own: -sum(b - a for a, b in own)):
-            free = (own for span in spans for own in _numbers(span) if own not in self._taken)
-            two = list(islice(free, 2))
-            if two:
-                found.append((two[0], two[-1]))
-        return found
-
-    def _combinations(self, direction: Direction, subject: Pod | None) -> Iterator[Combination]:
-        """What judges a pod, and what would if audited policies were enforced."""
-        if subject is None:
-            return
-        key = direction, self._program.identity_of[subject.key]
-        for combinations in (self._program.combination_of, self._program.tried_of):
-            if key in combinations:
-                yield combinations[key]
 
     def _pod(self, address: int, name: str = "") -> Pod | None:
         if name:
@@ -224,13 +242,6 @@ class UnplacedFlows:
             if any(parse_address(own) in self._nodes for own in other.addresses):
                 return True
         return False
-
-    @cached_property
-    def _nodes(self) -> set[int]:
-        """Addresses of nodes, also of those that only pods tell of."""
-        cluster = self._program.cluster
-        found = {own for node in cluster.nodes.values() for own in node.addresses}
-        return found.union(*(pod.host_addresses for pod in cluster.pods))
 
 
 def _numbers(span: Span) -> Iterable[int]:
