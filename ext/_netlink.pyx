@@ -19,6 +19,7 @@ cdef enum:
     HEADER = 4
     TYPE = 0x3FFF  # NLA_TYPE_MASK: without the flags for nested and for byte order
     MOST_OF_A_TEXT = 16  # 255.255.255.255 and a zero
+    LEAST_OF_A_COMMENT = 7  # the attribute's header, type, length, one byte
 
 
 cdef inline uint16_t _word(const uint8_t* at) noexcept nogil:
@@ -92,6 +93,8 @@ def single_keys(elements: bytes, length: int, /) -> tuple | None:
             comments.append("")
         else:
             # NFTA_SET_ELEM_USERDATA with one comment: its type, its length, text and a zero
+            if size < plain + LEAST_OF_A_COMMENT:
+                return None
             note = at + plain
             said = _word(note) - 6
             if said < 1 or said + 6 > size - plain or _whole(said + 6) != _whole(size - plain):

@@ -82,6 +82,14 @@ def test_keys_of_another_length_are_read_slowly_and_refused() -> None:
         read_elements(element(), 8)
 
 
+@pytest.mark.parametrize("size", [*range(16), *range(17, 23)])
+def test_an_element_that_ends_in_the_middle_is_read_slowly(size: int) -> None:
+    """Also to its last byte, behind which there is no memory to look at (`make asan`)."""
+    head = bytes((size, 0, 1, 0)) + packed(1, packed(1, b"abcd"))
+    body = (head + bytes((6, 0, 6, 0, 0, 1)))[: max(size, len(head))]
+    assert columns(packed(3, body), 4) is None
+
+
 @given(st.lists(KEYS, max_size=60))
 def test_addresses_are_those_of_the_standard_library_sorted(keys: list[bytes]) -> None:
     assert ipv4_texts(keys) == tuple(sorted(str(IPv4Address(key)) for key in keys))
