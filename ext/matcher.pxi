@@ -298,6 +298,8 @@ cdef class MatcherCore:
             if port is None:
                 raise ValueError(f"protocol {protocol} needs a port between 0 and 65535")
             wide = port
+            if not isinstance(port, int) and wide != port:
+                raise ValueError(f"port {port!r} is no whole number")
             if not 0 <= wide <= 65535:
                 raise ValueError(f"{port!r}: a port is a number from 0 to 65535")
         read_address(src, &source)

@@ -66,6 +66,23 @@ def test_replies_and_records_that_cannot_be_judged() -> None:
     assert "2 flows: 0 allowed, 0 denied, 1 invalid, 1 replies\n" in result.stderr
 
 
+def test_ports_between_two_numbers_are_told() -> None:
+    """JSON has them; in a column of numbers 8080.0 is a port like 8080."""
+    rows = [
+        (FRONTEND, BACKEND, 8080.5),
+        ("10.244.1.21", "10.244.1.11", 0.5),
+        (FRONTEND, BACKEND, 8080.0),
+    ]
+    names = ("src", "dst", "protocol", "port")
+    log = [dict(zip(names, (*ends, "TCP", port), strict=True)) for *ends, port in rows]
+    result = judge("-", log="".join(f"{json.dumps(own)}\n" for own in log))
+    assert result.code == 1
+    verdicts = [json.loads(line)["verdict"] for line in result.stdout.splitlines()]
+    assert verdicts == ["INVALID", "INVALID", "ALLOW"]
+    for line, (*_, port) in enumerate(rows[:2], start=1):
+        assert f"standard input:{line}: port {port} is no whole number\n" in result.stderr
+
+
 def test_packed_logs_folders_and_patterns_are_one_output(tmp_path: Path) -> None:
     head, row = "src,dst,protocol,port,note\n", f"{ENDS},%d,x\n"
     (tmp_path / "a.csv").write_text(head + row % 8080)

@@ -39,7 +39,7 @@ _MOST_BACK = 3_600_000_000
 """Microseconds: an hour, the longest time over which logs are collected in no order."""
 _MANY = 1 << 18
 """Reporters whose latest time is remembered."""
-_NEVER = -1
+_NEVER = int(np.iinfo(np.int64).min)
 
 _Times = NDArray[np.int64]
 
@@ -101,7 +101,7 @@ class _TimeOrder:
         if given.null_count < len(batch):
             rows = np.flatnonzero(given.is_valid().to_numpy(zero_copy_only=False))
             times = given.drop_null().cast(pa.int64()).to_numpy()
-            back = np.flatnonzero(np.diff(times, prepend=self._before) < 0)
+            back = np.flatnonzero(times < np.append(self._before, times[:-1]))
             self._before = int(times[-1])
             if len(back):
                 kind = "a record is older than the one before it"
@@ -122,8 +122,7 @@ class _TimeOrder:
         words = [*reporters.dictionary.to_pylist(), None]
         of_row = reporters.indices.fill_null(len(words) - 1).to_numpy(zero_copy_only=False)
         latest = np.array([self._latest.get(word, _NEVER) for word in words], dtype=np.int64)
-        first = max(_NEVER, int(latest.max()))
-        newest = np.maximum(np.maximum.accumulate(times), first)
+        newest = np.maximum(np.maximum.accumulate(times), latest.max())
         found = np.flatnonzero(newest - times > _MOST_BACK)
         if len(found):
             found = _late_of_each(times, of_row, latest)
@@ -133,10 +132,12 @@ class _TimeOrder:
 
 
 def _late_of_each(times: _Times, of_row: _Times, latest: _Times) -> _Times:
-    late = []
-    for reporter in np.unique(of_row).tolist():
-        rows = np.flatnonzero(of_row == reporter)
-        own = times[rows]
-        newest = np.maximum(np.maximum.accumulate(own), latest[reporter])
-        late.append(rows[newest - own > _MOST_BACK])
-    return np.sort(np.concatenate(late))
+    """All reporters at once, however many there are: the newest time so far of each as its rank
+    among the times, counted on from that of the reporter before.
+    """
+    order = np.argsort(of_row, kind="stable")
+    reporters = of_row[order].astype(np.int64)
+    distinct, rank = np.unique(times[order], return_inverse=True)
+    newest = np.maximum.accumulate(reporters * len(distinct) + rank) % len(distinct)
+    newest = np.maximum(distinct[newest], latest[reporters])
+    return np.sort(order[newest - times[order] > _MOST_BACK])

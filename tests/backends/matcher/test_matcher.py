@@ -103,6 +103,8 @@ def test_any_spelling(matcher: Matcher, flow: tuple[str, str], spell: Callable[[
         ((WEB, DB, "TCP", None), "needs a port"),
         ((WEB, DB, "TCP", 65536), "0 to 65535"),
         ((WEB, DB, "UDP", -1), "0 to 65535"),
+        ((WEB, DB, "TCP", 80.5), "no whole number"),
+        ((WEB, DB, "TCP", -0.5), "no whole number"),
         ((WEB, DB, "ICMP", None), "unknown protocol"),
         ((WEB, DB, 256, None), "outside 0-255"),
         ((WEB, DB, -1, None), "outside 0-255"),
