@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+import netpolc
 from netpolc.backends.nft import Options, Ruleset
 from netpolc.backends.nft.rollout import rollout
 from netpolc.cli.options import Reading
@@ -39,8 +40,10 @@ INPUTS = "meta_inputs"
 class Watch:
     """The parts of a running `apply --watch`, driven by a test instead of by time."""
 
-    def __init__(self, apply_once: Callable[[], str], follow: Callable[[], None]) -> None:
-        self._apply_once, self._follow = apply_once, follow
+    def __init__(
+        self, apply_once: Callable[[], str], restore: Callable[[], str], follow: Callable[[], None]
+    ) -> None:
+        self._apply_once, self.restore, self._follow = apply_once, restore, follow
 
     def changed(self) -> str:
         """A folder has changed: what is said of it."""
@@ -65,22 +68,26 @@ def readings(monkeypatch: pytest.MonkeyPatch) -> list[None]:
 
 
 def watch(
-    router: Router, path: Path, monkeypatch: pytest.MonkeyPatch, drive: Callable[[Watch], None]
+    router: Router,
+    path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    drive: Callable[[Watch], None],
+    *more: str,
 ) -> None:
     """Run the command in a namespace until `drive` ends."""
 
     def driven(
         _paths: object,
         apply_once: Callable[[], str],
-        _restore: object,
+        restore: Callable[[], str],
         _table: object,
         _say: object,
         follow: Callable[[], None],
     ) -> None:
-        drive(Watch(apply_once, follow))
+        drive(Watch(apply_once, restore, follow))
 
     monkeypatch.setattr("netpolc.cli.enforce.watch.keep_applied", driven)
-    done = router.call(lambda: invoke("apply", "--watch", str(path), "--node", "node-a"))
+    done = router.call(lambda: invoke("apply", "--watch", str(path), "--node", "node-a", *more))
     assert done.code == 0, done
 
 
@@ -203,3 +210,31 @@ def test_a_change_that_is_followed_takes_the_note_of_inputs_away(
     watch(machine.router, machine.folder, monkeypatch, drive)
     assert INPUTS not in machine.router.ruleset()
     assert machine.compiles("apply")
+
+
+def test_a_look_at_the_table_compiles_nothing_until_it_is_to_be_restored(
+    router: Router, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compiled: list[None] = []
+
+    def counted(snapshot: Any) -> Any:
+        compiled.append(None)
+        return netpolc.compile(snapshot)
+
+    monkeypatch.setattr("netpolc.cli.enforce.application.compile", counted)
+
+    def drive(own: Watch) -> None:
+        own.changed()
+        own.changed()
+        before = len(compiled)
+        relabel(tmp_path)
+        own.changed()
+        table = afresh(tmp_path, Options())[1].digest
+        assert own.restore() == ""
+        assert len(compiled) == before
+        router.flush()
+        assert own.restore() == "restored table inet netpolc"
+        assert table in router.ruleset()
+        assert len(compiled) == before + 1  # for the flows that began meanwhile
+
+    watch(router, written(tmp_path), monkeypatch, drive, "--no-verify")

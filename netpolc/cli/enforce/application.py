@@ -166,10 +166,10 @@ class Application:
         """Bring back what was applied last; before that, what was there at the start."""
         if self._applied is None:
             return self._hold().restore()
-        chosen = self._wanted.chosen
+        chosen, own = self._wanted.chosen, self._applied
         judged_again = chosen.recheck or chosen.audit
-        program = None if judged_again else self._applied.program
-        return restore(self.kernel, self._applied.ruleset, program)
+        denied = None if judged_again else lambda: own.program
+        return restore(self.kernel, own.ruleset, denied)
 
     def _hold(self) -> Held:
         """What was there before the first time, read once."""

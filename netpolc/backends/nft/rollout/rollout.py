@@ -154,10 +154,11 @@ def refuse_empty(facts: Facts, table: str, missing: str) -> None:
         )
 
 
-def restore(kernel: Kernel, ruleset: Ruleset, denied: Program | None) -> str:
+def restore(kernel: Kernel, ruleset: Ruleset, denied: Callable[[], Program] | None) -> str:
     """Bring back a table that somebody else changed; says what was done, if anything was.
 
-    Open flows that `denied` denies are forgotten: they may have begun while the table was away.
+    Open flows that `denied` denies, which is asked only then, are forgotten: they may have begun
+    while the table was away.
     """
     table = ruleset.options.table
     with kernel.locked(table):
@@ -166,7 +167,7 @@ def restore(kernel: Kernel, ruleset: Ruleset, denied: Program | None) -> str:
     if update.delta is not None and not update.delta:
         return ""
     if denied is not None:
-        conntrack.forget_denied(denied, ruleset.node)
+        conntrack.forget_denied(denied(), ruleset.node)
     return f"restored table inet {table}"
 
 
