@@ -127,7 +127,7 @@ cdef class Viewpoints:
             raise IndexError(f"pattern {self.patterns[view]} of {patterns}")
         return 0
 
-    def touch(self, bytes views not None):
+    def visit(self, bytes views not None):
         """These have patterns that the caller gave them."""
         self.touched.add_all(views)
 

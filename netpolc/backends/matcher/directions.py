@@ -229,7 +229,7 @@ class _RowBuilder:
                 if len(found) == 1:
                     found = [_met(found[0], run.action, mask) for mask in masks]
                 else:
-                    self._peers.told_apart.touch(touched)
+                    self._peers.told_apart.visit(touched)
                     pairs = _pairs(before, self._peers.pattern_of, len(masks))
                     found = [_met(found[one], run.action, masks[other]) for one, other in pairs]
             found = [_ended(state, stage.default) for state in found]
@@ -259,7 +259,7 @@ class _RowBuilder:
         told_apart = self._peers.told_apart
         if len(matching) > SPLITS:
             for views, _ in matching:
-                told_apart.touch(views)
+                told_apart.visit(views)
             admitted = [(as_numbers(views), ports) for views, ports in matching]
             return united(self._peers.pattern_of, admitted, everybody, self._atoms.count)
         masks = [everybody]

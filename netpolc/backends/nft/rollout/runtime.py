@@ -23,7 +23,6 @@ from netpolc.core.errors import SystemRefusal
 FOLDER = Path("/run/netpolc")
 _LOCK = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
 """A lock is never written to, so nothing that lies there can be emptied."""
-_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _SECRET = 32
 
 
@@ -114,10 +113,11 @@ def secret(*, make: bool) -> bytes | None:
             pass
         if not make:
             return None
-        found, made = token_bytes(_SECRET), FOLDER / files.unguessable("secret")
-        with os.fdopen(os.open(made, _NEW, 0o600), "wb") as out:
-            out.write(found)
-        made.replace(path)
+        found, made = token_bytes(_SECRET), files.unguessable(path.name)
+        with files.opened(os.fspath(FOLDER)) as folder:
+            with files.created(folder, made) as out:
+                out.write(found)
+            os.replace(made, path.name, src_dir_fd=folder, dst_dir_fd=folder)
     except OSError as error:
         raise _refusal("keep", path, error) from error
     return found
