@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 import netpolc
-from netpolc.backends import nft
+from netpolc.backends.nft import objects as nft_objects
 from netpolc.backends.nft.objects import MOST_CHAINS, Written, longest_row
 from netpolc.core.errors import UnsupportedError, UsageError
 from tests.helpers.lab import Router, RulesetError
@@ -114,7 +114,7 @@ def test_a_second_base_chain_needs_a_priority() -> None:
 
 def test_what_the_kernel_would_refuse_is_refused_before(monkeypatch: pytest.MonkeyPatch) -> None:
     length = len(longest_row(program(25).ruleset().objects()))
-    monkeypatch.setattr(nft, "MOST_CHAINS", length - 1)
+    monkeypatch.setattr(nft_objects, "MOST_CHAINS", length - 1)
     with pytest.raises(UnsupportedError, match=f"{length} chains would follow one another"):
         program(25).ruleset()
 
