@@ -366,9 +366,10 @@ main(sys.argv[1:], prog_name="netpolc")
         (("--version",), 0, "netpolc "),
         (("audit", "--help"), 0, "Usage: netpolc audit"),
         (("audit", "-", *POLICIES), 2, "pip install netpolc[audit]"),
+        (("eval", POLICIES[1], "--flows", "-"), 2, "NumPy: pip install netpolc[matcher]"),
     ],
 )
-def test_pyarrow_is_wanted_by_an_audit_alone(
+def test_pyarrow_and_numpy_are_wanted_by_logs_alone(
     arguments: tuple[str, ...], code: int, message: str
 ) -> None:
     command = [sys.executable, "-c", WITHOUT, *arguments]
@@ -393,8 +394,7 @@ WITHOUT_PYARROW = WITHOUT.replace('("pyarrow", "numpy")', '("pyarrow",)')
 def test_rows_of_our_own_names_are_judged_without_pyarrow(
     content: bytes, code: int, message: str
 ) -> None:
-    arguments = ("eval", POLICIES[1], "--flows", "-")
-    command = [sys.executable, "-c", WITHOUT_PYARROW, *arguments]
+    command = [sys.executable, "-c", WITHOUT_PYARROW, "eval", POLICIES[1], "--flows", "-"]
     done = subprocess.run(command, capture_output=True, input=content)
     assert done.returncode == code, done.stderr
     assert message in (done.stdout + done.stderr).decode()

@@ -99,7 +99,9 @@ def _judge_log(
         from netpolc.flows import judge_log  # needs NumPy, which the rest of the command does not
         from netpolc.flows.notes import LogNotes
     except ImportError as error:
-        raise UsageError(f"--flows: {error}") from None
+        is_numpy = error.name == "numpy"
+        needs = "needs NumPy: pip install netpolc[matcher]" if is_numpy else error
+        raise UsageError(f"--flows: {needs}") from None
 
     def report(place: str, problem: str) -> None:
         warn(f"{place}: {problem}")
