@@ -80,12 +80,20 @@ class Lists:
             others = len(selectors) < len(peers)
             networks = self._networks(rule, peers) if others else NOTHING
             pods = self._members[selectors[0]] if len(selectors) == 1 else self._union(selectors)
-            question = Question(selectors) if selectors or networks.spans else None
-            who = Who(peers, pods, networks, question)
+            who = Who(peers, pods, networks, _question(selectors, networks))
             if others and any(isinstance(peer, NodePeer) for peer in peers):
                 return who  # it depends on what the rule does
         self.peers[id(peers)] = who
         return who
+
+    def asked_of(self, rule: Rule) -> Who:
+        """The same without the pods, whose set costs as much as it holds."""
+        peers = rule.peers
+        if peers is ANY:
+            return self.who(rule)
+        selectors = tuple([peer for peer in peers if isinstance(peer, PodPeer)])
+        networks = self._networks(rule, peers) if len(selectors) < len(peers) else NOTHING
+        return Who(peers, NONE, networks, _question(selectors, networks))
 
     def _union(self, peers: Iterable[PodPeer]) -> Members:
         several = frozenset(peers)
@@ -141,3 +149,8 @@ class Lists:
         if known is None:
             known = self._of_lists[id(own)] = PortList(own)
         return known.ranges(wanted)
+
+
+def _question(selectors: tuple[PodPeer, ...], networks: Ranges) -> Question | None:
+    """What a list of peers asks; None if it can be nobody."""
+    return Question(selectors) if selectors or networks.spans else None

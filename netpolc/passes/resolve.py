@@ -106,7 +106,11 @@ class Resolver:
             missing = {} if pairs > MOST_PAIRS else None
         for rule, names in zip(own, named, strict=True):
             if names:
-                yield from self._by_names(rule, names, missing, self.lists.who(rule))
+                ports = () if rule.ports is ANY else rule.ports
+                has_numbers = any(isinstance(port, PortRange) for port in ports)
+                needs_pods = missing is None or has_numbers  # else those that are left are enough
+                who = self.lists.who(rule) if needs_pods else self.lists.asked_of(rule)
+                yield from self._by_names(rule, names, missing, who)
             else:
                 yield from self._numbered((rule,), subject_ports)
             if rule.action is Action.PASS:
