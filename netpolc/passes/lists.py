@@ -76,24 +76,27 @@ class Lists:
         if peers is ANY:
             who = Who(ANY, ANY, ANY, Question(ANY))
         else:
-            selectors = tuple([peer for peer in peers if isinstance(peer, PodPeer)])
-            others = len(selectors) < len(peers)
-            networks = self._networks(rule, peers) if others else NOTHING
+            selectors, networks = self._parts(rule, peers)
             pods = self._members[selectors[0]] if len(selectors) == 1 else self._union(selectors)
             who = Who(peers, pods, networks, _question(selectors, networks))
+            others = len(selectors) < len(peers)
             if others and any(isinstance(peer, NodePeer) for peer in peers):
                 return who  # it depends on what the rule does
         self.peers[id(peers)] = who
         return who
 
-    def asked_of(self, rule: Rule) -> Who:
+    def without_pods(self, rule: Rule) -> Who:
         """The same without the pods, whose set costs as much as it holds."""
         peers = rule.peers
         if peers is ANY:
             return self.who(rule)
-        selectors = tuple([peer for peer in peers if isinstance(peer, PodPeer)])
-        networks = self._networks(rule, peers) if len(selectors) < len(peers) else NOTHING
+        selectors, networks = self._parts(rule, peers)
         return Who(peers, NONE, networks, _question(selectors, networks))
+
+    def _parts(self, rule: Rule, peers: tuple[Peer, ...]) -> tuple[tuple[PodPeer, ...], Ranges]:
+        """What selects pods, and the addresses of all else."""
+        selectors = tuple([peer for peer in peers if isinstance(peer, PodPeer)])
+        return selectors, self._networks(rule, peers) if len(selectors) < len(peers) else NOTHING
 
     def _union(self, peers: Iterable[PodPeer]) -> Members:
         several = frozenset(peers)

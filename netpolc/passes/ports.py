@@ -57,11 +57,4 @@ def numbers_behind(names: Names, own: ContainerPorts) -> Ranges:
 
 def has_named_ports(rules: Iterable[Rule]) -> bool:
     """Whether the rules mean other numbers on other subjects: named ports in ingress."""
-    return any(True for _ in named_ports(rules))
-
-
-def named_ports(rules: Iterable[Rule]) -> Iterator[NamedPort]:
-    """The names of the subject's ports that some rules ask for: those in ingress."""
-    for rule in rules:
-        if rule.direction is Direction.INGRESS and rule.ports is not ANY:
-            yield from (port for port in rule.ports if isinstance(port, NamedPort))
+    return any(rule.direction is Direction.INGRESS and asked_names(rule.ports) for rule in rules)

@@ -35,7 +35,7 @@ from netpolc.core.labels import NONE, Members
 from netpolc.core.nets import NOTHING, Ranges, Span
 from netpolc.core.program import Match, Question, ResolvedRule
 from netpolc.passes.identify import Identification
-from netpolc.passes.lists import Lists, Who
+from netpolc.passes.lists import Lists
 from netpolc.passes.ports import Names
 
 _Inside = dict[Ranges, tuple[Members, Ranges]]
@@ -106,11 +106,7 @@ class Resolver:
             missing = {} if pairs > MOST_PAIRS else None
         for rule, names in zip(own, named, strict=True):
             if names:
-                ports = () if rule.ports is ANY else rule.ports
-                has_numbers = any(isinstance(port, PortRange) for port in ports)
-                needs_pods = missing is None or has_numbers  # else those that are left are enough
-                who = self.lists.who(rule) if needs_pods else self.lists.asked_of(rule)
-                yield from self._by_names(rule, names, missing, who)
+                yield from self._by_names(rule, names, missing)
             else:
                 yield from self._numbered((rule,), subject_ports)
             if rule.action is Action.PASS:
@@ -148,14 +144,17 @@ class Resolver:
             yield ResolvedRule(Match(NONE, found, wanted), Action.DENY, origin, Question(()))
 
     def _by_names(
-        self, rule: Rule, named: Names, missing: dict[Names, _Missing] | None, who: Who
+        self, rule: Rule, named: Names, missing: dict[Names, _Missing] | None
     ) -> Iterator[ResolvedRule]:
         """An egress rule that names ports: a tuple for the numbers among them, and one for each set
         of numbers that peers have behind the names.
         """
-        _, pods, networks, asked = who
         ports = () if rule.ports is ANY else rule.ports
         numbered = tuple([port for port in ports if isinstance(port, PortRange)])
+        # By names the pods that are missing are enough; a tuple for the numbers has all of them.
+        needs_pods = numbered or missing is None
+        who = self.lists.who(rule) if needs_pods else self.lists.without_pods(rule)
+        _, pods, networks, asked = who
         if numbered and asked is not None:
             match = Match(pods, networks, self.lists.ports(numbered, ()))
             yield ResolvedRule(match, rule.action, rule.origin, asked)
