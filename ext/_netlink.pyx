@@ -32,41 +32,41 @@ cdef inline Py_ssize_t _whole(Py_ssize_t length) noexcept nogil:
     return (length + 3) & ~3
 
 
-cdef Py_ssize_t _length(const uint8_t* at, Py_ssize_t left) except -1:
-    """Of the attribute that begins there, with its header."""
-    if left < HEADER:
-        raise RulesetError(f"netlink: {left} bytes after the last attribute")
-    cdef Py_ssize_t length = _word(at)
-    if not HEADER <= length <= left:
-        raise RulesetError(f"netlink: an attribute of {length} bytes where {left} are left")
-    return length
+cdef bytes _taken(const uint8_t** at, Py_ssize_t* left, int* kind):
+    """The content of the attribute that begins there, and its type; both are behind it then."""
+    cdef const uint8_t* begin = at[0]
+    if left[0] < HEADER:
+        raise RulesetError(f"netlink: {left[0]} bytes after the last attribute")
+    cdef Py_ssize_t length = _word(begin)
+    if not HEADER <= length <= left[0]:
+        raise RulesetError(f"netlink: an attribute of {length} bytes where {left[0]} are left")
+    kind[0] = _word(begin + 2) & TYPE
+    at[0] += _whole(length)
+    left[0] -= _whole(length)
+    return PyBytes_FromStringAndSize(<const char*>begin + HEADER, length - HEADER)
 
 
 def each_attribute(content: bytes, /) -> list:
     """Every attribute in order, with its type."""
     cdef const uint8_t* at = <const uint8_t*>PyBytes_AS_STRING(content)
-    cdef Py_ssize_t left = PyBytes_GET_SIZE(content), length
+    cdef Py_ssize_t left = PyBytes_GET_SIZE(content)
+    cdef int kind
     cdef list found = []
     while left > 0:
-        length = _length(at, left)
-        own = PyBytes_FromStringAndSize(<const char*>at + HEADER, length - HEADER)
-        found.append((_word(at + 2) & TYPE, own))
-        at += _whole(length)
-        left -= _whole(length)
+        own = _taken(&at, &left, &kind)
+        found.append((kind, own))
     return found
 
 
 def by_type(content: bytes, /) -> dict:
     """The attributes by their types; the last one of each."""
     cdef const uint8_t* at = <const uint8_t*>PyBytes_AS_STRING(content)
-    cdef Py_ssize_t left = PyBytes_GET_SIZE(content), length
+    cdef Py_ssize_t left = PyBytes_GET_SIZE(content)
+    cdef int kind
     cdef dict found = {}
     while left > 0:
-        length = _length(at, left)
-        own = PyBytes_FromStringAndSize(<const char*>at + HEADER, length - HEADER)
-        found[_word(at + 2) & TYPE] = own
-        at += _whole(length)
-        left -= _whole(length)
+        own = _taken(&at, &left, &kind)
+        found[kind] = own
     return found
 
 
@@ -141,6 +141,7 @@ def ipv4_texts(keys, /) -> tuple:
     cdef Py_ssize_t count = len(keys), at = 0
     cdef uint32_t* ranks = <uint32_t*>malloc((count or 1) * sizeof(uint32_t))
     cdef const uint8_t* own
+    cdef bytes key
     if ranks == NULL:
         raise MemoryError
     try:
