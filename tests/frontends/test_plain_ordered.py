@@ -27,9 +27,8 @@ from netpolc.core.ir import (
     Tier,
 )
 from netpolc.core.nets import Protocol, parse_cidr
-from netpolc.manifests import File
 from tests.frontends.test_plain_pods import written
-from tests.frontends.test_plain_policies import EXPRESSIONS, LABELS, read
+from tests.frontends.test_plain_policies import EXPRESSIONS, LABELS, assert_alike, listed
 
 GROUP = "policy.networking.k8s.io"
 PLAIN = "netpolc.frontends.ordered.plain.PlainReader.lower"
@@ -162,13 +161,7 @@ def policy(draw: st.DrawFn) -> dict[str, Any]:
 def test_both_read_policies_alike(
     draw: st.DataObject, several: list[dict[str, Any]], odd: str, strict: bool, unusual: int
 ) -> None:
-    items = ",".join(written(own, draw, unusual) for own in several)
-    text = f'{{"apiVersion":"v1","kind":"List","items":[{items}]}}'
-    file = File("policies.json", text.encode())
-    at_once = read(file, odd, strict)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(PLAIN, lambda _own, _document: None)
-        assert read(file, odd, strict) == at_once
+    assert_alike(listed(written(own, draw, unusual) for own in several), odd, strict, PLAIN)
 
 
 def test_a_usual_policy_is_lowered_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -207,8 +200,7 @@ def test_a_usual_policy_is_lowered_at_once(monkeypatch: pytest.MonkeyPatch) -> N
         },
         "status": {"conditions": []},
     }
-    data = json.dumps({"apiVersion": "v1", "kind": "List", "items": [content]}).encode()
-    (found,) = netpolc.load([File("policies.json", data)]).policies
+    (found,) = netpolc.load([listed([json.dumps(content)])]).policies
     chosen = Selector(frozenset([Requirement("x", Operator.IN, frozenset(["1", "2"]))]))
     labelled = Selector(frozenset([Requirement("app", Operator.IN, frozenset(["web"]))]))
     assert (found.tier, found.priority) == (Tier.BASELINE, 7)
@@ -249,4 +241,4 @@ def test_names_of_ports_beside_blocks_are_refused_however_they_are_read() -> Non
         "spec": {"tier": "Admin", "priority": 1, "subject": {"namespaces": {}}, "egress": [rule]},
     }
     with pytest.raises(netpolc.InputError, match="peer cannot be set with namedPorts"):
-        netpolc.load([File("policies.json", json.dumps(content).encode())])
+        netpolc.load([listed([json.dumps(content)])])

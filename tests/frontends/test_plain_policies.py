@@ -5,6 +5,7 @@ reads them, they come to the same, and so do messages.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from typing import Any
 
 import pytest
@@ -27,6 +28,7 @@ from netpolc.core.nets import Protocol
 from netpolc.manifests import File
 from tests.frontends.test_plain_pods import written
 
+PLAIN = "netpolc.frontends.networkpolicy.plain.lower"
 LABELS: tuple[Any, ...] = (
     {"app": "web"},
     {"app": "db", "x/y": ""},
@@ -183,11 +185,18 @@ def read(file: File, odd_objects: str, strict: bool) -> object:
     )
 
 
-def assert_alike(file: File, odd: str, strict: bool) -> None:
-    at_once = read(file, odd, strict)
+def listed(items: Iterable[str]) -> File:
+    """A list of objects in JSON."""
+    text = f'{{"apiVersion":"v1","kind":"List","items":[{",".join(items)}]}}'
+    return File("policies.json", text.encode())
+
+
+def assert_alike(file: File, odd: str, strict: bool, at_once: str = PLAIN) -> None:
+    """A file says the same where what lowers policies `at_once` lowers none."""
+    found = read(file, odd, strict)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("netpolc.frontends.networkpolicy.plain.lower", lambda _: None)
-        assert read(file, odd, strict) == at_once
+        patch.setattr(at_once, lambda *_: None)
+        assert read(file, odd, strict) == found
 
 
 @given(
@@ -200,9 +209,7 @@ def assert_alike(file: File, odd: str, strict: bool) -> None:
 def test_both_read_policies_alike(
     draw: st.DataObject, several: list[dict[str, Any]], odd: str, strict: bool, unusual: int
 ) -> None:
-    items = ",".join(written(own, draw, unusual) for own in several)
-    text = f'{{"apiVersion":"v1","kind":"List","items":[{items}]}}'
-    assert_alike(File("policies.json", text.encode()), odd, strict)
+    assert_alike(listed(written(own, draw, unusual) for own in several), odd, strict)
     if not unusual:
         documents = "---\n".join(json.dumps(own) + "\n" for own in several)
         assert_alike(File("policies.yaml", documents.encode()), odd, strict)
@@ -239,8 +246,7 @@ def test_a_usual_policy_is_lowered_at_once(monkeypatch: pytest.MonkeyPatch) -> N
             "egress": [{}],
         },
     }
-    data = json.dumps({"apiVersion": "v1", "kind": "List", "items": [content]}).encode()
-    (found,) = netpolc.load([File("policies.json", data)]).policies
+    (found,) = netpolc.load([listed([json.dumps(content)])]).policies
     web = Selector(frozenset([Requirement("app", Operator.IN, frozenset(["web"]))]))
     chosen = Selector(frozenset([Requirement("x", Operator.IN, frozenset(["1", "2"]))]))
     assert found.subject == PodPeer("a", web)
