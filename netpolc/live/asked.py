@@ -16,6 +16,7 @@ from netpolc.core.cluster import Pod
 from netpolc.core.ir import ANY, Any_, Direction, PodPeer, Policy, Rule, Tier
 from netpolc.core.nets import IPV6
 from netpolc.core.program import Program, Question, ResolvedRule
+from netpolc.live.maps import LiveMap
 from netpolc.live.scope import ClassKey
 from netpolc.live.selections import Labels, Selections
 from netpolc.passes.ports import asked_names, numbers_behind
@@ -51,12 +52,14 @@ class Presence:
 
 
 class Answered(NamedTuple):
-    """What pods of a class answer: names of sets by family, what is counted, whether their
+    """What pods of a class answer: names of sets by family, maps each with the questions of it as
+    bits, what is counted, whether their
     addresses are noted, and why they are more than elements (empty where they are not).
     """
 
     v4: tuple[str, ...]
     v6: tuple[str, ...]
+    maps: tuple[tuple[LiveMap, int], ...]
     counts: tuple[Crowd | Presence, ...]
     noted: bool
     lost: str
@@ -71,6 +74,7 @@ class NodeQuestions:
         identities: Iterable[int],
         policies: Iterable[Policy],
         used: Sequence[Dependencies],
+        maps: Iterable[LiveMap],
         labels_of: Callable[[str], Labels],
     ) -> None:
         self._numbers: dict[Question, int] = {}
@@ -78,9 +82,14 @@ class NodeQuestions:
         self._counts: dict[int, list[Crowd | Presence]] = {}
         self._program = program
         self._noted = {self._number(own) for own in _noted(program, identities)}
-        self._mapped: set[int] = set()
+        self._mapped: dict[int, list[tuple[LiveMap, int]]] = {}
         for own in used:
             self._use(own)
+        for each in maps:
+            for place, some in enumerate(each.asked):
+                for question in some:
+                    bits = self._mapped.setdefault(self._number(question), [])
+                    bits.append((each, 1 << place))
         egress = [rule for own in policies for rule in own.rules if _asks_by_name(rule)]
         in_blocks = [asked_names(rule.ports) for rule in egress if _has_blocks(rule)]
         by_address = {name for names in in_blocks for name in names}
@@ -111,13 +120,12 @@ class NodeQuestions:
         ]
         counts.update((id(own), own) for own in groups if own is not None)
         lost = "a group of peers that was not there" if None in groups else ""
-        if not self._mapped.isdisjoint(found):
-            lost = "a map of pods"
-        elif ports and self._is_new(key):
+        if ports and self._is_new(key):
             lost = "named ports"
         return Answered(
             tuple(name for name in names if name.startswith("s4")),
             tuple(name for name in names if name.startswith("s6")),
+            self._in_maps(found),
             tuple(counts.values()),
             not self._noted.isdisjoint(found),
             lost,
@@ -145,7 +153,14 @@ class NodeQuestions:
             count = Crowd(v4, v6)
             for own in several:
                 self._counts.setdefault(self._number(questions[own]), []).append(count)
-        self._mapped |= {self._number(own) for own in used.mapped if is_of_pods(own)}
+
+    def _in_maps(self, found: Iterable[int]) -> tuple[tuple[LiveMap, int], ...]:
+        """The maps that such pods are in, with what they answer of what each asks."""
+        answered = Counter[LiveMap]()
+        for number in found:
+            for own, bit in self._mapped.get(number, ()):
+                answered[own] |= bit
+        return tuple(answered.items())
 
     def _groups(self, found: Iterable[int]) -> list[frozenset[int]]:
         """Which of each row some pods answer together."""

@@ -27,6 +27,7 @@ from netpolc.core.ir import Key, Policy, Selector
 from netpolc.core.labels import selects
 from netpolc.core.nets import format_address, parse_address
 from netpolc.live.asked import Answered, Crowd, NodeQuestions, Presence, addresses_of
+from netpolc.live.maps import LiveMaps
 from netpolc.live.owners import LiveOwners
 from netpolc.live.scope import ClassKey, by_space, concerns, in_use, local_pods, scoped
 from netpolc.live.selections import Labels
@@ -88,7 +89,10 @@ class Compiled:
         self._notes: dict[int, str | None] = {}
         used = self._lowering.dependencies()
         numbers = set(self._identities.values())
-        self._asked = NodeQuestions(program, numbers, own.policies, used, around.labels_of)
+        self._maps = LiveMaps(used, self._frame, options.recheck)
+        self._asked = NodeQuestions(
+            program, numbers, own.policies, used, self._maps.all, around.labels_of
+        )
         self._known: dict[ClassKey, Answered] = {}
         self._edits: dict[str, dict[int, bool]] = {}
         self._sets: dict[str, nft.AddressSet] = {}
@@ -138,10 +142,14 @@ class Compiled:
         """The ruleset now; None if the node has to be compiled again."""
         if not self._changed:
             return self._ruleset
-        if self.lost or (self._moved and not self._lower_again()):
+        if self.lost:
+            return None
+        self._moved |= self._maps.remake()
+        if self._moved and not self._lower_again():
             return None
         for name, edits in self._edits.items():
             self._edit(name, edits)
+        self._maps.edit()
         self._ruleset = self._whole()
         self._edits.clear()
         self._moved = self._changed = False
@@ -149,7 +157,7 @@ class Compiled:
 
     def _whole(self) -> Ruleset:
         sets = tuple(self._sets.get(own.name, own) for own in self._frame.sets)
-        table = structs.replace(self._frame, sets=sets)
+        table = structs.replace(self._frame, sets=sets, maps=self._maps.of(self._frame))
         around, odd = self._around, self._program.odd
         notes = partial(_noted, self._owners, dict(self._notes))
         local = frozenset(self._addresses)
@@ -195,6 +203,8 @@ class Compiled:
                 edits = self._edits.setdefault(name, {})
                 for address in addresses:
                     edits[address] = there
+        for own, answered in answers.maps:
+            self._work.touched += own.change(answered, pod.addresses, there)
         self._work.touched += len(answers.counts) + len(answers.v4) * len(v4)
         self._work.touched += len(answers.v6) * len(v6)
         if noted:

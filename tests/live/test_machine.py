@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -15,6 +16,7 @@ from hypothesis.stateful import (
 import netpolc
 from netpolc.live import KINDS, Live
 from tests.helpers.events import Key
+from tests.helpers.layouts import prefer_maps
 from tests.helpers.manifests import Manifest, node
 from tests.helpers.ordered_strategies import ordered_snapshots
 from tests.helpers.strategies import snapshots
@@ -95,4 +97,11 @@ class Machine(RuleBasedStateMachine):
 
 
 def test_any_objects_in_any_order() -> None:
+    run_state_machine_as_test(Machine, settings=SETTINGS)
+
+
+def test_any_objects_where_all_pods_that_can_be_are_in_maps(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    prefer_maps(monkeypatch)
     run_state_machine_as_test(Machine, settings=SETTINGS)

@@ -11,6 +11,7 @@ import netpolc
 from netpolc.backends.nft import Options
 from netpolc.live import Live
 from tests.helpers.events import Happening
+from tests.helpers.layouts import prefer_maps
 
 EVENTS = int(os.environ.get("NETPOLC_EVENTS", "300"))
 """How many, in each of the runs; `NETPOLC_EVENTS=10000` takes some minutes."""
@@ -39,6 +40,18 @@ def agree(live: Live, happening: Happening, options: Options) -> None:
     ],
 )
 def test_any_events(seed: int, pods: int, policies: int, calm: bool, options: Options) -> None:
+    run(seed, pods, policies, calm, options)
+
+
+@pytest.mark.parametrize("options", [Options(), Options(established="recheck", audit=True)])
+def test_any_events_where_pods_are_in_maps(
+    options: Options, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prefer_maps(monkeypatch)
+    run(6, 120, 20, False, options)
+
+
+def run(seed: int, pods: int, policies: int, calm: bool, options: Options) -> None:
     chance = Random(seed)
     happening = Happening(chance, pods, policies, calm=calm)
     live = Live("node-a", options)

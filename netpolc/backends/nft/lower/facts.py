@@ -12,8 +12,8 @@ does (`model.room`), so a set that flips is made anew anyway.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Protocol
 
@@ -65,14 +65,37 @@ def size_class(count: int) -> int:
     return room // 2 if room > nft.room(0) else 0
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class PodMap:
+    """Maps from the addresses of pods to where their packets go, one for each family.
+
+    What a pod meets is a number of bits, and follows from what it answers and from its address.
+    """
+
+    names: Mapping[Family, str]
+    """What the maps are called."""
+    asked: Sequence[Sequence[Question]]
+    """The questions behind each bit of what a pod answers."""
+    met: Callable[[int, int], int | None]
+    """What a pod meets, by what it answers and one of its addresses; None if that is not there."""
+    verdicts: Mapping[int, nft.Verdict]
+    """Where packets go, by what their peer meets."""
+    counted: Mapping[Family, Mapping[int, int]] = field(default_factory=dict)
+    """How many addresses meet what, where somebody may be the first or the last who does."""
+    remade: Callable[[Mapping[Family, Mapping[int, int]]], PodMap] | None = None
+    """The same for pods that meet just this: from then on the table is one for them, with maps that
+    have no pods. None where that decides more than what the maps lead to.
+    """
+
+
 @dataclass(frozen=True, slots=True)
 class Dependencies:
     """What of the answers is in the tables that were made so far, or decided how they look.
 
     As long as no count leaves its class (`size_class`), a pod that answers is an element of sets
-    and nothing else, unless it answers what is `mapped`, or is the first or the last that answers
-    just these of what is `grouped`. `judges` is how many chains were made: whoever asks for more of
-    them has asked more.
+    and nothing else, or of `maps`, unless it is the first or the last that answers just these of
+    what is `grouped`. `judges` is how many chains were made: whoever asks for more of them has
+    asked more.
     """
 
     questions: Mapping[PodQuestion, Question]
@@ -80,8 +103,8 @@ class Dependencies:
     """The names of sets, with the questions whose answers are in each."""
     counted: Mapping[tuple[PodQuestion, ...], tuple[int, int]]
     """How many addresses answer, IPv4 and IPv6."""
-    mapped: Collection[Question]
-    """What maps of pods are made from."""
+    maps: Collection[PodMap]
+    """The maps of pods."""
     grouped: Collection[tuple[tuple[PodQuestion, ...], ...]]
     """Rows of questions, where it decides a layout which of a row some pod answers together."""
     judges: int

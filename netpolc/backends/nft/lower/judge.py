@@ -16,8 +16,8 @@ from msgspec import Struct
 from netpolc.backends.nft import model as nft
 from netpolc.backends.nft.lower.comparisons import Comparisons
 from netpolc.backends.nft.lower.denials import tail
-from netpolc.backends.nft.lower.facts import Dependencies, Families, NodeFacts, Sizes
-from netpolc.backends.nft.lower.layout import AdmittedPeers, Kept, Laid, Layout
+from netpolc.backends.nft.lower.facts import Dependencies, Families, NodeFacts, PodMap, Sizes
+from netpolc.backends.nft.lower.layout import AdmittedPeers, Kept, Laid, Layout, SourceMap
 from netpolc.backends.nft.lower.peers import by_ports
 from netpolc.backends.nft.lower.questions import PodQuestion, Questions
 from netpolc.backends.nft.lower.sets import Addresses, Sets
@@ -28,7 +28,7 @@ from netpolc.backends.nft.names import counter_name, digest, naming, self_set
 from netpolc.backends.nft.options import Options
 from netpolc.core.ir import ANY, Action, Direction, Tier
 from netpolc.core.nets import Family, Ranges
-from netpolc.core.program import Combination, InvariantError, Program, Stage
+from netpolc.core.program import Combination, InvariantError, Program, Question, Stage
 
 
 class Matter(Struct, frozen=True, eq=False):
@@ -88,7 +88,7 @@ class JudgeBuilder:
         self._named: dict[str, Matter] = {}
         self._judges: dict[tuple[object, ...], Judge] = {}
         self._mappable: dict[str, tuple[tuple[PodQuestion, ...], ...]] = {}
-        self._mapped: dict[PodQuestion, None] = {}
+        self._sources: list[SourceMap] = []
         self._questions = Questions(program)
         addresses = Addresses(program)
         self._sizes = Sizes(addresses)
@@ -193,7 +193,7 @@ class JudgeBuilder:
             comparisons = Comparisons(self._sets, facts, way.direction, families, way.accepted)
             layout = Layout(self._sets, comparisons, self._kept, name)
             laid = layout.lay_out(case.admitted, by_source)
-            self._mapped.update(dict.fromkeys(case.admitted.asked if by_source else ()))
+            self._sources += [laid.source] if laid.source is not None else []
             itself = _itself(way.accepted) if then is not None else ()
             rules += (*laid.rules, *itself)
             told, audited = case.policies, way.audited
@@ -216,7 +216,6 @@ class JudgeBuilder:
     def dependencies(self) -> Dependencies:
         """What of the answers is in what was built so far."""
         asked = self._questions.asked
-        mapped = [*map(asked.__getitem__, self._mapped), *self._tiers.mapped]
         made = len(self._judges) + self._tiers.made
         mappable = (self._named[name].admitted for name, sets in self._mappable.items() if sets)
         grouped = [
@@ -224,12 +223,30 @@ class JudgeBuilder:
             for admitted in mappable
             if admitted is not None
         ]
-        sizes = self._sizes.counted
-        return Dependencies(asked, self._sets.asked, sizes, mapped, grouped, made)
+        # Who is in a map has rules that say why: each question counts for itself.
+        rows = [[own for some in source.classes for own in some] for source in self._sources]
+        grouped += [tuple([(own,) for own in row]) for row in rows]
+        maps = [_pod_map(own, asked) for own in self._sources] + self._tiers.maps
+        return Dependencies(asked, self._sets.asked, self._sizes.counted, maps, grouped, made)
+
+    def tiers(self, judges: Iterable[Judge]) -> list[TierChains]:
+        """The ordered tiers that some judges ask, each once, in order of their names."""
+        found = {tier.name: tier for judge in judges for tier in judge.tiers}
+        return [self._tiers.now(found[name]) for name in sorted(found)]
 
     def admit(self, direction: Direction) -> nft.Verdict:
         """What an admitted packet meets next."""
         return self._admit[direction]
+
+
+def _pod_map(source: SourceMap, asked: Mapping[PodQuestion, Question]) -> PodMap:
+    """A map of sources as whoever follows pods needs it."""
+    rows = tuple([tuple([asked[own] for own in some]) for some in source.classes])
+    return PodMap(source.names, rows, _answered, source.verdicts)
+
+
+def _answered(answered: int, _address: int) -> int | None:
+    return answered or None
 
 
 def _checked(stage: Stage) -> Stage:

@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 
 from netpolc.backends.nft import model as nft
 from netpolc.backends.nft.lower import cost
@@ -27,7 +28,7 @@ from netpolc.backends.nft.lower.questions import PodQuestion
 from netpolc.backends.nft.lower.sets import Sets
 from netpolc.backends.nft.names import digest
 from netpolc.core.ir import ANY
-from netpolc.core.nets import Ranges, Span, split_ports
+from netpolc.core.nets import Family, Ranges, Span, parse_address, split_ports
 from netpolc.core.program import InvariantError
 
 GROUP_PORTS = 16
@@ -45,6 +46,17 @@ class Laid:
     chains: tuple[nft.Chain, ...]
     sets: tuple[nft.NamedSet, ...]
     maps: tuple[nft.NamedMap, ...]
+    source: SourceMap | None = None
+
+
+class SourceMap(NamedTuple):
+    """The maps from the peers of one chain to the ports that they are admitted on."""
+
+    names: dict[Family, str]
+    classes: tuple[tuple[PodQuestion, ...], ...]
+    """What is asked for each set of ports."""
+    verdicts: dict[int, nft.Verdict]
+    """Where packets go, by the sets of ports whose questions their peer answers."""
 
 
 class Kept:
@@ -122,13 +134,14 @@ class Layout:
         self._sets, self._comparisons, self._kept, self._name = sets, comparisons, kept, name
         self._chains: dict[str, nft.Chain] = {}
         self._maps: list[nft.NamedMap] = []
+        self._source: SourceMap | None = None
 
     def lay_out(self, admitted: AdmittedPeers, by_source: bool) -> Laid:
         """The layout, with sets of pods or with one map of them."""
         rules: list[nft.Rule] = []
         classes = admitted.classes
         if by_source:
-            rules += self._by_source(admitted.groups)
+            rules += self._by_source(admitted)
             classes = {ports: peers.without_pods() for ports, peers in classes.items()}
         admits = self._comparisons.admits
         rules += self._by_port(
@@ -140,19 +153,23 @@ class Layout:
             tuple(self._chains.values()),
             tuple(self._comparisons.used.values()),
             tuple(self._maps),
+            self._source,
         )
 
-    def _by_source(self, grouped: Sequence[Group]) -> Iterator[nft.Rule]:
+    def _by_source(self, admitted: AdmittedPeers) -> Iterator[nft.Rule]:
         """Rules that find the ports a packet's peer is admitted on."""
-        verdicts = [(group.members, self._on_ports(group)) for group in grouped]
-        for version in self._comparisons.families:
-            entries = tuple(
-                (address, verdict)
-                for members, verdict in verdicts
-                for address in self._sets.of_identities(members)[version]
-            )
-            name = f"a{version.value}_{self._own}"
-            self._maps.append(nft.AddressMap(name, version, entries))
+        verdicts = {group.mask: self._on_ports(group) for group in admitted.groups}
+        classes = tuple([tuple(peers.asked) for peers in admitted.classes.values()])
+        names = {own: f"a{own.value}_{self._own}" for own in self._comparisons.families}
+        self._source = SourceMap(names, classes, verdicts)
+        for version, name in names.items():
+            entries = [
+                (address, verdicts[group.mask])
+                for group in admitted.groups
+                for address in self._sets.of_identities(group.members)[version]
+            ]
+            entries.sort(key=lambda own: parse_address(own[0]))
+            self._maps.append(nft.AddressMap(name, version, tuple(entries)))
             yield self._comparisons.by_peer(version, name)
 
     @property

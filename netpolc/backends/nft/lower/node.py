@@ -30,7 +30,6 @@ from netpolc.backends.nft.lower.facts import Dependencies
 from netpolc.backends.nft.lower.judge import Judge, JudgeBuilder, Matter
 from netpolc.backends.nft.lower.replies import Mirror
 from netpolc.backends.nft.lower.sets import denied_sets, pair_sets, written_address
-from netpolc.backends.nft.lower.tiers.build import TierChains
 from netpolc.backends.nft.names import (
     END,
     EXEMPT,
@@ -96,7 +95,7 @@ class Lowering:
         builder = self._builder(options, split)
         dispatch = self._dispatch(pods, builder)
         judges = list(_with_tried(dispatch.judges[name] for name in sorted(dispatch.judges)))
-        tiers = _tiers(judges)
+        tiers = builder.tiers(judges)
         sets = {entry.name: entry for judge in judges for entry in judge.sets}
         maps: dict[str, nft.NamedMap] = {
             entry.name: entry for judge in judges for entry in judge.maps
@@ -215,6 +214,11 @@ class Lowering:
                 yield direction, case
 
 
+def twin_of(entry: nft.AddressMap) -> nft.NamedMap:
+    """What `--established recheck` has for a map."""
+    return _MIRROR.map(entry)
+
+
 def _pairs(addresses: tuple[int, ...]) -> Iterable[tuple[int, int]]:
     """Every address of a pod with every other, and itself."""
     if len(addresses) == 1:
@@ -284,12 +288,6 @@ def _with_tried(judges: Iterable[Judge]) -> Iterator[Judge]:
         yield judge
         if judge.then is not None:
             yield judge.then
-
-
-def _tiers(judges: Iterable[Judge]) -> list[TierChains]:
-    """The ordered tiers that some judges ask, each once, in order of their names."""
-    found = {tier.name: tier for judge in judges for tier in judge.tiers}
-    return [found[name] for name in sorted(found)]
 
 
 def _itself(pairs: Iterable[nft.PairSet], verdict: nft.Verdict) -> Iterator[nft.Rule]:

@@ -74,9 +74,10 @@ def by_ports(
 
 class Group(Struct, frozen=True):
     """Identities that are admitted on the same ports, these ports as they stand in rules and
-    together, and the rules that admit them.
+    together, and the rules that admit them; `mask` has a bit for each of these ports.
     """
 
+    mask: int
     members: Members
     several: tuple[Ports, ...]
     ports: Ports
@@ -102,7 +103,8 @@ def groups(classes: dict[Ports, Peers]) -> list[Group]:
                 if len(questions) == 1 or not question.members.isdisjoint(members):
                     origins += asking
         several = tuple(map(named.__getitem__, numbers(mask)))
-        found.append(Group(members, several, ANY if mask & everywhere else union.of(mask), origins))
+        ports = ANY if mask & everywhere else union.of(mask)
+        found.append(Group(mask, members, several, ports, origins))
     return found
 
 

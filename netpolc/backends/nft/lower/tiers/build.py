@@ -10,8 +10,10 @@ Comes in: a `Stage`, and a `Way`: what becomes of packets that it accepts or den
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from msgspec import Struct
 
@@ -53,6 +55,21 @@ class TierChains:
     counters: tuple[nft.Counter, ...]
 
 
+Met = Mapping[Family, Collection[Hits]]
+"""Which rules speak of pods, for each family that they have addresses of."""
+PodHits = tuple[str, Hits]
+"""An address of a pod, and the rules that speak of it."""
+
+
+class Merged(NamedTuple):
+    """What the pods in the maps of a tier meet."""
+
+    names: Mapping[Family, str]
+    decisions: Decisions
+    met: Met
+    verdicts: Mapping[Hits, nft.Verdict]
+
+
 class Builder:
     """Builds one tier; `peers` puts the peers of a rule into words."""
 
@@ -76,16 +93,31 @@ class Builder:
         self._maps: list[nft.NamedMap] = []
         self._counters: dict[str, nft.Counter] = {}
         self._field: nft.Field = "saddr" if way.direction is Direction.INGRESS else "daddr"
-        self.is_merged = False
-        """Whether the pods that rules speak of are in maps."""
+        self.merged: Merged | None = None
+        """What pods meet, where those that rules speak of are in maps."""
 
     def tier(self, name: str, stage: Stage) -> TierChains:
         """The tier with its chain called so."""
-        self._rules = stage.rules
-        self._verdicts = [self._verdict(rule) for rule in stage.rules]
+        self._begin(stage)
         rules = self._linear()
         if rules is None:
-            self.is_merged, rules = True, self._merged(name)
+            alike = [None if own == nft.RETURN else own for own in self._verdicts]
+            decisions = Decisions(self._rules, alike)
+            pods = {own: list(decisions.pods(some)) for own, some in self._sets.pods.items()}
+            met = {own: Counter([hits for _, hits in some]) for own, some in pods.items()}
+            rules = self._merged(name, decisions, met, pods)
+        return self._found(name, rules)
+
+    def remade(self, name: str, stage: Stage, decisions: Decisions, met: Met) -> TierChains:
+        """The merged tier for pods that meet just this, with maps that have none."""
+        self._begin(stage)
+        return self._found(name, self._merged(name, decisions, met, {}))
+
+    def _begin(self, stage: Stage) -> None:
+        self._rules = stage.rules
+        self._verdicts = [self._verdict(rule) for rule in stage.rules]
+
+    def _found(self, name: str, rules: tuple[nft.Rule, ...]) -> TierChains:
         self._chains[name] = nft.Chain(name, rules)
         own = (*self._chains.values(), *self._denials())
         counters = tuple(self._counters.values())
@@ -102,6 +134,8 @@ class Builder:
         """The chains that the tier's rules deny in, with a counter each."""
         used = {own.chain for chain in self._chains.values() for own in _leads(chain.rules)}
         used |= {v.chain for entry in self._maps for _, v in entry.elements}
+        if self.merged is not None:
+            used |= {own.chain for own in self.merged.verdicts.values()}
         for verdict, rule in zip(self._verdicts, self._rules, strict=True):
             name = verdict.chain
             if rule.action is not Action.DENY or name not in used:
@@ -155,20 +189,21 @@ class Builder:
 
     # By maps
 
-    def _merged(self, name: str) -> tuple[nft.Rule, ...]:
+    def _merged(
+        self, name: str, decisions: Decisions, met: Met, pods: Mapping[Family, list[PodHits]]
+    ) -> tuple[nft.Rule, ...]:
         """Lookups of the peer, then what everybody meets."""
-        alike = [None if own == nft.RETURN else own for own in self._verdicts]
-        decisions = Decisions(self._rules, alike)
-        pods = {own: list(decisions.pods(some)) for own, some in self._sets.pods.items()}
         blocks = list(decisions.blocks())
-        several = {hits for own in pods.values() for _, hits in own} | {own for _, own in blocks}
+        several = {hits for own in met.values() for hits in own} | {own for _, own in blocks}
         meets = _Meets(self, decisions, name, several).verdicts
         rules: list[nft.Rule] = []
         suffix = digest((name,))
+        names = {version: f"m{version.value}_{suffix}" for version in Family}
+        self.merged = Merged(names, decisions, met, meets)
         for version in Family:
-            if pods[version]:
-                entries = tuple((text, meets[hits]) for text, hits in pods[version])
-                pod_map = nft.AddressMap(f"m{version.value}_{suffix}", version, entries)
+            if met[version]:
+                entries = tuple((text, meets[hits]) for text, hits in pods.get(version, ()))
+                pod_map = nft.AddressMap(names[version], version, entries)
                 self._maps.append(pod_map)
                 lookup = nft.AddressLookup(self._field, version, pod_map.name)
                 rules.append(nft.Rule((), (lookup,), "by peer"))

@@ -13,13 +13,18 @@ policies share it.
 
 from __future__ import annotations
 
-from netpolc.backends.nft.lower.facts import Families, NodeFacts
+from collections import Counter
+from collections.abc import Callable
+from functools import partial
+
+from netpolc.backends.nft.lower.facts import Families, NodeFacts, PodMap
 from netpolc.backends.nft.lower.questions import Questions
 from netpolc.backends.nft.lower.sets import Sets
-from netpolc.backends.nft.lower.tiers.build import Builder, TierChains, Way
+from netpolc.backends.nft.lower.tiers.build import Builder, Merged, Met, TierChains, Way
 from netpolc.backends.nft.names import digest
 from netpolc.backends.nft.options import Options
-from netpolc.core.program import InvariantError, Program, Question, ResolvedRule, Stage
+from netpolc.core.ir import ANY
+from netpolc.core.program import InvariantError, Program, ResolvedRule, Stage
 
 
 class Tiers:
@@ -32,11 +37,12 @@ class Tiers:
         self._sets, self._questions = sets, questions
         self._known: dict[tuple[int, Way, Families], TierChains] = {}
         self._named: dict[tuple[str, Families], tuple[str, TierChains]] = {}
+        self._now: dict[TierChains, TierChains] = {}
         self._said: dict[int, str] = {}
         self._asked: dict[int, str] = {}
         self._digests: dict[int, str] = {}
-        self.mapped: list[Question] = []
-        """What the pods in maps of tiers answer."""
+        self.maps: list[PodMap] = []
+        """The maps of pods of tiers."""
 
     @property
     def made(self) -> int:
@@ -51,22 +57,39 @@ class Tiers:
             name, content = self.name(stage, way), self._content(stage)
             same = self._named.get((name, facts.families))
             if same is None:
-                made = Builder(
-                    self._program,
-                    self._options,
-                    self._sets,
-                    self._questions,
-                    self._peers,
-                    way,
-                    facts,
-                )
+                made = self._builder(way, facts)
                 same = self._named[name, facts.families] = content, made.tier(name, stage)
-                if made.is_merged:
-                    self.mapped += (own.question for own in stage.rules if own.question is not None)
+                if made.merged is not None:
+                    remade = partial(self._remade, stage, way, facts, same[1])
+                    self.maps.append(_pod_map(stage, made.merged, remade))
             elif same[0] != content:
                 raise InvariantError(f"chain {name} is named once and means two things")
             known = self._known[key] = same[1]
         return known
+
+    def now(self, tier: TierChains) -> TierChains:
+        """A tier as it is for the pods of now."""
+        return self._now.get(tier, tier)
+
+    def _builder(self, way: Way, facts: NodeFacts) -> Builder:
+        return Builder(
+            self._program, self._options, self._sets, self._questions, self._peers, way, facts
+        )
+
+    def _remade(
+        self,
+        stage: Stage,
+        way: Way,
+        facts: NodeFacts,
+        tier: TierChains,
+        before: Merged,
+        met: Met,
+    ) -> PodMap:
+        """Make a tier for pods that meet something else."""
+        made = self._builder(way, facts)
+        self._now[tier] = made.remade(tier.name, stage, before.decisions, met)
+        assert made.merged is not None
+        return _pod_map(stage, made.merged, partial(self._remade, stage, way, facts, tier))
 
     def name(self, stage: Stage, way: Way) -> str:
         """From its policies, and from the ports of its subjects behind names that these ask for:
@@ -100,6 +123,17 @@ class Tiers:
             known = f"{self._questions.of_rule(rule)} {rule.match.networks}"
             self._asked[id(rule)] = known
         return known
+
+
+def _pod_map(stage: Stage, merged: Merged, remade: Callable[[Merged, Met], PodMap]) -> PodMap:
+    """The maps of a tier as whoever follows pods needs them."""
+    asked = [
+        (own.question,) if own.question is not None and own.match.identities is not ANY else ()
+        for own in stage.rules
+    ]
+    counted = {own: Counter(some) for own, some in merged.met.items()}
+    met = merged.decisions.met
+    return PodMap(merged.names, asked, met, merged.verdicts, counted, partial(remade, merged))
 
 
 def _policies(stage: Stage) -> list[str]:

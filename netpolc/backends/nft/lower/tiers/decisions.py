@@ -92,10 +92,17 @@ class Decisions:
             return
         for address, text, number in several:
             own = self.of_identity.get(number)
-            if own is not None:
-                around = self.around(address)
-                if self.decided(own | around) != self.decided(around):
-                    yield text, own | around
+            met = self.met(own, address) if own is not None else None
+            if met is not None:
+                yield text, met
+
+    def met(self, own: Hits, address: int) -> Hits | None:
+        """What meets an address of a pod that some rules speak of; None where it is what its
+        address tells.
+        """
+        around = self.around(address)
+        hits = own | around
+        return hits if self.decided(hits) != self.decided(around) else None
 
     def blocks(self) -> Iterator[tuple[Span, Hits]]:
         """The blocks whose addresses meet something else than everybody, with what they meet."""
