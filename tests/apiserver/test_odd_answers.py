@@ -103,7 +103,8 @@ def test_objects_without_a_name_are_all_told(
 ) -> None:
     """In a WatchList, in the events after it, and beside those that have one."""
     names: list[dict[str, Any]] = [{}, {"name": ""}, {"name": "a"}, {"namespace": "x"}]
-    lines = [{"type": "ADDED", "object": {"metadata": own}} for own in names]
+    lines = [{"type": "ADDED", "object": {"metadata": own}} for own in ({"name": "z"}, *names)]
+    lines.insert(2, {"type": "DELETED", "object": {"metadata": {"name": "z"}}})
     end = {"annotations": {"k8s.io/initial-events-end": "true"}, "resourceVersion": "7"}
     lines.append({"type": "BOOKMARK", "object": {"metadata": end}})
     later = [{}, {"name": "b"}]

@@ -6,6 +6,7 @@ Versions move with every event and bookmark; a WatchList gives all objects first
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from itertools import count
 
 import msgspec
 
@@ -67,6 +68,7 @@ class Watching:
         `Silent`. Of objects without a name none takes the place of another.
         """
         texts: dict[tuple[str, str, int], bytes] = {}
+        numbers = count(1)
         reducer = self._lister.reducer
         told = self._told(query, patience)
         for kind, content in told:
@@ -78,7 +80,7 @@ class Watching:
             elif kind == "DELETED":
                 texts.pop((metadata.namespace, metadata.name, 0), None)
             else:
-                number = 0 if metadata.name else len(texts) + 1
+                number = 0 if metadata.name else next(numbers)
                 texts[metadata.namespace, metadata.name, number] = reducer.reduced(content)
         if not self.is_synced:
             raise ApiRefusal(400, "NoMarker", "a WatchList ended before all objects were told")
