@@ -89,7 +89,7 @@ asan: setup  ## run the tests of the extensions under AddressSanitizer
 		$(CURDIR)/$(BIN)/python setup.py -q build_ext --inplace
 	cd build/asan && ASAN_OPTIONS=detect_leaks=0 PYTHONMALLOC=malloc ARROW_DEFAULT_MEMORY_POOL=system \
 		LD_PRELOAD="$$($${CC:-gcc} -print-file-name=libasan.so)" \
-		$(CURDIR)/$(BIN)/python -m pytest -q -p no:cacheprovider tests/backends/matcher tests/manifests tests/flows/test_scanners.py tests/flows/test_distinct.py tests/backends/nft/netlink/test_single_keys.py
+		$(CURDIR)/$(BIN)/python -m pytest -q -p no:cacheprovider tests/backends/matcher tests/manifests tests/flows/test_scanners.py tests/flows/test_distinct.py tests/flows/test_judged_rows.py tests/backends/nft/netlink/test_single_keys.py
 
 clean:  ## remove everything that was built
 	rm -rf $(VENV) build *.egg-info

@@ -150,7 +150,7 @@ cdef str plain_text(NetpolcAt start, NetpolcAt end):
     return PyUnicode_DecodeASCII(<const char*> own.text, own.size, NULL)
 
 
-def listed(bytes text, /):
+def listed(bytes text not None, /):
     """`apiVersion`, `kind`, `metadata` and `items` of the JSON of a list, in valid UTF-8, the last
     two as `msgspec.Raw`; None for a field that is not there. None for what is no list, is no JSON,
     or where nobody can be sure.

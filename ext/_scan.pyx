@@ -81,6 +81,7 @@ cdef extern from "flow_copies.h" nogil:
     enum:
         COPY_CELLS
         COPY_ODD
+        COPY_BLANK
 
     ctypedef struct NetpolcSlice:
         const uint8_t* text
@@ -236,7 +237,7 @@ def copied(
     if lines != netpolc_newlines(text, text + size) + (size > 0 and text[size - 1] != c"\n"):
         raise ValueError("numbers of another block")
     for at in range(lines):
-        if of_line[at] >= count:
+        if not COPY_BLANK <= of_line[at] < count:
             raise ValueError("a flow without an ending")
         odd_lines += of_line[at] == COPY_ODD
     if odd_lines != len(odd):

@@ -6,6 +6,7 @@ import csv
 import gzip
 import io
 import json
+import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -14,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from netpolc.flows import Counts, judge_log
+from netpolc.flows.decode._scan import copied
 from netpolc.flows.notes import LogNotes
 from tests.cli.invocation import Outcome, invoke
 from tests.flows.writers import FLOWS, WRITERS, zstd
@@ -227,3 +229,11 @@ def test_objects_in_blocks_come_out_as_each_by_itself(rows: list[str], end: str,
     lines = text.splitlines()
     assert [json.loads(own) for own in lines] == list(map(json.loads, reference.splitlines()))
     assert all(own.count('"verdict"') == 1 for own in lines)
+
+
+@pytest.mark.parametrize("number", [-3, 1])
+def test_numbers_that_name_no_flow_are_refused(number: int) -> None:
+    """Before anything is read behind the endings."""
+    numbers = number.to_bytes(4, sys.byteorder, signed=True)
+    with pytest.raises(ValueError, match="a flow without an ending"):
+        copied(b"a\n", numbers, [b",ALLOW\n"], [], False)
