@@ -46,6 +46,36 @@ cdef bytes _taken(const uint8_t** at, Py_ssize_t* left, int* kind):
     return PyBytes_FromStringAndSize(<const char*>begin + HEADER, length - HEADER)
 
 
+cdef extern from *:
+    """
+    #include <errno.h>
+    #include <time.h>
+    #include <unistd.h>
+    #include <sys/syscall.h>
+
+    /* membarrier(MEMBARRIER_CMD_GLOBAL) returns after an RCU grace period; a packet is judged within
+     * one. Where it is refused, a tenth of a second is longer than any packet takes. */
+    static void await_grace(void)
+    {
+        struct timespec left = {0, 100000000};
+        if (syscall(SYS_membarrier, 1, 0, 0) == 0)
+            return;
+        while (nanosleep(&left, &left) == -1 && errno == EINTR) {
+        }
+    }
+    """
+    void await_grace() nogil
+
+
+def await_packets() -> None:
+    """Return when no packet is being judged any more that was when this was called (about 10 ms).
+
+    It waits as membarrier(2) does for MEMBARRIER_CMD_GLOBAL.
+    """
+    with nogil:
+        await_grace()
+
+
 def each_attribute(content: bytes, /) -> list:
     """Every attribute in order, with its type."""
     cdef const uint8_t* at = <const uint8_t*>PyBytes_AS_STRING(content)

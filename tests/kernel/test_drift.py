@@ -8,8 +8,10 @@ from __future__ import annotations
 import re
 import signal
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
+from subprocess import PIPE, Popen
 
 import pytest
 
@@ -61,6 +63,26 @@ def test_every_change_of_the_table_is_modified(router: Router, change: str) -> N
     assert router.call(found) == ()
     router.load(change)
     assert router.call(found) == ("modified",)
+
+
+def test_a_change_of_two_transactions_is_not_told_as_modified(router: Router) -> None:
+    """Whoever changes the table has the lock until it is what it shall be."""
+    assert netpolc(router, "apply", *NODE).returncode == 0
+    kernel = router.call(Kernel)
+
+    def lock() -> Popen[str]:
+        with kernel.locked("netpolc"):
+            router.load("add chain inet netpolc made_first")
+            status = Popen(command, stdout=PIPE, text=True, cwd=ROOT)
+            with pytest.raises(subprocess.TimeoutExpired):
+                status.wait(3)
+            router.load("delete chain inet netpolc made_first")
+        return status
+
+    command = [sys.executable, "-m", "netpolc", "status"]
+    status = router.call(lock)
+    assert "content   as it was loaded\n" in status.communicate()[0]
+    assert status.returncode == 0
 
 
 def test_a_counter_with_any_comment_hides_nothing(router: Router) -> None:

@@ -84,6 +84,7 @@ AUDIT_LOG, REPLY_LOG = "audit ", "reply "
 """Words in the lines of the log: the packet was let through; it answers a flow."""
 MAX_COMMENT = 127
 """Bytes that nft takes."""
+_TWIN = "reply_"
 _SHORT = {Direction.INGRESS: "in", Direction.EGRESS: "eg"}
 
 
@@ -112,6 +113,13 @@ def known_set(version: Family) -> str:
     return f"known{version.value}"
 
 
+def lets_on(name: str) -> bool:
+    """Whether a packet that is not found in the map of this name is judged by what comes next, or
+    by nothing. Of the others it is denied, unless a tier asks them.
+    """
+    return not name.removeprefix(_TWIN).startswith(("a4_", "a6_", "v_"))
+
+
 def counter_name(chain: str, audited: bool) -> str:
     """The counter of what a chain denies, or if audited would deny."""
     return f"{AUDIT if audited else DROP}{chain}"
@@ -119,7 +127,7 @@ def counter_name(chain: str, audited: bool) -> str:
 
 def twin(name: str) -> str:
     """The name of the twin of a chain or map."""
-    return f"reply_{name}"
+    return f"{_TWIN}{name}"
 
 
 def log_prefix(direction: Direction, chain: str, audited: bool, told: str = "") -> str:

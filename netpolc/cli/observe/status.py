@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import click
@@ -11,7 +12,7 @@ import msgspec
 from netpolc.agent.running import ENFORCES, Running, running, waiting
 from netpolc.backends.nft import Options
 from netpolc.backends.nft.rollout.libnftables.channel import Channel
-from netpolc.backends.nft.rollout.runtime import kept
+from netpolc.backends.nft.rollout.runtime import kept, lock
 from netpolc.backends.nft.rollout.state.drift import Drift
 from netpolc.backends.nft.rollout.state.facts import Facts
 from netpolc.backends.nft.rollout.state.loaded import Loaded, drifted
@@ -22,6 +23,7 @@ from netpolc.cli.inputs import Inputs
 from netpolc.cli.observe.counting import FORMS, read_counters
 from netpolc.cli.output import write
 from netpolc.cli.parameters import output
+from netpolc.core.errors import SystemRefusal
 from netpolc.core.foreign import inert, to_json
 
 if TYPE_CHECKING:
@@ -94,6 +96,11 @@ def status(
         return loaded, content, None
 
     loaded, content, made = channel.generation.consistent(now, table)
+    if Drift.MODIFIED in drifted(loaded, content):
+        # Perhaps between two transactions of a change, which has the lock; who may not lock the
+        # table tells what is there.
+        with suppress(SystemRefusal), lock(table):
+            loaded, content, made = channel.generation.consistent(now, table)
     expected = None
     if paths:
         chosen = loaded.options if loaded is not None else Options(table)

@@ -106,10 +106,10 @@ class Injector(Closes):
             self.router = stack.enter_context(Router())
             self.sink = stack.enter_context(Namespace())
             self._connect()
-            self._sender = stack.enter_context(_packet_socket(self.source, "out", 0))
-            self._receiver = stack.enter_context(_packet_socket(self.sink, "in", ETH_P_ALL))
-            self._receiver.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, 64 << 20)
-            self._receiver.setsockopt(
+            self.sender = stack.enter_context(_packet_socket(self.source, "out", 0))
+            self.receiver = stack.enter_context(_packet_socket(self.sink, "in", ETH_P_ALL))
+            self.receiver.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, 64 << 20)
+            self.receiver.setsockopt(
                 socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", MARKER_SECONDS, 0)
             )
             self._stack = stack.pop_all()
@@ -178,7 +178,7 @@ class Injector(Closes):
 
     def _losses(self) -> tuple[int, int, int]:
         """Packets dropped by queues: toward the router, toward the sink, at the socket."""
-        counts = self._receiver.getsockopt(SOL_PACKET, PACKET_STATISTICS, 8)
+        counts = self.receiver.getsockopt(SOL_PACKET, PACKET_STATISTICS, 8)
         # Reading the socket's statistics resets them.
         self._dropped_by_socket += struct.unpack("II", counts)[1]
         return (
@@ -196,7 +196,7 @@ class Injector(Closes):
             while pending:
                 frames = self._chunk(flows, pending, awaited)
                 for frame in frames:
-                    self._sender.send(frame)
+                    self.sender.send(frame)
                 if not self._collect(awaited, arrived):
                     return None
             self._check_quiet()
@@ -247,10 +247,10 @@ class Injector(Closes):
         """Send a marker and note every arrival up to it; False if it never comes."""
         self._marker_tags += 1
         marker = self._marker_tags
-        self._sender.send(build(self._link, *MARKER, source_port=9, tag=marker))
+        self.sender.send(build(self._link, *MARKER, source_port=9, tag=marker))
         while True:
             try:
-                tag = read_tag(self._receiver.recv(256))
+                tag = read_tag(self.receiver.recv(256))
             except BlockingIOError:
                 return False
             if tag == marker:
@@ -267,7 +267,7 @@ class Injector(Closes):
         sleep(0.01)
         while True:
             try:
-                self._receiver.recv(256, socket.MSG_DONTWAIT)
+                self.receiver.recv(256, socket.MSG_DONTWAIT)
             except BlockingIOError:
                 return
 
@@ -275,7 +275,7 @@ class Injector(Closes):
         sleep(0.001)
         while True:
             try:
-                tag = read_tag(self._receiver.recv(256, socket.MSG_DONTWAIT))
+                tag = read_tag(self.receiver.recv(256, socket.MSG_DONTWAIT))
             except BlockingIOError:
                 return
             if tag is not None:

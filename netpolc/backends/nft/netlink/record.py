@@ -13,7 +13,7 @@ from __future__ import annotations
 import struct
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from netpolc.backends.nft.netlink import commands, entities
 from netpolc.backends.nft.netlink.attributes import (
@@ -25,7 +25,7 @@ from netpolc.backends.nft.netlink.attributes import (
     text,
     zero_ended,
 )
-from netpolc.backends.nft.netlink.wire import APPEND, CREATE, Message, Wire
+from netpolc.backends.nft.netlink.wire import APPEND, CREATE, EXCLUSIVE, Message, Wire
 from netpolc.core.errors import RulesetError
 
 _PART = struct.Struct(">BI")
@@ -45,6 +45,8 @@ _FLAGS = {entities.NEW_TABLE: (2, 1), entities.NEW_CHAIN: (10, 3)}
 """The attribute of flags, and those that can be said again: the table is nobody's own
 (NFT_TABLE_F_...), a chain has a name (NFT_CHAIN_...).
 """
+_OWNER = 2
+"""NFT_TABLE_F_OWNER."""
 _CHANGING = 0x10 | 0x20
 """NFT_SET_TIMEOUT, NFT_SET_EVAL."""
 _NAMES = {
@@ -70,6 +72,18 @@ class TableRecord:
     def messages(self, without: Collection[str] = ()) -> Iterator[Message]:
         """The transaction that brings it back, but for objects `without` which it shall be."""
         yield from commands.without_table(self.table)
+        yield from self._made(without)
+
+    def copied(self, name: str) -> Iterator[Message]:
+        """The transaction that makes the same under another name, which no table has, for as long
+        as the socket is open that it is sent over (NFT_TABLE_F_OWNER, since Linux 5.12).
+        """
+        parts = tuple((kind, _renamed(kind, body, name)) for kind, body in self.parts)
+        for message in TableRecord(name, parts)._made(()):
+            is_table = message.kind == entities.NEW_TABLE
+            yield replace(message, flags=CREATE | EXCLUSIVE) if is_table else message
+
+    def _made(self, without: Collection[str]) -> Iterator[Message]:
         for number, (kind, body) in enumerate(self.parts, 1):
             found = by_type(body)
             what, attribute = _NAMES[kind]
@@ -158,6 +172,18 @@ def recorded(wire: Wire, table: str) -> TableRecord:
     return TableRecord(
         table, tuple((kind, _taken(kind, body)) for kind in _TAKEN for body in bodies[kind])
     )
+
+
+def _renamed(kind: int, body: bytes, table: str) -> bytes:
+    """The same of another table, which is somebody's own. All attributes 1 are names of tables."""
+    parts = []
+    for own, content in each_attribute(body):
+        if own == 1:
+            content = zero_ended(table)
+        elif (kind, own) == (entities.NEW_TABLE, 2):
+            content = (as_number(content) | _OWNER).to_bytes(4, "big")
+        parts.append(packed(own | (NESTED if (kind, own) in _NESTS else 0), content))
+    return b"".join(parts)
 
 
 def _numbered(name: str) -> str:

@@ -43,7 +43,7 @@ class Attempt:
         self.stops = Stops()
 
     def __enter__(self) -> Attempt:
-        self._before = self._kernel.generation.read()
+        self._before = self._kernel.changes()
         self.stops.__enter__()
         return self
 
@@ -77,7 +77,7 @@ class Attempt:
 
     def _unchanged(self) -> bool:
         try:
-            return self._kernel.generation.read() == self._before
+            return self._kernel.changes() == self._before
         except SystemRefusal:
             return False  # not known: what can be done about it is done
 

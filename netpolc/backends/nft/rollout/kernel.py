@@ -10,7 +10,7 @@ has changed anything).
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
@@ -18,7 +18,7 @@ from netpolc.backends.nft.model import Counter
 from netpolc.backends.nft.names import INPUTS, LOADED, UNCONFIRMED
 from netpolc.backends.nft.objects import index
 from netpolc.backends.nft.options import check_table
-from netpolc.backends.nft.rollout import runtime
+from netpolc.backends.nft.rollout import passage, runtime
 from netpolc.backends.nft.rollout.libnftables.channel import Channel
 from netpolc.backends.nft.rollout.libnftables.session import Died
 from netpolc.backends.nft.rollout.loader import Loader, NetlinkLoader, NftLoader, Via
@@ -80,6 +80,7 @@ class Kernel:
         self.counts = PodCounts(channel)
         self._memory = Memory(self.tables)
         self._steps = Steps(self._memory, self.facts)
+        self._before = passage.TableBefore(channel.reading)
         self._held: dict[str, int] = {}
 
     def hear(self, heard: Heard) -> None:
@@ -88,6 +89,10 @@ class Kernel:
         This kernel then changes no other table.
         """
         self._memory.heard = heard
+
+    def changes(self) -> int:
+        """The number of transactions of anybody, but for copies of tables that came and went."""
+        return self.generation.read() - self._before.transactions
 
     def forget(self, table: str) -> None:
         """Believe nothing of what is remembered of a table."""
@@ -114,7 +119,7 @@ class Kernel:
             own = self._steps.marked(ruleset, None)
             noted = own.owners.noted
             left = Known(before, index(own.objects()), noted, False)
-            self._commit(whole_table(own, [_loaded_at(now)], noted), left)
+            self._replace(whole_table(own, [_loaded_at(now)], noted), left)
 
     def update(
         self,
@@ -155,14 +160,14 @@ class Kernel:
                 change = TableChange(ruleset, found, gone, came, step.noted, step.notes)
                 try:
                     if gone or came or step.notes:
-                        self._commit(change.transaction(), left)
+                        self._change(step, change, left)
                     return _update(found, step)
                 except SystemRefusal:
                     pass  # the table is not what it seemed; what is wrong with the system, if
                     # anything, the replacement will meet again and say
                 left = replace(left, generation=self.generation.read(), inputs=made_of)
             notes += [Counter(INPUTS, made_of)] if made_of is not None else []
-            self._commit(whole_table(ruleset, notes, step.noted), left)
+            self._replace(whole_table(ruleset, notes, step.noted), left)
             return _update(None, step)
 
     def settle(self, ruleset: Ruleset) -> None:
@@ -191,6 +196,38 @@ class Kernel:
         """Let the kernel judge the transaction without committing it."""
         self._channel.send(ruleset.text(), dry=True)
 
+    def _change(self, step: UpdateStep, change: TableChange, left: Known) -> None:
+        """Send a delta so that no packet passes which may pass neither before nor after it."""
+        if passage.misses(step.loaded, change.delta):
+            self._replace(change.transaction(), left)
+            return
+        table, ruleset = change.ruleset.options.table, change.ruleset
+        steps = passage.in_two(table, step.loaded, step.objects, change.delta)
+        if steps is not None:
+            between, first, rest = steps
+            before = left.generation
+            self._commit(TableChange(ruleset, first).transaction(), replace(left, objects=between))
+            change = replace(change, delta=rest)
+            left = replace(left, generation=self._next(before))
+        self._commit(change.transaction(), left)
+
+    def _replace(self, own: KernelBatch, left: Known) -> None:
+        """Send a transaction by which maps go, while a copy of the table is in force."""
+        with self._before.stays(own.table) as copied:
+            if copied:
+                left = replace(left, generation=self._next(left.generation))
+            self._commit(own, left)
+            now = self.generation.read()
+        if copied:
+            self._memory.pass_over(own.table, now, self.generation.read())
+
+    def _next(self, generation: int) -> int:
+        """The generation now, if that is the next one; otherwise this one, so that what is left
+        of it is believed by nobody.
+        """
+        now = self.generation.read()
+        return now if now == generation + 1 else generation
+
     def _commit(self, own: KernelBatch, left: Known) -> None:
         """Send a transaction and remember what it leaves, if it was the next one after that."""
         self._memory.forget(own.table)
@@ -210,6 +247,12 @@ class Kernel:
 
     def restore(self, saved: Saved) -> None:
         """Bring back what was saved, in one transaction, which may be sent again and again."""
+        with ExitStack() as stack:
+            for table in self._held:
+                stack.enter_context(self._before.stays(table))
+            self._restore(saved)
+
+    def _restore(self, saved: Saved) -> None:
         if saved.record is not None:
             try:
                 own, before = restoring(saved.record), self.generation.read()

@@ -7,7 +7,7 @@ longer than the ruleset, is replaced.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from netpolc.backends.nft.objects import Objects, index
 from netpolc.backends.nft.rollout.netfilter import conntrack
@@ -25,7 +25,8 @@ class UpdateStep:
     """How `Kernel.update` gets from what is loaded to a ruleset: by a delta, or, for the reason
     `why`, by replacing the table. `waits` says that what is loaded is unconfirmed; `noted` will say
     whose address is whose, `notes` is the delta that makes it so, `before` is what the table
-    said (None: nothing), `inputs` what it notes of those (None: nothing).
+    said (None: nothing), `inputs` what it notes of those (None: nothing); `loaded` are the
+    objects that are there.
     """
 
     ruleset: Ruleset
@@ -37,6 +38,7 @@ class UpdateStep:
     notes: Delta | None
     before: Notes | None
     inputs: str | None = None
+    loaded: Objects = field(default_factory=dict)
 
     def note(self, inputs: str) -> str:
         """What the table notes of the inputs that gave the ruleset; it holds once the flows of
@@ -73,7 +75,9 @@ class Steps:
             found, why = None, f"replaces table inet {table} as a whole: that is shorter"
         else:
             why = ""
-        return UpdateStep(ruleset, new, found, old.waits, why, noted, notes, before, old.inputs)
+        return UpdateStep(
+            ruleset, new, found, old.waits, why, noted, notes, before, old.inputs, old.objects
+        )
 
     def marked(self, ruleset: Ruleset, old: Known | None) -> Ruleset:
         """The ruleset in the generation that is loaded if `old` is just that, else in one that no

@@ -76,6 +76,14 @@ class Memory:
         """A table is about to change: believe nothing of it."""
         self._known.pop(table, None)
 
+    def pass_over(self, table: str, before: int, now: int) -> None:
+        """Go on believing what was remembered in the generation `before` if the next one is that
+        of an own transaction, of another table.
+        """
+        known = self._known.get(table)
+        if known is not None and known.generation == before and now == before + 1:
+            self._known[table] = replace(known, generation=now)
+
     def _is_believed(self, known: Known, now: int) -> bool:
         if self.heard is None:
             return known.generation == now
