@@ -53,8 +53,8 @@ cdef extern from *:
     #include <unistd.h>
     #include <sys/syscall.h>
 
-    /* membarrier(MEMBARRIER_CMD_GLOBAL) returns after an RCU grace period; a packet is judged within
-     * one. Where it is refused, a tenth of a second is longer than any packet takes. */
+    /* membarrier(MEMBARRIER_CMD_GLOBAL) returns after an RCU grace period; a packet is judged
+     * within one. Where it is refused, a tenth of a second is longer than any packet takes. */
     static void await_grace(void)
     {
         struct timespec left = {0, 100000000};
