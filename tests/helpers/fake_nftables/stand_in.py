@@ -13,6 +13,7 @@ from typing import cast
 
 from netpolc.backends.nft.model import AddressSet
 from netpolc.backends.nft.netlink.reading.meaning import Listed
+from netpolc.backends.nft.netlink.record import TableRecord
 from netpolc.backends.nft.objects import Written
 from netpolc.backends.nft.readback.parse_listing import parse_listing
 from netpolc.backends.nft.rollout.kernel import Kernel
@@ -97,6 +98,10 @@ class _FakeTables:
         """Every object of a table."""
         answer = self._session.ask(f"list table inet {table}", stateless=True)
         return parse_listing(answer.output, table) if answer.code == 0 else None
+
+    def record(self, table: str) -> TableRecord:
+        """Nothing that could be copied: no packet passes here."""
+        return TableRecord(table, ())
 
     def counters(self, table: str) -> Counters | None:
         """The counters of a table."""

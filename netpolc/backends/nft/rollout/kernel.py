@@ -10,7 +10,7 @@ has changed anything).
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
@@ -18,28 +18,26 @@ from netpolc.backends.nft.model import Counter
 from netpolc.backends.nft.names import INPUTS, LOADED, UNCONFIRMED
 from netpolc.backends.nft.objects import index
 from netpolc.backends.nft.options import check_table
-from netpolc.backends.nft.rollout import passage, runtime
+from netpolc.backends.nft.rollout import runtime
 from netpolc.backends.nft.rollout.libnftables.channel import Channel
-from netpolc.backends.nft.rollout.libnftables.session import Died
 from netpolc.backends.nft.rollout.loader import Loader, NetlinkLoader, NftLoader, Via
 from netpolc.backends.nft.rollout.netfilter.monitor import Heard
+from netpolc.backends.nft.rollout.sending import Sender
 from netpolc.backends.nft.rollout.state.facts import Facts, PodCounts
-from netpolc.backends.nft.rollout.state.loaded import MOMENT, Owned, Unconfirmed
+from netpolc.backends.nft.rollout.state.loaded import MOMENT, Unconfirmed
 from netpolc.backends.nft.rollout.state.memory import Known, Memory
 from netpolc.backends.nft.rollout.state.saving import Saved
 from netpolc.backends.nft.rollout.state.table import TableReader
 from netpolc.backends.nft.rollout.steps import Steps, UpdateStep
 from netpolc.backends.nft.rollout.transaction import (
-    KernelBatch,
     TableChange,
     deleting,
-    restoring,
     whole_table,
     without_counter,
 )
 from netpolc.backends.nft.write.delta import NOTHING, Delta
 from netpolc.backends.nft.write.ruleset import Ruleset
-from netpolc.core.errors import SystemRefusal, printable
+from netpolc.core.errors import SystemRefusal
 
 _TRIES = 3
 
@@ -74,14 +72,14 @@ class Kernel:
     def __init__(self, channel: Channel | None = None, via: Via = Via.NETLINK) -> None:
         self._channel = channel = Channel() if channel is None else channel
         self.via = via
-        self._loader: Loader = NetlinkLoader() if via is Via.NETLINK else NftLoader(channel)
+        loader: Loader = NetlinkLoader() if via is Via.NETLINK else NftLoader(channel)
         self.generation = channel.generation
         self.tables, self.facts = TableReader(channel), Facts(channel)
         self.counts = PodCounts(channel)
         self._memory = Memory(self.tables)
         self._steps = Steps(self._memory, self.facts)
-        self._before = passage.TableBefore(channel.reading)
         self._held: dict[str, int] = {}
+        self._sender = Sender(channel, loader, self._memory, self._held)
 
     def hear(self, heard: Heard) -> None:
         """Believe what is remembered of the table that is listened for, whatever becomes of others.
@@ -92,7 +90,7 @@ class Kernel:
 
     def changes(self) -> int:
         """The number of transactions of anybody, but for copies of tables that came and went."""
-        return self.generation.read() - self._before.transactions
+        return self._sender.changes()
 
     def forget(self, table: str) -> None:
         """Believe nothing of what is remembered of a table."""
@@ -119,7 +117,7 @@ class Kernel:
             own = self._steps.marked(ruleset, None)
             noted = own.owners.noted
             left = Known(before, index(own.objects()), noted, False)
-            self._replace(whole_table(own, [_loaded_at(now)], noted), left)
+            self._sender.swap(whole_table(own, [_loaded_at(now)], noted), left)
 
     def update(
         self,
@@ -160,14 +158,14 @@ class Kernel:
                 change = TableChange(ruleset, found, gone, came, step.noted, step.notes)
                 try:
                     if gone or came or step.notes:
-                        self._change(step, change, left)
+                        self._sender.change(step, change, left)
                     return _update(found, step)
                 except SystemRefusal:
                     pass  # the table is not what it seemed; what is wrong with the system, if
                     # anything, the replacement will meet again and say
                 left = replace(left, generation=self.generation.read(), inputs=made_of)
             notes += [Counter(INPUTS, made_of)] if made_of is not None else []
-            self._replace(whole_table(ruleset, notes, step.noted), left)
+            self._sender.swap(whole_table(ruleset, notes, step.noted), left)
             return _update(None, step)
 
     def settle(self, ruleset: Ruleset) -> None:
@@ -185,7 +183,7 @@ class Kernel:
                 if found:
                     change = TableChange(ruleset, NOTHING, noted=noted, noted_delta=found)
                     left = replace(old, generation=now, noted=noted)
-                    self._commit(change.transaction(), left)
+                    self._sender.commit(change.transaction(), left)
 
     def preview(self, ruleset: Ruleset) -> UpdateStep:
         """What `update` would send now; nothing is changed."""
@@ -196,50 +194,6 @@ class Kernel:
         """Let the kernel judge the transaction without committing it."""
         self._channel.send(ruleset.text(), dry=True)
 
-    def _change(self, step: UpdateStep, change: TableChange, left: Known) -> None:
-        """Send a delta so that no packet passes which may pass neither before nor after it."""
-        if passage.misses(step.loaded, change.delta):
-            self._replace(change.transaction(), left)
-            return
-        table, ruleset = change.ruleset.options.table, change.ruleset
-        steps = passage.in_two(table, step.loaded, step.objects, change.delta)
-        if steps is not None:
-            between, first, rest = steps
-            before = left.generation
-            self._commit(TableChange(ruleset, first).transaction(), replace(left, objects=between))
-            change = replace(change, delta=rest)
-            left = replace(left, generation=self._next(before))
-        self._commit(change.transaction(), left)
-
-    def _replace(self, own: KernelBatch, left: Known) -> None:
-        """Send a transaction by which maps go, while a copy of the table is in force."""
-        with self._before.stays(own.table) as copied:
-            if copied:
-                left = replace(left, generation=self._next(left.generation))
-            self._commit(own, left)
-            now = self.generation.read()
-        if copied:
-            self._memory.pass_over(own.table, now, self.generation.read())
-
-    def _next(self, generation: int) -> int:
-        """The generation now, if that is the next one; otherwise this one, so that what is left
-        of it is believed by nobody.
-        """
-        now = self.generation.read()
-        return now if now == generation + 1 else generation
-
-    def _commit(self, own: KernelBatch, left: Known) -> None:
-        """Send a transaction and remember what it leaves, if it was the next one after that."""
-        self._memory.forget(own.table)
-        self._run(own)
-        try:
-            now = self.generation.read()
-        except SystemRefusal:
-            return  # it is committed; the next change reads it back
-        if now == left.generation + 1:  # nobody else can have changed it since
-            self._loader.count(own)
-        self._memory.keep(own.table, left, now)
-
     def saved(self, table: str) -> Saved:
         """What brings a table back as it is now."""
         by_nft = self.via is Via.NFT
@@ -247,28 +201,7 @@ class Kernel:
 
     def restore(self, saved: Saved) -> None:
         """Bring back what was saved, in one transaction, which may be sent again and again."""
-        with ExitStack() as stack:
-            for table in self._held:
-                stack.enter_context(self._before.stays(table))
-            self._restore(saved)
-
-    def _restore(self, saved: Saved) -> None:
-        if saved.record is not None:
-            try:
-                own, before = restoring(saved.record), self.generation.read()
-                self._run(own)
-                if self.generation.read() == before + 1:  # nobody else can have changed it since
-                    self._loader.count(own)
-                return None
-            except SystemRefusal:
-                if not saved.text:
-                    raise  # else libnftables may get on with it
-        for _ in range(_TRIES - 1):
-            try:
-                return self._channel.send(saved.text, locks=self._held.values())
-            except Died:
-                pass  # with another libnftables
-        return self._channel.send(saved.text, locks=self._held.values())
+        self._sender.restore(saved)
 
     def confirm(self, table: str, token: str | None = None) -> bool:
         """Keep the table that waits to be confirmed (the one with that token); False if none."""
@@ -276,7 +209,7 @@ class Kernel:
             waiting = self.facts.unconfirmed(table)
             if waiting is None or token not in (None, waiting.token):
                 return False
-            self._run(without_counter(table, UNCONFIRMED))
+            self._sender.run(without_counter(table, UNCONFIRMED))
             runtime.kept(waiting.token).unlink(missing_ok=True)
             return True
 
@@ -285,25 +218,8 @@ class Kernel:
         with self.locked(table):
             if self.facts.loaded(table) is None:
                 return False
-            self._run(deleting(table))
+            self._sender.run(deleting(table))
             return True
-
-    def _run(self, own: KernelBatch) -> None:
-        """Send a transaction."""
-        try:
-            self._loader.send(own, self._held.values())
-        except Died:
-            raise
-        except SystemRefusal as error:
-            for table in self._held:
-                if (owner := self.tables.owner(table)) is not None:
-                    raise Owned(
-                        f"table inet {table} is owned by a running program (flags owner; progname "
-                        f"{printable(owner)}, says `nft list table inet {table}`): as long as it "
-                        "runs, nobody else can change or delete the table; end it, or choose "
-                        "another --table"
-                    ) from error
-            raise
 
 
 def _update(found: Delta | None, step: UpdateStep) -> Update:
