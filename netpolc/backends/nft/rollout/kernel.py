@@ -22,7 +22,7 @@ from netpolc.backends.nft.rollout import runtime
 from netpolc.backends.nft.rollout.libnftables.channel import Channel
 from netpolc.backends.nft.rollout.loader import Loader, NetlinkLoader, NftLoader, Via
 from netpolc.backends.nft.rollout.netfilter.monitor import Heard
-from netpolc.backends.nft.rollout.sending import Sender
+from netpolc.backends.nft.rollout.sending import TransactionSender
 from netpolc.backends.nft.rollout.state.facts import Facts, PodCounts
 from netpolc.backends.nft.rollout.state.loaded import MOMENT, Unconfirmed
 from netpolc.backends.nft.rollout.state.memory import Known, Memory
@@ -79,7 +79,7 @@ class Kernel:
         self._memory = Memory(self.tables)
         self._steps = Steps(self._memory, self.facts)
         self._held: dict[str, int] = {}
-        self._sender = Sender(channel, loader, self._memory, self._held)
+        self._sender = TransactionSender(channel, loader, self._memory, self._held)
 
     def hear(self, heard: Heard) -> None:
         """Believe what is remembered of the table that is listened for, whatever becomes of others.

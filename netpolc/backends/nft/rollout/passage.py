@@ -45,7 +45,7 @@ def in_two(
     return between, first, rest
 
 
-def misses(old: Objects, found: Delta) -> bool:
+def lets_slip(old: Objects, found: Delta) -> bool:
     """Whether a packet under way can miss an element that it would find before and after, and be
     let on for that: the kernel takes the elements of a map that goes, or is made anew, away from
     rules that still ask it.

@@ -26,7 +26,7 @@ from netpolc.core.errors import SystemRefusal, printable
 _TRIES = 3
 
 
-class Sender:
+class TransactionSender:
     """Sends to the nf_tables of one network namespace; `held` are the locks of tables, by name."""
 
     def __init__(
@@ -43,7 +43,7 @@ class Sender:
 
     def change(self, step: UpdateStep, change: TableChange, left: Known) -> None:
         """Send a delta so that no packet passes which may pass neither before nor after it."""
-        if passage.misses(step.loaded, change.delta):
+        if passage.lets_slip(step.loaded, change.delta):
             self.swap(change.transaction(), left)
             return
         table, ruleset = change.ruleset.options.table, change.ruleset
