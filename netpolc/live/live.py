@@ -10,9 +10,9 @@ objects as they were read: `work` counts how often, and why.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 from netpolc.backends.nft import Options, Ruleset
@@ -75,11 +75,23 @@ class Live:
         """An object that is gone; `namespace` is empty for what is in none."""
         self._apply(self._store.drop((kind, namespace, name)))
 
-    def take(self, key: Key, own: OneObject | None) -> None:
-        """An object that somebody else read (`ReadFiles`), with nothing odd in it; None if it is
-        gone.
+    def take(self, changes: Mapping[Key, OneObject | None]) -> bool:
+        """Objects that somebody else read (`ReadFiles`), with nothing odd in them; None for those
+        that are gone. Whether a snapshot has nothing to say now if it had nothing before; sometimes
+        denied where that is so.
         """
-        self._apply(self._store.drop(key) if own is None else self._store.keep(key, own))
+        for key, own in changes.items():
+            self._apply(self._store.drop(key) if own is None else self._store.keep(key, own))
+        known = not self.stale and self._subjects.any_restricts and self._tally.any_address
+        return known and all(self._is_silent(*own) for own in changes.items())
+
+    def _is_silent(self, key: Key, own: OneObject | None) -> bool:
+        """Whether nothing is to be said of an object beside others, wherever that can be seen."""
+        if key[0] == "NetworkPolicy" or own is None or own.pod is None:
+            return key[0] in ("NetworkPolicy", "Pod")
+        pod = own.pod
+        judged = pod.node or pod.host_network or not pod.addresses
+        return bool(judged) and pod.namespace in self._spaces
 
     def know(self, addresses: Iterable[int]) -> bool:
         """Take these for the addresses of the node that its object may not list; whether they are
@@ -99,11 +111,17 @@ class Live:
 
     def snapshot(self) -> Snapshot:
         """All objects there are, as they count."""
-        found = within_bounds(together(self._store.all(), self._semantics), Treatment.ISOLATE)
-        if self._addresses and self.node in found.cluster.nodes:
-            known = found.cluster.knowing(self.node, self._addresses)
-            found = replace(found, cluster=known)
-        return found
+        return self.moment()()
+
+    def moment(self) -> Callable[[], Snapshot]:
+        """The same of this moment, made once somebody asks for it, whatever changes until then."""
+        objects = tuple(self._store.all())
+        return cache(partial(_snapshot, objects, self._semantics, self.node, self._addresses))
+
+    @property
+    def judges_pods(self) -> bool:
+        """Whether the node that was compiled last has pods with an address."""
+        return self._compiled is not None and self._compiled.has_addresses
 
     def ruleset(self) -> Ruleset:
         """The ruleset of the node now, the same object while nothing of it changes.
@@ -201,6 +219,15 @@ class Live:
             same = old.addresses == new.addresses and old.labels == new.labels
             return "" if same and old.pod_cidrs == new.pod_cidrs else "a node"
         return "a node" if old or new else ""
+
+
+def _snapshot(
+    objects: Iterable[OneObject], semantics: Semantics, node: str, addresses: frozenset[int]
+) -> Snapshot:
+    found = within_bounds(together(objects, semantics), Treatment.ISOLATE)
+    if addresses and node in found.cluster.nodes:
+        found = replace(found, cluster=found.cluster.knowing(node, addresses))
+    return found
 
 
 def _program(live: Live) -> Program:

@@ -31,6 +31,11 @@ class Subjects:
             place = within if isinstance(within, str) else None
             self._within.setdefault(place, {})[key] = policy
 
+    @property
+    def any_restricts(self) -> bool:
+        """Whether some policy can deny anything."""
+        return any(own.restricts for some in self._within.values() for own in some.values())
+
     def selecting(self, kind: ClassKey) -> tuple[Key, ...]:
         """The keys of the policies that select pods of a class, in order."""
         namespace, labels = kind[0], dict(kind[1])

@@ -44,6 +44,11 @@ class Tally:
         found = self._claims.get(address)
         return self._settled.get(address, found[0]) if isinstance(found, tuple) else found
 
+    @property
+    def any_address(self) -> bool:
+        """Whether some pod has an address of its own."""
+        return bool(self._claims)
+
     def settle(self, pods: Iterable[Pod]) -> None:
         """Know whose the addresses are that several show, by the pods of a snapshot."""
         several = {own for own, found in self._claims.items() if isinstance(found, tuple)}

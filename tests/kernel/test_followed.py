@@ -20,7 +20,7 @@ import netpolc
 from netpolc.backends.nft import Options, Ruleset
 from netpolc.backends.nft.rollout import rollout
 from netpolc.cli.options import Reading
-from netpolc.core.errors import NetpolcError, Unproven
+from netpolc.core.errors import InputError, NetpolcError, Unproven, UnsupportedError
 from netpolc.live import Live
 from tests.cli.invocation import invoke
 from tests.helpers.events import Happening
@@ -210,6 +210,59 @@ def test_a_change_that_is_followed_takes_the_note_of_inputs_away(
     watch(machine.router, machine.folder, monkeypatch, drive)
     assert INPUTS not in machine.router.ruleset()
     assert machine.compiles("apply")
+
+
+def test_what_is_wrong_with_a_file_is_told_once_and_with_its_place(
+    router: Router,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    readings: list[None],
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    broken = tmp_path / "broken.yaml"
+
+    def drive(own: Watch) -> None:
+        own.changed()
+        before, table = len(readings), router.ruleset()
+        broken.write_text("kind: Pod\n  name: [\n")
+        capfd.readouterr()
+        with pytest.raises(InputError) as refused:
+            own.changed()
+        (said,) = refused.value.diagnostics
+        assert str(said).startswith(f"{broken}:2:")
+        assert capfd.readouterr() == ("", "")  # whoever caught it says it
+        assert len(readings) == before + 1
+        assert router.ruleset() == table
+        relabel(tmp_path)
+        broken.unlink()
+        assert "updated" in own.changed()
+        assert len(readings) == before + 1
+        assert afresh(tmp_path, Options())[1].digest in router.ruleset()
+
+    watch(router, written(tmp_path), monkeypatch, drive)
+
+
+def test_what_cannot_make_a_ruleset_is_not_believed_again(
+    router: Router, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, readings: list[None]
+) -> None:
+    def refused(_: Live) -> Ruleset:
+        raise UnsupportedError("a row of chains that is too long")
+
+    def drive(own: Watch) -> None:
+        own.changed()
+        relabel(tmp_path)
+        before = len(readings)
+        with monkeypatch.context() as faulty:
+            faulty.setattr(Live, "ruleset", refused)
+            assert "updated" in own.changed()
+            assert len(readings) == before + 1
+            assert afresh(tmp_path, Options())[1].digest in router.ruleset()
+        written(tmp_path)
+        assert "updated" in own.changed()
+        assert len(readings) == before + 1
+        assert afresh(tmp_path, Options())[1].digest in router.ruleset()
+
+    watch(router, written(tmp_path), monkeypatch, drive)
 
 
 def test_a_look_at_the_table_compiles_nothing_until_it_is_to_be_restored(

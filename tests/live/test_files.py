@@ -129,10 +129,10 @@ def agree(own: FollowedFolders, path: Path, chosen: Options) -> bool:
         return False
     if found is None:
         return False
-    assert found[2].text() == ruleset.text()
-    assert found[2].digest == ruleset.digest
-    assert found[2].owners.notes == ruleset.owners.notes
-    assert found[2].owners.local == ruleset.owners.local
+    assert found.ruleset.text() == ruleset.text()
+    assert found.ruleset.digest == ruleset.digest
+    assert found.ruleset.owners.notes == ruleset.owners.notes
+    assert found.ruleset.owners.local == ruleset.owners.local
     noticed = (snapshot.warnings, snapshot.ignored, snapshot.odd, snapshot.passed_over)
     assert not any(noticed)
     return True
@@ -190,8 +190,8 @@ def test_a_file_is_not_believed_by_its_dates_and_size(tmp_path: Path) -> None:
     assert before is not None
     assert after is not None
     assert file.stat().st_size == status.st_size
-    assert after[2].text() != before[2].text()
-    assert after[2].text() == afresh(tmp_path, Options())[1].text()
+    assert after.ruleset.text() != before.ruleset.text()
+    assert after.ruleset.text() == afresh(tmp_path, Options())[1].text()
 
 
 @pytest.mark.parametrize(
@@ -233,6 +233,43 @@ def test_another_node_is_left_to_a_whole_reading(tmp_path: Path) -> None:
     assert own.current(None) is None  # this host is none of the cluster's nodes
     (tmp_path / "objects.json").write_text(json.dumps({"kind": "List", "items": OBJECTS[2:3]}))
     assert own.current("node-a") is not None  # its pod says that there is such a node
+
+
+@pytest.mark.parametrize(
+    ("labelled", "spoiled"),
+    [
+        (True, pod("shop/lost", "10.0.0.9", on="", app="db")),  # every node judges it
+        (True, pod("shop/twin", "10.0.0.1", app="twin")),  # an address of two
+        (True, pod("shop/gateway", "192.0.2.1", app="db")),  # or of a node
+        (False, pod("lab/web", "10.0.0.9", app="db")),  # the policy asks for labels of lab
+        (False, policy("shop/db", podSelector={"matchLabels": {"app": ["db"]}}, ingress=[])),
+    ],
+)
+def test_what_an_object_has_to_say_beside_others_is_noticed(
+    tmp_path: Path, labelled: bool, spoiled: Manifest
+) -> None:
+    own = followed(written(tmp_path))
+    spec = {"tier": "Admin", "priority": 1, "subject": {"namespaces": {}}, "egress": []}
+    if not labelled:
+        spec |= {"subject": {"namespaces": {"matchLabels": {"team": "b"}}}}
+    kind = {"apiVersion": "policy.networking.k8s.io/v1alpha2", "kind": "ClusterNetworkPolicy"}
+    ordered = {**kind, "metadata": {"name": "first"}, "spec": spec}
+    (tmp_path / "ordered.json").write_text(json.dumps(ordered))
+    plain = pod("shop/other", "10.0.0.8", app="db")
+    for one in (plain, spoiled, plain, spoiled):
+        (tmp_path / "more.json").write_text(json.dumps(one))
+        assert agree(own, tmp_path, Options()) is (one is plain)
+
+
+def test_a_snapshot_is_of_its_moment(tmp_path: Path) -> None:
+    own = followed(written(tmp_path))
+    assert own.current("node-a") is not None
+    (tmp_path / "more.json").write_text(json.dumps(pod("shop/other", "10.0.0.8", app="db")))
+    found = own.current("node-a")
+    (tmp_path / "more.json").unlink()
+    assert own.current("node-a") is not None
+    assert found is not None
+    assert [one.name for one in found.snapshot().cluster.pods] == ["db", "other", "web"]
 
 
 def test_only_what_differs_is_told() -> None:

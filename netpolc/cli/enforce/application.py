@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from netpolc.backends.nft import Options, Ruleset
@@ -29,7 +29,7 @@ from netpolc.cli.inputs import Inputs, Seen
 from netpolc.cli.output import write
 from netpolc.compiler import Program, compile
 from netpolc.core.cluster import Snapshot
-from netpolc.core.errors import Unproven
+from netpolc.core.errors import NetpolcError, Unproven
 
 if TYPE_CHECKING:  # who applies once follows nothing
     from netpolc.cli.enforce.followed import FollowedFolders
@@ -61,7 +61,7 @@ class _Compiled:
     """What it was made of, if nothing was said of that, and a table may note it."""
     missing: str
     """What the snapshot lacks that denies nothing; empty where --allow-empty makes it good."""
-    snapshot: Snapshot
+    snapshot: Callable[[], Snapshot]
     followed: bool
     """Whether it was made from what had changed."""
 
@@ -132,7 +132,7 @@ class Application:
 
         own, reading = self._applied, self._reading
         node = own.ruleset.node if own is not None else None
-        if own is None or own.followed or node is None or not says_nothing(own.snapshot):
+        if own is None or own.followed or node is None or not says_nothing(own.snapshot()):
             return
         if self._followed is not None and self._followed.node == node:
             return
@@ -183,13 +183,18 @@ class Application:
 
     def _compiled(self) -> _Compiled:
         """What the paths hold now: from what changed in it, if that is known for sure."""
-        found = self._followed.current(self._wanted.node) if self._followed is not None else None
+        try:
+            followed = self._followed
+            found = followed.current(self._wanted.node) if followed is not None else None
+        except NetpolcError:  # all files tell whether they are to blame; else that was a bug
+            self._followed = found = None
         if found is None:
             return self._afresh()
-        snapshot, program, ruleset = found
-        made = partial(compile, snapshot) if program is None else lambda: program
-        missing = self._missing(_missing(snapshot, ruleset.node))
+        ruleset, snapshot, program, enforces = found
+        lacks = "" if enforces else _missing(snapshot(), ruleset.node)
         said = what(self._wanted.chosen.table, ruleset.node, ruleset.digest)
+        missing = self._missing(lacks)
+        made = (lambda: compile(snapshot())) if program is None else lambda: program
         return _Compiled(made, ruleset, said, None, missing, snapshot, followed=True)
 
     def _afresh(self) -> _Compiled:
@@ -207,7 +212,9 @@ class Application:
         if asked is not None and files is not None and not lacks:
             inputs = asked.digest(files, local, wanted.chosen)
         said = what(wanted.chosen.table, local, ruleset.digest)
-        return _Compiled(lambda: program, ruleset, said, inputs, missing, snapshot, followed=False)
+        return _Compiled(
+            lambda: program, ruleset, said, inputs, missing, lambda: snapshot, followed=False
+        )
 
     def _missing(self, lacks: str) -> str:
         """The same where it matters; the table is brought back first, if it may be gone."""

@@ -7,7 +7,8 @@ said of them, or is not known for sure: then the folders are read as a whole, wh
 
 from __future__ import annotations
 
-from contextlib import suppress
+from collections.abc import Callable
+from typing import NamedTuple
 
 from netpolc.backends.nft import Options, Ruleset
 from netpolc.cli import host, options
@@ -30,6 +31,17 @@ def says_nothing(snapshot: Snapshot) -> bool:
     return not any((*others, *noticed, *files)) and not lacking(own, snapshot.policies)
 
 
+class Followed(NamedTuple):
+    """What some folders hold: a ruleset, and what it was made of, for who asks for that."""
+
+    ruleset: Ruleset
+    snapshot: Callable[[], Snapshot]
+    program: Program | None
+    """None where none was made."""
+    enforces: bool
+    """Whether there are pods and policies to enforce for sure; else the snapshot tells."""
+
+
 class FollowedFolders:
     """The folders at some paths, and the ruleset of one node."""
 
@@ -40,6 +52,9 @@ class FollowedFolders:
         self._listed = frozenset(address for _, address in reading.node_addresses)
         self._files = ReadFiles(reading.strict, reading.default_namespace or DEFAULT_NAMESPACE)
         self._live = Live(node, chosen)
+        self._silent: Snapshot | None = None
+        """The last one that was looked at; what changed since gave it nothing to say, and no other
+        nodes. None where that is not known."""
 
     @staticmethod
     def may_follow(reading: options.Reading, node: str) -> bool:
@@ -47,39 +62,47 @@ class FollowedFolders:
         is_own = all(own == node for own, _ in reading.node_addresses)
         return is_own and reading.semantics == Semantics.CURRENT
 
-    def current(self, wanted: str | None) -> tuple[Snapshot, Program | None, Ruleset] | None:
-        """What the folders hold now, for the node that is `wanted` (None: this host), with the
-        Program if one was made; None where only a reading of all files can tell.
+    def current(self, wanted: str | None) -> Followed | None:
+        """What the folders hold now, for the node that is `wanted` (None: this host); None where
+        only a reading of all files can tell.
+
+        `NetpolcError` where a ruleset cannot be made, after which nothing of this is to be believed
+        again; what is wrong with files is left to whoever reads all.
         """
-        try:
-            changed = self._taken()
-            snapshot = self._live.snapshot() if changed is not None else None
-            if changed is None or snapshot is None or not self._is_plain(snapshot, wanted):
-                return None
-            if self._live.know(self._listed.union(host.addresses())):
-                snapshot = self._live.snapshot()
-            if not self._live.stale or all(kind == "Pod" for kind, *_ in changed):
-                return snapshot, None, self._live.ruleset()
-            # Cheaper than to get ready for pods that change: that is for the next who does.
-            program = compile(snapshot)
-            return snapshot, program, program.ruleset(self.node, self._live.options)
-        except NetpolcError:  # whoever reads all files meets it again, and says it
+        changed = self._taken()
+        if changed is None or not self._is_plain(wanted):
             return None
+        live = self._live
+        live.know(self._listed.union(host.addresses()))
+        snapshot = live.moment()
+        if live.stale and any(kind != "Pod" for kind, *_ in changed):
+            # Cheaper than to get ready for pods that change: that is for the next who does.
+            program = compile(snapshot())
+            ruleset = program.ruleset(self.node, live.options)
+            return Followed(ruleset, snapshot, program, enforces=False)
+        return Followed(live.ruleset(), snapshot, None, live.judges_pods)
 
     def begin(self) -> None:
         """Read the folders, to know what changes in them; that may be left to `current` as well."""
-        with suppress(NetpolcError):  # as above
-            self._taken()
+        self._taken()
 
     def _taken(self) -> Changes | None:
-        """What changed since the last time, which is known now."""
-        contents = self._reading.contents(self._paths)
-        changed = self._files.changes(contents) if contents is not None else None
-        for key, own in changed.items() if changed is not None else ():
-            self._live.take(key, own)
+        """What changed since the last time, which is known now; None where a file is not plain, and
+        then it is still the time before.
+        """
+        try:
+            contents = self._reading.contents(self._paths)
+            changed = self._files.changes(contents) if contents is not None else None
+        except NetpolcError:  # whoever reads all files meets it again, and says it
+            return None
+        if changed and not self._live.take(changed):
+            self._silent = None
         return changed
 
-    def _is_plain(self, snapshot: Snapshot, wanted: str | None) -> bool:
+    def _is_plain(self, wanted: str | None) -> bool:
+        """Whether there is nothing to say of what was taken, which is of our node."""
+        snapshot = self._silent or self._live.snapshot()
         if not says_nothing(snapshot) or self.node not in snapshot.cluster.nodes:
             return False
-        return host.local_node(snapshot, wanted, False) == self.node
+        self._silent = snapshot
+        return self.node == (host.called(snapshot.cluster) if wanted is None else wanted)
