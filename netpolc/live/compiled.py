@@ -107,11 +107,6 @@ class Compiled:
         """Why the node has to be compiled again; empty if it has not."""
         return self._lost or ("another number of pods" if self._wrong else "")
 
-    @property
-    def has_addresses(self) -> bool:
-        """Whether a pod of the node has an address."""
-        return bool(self._addresses)
-
     def concerns(self, policy: Policy) -> bool:
         """Whether a policy selects a pod of the node, or one like those that were there; or asks
         for labels that nobody did, or that a namespace may have which cannot be read.

@@ -83,15 +83,7 @@ class Live:
         for key, own in changes.items():
             self._apply(self._store.drop(key) if own is None else self._store.keep(key, own))
         known = not self.stale and self._subjects.any_restricts and self._tally.any_address
-        return known and all(self._is_silent(*own) for own in changes.items())
-
-    def _is_silent(self, key: Key, own: OneObject | None) -> bool:
-        """Whether nothing is to be said of an object beside others, wherever that can be seen."""
-        if key[0] == "NetworkPolicy" or own is None or own.pod is None:
-            return key[0] in ("NetworkPolicy", "Pod")
-        pod = own.pod
-        judged = pod.node or pod.host_network or not pod.addresses
-        return bool(judged) and pod.namespace in self._spaces
+        return known and all(_is_silent(*own, self._spaces) for own in changes.items())
 
     def know(self, addresses: Iterable[int]) -> bool:
         """Take these for the addresses of the node that its object may not list; whether they are
@@ -117,11 +109,6 @@ class Live:
         """The same of this moment, made once somebody asks for it, whatever changes until then."""
         objects = tuple(self._store.all())
         return cache(partial(_snapshot, objects, self._semantics, self.node, self._addresses))
-
-    @property
-    def judges_pods(self) -> bool:
-        """Whether the node that was compiled last has pods with an address."""
-        return self._compiled is not None and self._compiled.has_addresses
 
     def ruleset(self) -> Ruleset:
         """The ruleset of the node now, the same object while nothing of it changes.
@@ -162,7 +149,8 @@ class Live:
         elif before.namespace or after.namespace:
             reason = self._namespace(before, after)
         else:
-            reason = self._node(before.node, after.node)
+            self._tally.node(before.node, after.node)
+            reason = _node(before.node, after.node)
         self.stale = self.stale or reason
 
     def _pod(self, before: OneObject, after: OneObject) -> str:
@@ -213,13 +201,6 @@ class Live:
                 return "a namespace"
         return "a namespace" if self._tally.spaces[name] else ""
 
-    def _node(self, old: Node | None, new: Node | None) -> str:
-        self._tally.node(old, new)
-        if old is not None and new is not None:
-            same = old.addresses == new.addresses and old.labels == new.labels
-            return "" if same and old.pod_cidrs == new.pod_cidrs else "a node"
-        return "a node" if old or new else ""
-
 
 def _snapshot(
     objects: Iterable[OneObject], semantics: Semantics, node: str, addresses: frozenset[int]
@@ -233,6 +214,23 @@ def _snapshot(
 def _program(live: Live) -> Program:
     """All objects, compiled."""
     return compile(live.snapshot())
+
+
+def _is_silent(key: Key, own: OneObject | None, spaces: Mapping[str, Namespace]) -> bool:
+    """Whether nothing is to be said of an object beside others, wherever that can be seen."""
+    if key[0] == "NetworkPolicy" or own is None or own.pod is None:
+        return key[0] in ("NetworkPolicy", "Pod")
+    pod = own.pod
+    is_judged = pod.node or pod.host_network or not pod.addresses
+    return bool(is_judged) and pod.namespace in spaces
+
+
+def _node(old: Node | None, new: Node | None) -> str:
+    """Why a Node matters that comes, goes or changes."""
+    if old is not None and new is not None:
+        same = old.addresses == new.addresses and old.labels == new.labels
+        return "" if same and old.pod_cidrs == new.pod_cidrs else "a node"
+    return "a node" if old or new else ""
 
 
 def _says_the_same(old: Policy, new: Policy) -> bool:

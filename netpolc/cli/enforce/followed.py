@@ -31,7 +31,7 @@ def says_nothing(snapshot: Snapshot) -> bool:
     return not any((*others, *noticed, *files)) and not lacking(own, snapshot.policies)
 
 
-class Followed(NamedTuple):
+class FollowedRuleset(NamedTuple):
     """What some folders hold: a ruleset, and what it was made of, for who asks for that."""
 
     ruleset: Ruleset
@@ -52,6 +52,8 @@ class FollowedFolders:
         self._listed = frozenset(address for _, address in reading.node_addresses)
         self._files = ReadFiles(reading.strict, reading.default_namespace or DEFAULT_NAMESPACE)
         self._live = Live(node, chosen)
+        self._sure = False
+        """Whether what was taken last left the snapshot silent, and with somebody isolated."""
         self._silent: Snapshot | None = None
         """The last one that was looked at; what changed since gave it nothing to say, and no other
         nodes. None where that is not known."""
@@ -62,7 +64,7 @@ class FollowedFolders:
         is_own = all(own == node for own, _ in reading.node_addresses)
         return is_own and reading.semantics == Semantics.CURRENT
 
-    def current(self, wanted: str | None) -> Followed | None:
+    def current(self, wanted: str | None) -> FollowedRuleset | None:
         """What the folders hold now, for the node that is `wanted` (None: this host); None where
         only a reading of all files can tell.
 
@@ -79,8 +81,9 @@ class FollowedFolders:
             # Cheaper than to get ready for pods that change: that is for the next who does.
             program = compile(snapshot())
             ruleset = program.ruleset(self.node, live.options)
-            return Followed(ruleset, snapshot, program, enforces=False)
-        return Followed(live.ruleset(), snapshot, None, live.judges_pods)
+            return FollowedRuleset(ruleset, snapshot, program, enforces=False)
+        ruleset = live.ruleset()
+        return FollowedRuleset(ruleset, snapshot, None, self._sure and bool(ruleset.owners.local))
 
     def begin(self) -> None:
         """Read the folders, to know what changes in them; that may be left to `current` as well."""
@@ -95,8 +98,9 @@ class FollowedFolders:
             changed = self._files.changes(contents) if contents is not None else None
         except NetpolcError:  # whoever reads all files meets it again, and says it
             return None
-        if changed and not self._live.take(changed):
-            self._silent = None
+        if changed:
+            self._sure = self._live.take(changed)
+            self._silent = self._silent if self._sure else None
         return changed
 
     def _is_plain(self, wanted: str | None) -> bool:
