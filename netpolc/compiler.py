@@ -26,6 +26,7 @@ from netpolc.manifests import Document, File, Given, Seen, excluding, read, read
 
 if TYPE_CHECKING:
     from netpolc.backends import nft
+    from netpolc.passes.resolve import Resolver
 
 _Choice = TypeVar("_Choice", bound=Enum)
 
@@ -125,6 +126,11 @@ def compile(snapshot: Snapshot) -> Program:
             f"compile takes a Snapshot and no {type(snapshot).__name__}: load and load_objects "
             "make one"
         )
+    return resolved(snapshot)[0]
+
+
+def resolved(snapshot: Snapshot) -> tuple[Program, Resolver]:
+    """The same, with what resolved it, for who has other policies resolved later."""
     from netpolc.passes.arrange import arrange, arrange_tried
     from netpolc.passes.identify import identify
     from netpolc.passes.resolve import Resolver
@@ -137,7 +143,7 @@ def compile(snapshot: Snapshot) -> Program:
     odd = tuple(map(str, snapshot.odd))
     program = Program(snapshot.cluster, identities, combinations, tried, odd, snapshot.unread)
     program.verify()
-    return program
+    return program, resolver
 
 
 def _paths(paths: Iterable[Given]) -> tuple[Given, ...]:

@@ -1,10 +1,10 @@
 """A compiled node in which pods come and go: their answers are elements of sets that are there.
 
-Comes in: a snapshot, then pods. Goes out: the ruleset of the node, or None once a pod changed more
-than elements; then somebody compiles again. What a pod may change is what `lower` says that it used
-(`Dependencies`): who answers a question is in its sets, how many do is known to layouts by class,
-and everything else about pods of other nodes is nowhere in a table. Pods of the node itself are
-given to `lower` again, which has all chains already. Nothing is refused.
+Comes in: what the node was compiled from, then pods. Goes out: the ruleset of the node, or None
+once a pod changed more than elements; then somebody compiles again. What a pod may change is what
+`lower` says that it used (`Dependencies`): who answers a question is in its sets, how many do is
+known to layouts by class, and everything else about pods of other nodes is nowhere in a table. Pods
+of the node itself are given to `lower` again, which has all chains already. Nothing is refused.
 """
 
 from __future__ import annotations
@@ -12,24 +12,23 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Mapping
-from functools import partial
+from functools import cached_property, partial
 
 from msgspec import structs
 
 from netpolc.backends.nft import Options, Ruleset, check_row
 from netpolc.backends.nft import model as nft
-from netpolc.backends.nft.lower.node import Lowering
-from netpolc.backends.nft.write.owners import Layered, Notes, Owners, note_of
-from netpolc.backends.nft.write.pieces import Pieces
-from netpolc.compiler import Program, compile
-from netpolc.core.cluster import Pod, Snapshot
+from netpolc.backends.nft.write.owners import Layered, Notes, note_of
+from netpolc.compiler import Program
+from netpolc.core.cluster import Pod
 from netpolc.core.ir import Key, Policy, Selector
 from netpolc.core.labels import selects
 from netpolc.core.nets import format_address, parse_address
 from netpolc.live.asked import Answered, Crowd, NodeQuestions, Presence, addresses_of
+from netpolc.live.basis import Basis
 from netpolc.live.maps import LiveMaps
 from netpolc.live.owners import LiveOwners
-from netpolc.live.scope import ClassKey, by_space, concerns, in_use, local_pods, scoped
+from netpolc.live.scope import ClassKey, by_space, concerns
 from netpolc.live.selections import Labels
 from netpolc.live.work import Work
 
@@ -53,30 +52,18 @@ class Surroundings:
 
 
 class Compiled:
-    """One node of a snapshot, and what became of its pods since."""
+    """One node as its policies are, and what became of its pods since the snapshot it is of."""
 
-    def __init__(
-        self,
-        snapshot: Snapshot,
-        node: str,
-        options: Options,
-        around: Surroundings,
-        work: Work,
-    ) -> None:
-        self._node, self._options, self._pieces = node, options, Pieces()
+    def __init__(self, basis: Basis, options: Options, around: Surroundings, work: Work) -> None:
+        self._basis, self._node, self._options = basis, basis.node, options
         self._around, self._work = around, work
-        local = local_pods(snapshot, node)
-        self._unsure = any(space.unsure for space in snapshot.cluster.namespaces.values())
-        own = snapshot if self._unsure else scoped(snapshot, local)
-        self._in_use = in_use(snapshot.policies, own.policies)
-        self._program = program = compile(own)
-        self._lowering = Lowering(program)
-        pods = list(self._lowering.local_pods(node))
-        self._frame = self._lowering.table_of(pods, node, options)
+        self._in_use, local = basis.in_use, basis.local
+        self._program, self._lowering = basis.program, basis.lowering
+        self._frame = self._lowering.table_of(basis.judged_pods, self._node, options)
         self._base = {own.name: own for own in self._frame.sets}
-        self._judges = self._made
+        self._used = self._lowering.dependencies()
         self._kinds = Counter(map(self._in_use.class_of, local))
-        self._identities = {self._in_use.class_of(p): program.identity_of[p.key] for p in local}
+        self._identities = {self._in_use.class_of(p): basis.numbers[p.key] for p in local}
         self._local = {
             (pod.namespace, pod.name): (pod, self._identities[self._in_use.class_of(pod)])
             for pod in local
@@ -84,23 +71,30 @@ class Compiled:
         self._spaces: dict[str, list[Mapping[str, str]]] = by_space(
             (namespace, labels) for namespace, labels, _ in self._identities if namespace
         )
-        self._owners, self._addresses = Owners(lambda: program, node), set[int]()
-        self._addresses.update(address for pod in local for address in pod.addresses)
-        self._notes: dict[int, str | None] = {}
-        used = self._lowering.dependencies()
-        numbers = set(self._identities.values())
-        self._maps = LiveMaps(used, self._frame, options.recheck)
-        self._asked = NodeQuestions(
-            program, numbers, own.policies, used, self._maps.all, around.labels_of
-        )
+        self._addresses = {address for pod in local for address in pod.addresses}
+        self._notes = basis.renoted()
+        self._maps = LiveMaps(self._used, self._frame, options.recheck)
         self._known: dict[ClassKey, Answered] = {}
         self._edits: dict[str, dict[int, bool]] = {}
         self._sets: dict[str, nft.AddressSet] = {}
         self._wrong: set[Crowd | Presence] = set()
-        self._lost = "a namespace that cannot be read" if self._unsure else ""
+        self._lost = "a namespace that cannot be read" if basis.unsure else ""
         self._changed = False
         self._moved = False
+        self.remade = False
+        """Whether chains were made for pods that came or went; those of the basis are no longer."""
         self._ruleset = self._whole()
+
+    @cached_property
+    def _asked(self) -> NodeQuestions:
+        """What the node asks; made for the first pod that changes, for it takes as long as a table
+        does.
+        """
+        numbers, policies = set(self._identities.values()), self._basis.policies
+        labels_of = self._around.labels_of
+        return NodeQuestions(
+            self._program, numbers, policies, self._used, self._maps.all, labels_of
+        )
 
     @property
     def lost(self) -> str:
@@ -111,7 +105,7 @@ class Compiled:
         """Whether a policy selects a pod of the node, or one like those that were there; or asks
         for labels that nobody did, or that a namespace may have which cannot be read.
         """
-        known = self._in_use.knows(policy) and not self._unsure
+        known = self._in_use.knows(policy) and not self._basis.unsure
         labels = self._around.labels_of  # of now: a namespace may have been without pods
 
         def is_within(selector: Selector, namespace: str) -> bool:
@@ -126,7 +120,8 @@ class Compiled:
     def forget_namespaces(self) -> None:
         """Namespaces without pods have other labels from now on."""
         self._known.clear()
-        self._asked.forget()
+        if "_asked" in vars(self):
+            self._asked.forget()
 
     def change(self, pod: Pod, there: bool) -> None:
         """A pod that is there now, or no longer; one of the host's network is none."""
@@ -144,7 +139,8 @@ class Compiled:
             return self._ruleset
         if self.lost:
             return None
-        self._moved |= self._maps.remake()
+        if self._maps.remake():
+            self._moved = self.remade = True
         if self._moved and not self._lower_again():
             return None
         for name, edits in self._edits.items():
@@ -159,18 +155,13 @@ class Compiled:
         sets = tuple(self._sets.get(own.name, own) for own in self._frame.sets)
         table = structs.replace(self._frame, sets=sets, maps=self._maps.of(self._frame))
         around, odd = self._around, self._program.odd
-        notes = partial(_noted, self._owners, dict(self._notes))
+        notes = partial(_noted, self._basis, dict(self._notes))
         local = frozenset(self._addresses)
         owners = LiveOwners(around.program, self._node, local, notes, around.pod_at)
-        made = Ruleset(table, self._options, self._node, owners, odd=odd, pieces=self._pieces)
+        made = Ruleset(table, self._options, self._node, owners, odd=odd, pieces=self._basis.pieces)
         if self._program.is_ordered and (self._moved or not self._changed):
             check_row(made)
         return made
-
-    @property
-    def _made(self) -> list[int]:
-        """How many chains were made."""
-        return [own.judges for own in self._lowering.dependencies()]
 
     def _lower_again(self) -> bool:
         """Put the table together for the pods that the node has now; whether all chains that this
@@ -179,7 +170,8 @@ class Compiled:
         pods = [own for own in self._local.values() if own[0].addresses]
         self._frame = self._lowering.table_of(pods, self._node, self._options)
         self._work.lowered += 1
-        if self._made != self._judges:
+        made = [own.judges for own in self._lowering.dependencies()]
+        if made != [own.judges for own in self._used]:
             self._lost = "a chain that was not there"
         return not self._lost
 
@@ -268,6 +260,6 @@ class Compiled:
         self._sets[name] = structs.replace(own, elements=tuple(elements))
 
 
-def _noted(owners: Owners, since: dict[int, str | None]) -> Notes:
-    """What was noted when the node was compiled, and what pods changed since."""
-    return Layered(owners.base, since)
+def _noted(basis: Basis, since: dict[int, str | None]) -> Notes:
+    """What was noted when the node was compiled, and what policies and pods changed since."""
+    return Layered(basis.noted, since)

@@ -22,7 +22,8 @@ from netpolc.core.ir import Key, Policy
 from netpolc.frontends import Semantics, Treatment
 from netpolc.frontends.odd import same_meaning
 from netpolc.frontends.single import OneObject, together
-from netpolc.live.compiled import Compiled, Surroundings
+from netpolc.live.compiled import Surroundings
+from netpolc.live.node import LiveNode
 from netpolc.live.selections import Labels
 from netpolc.live.store import KINDS as KINDS
 from netpolc.live.store import Event, Store
@@ -53,7 +54,7 @@ class Live:
         self._store, self._tally = Store(semantics), Tally(self._addresses)
         self._spaces: dict[str, Namespace] = {}
         self._subjects = Subjects(self._labels_of, self.work)
-        self._compiled: Compiled | None = None
+        self._made: LiveNode | None = None
         self.stale = "the first time"
         """Why the node is compiled at the next ruleset; empty where events did not ask for it."""
         self.refused: Mapping[Key, str] = self._store.refused
@@ -115,21 +116,21 @@ class Live:
 
         `UsageError` while no object says that there is such a node.
         """
-        made = self._compiled.ruleset() if self._compiled and not self.stale else None
+        made = self._made.ruleset() if self._made and not self.stale else None
         if made is not None:
             return made
-        reason = self.stale or (self._compiled.lost if self._compiled else "")
-        self._compiled, self.stale = None, reason  # as it stays, if that is refused
+        reason = self.stale or (self._made.lost if self._made else "")
+        self._made, self.stale = None, reason  # as it stays, if that is refused
         # Of old an annotation of the namespace isolates, whatever selects a pod.
         selecting = self._subjects.selecting if self._semantics is Semantics.CURRENT else None
         program = partial(_program, self)
         around = Surroundings(self._labels_of, self._tally.pod_at, program, selecting)
         snapshot = self.snapshot()
         self._tally.settle(snapshot.cluster.pods)
-        self._compiled = Compiled(snapshot, self.node, self.options, around, self.work)
+        self._made = LiveNode(snapshot, self.node, self.options, around, self.work)
         self.work.compiled[reason] += 1
         self.stale = ""
-        return self._compiled.ruleset() or self.ruleset()
+        return self._made.ruleset() or self.ruleset()
 
     def _labels_of(self, namespace: str) -> Labels:
         space = self._spaces.get(namespace)
@@ -166,10 +167,10 @@ class Live:
             reason = "an address of two, or of a node"
         if tally.near_a_bound:
             reason = "a policy near its bound"
-        if not reason and not self.stale and self._compiled is not None:
+        if not reason and not self.stale and self._made is not None:
             for pod, there in (old, False), (new, True):
                 if pod is not None and not pod.host_network:
-                    self._compiled.change(pod, there)
+                    self._made.change(pod, there)
         return reason
 
     def _policy(self, key: Key, old: Policy | None, new: Policy | None) -> str:
@@ -180,9 +181,11 @@ class Live:
         both = [own for own in (old, new) if own is not None]
         if self._tally.near_a_bound:
             return "a policy near its bound"
-        if self.stale or self._compiled is None:
+        if self.stale or self._made is None:
             return ""
-        return "a policy" if any(map(self._compiled.concerns, both)) else ""
+        if not any(map(self._made.compiled.concerns, both)):
+            return ""
+        return "" if self._made.edit(old, new) else "a policy"
 
     def _namespace(self, before: OneObject, after: OneObject) -> str:
         """A Namespace; one that has and had no pods matters to nobody yet."""
@@ -195,9 +198,9 @@ class Live:
         is_legacy = self._semantics is Semantics.V1_6
         if old is not None and new is not None and old.labels == new.labels and not is_legacy:
             return ""
-        if self._compiled is not None:
-            self._compiled.forget_namespaces()
-            if self._compiled.had_pods_in(name):
+        if self._made is not None:
+            self._made.forget_namespaces()
+            if self._made.compiled.had_pods_in(name):
                 return "a namespace"
         return "a namespace" if self._tally.spaces[name] else ""
 

@@ -13,8 +13,8 @@ class Work:
     `events` changed an object, `touched` are the sets, counts and notes that pods changed one by
     one, `classes` the kinds of pods whose answers were looked up, `asked` policies that were asked
     whether they select pods of a kind that is new on the node. `lowered` says how often the
-    chains of the node were put together again without a compilation, `compiled` how often the node
-    was compiled, by the reason.
+    chains of the node were put together again without a compilation, `edited` how often the same
+    because of policies, `compiled` how often the node was compiled, by the reason.
     """
 
     events: int = 0
@@ -22,4 +22,5 @@ class Work:
     classes: int = 0
     asked: int = 0
     lowered: int = 0
+    edited: int = 0
     compiled: Counter[str] = field(default_factory=Counter)

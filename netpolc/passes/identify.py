@@ -42,6 +42,10 @@ class Selected(dict[PodPeer, Members]):
             made = self._made[peer] = self._everyone - self._rest[peer]
         return made
 
+    def knows(self, peer: PodPeer) -> bool:
+        """Whether it is known what a peer selects."""
+        return peer in self or peer in self._rest
+
     def among(self, peer: PodPeer, some: AbstractSet[int]) -> AbstractSet[int]:
         """Those of `some` that a peer selects, at the cost of `some` or less."""
         rest = self._rest.get(peer)

@@ -66,7 +66,8 @@ class Resolver:
     def __init__(self, identification: Identification) -> None:
         self.lists = Lists(identification)
         self._identities = identification.identities
-        self._members = identification.members
+        self.members = identification.members
+        """The identities that subjects and peers select; more may be added."""
         self._nodes = identification.nodes
         self._everyone: Members = frozenset(range(len(identification.identities)))
         self._same: dict[Members, Members] = {}
@@ -80,7 +81,7 @@ class Resolver:
 
     def subjects(self, peer: PodPeer) -> Members:
         """The identities a policy selects."""
-        return self._members[peer]
+        return self.members[peer]
 
     def asked(
         self, policy: Policy, direction: Direction, subject_ports: ContainerPorts
@@ -175,7 +176,7 @@ class Resolver:
         if rule.peers is ANY:
             return frozenset(some)
         pods = (peer for peer in rule.peers if isinstance(peer, PodPeer))
-        return NONE.union(*(self._members.among(peer, some) for peer in pods))
+        return NONE.union(*(self.members.among(peer, some) for peer in pods))
 
     def _by_peer_ports(
         self,

@@ -117,7 +117,7 @@ def test_a_pod_unlike_those_of_the_node_compiles_nothing_where_policies_treat_it
     assert 0 < live.work.asked - asked <= 2 * of_a_namespace * (1 + SPACES * len(APPS))
     live.change(policy("space-0/later", podSelector={"matchLabels": {"app": "none"}}))
     assert "10.8.0.1 : goto" in live.ruleset().text()  # a policy that selects it is heard
-    assert live.work.compiled - compiled == {"a policy": 1}
+    assert live.work.compiled - compiled == {"a pod of the node unlike those there": 1}
 
 
 TIER = {

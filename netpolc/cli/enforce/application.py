@@ -124,7 +124,7 @@ class Application:
         return self._loaded(self._afresh())
 
     def follow(self) -> None:
-        """Read what was applied once more, so that the next change costs only what changes.
+        """Get ready for the next change, so that it costs only what changes.
 
         Where that cannot be, all is read at each change.
         """
@@ -132,13 +132,18 @@ class Application:
 
         own, reading = self._applied, self._reading
         node = own.ruleset.node if own is not None else None
-        if own is None or own.followed or node is None or not says_nothing(own.snapshot()):
+        if own is None or node is None:
             return
-        if self._followed is not None and self._followed.node == node:
-            return
-        if FollowedFolders.may_follow(reading, node):
-            self._followed = FollowedFolders(self._paths, reading, node, self._wanted.chosen)
-            self._followed.begin()
+        try:
+            if own.followed and self._followed is not None:
+                self._followed.get_ready()
+            if own.followed or (self._followed is not None and self._followed.node == node):
+                return
+            if says_nothing(own.snapshot()) and FollowedFolders.may_follow(reading, node):
+                self._followed = FollowedFolders(self._paths, reading, node, self._wanted.chosen)
+                self._followed.begin()
+        except NetpolcError:  # all that was applied could be: what follows it is to blame
+            self._followed = None
 
     def _loaded(self, own: _Compiled) -> tuple[str, Pending | None]:
         wanted = self._wanted

@@ -75,10 +75,10 @@ class FollowedFolders:
         if changed is None or not self._is_plain(wanted):
             return None
         live = self._live
-        live.know(self._listed.union(host.addresses()))
+        self._know_addresses()
         snapshot = live.moment()
         if live.stale and any(kind != "Pod" for kind, *_ in changed):
-            # Cheaper than to get ready for pods that change: that is for the next who does.
+            # Who is asked to prove it needs this, and it takes no longer; then it gets ready.
             program = compile(snapshot())
             ruleset = program.ruleset(self.node, live.options)
             return FollowedRuleset(ruleset, snapshot, program, enforces=False)
@@ -86,8 +86,20 @@ class FollowedFolders:
         return FollowedRuleset(ruleset, snapshot, None, self._sure and bool(ruleset.owners.local))
 
     def begin(self) -> None:
-        """Read the folders, to know what changes in them; that may be left to `current` as well."""
-        self._taken()
+        """Read the folders, and get ready for what changes in them. `NetpolcError` as of `current`,
+        to which all is left that is not plain.
+        """
+        if self._taken() is not None and self._is_plain(self.node):
+            self.get_ready()
+
+    def get_ready(self) -> None:
+        """Compile the node for whatever changes after what was `current`, if it has to be."""
+        if self._live.stale:
+            self._know_addresses()
+            self._live.ruleset()
+
+    def _know_addresses(self) -> None:
+        self._live.know(self._listed.union(host.addresses()))
 
     def _taken(self) -> Changes | None:
         """What changed since the last time, which is known now; None where a file is not plain, and

@@ -83,6 +83,14 @@ class Lowering:
                     found[pod.node].append((pod, number))
         return dict(found)
 
+    def of_same_pods(self, program: Program) -> Lowering:
+        """That of another Program of the same identities, which shares what was built of the first:
+        all rules of either have to be kept, for they are known by their ids.
+        """
+        other = Lowering(program)
+        other._builders = self._builders
+        return other
+
     def table(self, node: str | None, options: Options) -> nft.Table:
         """The table of one node."""
         return self.table_of(list(self.local_pods(node)), node, options)

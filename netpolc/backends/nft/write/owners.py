@@ -12,7 +12,7 @@ the table's digest.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from functools import cached_property, lru_cache
 from hashlib import blake2b
 from itertools import chain, compress
@@ -113,13 +113,11 @@ class Owners:
     @cached_property
     def notes(self) -> Notes:
         """All that is noted of the snapshot."""
-        members, addresses = self._admitted()
+        members, addresses = admitted(self.program, {number for number, _ in self._local})
         identities = self.program.identities
-        admitted = (pod for number in sorted(members) for pod in identities[number].pods)
+        peers = (pod for number in sorted(members) for pod in identities[number].pods)
         others = (pod for number, pod in self._local if number not in members)
-        found = {
-            address: note_of(pod) for pod in chain(admitted, others) for address in pod.addresses
-        }
+        found = {address: note_of(pod) for pod in chain(peers, others) for address in pod.addresses}
         for address in addresses:
             found[address] = self._note(address) or found[address]
         return found
@@ -172,26 +170,26 @@ class Owners:
         pod = self.program.pods_by_address.get(address)
         return None if pod is None else note_of(pod)
 
-    def _admitted(self) -> tuple[set[int], set[int]]:
-        """The identities that rules for the node's pods admit by name, and single addresses."""
-        local = {number for number, _ in self._local}
-        judging = {
-            id(found): found
-            for number in local
-            for direction in Direction
-            if (found := self.program.combination_of.get((direction, number)))
-        }
-        rules = (rule for found in judging.values() for tier in found.tiers for rule in tier.rules)
-        members: set[int] = set()
-        addresses: set[int] = set()
-        for rule in {id(rule): rule for rule in rules}.values():
-            match = rule.match
-            if match.identities is not ANY:
-                members |= match.identities
-            if rule.question is not None and rule.question.networks and match.networks is not ANY:
-                for first, last in match.networks:  # pods in a block, by a port's name
-                    addresses.update(range(first, last + 1))
-        return members, addresses
+
+def admitted(program: Program, local: Iterable[int]) -> tuple[set[int], set[int]]:
+    """The identities that rules for some pods admit by name, and single addresses."""
+    judging = {
+        id(found): found
+        for number in local
+        for direction in Direction
+        if (found := program.combination_of.get((direction, number)))
+    }
+    rules = (rule for found in judging.values() for tier in found.tiers for rule in tier.rules)
+    members: set[int] = set()
+    addresses: set[int] = set()
+    for rule in {id(rule): rule for rule in rules}.values():
+        match = rule.match
+        if match.identities is not ANY:
+            members |= match.identities
+        if rule.question is not None and rule.question.networks and match.networks is not ANY:
+            for first, last in match.networks:  # pods in a block, by a port's name
+                addresses.update(range(first, last + 1))
+    return members, addresses
 
 
 class Noted:
