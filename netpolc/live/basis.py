@@ -17,7 +17,7 @@ from functools import cached_property
 from msgspec import structs
 
 from netpolc.backends.nft.lower.node import Lowering
-from netpolc.backends.nft.write.owners import Owners, Shared, admitted, note_of
+from netpolc.backends.nft.write.owners import Owners, Shared, note_of, peers_admitted
 from netpolc.backends.nft.write.pieces import Pieces
 from netpolc.compiler import Program, resolved
 from netpolc.core.cluster import Pod, Snapshot
@@ -32,7 +32,7 @@ MOST_EDITS = 50
 """Changes of policies after which the node is compiled again: what they left behind is kept."""
 
 
-class Basis:
+class NodeBasis:
     """A node of a snapshot, with the policies as they are now."""
 
     def __init__(self, snapshot: Snapshot, node: str) -> None:
@@ -149,7 +149,7 @@ class Basis:
         """What is noted otherwise than at first, of which pods of then; None where nothing is."""
         if self.program is self._first:
             return {}
-        before, after = (admitted(own, self._judged) for own in (self._first, self.program))
+        before, after = (peers_admitted(own, self._judged) for own in (self._first, self.program))
         members, addresses = (before[at] ^ after[at] for at in (0, 1))
         pods = [pod for number in members for pod in self._first.identities[number].pods]
         by_address = self._first.pods_by_address

@@ -18,16 +18,15 @@ from msgspec import structs
 
 from netpolc.backends.nft import Options, Ruleset, check_row
 from netpolc.backends.nft import model as nft
-from netpolc.backends.nft.write.owners import Layered, Notes, note_of
+from netpolc.backends.nft.write.owners import Layered, Notes, Owners, note_of
 from netpolc.compiler import Program
 from netpolc.core.cluster import Pod
 from netpolc.core.ir import Key, Policy, Selector
 from netpolc.core.labels import selects
 from netpolc.core.nets import format_address, parse_address
 from netpolc.live.asked import Answered, Crowd, NodeQuestions, Presence, addresses_of
-from netpolc.live.basis import Basis
+from netpolc.live.basis import NodeBasis
 from netpolc.live.maps import LiveMaps
-from netpolc.live.owners import LiveOwners
 from netpolc.live.scope import ClassKey, by_space, concerns
 from netpolc.live.selections import Labels
 from netpolc.live.work import Work
@@ -54,7 +53,9 @@ class Surroundings:
 class Compiled:
     """One node as its policies are, and what became of its pods since the snapshot it is of."""
 
-    def __init__(self, basis: Basis, options: Options, around: Surroundings, work: Work) -> None:
+    def __init__(
+        self, basis: NodeBasis, options: Options, around: Surroundings, work: Work
+    ) -> None:
         self._basis, self._node, self._options = basis, basis.node, options
         self._around, self._work = around, work
         self._in_use, local = basis.in_use, basis.local
@@ -260,6 +261,31 @@ class Compiled:
         self._sets[name] = structs.replace(own, elements=tuple(elements))
 
 
-def _noted(basis: Basis, since: dict[int, str | None]) -> Notes:
+def _noted(basis: NodeBasis, since: dict[int, str | None]) -> Notes:
     """What was noted when the node was compiled, and what policies and pods changed since."""
     return Layered(basis.noted, since)
+
+
+class LiveOwners(Owners):
+    """The owners at one moment; `pod_at` knows who has an address now, if anybody."""
+
+    def __init__(
+        self,
+        program: Callable[[], Program],
+        node: str,
+        local: frozenset[int],
+        notes: Callable[[], Notes],
+        pod_at: Callable[[int], Pod | None],
+    ) -> None:
+        super().__init__(program, node)
+        self._known, self._pod_at = notes, pod_at
+        vars(self)["local"] = local
+
+    @cached_property
+    def notes(self) -> Notes:
+        """All that was noted at that moment."""
+        return self._known()
+
+    def _note(self, address: int) -> str | None:
+        pod = self._pod_at(address)
+        return None if pod is None else note_of(pod)

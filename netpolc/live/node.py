@@ -11,7 +11,7 @@ from __future__ import annotations
 from netpolc.backends.nft import Options, Ruleset
 from netpolc.core.cluster import Pod, Snapshot
 from netpolc.core.ir import Policy
-from netpolc.live.basis import Basis
+from netpolc.live.basis import NodeBasis
 from netpolc.live.compiled import Compiled, Surroundings
 from netpolc.live.work import Work
 
@@ -26,7 +26,7 @@ class LiveNode:
         self, snapshot: Snapshot, node: str, options: Options, around: Surroundings, work: Work
     ) -> None:
         self._options, self._around, self._work = options, around, work
-        self._basis = Basis(snapshot, node)
+        self._basis = NodeBasis(snapshot, node)
         self._since: list[tuple[Pod, bool]] = []
         self._edited = self._relabelled = False
         self.compiled = self._made()

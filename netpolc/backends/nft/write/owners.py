@@ -113,7 +113,7 @@ class Owners:
     @cached_property
     def notes(self) -> Notes:
         """All that is noted of the snapshot."""
-        members, addresses = admitted(self.program, {number for number, _ in self._local})
+        members, addresses = peers_admitted(self.program, {number for number, _ in self._local})
         identities = self.program.identities
         peers = (pod for number in sorted(members) for pod in identities[number].pods)
         others = (pod for number, pod in self._local if number not in members)
@@ -171,7 +171,7 @@ class Owners:
         return None if pod is None else note_of(pod)
 
 
-def admitted(program: Program, local: Iterable[int]) -> tuple[set[int], set[int]]:
+def peers_admitted(program: Program, local: Iterable[int]) -> tuple[set[int], set[int]]:
     """The identities that rules for some pods admit by name, and single addresses."""
     judging = {
         id(found): found
