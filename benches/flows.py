@@ -19,6 +19,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
+from typing import NamedTuple
 
 import click
 import msgspec
@@ -209,100 +210,81 @@ def main(rounds: int, records: int) -> None:
     """Print the rows."""
     program = netpolc.compile(netpolc.load([str(EXAMPLE)]))
     with TemporaryDirectory() as folder:
-        place = Path(folder)
-        hubble, vpc, parquet = (place / name for name in ("h.json", "v.log", "p.parquet"))
-        hubble.write_bytes(content := hubble_lines(records))
-        vpc.write_bytes(vpc_lines(10 * records))
-        write_parquet(parquet, 20 * records)
-        _print(
-            f"Hubble lines ({len(content) // records} bytes each), decoded",
-            compared(
-                _installed(
-                    {
-                        "netpolc": lambda: scanned(hubble),
-                        "msgspec": lambda: by_msgspec(hubble),
-                        "pyarrow": lambda: json_by_pyarrow(hubble),
-                        "duckdb": lambda: json_by_duckdb(hubble),
-                        "polars": lambda: json_by_polars(hubble),
-                    },
-                ),
-                "msgspec",
-                rounds,
-                records,
-            ),
-        )
-        _print_threads(content, rounds)
-        _print(
-            "VPC text, decoded",
-            compared(
-                _installed(
-                    {
-                        "netpolc": lambda: scanned(vpc),
-                        "pyarrow": lambda: csv_by_pyarrow(vpc),
-                        "duckdb": lambda: csv_by_duckdb(vpc),
-                        "polars": lambda: csv_by_polars(vpc),
-                    },
-                ),
-                "pyarrow",
-                rounds,
-                10 * records,
-            ),
-        )
-        rows = place / "rows.csv"
-        rows.write_bytes(csv_lines(10 * records))
-        matcher = Matcher(program)
-        _print(
-            "CSV of flows, judged",
-            compared(
-                _installed(
-                    {
-                        "netpolc eval --flows": lambda: rows_judged(rows, program),
-                        "pyarrow CSV, verdicts_arrow": lambda: columns_judged(rows, matcher),
-                        "duckdb CSV, verdicts_arrow": lambda: judged_by_duckdb(rows, matcher),
-                        "polars CSV, verdicts_arrow": lambda: judged_by_polars(rows, matcher),
-                    },
-                ),
-                "pyarrow CSV, verdicts_arrow",
-                rounds,
-                10 * records,
-            ),
-        )
-        objects = place / "rows.jsonl"
-        objects.write_bytes(json_lines(10 * records))
-        _print(
-            "JSON lines of flows, judged",
-            compared(
-                {
-                    "netpolc eval --flows": lambda: rows_judged(objects, program),
-                    "pyarrow JSON, verdicts_arrow": lambda: objects_judged(objects, matcher),
-                },
-                "pyarrow JSON, verdicts_arrow",
-                rounds,
-                10 * records,
-            ),
-        )
-        _print(
-            "Parquet of our own columns",
-            compared(
-                _installed(
-                    {
-                        "netpolc audit": lambda: parquet_audited(parquet, program),
-                        "pyarrow, columns alone": lambda: parquet_columns(parquet),
-                        "duckdb, columns alone": lambda: parquet_by_duckdb(parquet),
-                        "polars, columns alone": lambda: parquet_by_polars(parquet),
-                    },
-                ),
-                "pyarrow, columns alone",
-                rounds,
-                20 * records,
-            ),
-        )
+        for compare in (_hubble, _vpc, _csv, _json, _parquet):
+            found = compare(Path(folder), records, program)
+            print(f"| {found.title} | ratio |\n|---|---|")
+            for name, ratio in compared(found.steps, found.anchor, rounds, found.rows):
+                print(f"| {name} | {ratio:.2f} |")
+        _print_threads(hubble_lines(records), rounds)
 
 
-def _print(title: str, found: Iterator[tuple[str, float]]) -> None:
-    print(f"| {title} | ratio |\n|---|---|")
-    for name, ratio in found:
-        print(f"| {name} | {ratio:.2f} |")
+class _Comparison(NamedTuple):
+    """Who reads a file of so many rows, and against whom."""
+
+    title: str
+    rows: int
+    anchor: str
+    steps: Steps
+
+
+def _hubble(folder: Path, records: int, program: netpolc.Program) -> _Comparison:
+    path = folder / "h.json"
+    path.write_bytes(content := hubble_lines(records))
+    title = f"Hubble lines ({len(content) // records} bytes each), decoded"
+    steps = {
+        "netpolc": lambda: scanned(path),
+        "msgspec": lambda: by_msgspec(path),
+        "pyarrow": lambda: json_by_pyarrow(path),
+        "duckdb": lambda: json_by_duckdb(path),
+        "polars": lambda: json_by_polars(path),
+    }
+    return _Comparison(title, records, "msgspec", _installed(steps))
+
+
+def _vpc(folder: Path, records: int, program: netpolc.Program) -> _Comparison:
+    path = folder / "v.log"
+    path.write_bytes(vpc_lines(10 * records))
+    steps = {
+        "netpolc": lambda: scanned(path),
+        "pyarrow": lambda: csv_by_pyarrow(path),
+        "duckdb": lambda: csv_by_duckdb(path),
+        "polars": lambda: csv_by_polars(path),
+    }
+    return _Comparison("VPC text, decoded", 10 * records, "pyarrow", _installed(steps))
+
+
+def _csv(folder: Path, records: int, program: netpolc.Program) -> _Comparison:
+    path, matcher, anchor = folder / "rows.csv", Matcher(program), "pyarrow CSV, verdicts_arrow"
+    path.write_bytes(csv_lines(10 * records))
+    steps = {
+        "netpolc eval --flows": lambda: rows_judged(path, program),
+        anchor: lambda: columns_judged(path, matcher),
+        "duckdb CSV, verdicts_arrow": lambda: judged_by_duckdb(path, matcher),
+        "polars CSV, verdicts_arrow": lambda: judged_by_polars(path, matcher),
+    }
+    return _Comparison("CSV of flows, judged", 10 * records, anchor, _installed(steps))
+
+
+def _json(folder: Path, records: int, program: netpolc.Program) -> _Comparison:
+    path, matcher, anchor = folder / "rows.jsonl", Matcher(program), "pyarrow JSON, verdicts_arrow"
+    path.write_bytes(json_lines(10 * records))
+    steps = {
+        "netpolc eval --flows": lambda: rows_judged(path, program),
+        anchor: lambda: objects_judged(path, matcher),
+    }
+    return _Comparison("JSON lines of flows, judged", 10 * records, anchor, steps)
+
+
+def _parquet(folder: Path, records: int, program: netpolc.Program) -> _Comparison:
+    path, anchor = folder / "p.parquet", "pyarrow, columns alone"
+    write_parquet(path, 20 * records)
+    steps = {
+        "netpolc audit": lambda: parquet_audited(path, program),
+        anchor: lambda: parquet_columns(path),
+        "duckdb, columns alone": lambda: parquet_by_duckdb(path),
+        "polars, columns alone": lambda: parquet_by_polars(path),
+    }
+    return _Comparison("Parquet of our own columns", 20 * records, anchor, _installed(steps))
 
 
 if __name__ == "__main__":
