@@ -98,7 +98,9 @@ class Tally:
             self._claims[address] = left if isinstance(known, tuple) else new
 
     def is_contested(self, pod: Pod) -> bool:
-        """Whether another pod or a node has one of its addresses."""
+        """Whether another pod has one of its addresses, or a node has that is not its own."""
+        if pod.host_network:
+            return self._is_claimed(pod.addresses)
         return self._is_contested(pod.addresses)
 
     def node(self, before: Node | None, after: Node | None) -> None:

@@ -73,15 +73,23 @@ def test_ten_times_the_pods_are_no_more_work() -> None:
 
 def test_events_that_say_nothing_new_touch_nothing() -> None:
     live = filled(30)
+    live.change(of_the_host())
     before, made = live.work.touched, live.ruleset()
     again = pod("space-0/far-0", "10.2.0.1", on="node-b", app="web")
     again["status"]["conditions"] = [{"type": "Ready", "status": "True"}]
     live.change(again)
     live.change(node("node-b", "192.0.2.2"))
+    live.change(of_the_host())  # which has the address of its node
     live.change(policy("space-9/elsewhere", podSelector={"matchLabels": {"app": "nobody"}}))
     live.change(namespace("empty", team="b"))
     assert live.work.touched == before
     assert live.ruleset() is made
+
+
+def of_the_host() -> Manifest:
+    own = pod("space-0/agent", "192.0.2.2", on="node-b", app="agent")
+    own["spec"]["hostNetwork"] = True
+    return own
 
 
 def test_a_pod_of_the_node_compiles_nothing_where_others_are_like_it() -> None:
