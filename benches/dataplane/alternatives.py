@@ -6,7 +6,7 @@ its load relative to the text of netpolc's own ruleset, kernel memory. Nothing i
 A shape of one family is netpolc's ruleset without what asks for the other: in the same table
 `inet`, or in a table `ip` or `ip6`, where no rule asks for the family first. With maps of all peers
 each chain that asks for pods looks them up in one map of its own (`cost.source_map`), whatever it
-takes to load.
+takes to load. Or one chain's map holds only those pods that no other chain has a set of.
 """
 
 from __future__ import annotations
@@ -27,14 +27,18 @@ from benches.timing import timed_whole
 from benches.workloads import LOCAL_NODE
 from netpolc import Options, Ruleset
 from netpolc.backends.nft import model as nft
-from netpolc.backends.nft.lower import cost
+from netpolc.backends.nft.lower import cost, judge
+from netpolc.backends.nft.lower.comparisons import LARGE_SET
+from netpolc.backends.nft.lower.layout import AdmittedPeers, Laid, Layout
+from netpolc.backends.nft.lower.peers import Peers
+from netpolc.backends.nft.lower.questions import PodQuestion
 from netpolc.backends.nft.netlink.replacement import Replacement, replace_table
 from netpolc.backends.nft.netlink.wire import Wire
 from netpolc.compiler import Program
 from netpolc.core.nets import Family, family
 from tests.helpers.lab import Router
 
-MAPS = "source maps"
+MAPS, APART = "source maps", "source maps but for shared sets"
 COPIES = 4
 """Namespaces that have a shape at once while the kernel's memory is read."""
 SETTLED = 0.5
@@ -64,8 +68,10 @@ def shapes(scenario: Scenario, hook: str) -> dict[str, Shape]:
     own, version = _ruleset(scenario.program, hook), scenario.family
     with patch.object(cost, "source_map", lambda *_, **__: True):
         mapped = _ruleset(scenario.program, hook)
+    with patch.object(judge, "Layout", _SharedApart):
+        apart = _ruleset(scenario.program, hook)
     table = "ip" if version is Family.IPV4 else "ip6"
-    found = {NETPOLC: _shape(own), MAPS: _shape(mapped)}
+    found = {NETPOLC: _shape(own), MAPS: _shape(mapped), APART: _shape(apart)}
     for name, ruleset in (("", own), (f" with {MAPS}", mapped)):
         alone = replace(ruleset, table=of_family(ruleset.table, version))
         found[f"one family's rules{name}"] = _shape(alone)
@@ -120,6 +126,28 @@ def costs(several: Mapping[str, Shape], rounds: int) -> dict[str, Cost]:
         )
         for name, own in several.items()
     }
+
+
+class _SharedApart(Layout):
+    """One map of the pods that a chain asks for alone, and of small sets; large sets that other
+    chains of the node ask for as well stay sets.
+    """
+
+    def lay_out(self, admitted: AdmittedPeers, by_source: bool) -> Laid:
+        alone, others = AdmittedPeers({}), AdmittedPeers({})
+        for ports, peers in admitted.classes.items():
+            mapped = {own: told for own, told in peers.asked.items() if self._is_own(own)}
+            rest = {own: told for own, told in peers.asked.items() if own not in mapped}
+            alone.classes[ports] = Peers(mapped)
+            others.classes[ports] = structs.replace(peers, asked=rest)
+        rules = tuple(self._by_source(alone)) if alone.asked else ()
+        laid = super().lay_out(others, by_source=False)
+        return replace(laid, rules=(*rules, *laid.rules))
+
+    def _is_own(self, asked: PodQuestion) -> bool:
+        facts = self._comparisons._facts
+        is_shared = facts.uses((asked,)) > 1 and facts.size((asked,)) >= LARGE_SET
+        return not (is_shared or asked.blocks)
 
 
 def _ruleset(program: Program, hook: str) -> Ruleset:

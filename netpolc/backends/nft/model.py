@@ -237,9 +237,11 @@ def room(count: int) -> int:
     """The `size` of a set or map: at least a quarter more than its elements, to add some later.
 
     With a size the kernel takes a hash of fixed width, which loads and answers faster than one that
-    must be able to grow (`nft_hash_estimate` in net/netfilter/nft_set_hash.c).
+    must be able to grow (`nft_hash_estimate` in net/netfilter/nft_set_hash.c). It has buckets for a
+    third more, in a power of two (`nft_hash_buckets`): three quarters of one leave none unused.
     """
-    return 1 << max(4, (count + count // 4).bit_length())
+    wanted = count + count // 4
+    return max(16, 3 << ((wanted - 1) // 3).bit_length())
 
 
 class AddressSet(Struct, frozen=True, eq=False, gc=False):

@@ -340,3 +340,16 @@ def test_ports_that_admit_blocks_of_another_family_alone_are_not_looked_up(addre
     table = program.ruleset().table
     assert objects_of(table) == set()
     assert not [own.name for own in table.chains if own.name.startswith("p_")]
+
+
+@pytest.mark.parametrize(
+    ("elements", "wanted"),
+    [(0, 16), (12, 24), (19, 24), (20, 48), (39, 48), (40, 96), (1_000, 1_536), (10_000, 24_576)],
+)
+def test_a_set_has_room_for_a_quarter_more_and_uses_its_buckets(elements: int, wanted: int) -> None:
+    """A kernel makes a hash for `size` elements of the next power of two from a third more."""
+    size = nft.room(elements)
+    assert size == wanted
+    assert size >= elements + elements // 4
+    buckets = size * 4 // 3
+    assert buckets.bit_count() == 1 or size == 16

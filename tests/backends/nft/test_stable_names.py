@@ -224,7 +224,7 @@ def others() -> list[Manifest]:
 def test_a_set_that_becomes_a_large_one_rewrites_the_chain_that_asks(kernel: Kernel) -> None:
     """It gets a set of its own, and the union of the others stays and loses its pods."""
     base = [*union(), *others(), *replicas("b", 3, 2)]
-    small, large = [*base, *crowd(25)], [*base, *crowd(26)]
+    small, large = [*base, *crowd(39)], [*base, *crowd(40)]
     there, back = deltas(kernel, [small, large, small])
     for found in there, back:
         assert found.chains == 1
