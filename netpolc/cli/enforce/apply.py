@@ -113,7 +113,7 @@ def apply(
     chosen: Options,
     reading: options.Reading,
 ) -> None:
-    """Compile for this node and make the kernel's table what the policies say.
+    """Make the kernel's table of this node what the policies say.
 
     What is loaded is changed where it differs and left alone where not; drop counters go on. The
     node is --node, or the one named like this host. On any error the table that was loaded before
