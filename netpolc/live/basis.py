@@ -12,6 +12,7 @@ than have to be is seen in no ruleset. What pods did since is not known here (`c
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from collections.abc import Set as AbstractSet
 from functools import cached_property
 
 from msgspec import structs
@@ -145,11 +146,15 @@ class NodeBasis:
         """The namespaces of each identity's pods."""
         return [frozenset([pod.namespace for pod in own.pods]) for own in self._first.identities]
 
-    def renoted(self) -> dict[int, str | None]:
-        """What is noted otherwise than at first, of which pods of then; None where nothing is."""
-        if self.program is self._first:
+    def renoted(self, judged: AbstractSet[int] | None) -> dict[int, str | None]:
+        """What is noted otherwise than at first, of which pods of then; None where nothing is.
+        `judged` are the identities that the node has pods of, if it has not all of them.
+        """
+        own = self._judged if judged is None else judged
+        if self.program is self._first and own == self._judged:
             return {}
-        before, after = (peers_admitted(own, self._judged) for own in (self._first, self.program))
+        before = peers_admitted(self._first, self._judged)
+        after = peers_admitted(self.program, own)
         members, addresses = (before[at] ^ after[at] for at in (0, 1))
         pods = [pod for number in members for pod in self._first.identities[number].pods]
         by_address = self._first.pods_by_address

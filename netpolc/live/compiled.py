@@ -12,6 +12,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Mapping
+from collections.abc import Set as AbstractSet
 from functools import cached_property, partial
 
 from msgspec import structs
@@ -54,8 +55,15 @@ class Compiled:
     """One node as its policies are, and what became of its pods since the snapshot it is of."""
 
     def __init__(
-        self, basis: NodeBasis, options: Options, around: Surroundings, work: Work
+        self,
+        basis: NodeBasis,
+        options: Options,
+        around: Surroundings,
+        work: Work,
+        judged: AbstractSet[int] | None = None,
     ) -> None:
+        """Of the identities `judged` the node has pods now; None for all that it had."""
+        self._judged = judged
         self._basis, self._node, self._options = basis, basis.node, options
         self._around, self._work = around, work
         self._in_use, local = basis.in_use, basis.local
@@ -73,7 +81,7 @@ class Compiled:
             (namespace, labels) for namespace, labels, _ in self._identities if namespace
         )
         self._addresses = {address for pod in local for address in pod.addresses}
-        self._notes = basis.renoted()
+        self._notes = basis.renoted(judged)
         self._maps = LiveMaps(self._used, self._frame, options.recheck)
         self._known: dict[ClassKey, Answered] = {}
         self._edits: dict[str, dict[int, bool]] = {}
@@ -82,6 +90,9 @@ class Compiled:
         self._lost = "a namespace that cannot be read" if basis.unsure else ""
         self._changed = False
         self._moved = False
+        self._other_kinds = False
+        self.others: frozenset[int] | None = None
+        """The identities that the node has pods of, where other peers are noted for those."""
         self.remade = False
         """Whether chains were made for pods that came or went; those of the basis are no longer."""
         self._ruleset = self._whole()
@@ -91,7 +102,8 @@ class Compiled:
         """What the node asks; made for the first pod that changes, for it takes as long as a table
         does.
         """
-        numbers, policies = set(self._identities.values()), self._basis.policies
+        numbers = set(self._identities.values()) if self._judged is None else self._judged
+        policies = self._basis.policies
         labels_of = self._around.labels_of
         return NodeQuestions(
             self._program, numbers, policies, self._used, self._maps.all, labels_of
@@ -100,6 +112,8 @@ class Compiled:
     @property
     def lost(self) -> str:
         """Why the node has to be compiled again; empty if it has not."""
+        if self.others is not None:
+            return self._lost or "the last pod that some policy selects left the node, or came back"
         return self._lost or ("another number of pods" if self._wrong else "")
 
     def concerns(self, policy: Policy) -> bool:
@@ -138,19 +152,29 @@ class Compiled:
         """The ruleset now; None if the node has to be compiled again."""
         if not self._changed:
             return self._ruleset
-        if self.lost:
+        if self.lost or self._notes_others():
             return None
         if self._maps.remake():
             self._moved = self.remade = True
         if self._moved and not self._lower_again():
             return None
         for name, edits in self._edits.items():
-            self._edit(name, edits)
+            own = self._sets.get(name) or self._base.get(name)
+            if isinstance(own, nft.AddressSet):  # else of chains that are not there
+                self._sets[name] = _edited(own, edits)
         self._maps.edit()
         self._ruleset = self._whole()
         self._edits.clear()
         self._moved = self._changed = False
         return self._ruleset
+
+    def _notes_others(self) -> bool:
+        """Whether other peers are noted for the kinds of pods that are there now."""
+        if self._other_kinds:
+            now = {own for kind, own in self._identities.items() if self._kinds[kind] > 0}
+            self.others = None if self._asked.are_noted(now) else frozenset(now)
+            self._other_kinds = False
+        return self.others is not None
 
     def _whole(self) -> Ruleset:
         sets = tuple(self._sets.get(own.name, own) for own in self._frame.sets)
@@ -218,14 +242,12 @@ class Compiled:
             self._local[pod.namespace, pod.name] = pod, identity
             self._addresses.update(pod.addresses)
             self._kinds[key] += 1
+            self._other_kinds |= self._kinds[key] == 1
             return
         self._local.pop((pod.namespace, pod.name), None)
         self._addresses.difference_update(pod.addresses)
         self._kinds[key] -= 1
-        if not self._kinds[key]:
-            left = {number for kind, number in self._identities.items() if self._kinds[kind] > 0}
-            if not self._asked.are_noted(left):
-                self._lost = "the last pod that some policy selects left the node"
+        self._other_kinds |= not self._kinds[key]
 
     def _alike(self, key: ClassKey) -> int | None:
         """The identity of pods of the node that the same policies select as those of a class that
@@ -245,20 +267,18 @@ class Compiled:
             self._spaces.setdefault(namespace, []).append(dict(labels))
         return found
 
-    def _edit(self, name: str, edits: dict[int, bool]) -> None:
-        """Members come to a set and leave it."""
-        own = self._sets.get(name) or self._base.get(name)
-        if not isinstance(own, nft.AddressSet):
-            return  # of chains that are not there
-        elements = list(own.elements)
-        for address, there in edits.items():
-            at = bisect_left(elements, address, key=parse_address)
-            is_there = at < len(elements) and parse_address(elements[at]) == address
-            if there and not is_there:
-                elements.insert(at, format_address(address))
-            elif is_there and not there:
-                del elements[at]
-        self._sets[name] = structs.replace(own, elements=tuple(elements))
+
+def _edited(own: nft.AddressSet, edits: Mapping[int, bool]) -> nft.AddressSet:
+    """A set to which members come and which others leave."""
+    elements = list(own.elements)
+    for address, there in edits.items():
+        at = bisect_left(elements, address, key=parse_address)
+        is_there = at < len(elements) and parse_address(elements[at]) == address
+        if there and not is_there:
+            elements.insert(at, format_address(address))
+        elif is_there and not there:
+            del elements[at]
+    return structs.replace(own, elements=tuple(elements))
 
 
 def _noted(basis: NodeBasis, since: dict[int, str | None]) -> Notes:

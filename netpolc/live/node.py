@@ -8,6 +8,8 @@ always been what they are. Nothing is refused.
 
 from __future__ import annotations
 
+from collections.abc import Set as AbstractSet
+
 from netpolc.backends.nft import Options, Ruleset
 from netpolc.core.cluster import Pod, Snapshot
 from netpolc.core.ir import Policy
@@ -66,11 +68,22 @@ class LiveNode:
     def ruleset(self) -> Ruleset | None:
         """The ruleset now; None if the node has to be compiled again, as `lost` says."""
         if self._edited and self._can_repeat:
-            self.compiled, self._edited = self._made(), False
+            self._edited = False
             self._work.edited += 1
-            for pod, there in self._since:
-                self.compiled.change(pod, there)
-        return None if self._edited else self.compiled.ruleset()
+            self._repeat(None)
+        if self._edited:
+            return None
+        found = self.compiled.ruleset()
+        if self.compiled.others is not None and self._can_repeat:
+            self._repeat(self.compiled.others)
+            found = self.compiled.ruleset()
+        return found
 
-    def _made(self) -> Compiled:
-        return Compiled(self._basis, self._options, self._around, self._work)
+    def _repeat(self, judged: AbstractSet[int] | None) -> None:
+        """Do once more what pods did, on the table for their kinds."""
+        self.compiled = self._made(judged)
+        for pod, there in self._since:
+            self.compiled.change(pod, there)
+
+    def _made(self, judged: AbstractSet[int] | None = None) -> Compiled:
+        return Compiled(self._basis, self._options, self._around, self._work, judged)
