@@ -17,8 +17,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import groupby
+from itertools import chain, groupby, repeat
 from operator import attrgetter, is_
+from typing import TypeVar
 
 from msgspec import Struct
 
@@ -26,6 +27,8 @@ from netpolc.core.cluster import Cluster, ContainerPorts, Pod, Unread
 from netpolc.core.foreign import html_table
 from netpolc.core.ir import ANY, Action, Any_, Direction, NamedPort, Origin, PodPeer, Tier
 from netpolc.core.nets import NOTHING, Protocol, Ranges
+
+_T = TypeVar("_T")
 
 
 class Identity(Struct, frozen=True, eq=False, gc=False):
@@ -175,7 +178,8 @@ class Stage(Struct, frozen=True, eq=False, dict=True):
         return (*found, *self.rules[start:])
 
 
-_action = attrgetter("action")
+_action, _match = attrgetter("action"), attrgetter("match")
+_runs, _rules = attrgetter("runs"), attrgetter("rules")
 
 
 class Combination(Struct, frozen=True, eq=False, gc=False):
@@ -309,51 +313,42 @@ def _verify_combinations(combinations: tuple[Combination, ...], everyone: frozen
 
 def _verify_stages(stages: set[Stage], everyone: frozenset[int]) -> None:
     """Each object once, however many share it: those that are no values are equal by identity."""
-    runs = set[Run]()
     for stage in stages:
         own = stage.runs
-        runs.update(own)
         if stage.tier is Tier.NETWORK_POLICY:
             accepts = not own or (len(own) == 1 and own[0].action is Action.ACCEPT)
             _require(accepts, "NetworkPolicy only accepts")
         else:
-            actions = [run.action for run in own]
+            actions = list(map(_action, own))
             _require(not any(map(is_, actions, actions[1:])), "runs differ in action")
         if stage.unanswered:
             empty = all(rule.match.is_empty for _, rule in stage.unanswered)
             _require(empty, "no answer is no match")
-    rules = set[ResolvedRule]()
-    for run in runs:
-        action, several = run.action, run.rules
-        if not several:
-            raise InvariantError("runs have rules")
-        for rule in several:
-            if rule.action is not action:
-                raise InvariantError("a run has one action")
-        rules.update(several)
-    _verify_matches([rule.match for rule in rules], everyone)
+    runs = list(set(chain.from_iterable(map(_runs, stages))))
+    several = list(map(_rules, runs))
+    _require(all(several), "runs have rules")
+    said = chain.from_iterable(map(repeat, map(_action, runs), map(len, several)))
+    rules = list(chain.from_iterable(several))
+    _require(all(map(is_, map(_action, rules), said)), "a run has one action")
+    _verify_matches(list(map(_match, set(rules))), everyone)
 
 
-def _verify_matches(matches: Iterable[Match], everyone: frozenset[int]) -> None:
-    identities: dict[int, frozenset[int] | Any_] = {}
-    networks: dict[int, Ranges | Any_] = {}
-    ports: dict[int, Ranges | Any_] = {}
-    for match in matches:
-        pods, blocks, services = match.identities, match.networks, match.ports
-        if (pods is ANY) is not (blocks is ANY):
-            raise InvariantError("any peer is any address")
-        identities[id(pods)] = pods
-        networks[id(blocks)] = blocks
-        ports[id(services)] = services
-    for pods in identities.values():
-        if not (pods is ANY or pods <= everyone):
-            raise InvariantError("peers exist")
-    for blocks in networks.values():
-        if not (blocks is ANY or _canonical(blocks)):
-            raise InvariantError("networks are canonical")
-    for services in ports.values():
-        if not (services is ANY or _canonical_ports(services)):
-            raise InvariantError("ports are canonical")
+def _verify_matches(matches: list[Match], everyone: frozenset[int]) -> None:
+    peers = [match.identities for match in matches]
+    blocks = [match.networks for match in matches]
+    anybody = [own is ANY for own in peers]
+    _require(anybody == [own is ANY for own in blocks], "any peer is any address")
+    exist = all(own is ANY or own <= everyone for own in _once(peers))
+    _require(exist, "peers exist")
+    canonical = all(own is ANY or _canonical(own) for own in _once(blocks))
+    _require(canonical, "networks are canonical")
+    services = _once([match.ports for match in matches])
+    _require(all(own is ANY or _canonical_ports(own) for own in services), "ports are canonical")
+
+
+def _once(several: list[_T]) -> Iterable[_T]:
+    """Each object once: to tell large ones apart by what they hold would cost more."""
+    return dict(zip(map(id, several), several, strict=True)).values()
 
 
 def _canonical(ranges: Ranges) -> bool:

@@ -158,7 +158,11 @@ class _Alike:
         self._together: list[list[int]] = []
         self._ends: list[tuple[Tier, int]] = []
         self._chosen: dict[tuple[int, ...], _Chosen] = {}
-        concerned = [n for n, own in enumerate(policies) if _concerns(own, direction)]
+        concerned = [
+            n
+            for n, own in enumerate(policies)
+            if direction in own.isolates or resolver.lists.ruled(own, direction)
+        ]
         for tier, numbers in groupby(concerned, key=lambda number: policies[number].tier):
             places: dict[Members, int] = {}
             for number in numbers:
@@ -196,10 +200,6 @@ def _closed(identity: Identity) -> tuple[Stage, ...]:
     """What judges closed pods, as an isolating policy without rules would."""
     origin = Origin("Pod", "", CLOSED, (), identity.pods[0].origin.source)
     return (Stage(Tier.NETWORK_POLICY, (), Action.DENY, (origin,)),)
-
-
-def _concerns(policy: Policy, direction: Direction) -> bool:
-    return direction in policy.isolates or any(rule.direction is direction for rule in policy.rules)
 
 
 _Unanswered = tuple[tuple[int, ResolvedRule], ...]
@@ -284,14 +284,15 @@ class _TierBuilder:
 
     def _made(self, number: int, ports: ContainerPorts) -> _Rules:
         policy = self._policies[number]
-        rules: list[ResolvedRule] = []
+        asked = self._resolver.asked(policy, self._direction, ports)
         unanswered: list[tuple[int, ResolvedRule]] = []
-        for rule in self._resolver.asked(policy, self._direction, ports):
+        rules: list[ResolvedRule] = []
+        for rule in asked:
             match = rule.match
-            if not match.identities and match.is_empty:
-                unanswered.append((len(rules), rule))
-            else:
+            if match.identities or not match.is_empty:
                 rules.append(rule)
+            else:
+                unanswered.append((len(rules), rule))
         answered = tuple(rules)
         runs = () if policy.tier is Tier.NETWORK_POLICY else runs_of(answered)
         return _Rules(answered, tuple(unanswered), runs)

@@ -6,8 +6,10 @@ of them. Nothing is refused.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import NamedTuple, assert_never
+from collections.abc import Iterable, Sequence
+from typing import assert_never
+
+from msgspec import Struct
 
 from netpolc.core.cluster import ContainerPorts
 from netpolc.core.ir import (
@@ -32,7 +34,7 @@ from netpolc.passes.identify import Identification
 from netpolc.passes.ports import Names, PortList, asked_names
 
 
-class Who(NamedTuple):
+class Who(Struct, frozen=True, gc=False):
     """Whom a list of peers means; the question is None if it can be nobody.
 
     Many rules have one list, which is kept so that its id stays its own; so in `AskedPorts`.
@@ -44,7 +46,7 @@ class Who(NamedTuple):
     question: Question | None
 
 
-class AskedPorts(NamedTuple):
+class AskedPorts(Struct, frozen=True, gc=False):
     """What a list of ports asks for: names, and the numbers without those behind them."""
 
     given: tuple[Port, ...] | Any_
@@ -63,9 +65,20 @@ class Lists:
         self.peers: dict[int, Who] = {}
         """By the id of a list, which `Who` keeps; so with ports."""
         self.asked: dict[int, AskedPorts] = {}
-        self._named: dict[int, tuple[Policy, frozenset[tuple[str, int]]]] = {}
+        self._ruled: dict[int, tuple[Policy, Sequence[Rule], Sequence[Rule]]] = {}
+        self._named: dict[int, frozenset[tuple[str, int]]] = {}
         self._unions: dict[frozenset[PodPeer], Members] = {}
         self._of_lists: dict[int, PortList] = {}
+
+    def ruled(self, policy: Policy, direction: Direction) -> Sequence[Rule]:
+        """The rules of a policy for a direction."""
+        known = self._ruled.get(id(policy))
+        if known is None:
+            ingress, rules = Direction.INGRESS, policy.rules
+            own = [rule for rule in rules if rule.direction is ingress]
+            others = [rule for rule in rules if rule.direction is not ingress]
+            known = self._ruled[id(policy)] = policy, own, others
+        return known[1] if direction is Direction.INGRESS else known[2]
 
     def who(self, rule: Rule) -> Who:
         """Who a rule speaks of, in nearly all of them pods alone."""
@@ -137,12 +150,14 @@ class Lists:
         """
         known = self._named.get(id(policy))
         if known is None:
-            own = [rule.ports for rule in policy.rules if rule.direction is Direction.INGRESS]
-            lists = {id(ports): ports for ports in own}
-            asked = [name for ports in lists.values() for name in self.wanted(ports).names]
-            found = frozenset([(name.name, name.protocol) for name in asked])
-            known = self._named[id(policy)] = policy, found
-        return known[1]
+            asked, wanted = self.asked.get, self.wanted
+            names = [
+                (name.name, name.protocol)
+                for rule in self.ruled(policy, Direction.INGRESS)
+                for name in (asked(id(rule.ports)) or wanted(rule.ports)).names
+            ]
+            known = self._named[id(policy)] = frozenset(names)
+        return known
 
     def ports(self, wanted: tuple[Port, ...], own: ContainerPorts) -> Ranges:
         """The numbers among some ports, and those behind their names on pods with these."""

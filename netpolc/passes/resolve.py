@@ -12,7 +12,7 @@ anything gives none (its pod stays isolated).
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 
@@ -85,7 +85,7 @@ class Resolver:
 
     def asked(
         self, policy: Policy, direction: Direction, subject_ports: ContainerPorts
-    ) -> Iterator[ResolvedRule]:
+    ) -> Iterable[ResolvedRule]:
         """The tuples of a policy's rules for subjects with these named ports, also those that match
         nothing now because nobody answers what they ask (`Match.is_empty`).
 
@@ -93,14 +93,26 @@ class Resolver:
         that one rule admits by a name is not repeated by the rules after it: `n` rules over `n`
         pods would be `n` times `n` tuples, and whatever any of them admits is admitted.
         """
-        own = [rule for rule in policy.rules if rule.direction is direction]
+        own = self.lists.ruled(policy, direction)
         # Of ingress the names are the subject's; of egress each peer has its own numbers.
-        named: list[Names] = [()] * len(own)
+        named: list[Names] = []
         if direction is Direction.EGRESS:
-            named = [self.lists.wanted(rule.ports).names for rule in own]
+            asked, wanted = self.lists.asked.get, self.lists.wanted
+            named = [(asked(id(rule.ports)) or wanted(rule.ports)).names for rule in own]
         if not self._nodes and not any(named):
-            yield from self._numbered(own, subject_ports)
-            return
+            return self._numbered(own, subject_ports)
+        return self._one_by_one(policy, own, named or [()] * len(own), subject_ports)
+
+    def _one_by_one(
+        self,
+        policy: Policy,
+        own: Sequence[Rule],
+        named: Sequence[Names],
+        subject_ports: ContainerPorts,
+    ) -> Iterator[ResolvedRule]:
+        """The tuples of rules of which some ask for ports of their peers by name, or that may speak
+        of nodes.
+        """
         missing: dict[Names, _Missing] | None = None
         if policy.tier is Tier.NETWORK_POLICY:
             pairs = sum(len(self._groups(names)[0]) for names in named if names)
@@ -116,16 +128,18 @@ class Resolver:
     def _numbered(self, rules: Iterable[Rule], own: ContainerPorts) -> list[ResolvedRule]:
         """The tuples of rules whose peers have no say in the ports."""
         found = []
-        lists, asked = self.lists.peers, self.lists.asked
+        lists, asked = self.lists.peers.get, self.lists.asked.get
         for rule in rules:
-            _, pods, networks, question = lists.get(id(rule.peers)) or self.lists.who(rule)
-            _, names, ports = asked.get(id(rule.ports)) or self.lists.wanted(rule.ports)
+            who = lists(id(rule.peers)) or self.lists.who(rule)
+            question = who.question
             if question is None:
                 continue
-            if names and rule.ports is not ANY:
-                ports = self.lists.ports(rule.ports, own)
+            wanted = asked(id(rule.ports)) or self.lists.wanted(rule.ports)
+            ports = wanted.ranges
+            if wanted.names and wanted.given is not ANY:
+                ports = self.lists.ports(wanted.given, own)
             if ports is ANY or ports.spans:
-                match = Match(pods, networks, ports)
+                match = Match(who.pods, who.networks, ports)
                 found.append(ResolvedRule(match, rule.action, rule.origin, question))
         return found
 
@@ -155,7 +169,7 @@ class Resolver:
         # By names the pods that are missing are enough; a tuple for the numbers has all of them.
         needs_pods = numbered or missing is None
         who = self.lists.who(rule) if needs_pods else self.lists.without_pods(rule)
-        _, pods, networks, asked = who
+        pods, networks, asked = who.pods, who.networks, who.question
         if numbered and asked is not None:
             match = Match(pods, networks, self.lists.ports(numbered, ()))
             yield ResolvedRule(match, rule.action, rule.origin, asked)
