@@ -96,7 +96,11 @@ def source_map(everybody: int, looked_up: float, rules: int) -> bool:
 
 
 FEW_RULES = 16
-"""An ordered tier with more rules than these is never asked one after the other."""
+"""An ordered tier with more rules than these is never asked one after the other, if there is room
+for its maps."""
+MAPPED = 1 << 19
+"""Elements that the maps of all ordered tiers of a node have at most: three quarters of a second of
+loading, some 12 MB of text."""
 
 
 def linear(asked: float, blocks: bool) -> bool:
@@ -104,3 +108,12 @@ def linear(asked: float, blocks: bool) -> bool:
     by maps from peers to what they meet, one of which has blocks if the rules do.
     """
     return asked <= PORT_MAP + (PORT_RANGE_MAP if blocks else 0)
+
+
+def mappable(elements: int, lists: int) -> bool:
+    """Whether one of some lists of ordered tiers may have maps of so many elements.
+
+    Each list has the same share. Whoever has many lists has a map of nearly all pods for each, and
+    a packet meets few of them: rule by rule lists share the sets of their peers.
+    """
+    return elements * lists <= MAPPED

@@ -119,10 +119,16 @@ class Asks(Protocol):
 
 
 class NodeFacts:
-    """The facts of one node; `families` are those that its pods have addresses of."""
+    """The facts of one node; `families` are those that its pods have addresses of, `lists` is how
+    many lists of ordered tiers it asks, in classes: 1, 2, 3 or 4, 5 to 8, ...: the most of the
+    class.
+    """
 
-    def __init__(self, sizes: Sizes, chains: Sequence[Asks], families: Families) -> None:
+    def __init__(
+        self, sizes: Sizes, chains: Sequence[Asks], families: Families, lists: int = 0
+    ) -> None:
         self.size, self._chains, self.families = sizes.of, chains, families
+        self.lists = 1 << (lists - 1).bit_length() if lists else 0
 
     @cached_property
     def _uses(self) -> Counter[PodQuestion]:

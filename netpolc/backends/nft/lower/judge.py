@@ -158,8 +158,10 @@ class JudgeBuilder:
         """The facts of a node that judges some cases, each of them once, for pods of its own with
         addresses of some families.
         """
-        several = [own.admitted for own in cases if own.admitted is not None]
-        return NodeFacts(self._sizes, several, families)
+        judged = list(cases)
+        several = [own.admitted for own in judged if own.admitted is not None]
+        lists = {name for own in judged for _, name in own.tiers}
+        return NodeFacts(self._sizes, several, families, len(lists))
 
     def judge(
         self, case: Matter, families: Families, facts: NodeFacts, then: Judge | None
@@ -168,7 +170,8 @@ class JudgeBuilder:
         that of what is tried next.
         """
         by_source = case.admitted is not None and self._by_source(case.name, case.admitted, facts)
-        key = case.name, families, by_source, facts.families if case.tiers else None, id(then)
+        of_tiers = (facts.families, facts.lists) if case.tiers else None
+        key = case.name, families, by_source, of_tiers, id(then)
         if key not in self._judges:
             self._judges[key] = self._made(case, families, facts, by_source, then)
         return self._judges[key]

@@ -158,8 +158,11 @@ class Builder:
     # Rule by rule
 
     def _linear(self) -> tuple[nft.Rule, ...] | None:
-        """A row of comparisons, unless that costs a packet more than maps do."""
-        if sum(self._count(rule) for rule in self._rules) > cost.FEW_RULES:
+        """A row of comparisons, unless that costs a packet more than maps do, which are not too
+        large.
+        """
+        few = sum(self._count(rule) for rule in self._rules) <= cost.FEW_RULES
+        if not few and self._mappable():
             return None
         rules: list[nft.Rule] = []
         used: dict[str, nft.NamedSet] = {}
@@ -174,10 +177,20 @@ class Builder:
                 rules += comparisons.on_ports(rule.match.ports, peers)
             used |= comparisons.used
         asked = max(sum(_cost(rule, version) for rule in rules) for version in Family)
-        if not cost.linear(asked, any(rule.match.networks for rule in self._rules)):
+        blocks = any(rule.match.networks for rule in self._rules)
+        if few and not cost.linear(asked, blocks) and self._mappable():
             return None
         self._used |= used
         return tuple(rules)
+
+    def _mappable(self) -> bool:
+        """Whether the pods that rules name are few enough for maps of this list."""
+        asked = dict.fromkeys(map(self._questions.of, self._rules))
+        several = tuple([own for own in asked if own is not None])
+        if not several:
+            return True
+        room = 2 * self._facts.size(several)  # no count of its class is larger
+        return cost.mappable(room * len(self._facts.families), self._facts.lists)
 
     def _count(self, rule: ResolvedRule) -> int:
         """About how many comparisons a rule is."""

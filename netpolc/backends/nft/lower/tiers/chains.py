@@ -35,8 +35,8 @@ class Tiers:
     ) -> None:
         self._program, self._options = program, options
         self._sets, self._questions = sets, questions
-        self._known: dict[tuple[int, Way, Families], TierChains] = {}
-        self._named: dict[tuple[str, Families], tuple[str, TierChains]] = {}
+        self._known: dict[tuple[int, Way, Families, int], TierChains] = {}
+        self._named: dict[tuple[str, Families, int], tuple[str, TierChains]] = {}
         self._now: dict[TierChains, TierChains] = {}
         self._said: dict[int, str] = {}
         self._asked: dict[int, str] = {}
@@ -51,14 +51,15 @@ class Tiers:
 
     def tier(self, stage: Stage, way: Way, facts: NodeFacts) -> TierChains:
         """The chain of a stage; with rules for the families that any pod of the node has."""
-        key = id(stage), way, facts.families
+        key = id(stage), way, facts.families, facts.lists
         known = self._known.get(key)
         if known is None:
             name, content = self.name(stage, way), self._content(stage)
-            same = self._named.get((name, facts.families))
+            named = name, facts.families, facts.lists
+            same = self._named.get(named)
             if same is None:
                 made = self._builder(way, facts)
-                same = self._named[name, facts.families] = content, made.tier(name, stage)
+                same = self._named[named] = content, made.tier(name, stage)
                 if made.merged is not None:
                     remade = partial(self._remade, stage, way, facts, same[1])
                     self.maps.append(_pod_map(stage, made.merged, remade))
