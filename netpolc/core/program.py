@@ -18,7 +18,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain, groupby, repeat
-from operator import attrgetter, is_
+from operator import attrgetter, is_, lt
 from typing import TypeVar
 
 from msgspec import Struct
@@ -284,11 +284,9 @@ class Program:
 
     def verify(self) -> None:
         """Raise `InvariantError` unless every invariant holds."""
-        _require(
-            [own.number for own in self.identities] == list(range(len(self.identities))),
-            "identities are numbered in order",
-        )
-        everyone = frozenset(range(len(self.identities)))
+        numbers = [own.number for own in self.identities]
+        _require(numbers == list(range(len(numbers))), "identities are numbered in order")
+        everyone = frozenset(numbers)  # the very objects that are in the sets, mostly
         _verify_combinations(self.combinations, everyone)
         _verify_combinations(self.tried, everyone)
         _verify_stages(
@@ -301,14 +299,16 @@ class Program:
 
 
 def _verify_combinations(combinations: tuple[Combination, ...], everyone: frozenset[int]) -> None:
-    seen: set[tuple[Direction, int]] = set()
+    seen: dict[Direction, set[int]] = {direction: set() for direction in Direction}
     for combination in combinations:
-        keys = {(combination.direction, subject) for subject in combination.subjects}
-        _require(bool(keys) and not keys & seen, "one combination per identity and direction")
-        _require(combination.subjects <= everyone, "subjects exist")
-        seen |= keys
+        own, subjects = seen[combination.direction], combination.subjects
+        once = bool(subjects) and own.isdisjoint(subjects)
+        _require(once, "one combination per identity and direction")
+        _require(subjects <= everyone, "subjects exist")
+        own |= subjects
         tiers = [stage.tier for stage in combination.tiers]
-        _require(tiers == sorted(set(tiers)) and bool(tiers), "tiers are in order")
+        in_order = bool(tiers) and all(map(lt, tiers, tiers[1:]))
+        _require(in_order, "tiers are in order")
 
 
 def _verify_stages(stages: set[Stage], everyone: frozenset[int]) -> None:

@@ -153,10 +153,16 @@ _Ports = tuple[tuple[Port, ...] | Any_, bool]
 
 
 class _PeerLists:
-    """The peers of one direction. What is written alike is read once, and is one object."""
+    """The peers of one direction. What is written alike is read once; what means the same is one
+    object, in both directions.
+    """
 
-    def __init__(self, decode: Callable[[msgspec.Raw], _Selected | _Reached]) -> None:
-        self._decode = decode
+    def __init__(
+        self,
+        decode: Callable[[msgspec.Raw], _Selected | _Reached],
+        same: dict[tuple[Peer, ...], tuple[Peer, ...]],
+    ) -> None:
+        self._decode, self._same = decode, same
         self._lists: dict[bytes, _Peers] = {}
         self._entries: dict[bytes, tuple[Peer, ...]] = {}
 
@@ -167,6 +173,7 @@ class _PeerLists:
         if known is None:
             several = [self._entry(own) for own in _few(_listed(text))]
             peers = several[0] if len(several) == 1 else tuple(chain.from_iterable(several))
+            peers = self._same.setdefault(peers, peers)
             blocks = any(isinstance(own[0], NetworkPeer) for own in several)
             known = self._lists[text] = peers, blocks
         return known
@@ -175,7 +182,8 @@ class _PeerLists:
         text = bytes(raw)
         known = self._entries.get(text)
         if known is None:
-            known = self._entries[text] = _peers(self._decode(raw))
+            found = _peers(self._decode(raw))
+            known = self._entries[text] = self._same.setdefault(found, found)
         return known
 
 
@@ -183,7 +191,8 @@ class PlainReader:
     """Reads the policies of one snapshot."""
 
     def __init__(self) -> None:
-        self._from, self._to = _PeerLists(_selected), _PeerLists(_reached)
+        same: dict[tuple[Peer, ...], tuple[Peer, ...]] = {}
+        self._from, self._to = _PeerLists(_selected, same), _PeerLists(_reached, same)
         self._ports: dict[bytes, _Ports] = {bytes(_NULL): (ANY, False)}
 
     def lower(self, document: Document) -> Policy | None:
