@@ -9,6 +9,7 @@ import pytest
 
 import netpolc
 from netpolc.backends.nft import Options
+from netpolc.backends.nft.lower import cost
 from netpolc.live import Live
 from tests.helpers.events import Happening
 from tests.helpers.layouts import prefer_maps
@@ -49,6 +50,15 @@ def test_any_events_where_pods_are_in_maps(
 ) -> None:
     prefer_maps(monkeypatch)
     run(6, 120, 20, False, options)
+
+
+def test_any_events_where_some_lists_have_no_room_for_maps(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Lists come and go and grow, so each is asked by maps and rule by rule in turns."""
+    prefer_maps(monkeypatch)
+    monkeypatch.setattr(cost, "MAPPED", 256)
+    run(7, 120, 20, False, Options())
 
 
 def run(seed: int, pods: int, policies: int, calm: bool, options: Options) -> None:

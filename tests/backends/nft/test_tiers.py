@@ -161,6 +161,61 @@ def test_the_cheaper_layout_is_taken(asked: int, blocks: bool, linear: bool) -> 
     assert cost.linear(asked, blocks) is linear
 
 
+ROOM = 2 * 128
+"""What the maps of a list that names all 60 pods may need: 60 and a quarter more fit into sizes of
+128, for addresses of each family.
+"""
+
+
+def layouts(own: Snapshot) -> list[bool]:
+    """Of every list whether its peers are in maps; what is loaded is what the policies mean."""
+    program = netpolc.compile(own)
+    ruleset = program.ruleset()
+    assert Proof(program, parse_text.parse(ruleset.text())).first() == []
+    chains = [own for own in ruleset.table.chains if own.name.startswith("i_admin_")]
+    return [isinstance(own.rules[0].statements[0], nft.AddressLookup) for own in chains]
+
+
+@pytest.mark.parametrize(("room", "merged"), [(ROOM, True), (ROOM - 1, False)])
+def test_maps_without_room_are_not_made(room: int, merged: bool) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(cost, "MAPPED", room)
+        assert layouts(cluster(MANY)) == [merged]
+
+
+@pytest.mark.parametrize(("room", "merged"), [(4 * ROOM, [True] * 3), (4 * ROOM - 1, [False] * 3)])
+def test_lists_of_a_node_share_the_room(room: int, merged: list[bool]) -> None:
+    """Three lists have a quarter each: the fourth may come without a change of theirs."""
+    own = cluster(MANY)
+    rules = [(action, (app(name),), port) for action, name, port in MANY]
+    lists = [policy(f"p{n}", Tier.ADMIN, rules, subject=app(f"a{n}")) for n in range(3)]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(cost, "MAPPED", room)
+        assert layouts(replace(own, policies=tuple(lists))) == merged
+
+
+def test_few_pods_are_in_maps_beside_many() -> None:
+    """A list that names two pods has maps where one that names all of them has none."""
+    own = cluster(MANY)
+    every = [(action, (app(name),), port) for action, name, port in MANY]
+    few = [(Action.DENY, (app("a1"),), 80 + n) for n in range(20)]
+    lists = (
+        policy("every", Tier.ADMIN, every, subject=app("target")),
+        policy("few", Tier.ADMIN, few, subject=app("a5")),
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(cost, "MAPPED", ROOM)
+        assert sorted(layouts(replace(own, policies=lists))) == [False, True]
+
+
+@pytest.mark.parametrize(
+    ("elements", "lists", "fit"),
+    [(524_288, 1, True), (524_289, 1, False), (4_096, 128, True), (4_097, 128, False)],
+)
+def test_half_a_million_elements_are_the_most(elements: int, lists: int, fit: bool) -> None:
+    assert cost.mappable(elements, lists) is fit
+
+
 # What others wrote
 
 

@@ -189,7 +189,7 @@ class Builder:
         several = tuple([own for own in asked if own is not None])
         if not several:
             return True
-        room = 2 * self._facts.size(several)  # no count of its class is larger
+        room = 2 * self._facts.size(several) or nft.room(0)  # no count of its class is larger
         return cost.mappable(room * len(self._facts.families), self._facts.lists)
 
     def _count(self, rule: ResolvedRule) -> int:
