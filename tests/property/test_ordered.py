@@ -29,7 +29,7 @@ OPTIONS = (
 )
 LONGEST = 14
 """The longest row of chains there is, as docs/internals/ruleset.md counts it."""
-LAYOUTS = {"linear": True, "merged": False, "by cost": None, "some merged": None}
+LAYOUTS = {"linear": True, "merged": False, "by cost": None, "little room": False}
 LITTLE = 128
 """Room for the maps of up to four lists of a dual-stack node that few pods answer."""
 PATIENT = settings(
@@ -38,12 +38,8 @@ PATIENT = settings(
 )
 
 
-def force(monkeypatch: pytest.MonkeyPatch, layout: str) -> None:
-    linear = LAYOUTS[layout]
-    if layout == "some merged":
-        monkeypatch.setattr(cost, "linear", lambda asked, blocks: False)
-        monkeypatch.setattr(cost, "MAPPED", LITTLE)
-    elif linear is not None:
+def force(monkeypatch: pytest.MonkeyPatch, linear: bool | None) -> None:
+    if linear is not None:
         monkeypatch.setattr(cost, "linear", lambda asked, blocks: linear)
         monkeypatch.setattr(cost, "FEW_RULES", 10_000)
 
@@ -58,7 +54,9 @@ def test_what_is_emitted_is_what_the_policies_mean(
     options: netpolc.Options,
     audited: bool,
 ) -> None:
-    force(monkeypatch, layout)
+    force(monkeypatch, LAYOUTS[layout])
+    if layout == "little room":
+        monkeypatch.setattr(cost, "MAPPED", LITTLE)
     program = netpolc.compile(ordered.snapshot(Random(seed), audited=audited))
     for node in (None, "node-a"):
         ruleset = program.ruleset(node, options)
@@ -75,7 +73,7 @@ def test_what_is_emitted_is_what_the_policies_mean(
 def test_rows_of_chains_are_short(
     monkeypatch: pytest.MonkeyPatch, layout: str, seed: int, audited: bool
 ) -> None:
-    force(monkeypatch, layout)
+    force(monkeypatch, LAYOUTS[layout])
     program = netpolc.compile(ordered.snapshot(Random(seed), audited=audited))
     for hook, established, audit, log in product(
         ("forward", "postrouting"), ("keep", "recheck"), (False, True), (None, "3/hour")
