@@ -162,7 +162,7 @@ class Builder:
         large.
         """
         few = sum(self._count(rule) for rule in self._rules) <= cost.FEW_RULES
-        if not few and self._mappable():
+        if not few and _mappable(self._rules, self._questions, self._facts):
             return None
         rules: list[nft.Rule] = []
         used: dict[str, nft.NamedSet] = {}
@@ -178,19 +178,14 @@ class Builder:
             used |= comparisons.used
         asked = max(sum(_cost(rule, version) for rule in rules) for version in Family)
         blocks = any(rule.match.networks for rule in self._rules)
-        if few and not cost.linear(asked, blocks) and self._mappable():
+        if (
+            few
+            and not cost.linear(asked, blocks)
+            and _mappable(self._rules, self._questions, self._facts)
+        ):
             return None
         self._used |= used
         return tuple(rules)
-
-    def _mappable(self) -> bool:
-        """Whether the pods that rules name are few enough for maps of this list."""
-        asked = dict.fromkeys(map(self._questions.of, self._rules))
-        several = tuple([own for own in asked if own is not None])
-        if not several:
-            return True
-        room = 2 * self._facts.size(several) or nft.room(0)  # no count of its class is larger
-        return cost.mappable(room * len(self._facts.families), self._facts.lists)
 
     def _count(self, rule: ResolvedRule) -> int:
         """About how many comparisons a rule is."""
@@ -315,6 +310,16 @@ def _joined(
         last = span, verdict
     if last is not None:
         yield last
+
+
+def _mappable(rules: Iterable[ResolvedRule], questions: Questions, facts: NodeFacts) -> bool:
+    """Whether the pods that the rules of a list name are few enough for maps of its own."""
+    asked = dict.fromkeys(map(questions.of, rules))
+    several = tuple([own for own in asked if own is not None])
+    if not several:
+        return True
+    room = 2 * facts.size(several) or nft.room(0)  # no count of its class is larger
+    return cost.mappable(room * len(facts.families), facts.lists)
 
 
 def _denying(origin: Origin, way: Way) -> str:
