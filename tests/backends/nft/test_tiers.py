@@ -161,9 +161,9 @@ def test_the_cheaper_layout_is_taken(asked: int, blocks: bool, linear: bool) -> 
     assert cost.linear(asked, blocks) is linear
 
 
-ROOM = 2 * 128
+ROOM = 2 * 96
 """What the maps of a list that names all 60 pods may need: 60 and a quarter more fit into sizes of
-128, for addresses of each family.
+96, for addresses of each family.
 """
 
 
@@ -209,11 +209,11 @@ def test_few_pods_are_in_maps_beside_many() -> None:
 
 
 @pytest.mark.parametrize(
-    ("elements", "lists", "fit"),
-    [(524_288, 1, True), (524_289, 1, False), (4_096, 128, True), (4_097, 128, False)],
+    ("size", "lists", "fit"),
+    [(786_432, 1, True), (786_433, 1, False), (6_144, 128, True), (6_145, 128, False)],
 )
-def test_half_a_million_elements_are_the_most(elements: int, lists: int, fit: bool) -> None:
-    assert cost.mappable(elements, lists) is fit
+def test_maps_of_a_node_have_a_bound(size: int, lists: int, fit: bool) -> None:
+    assert cost.mappable(size, lists) is fit
 
 
 # What others wrote

@@ -98,9 +98,10 @@ def source_map(everybody: int, looked_up: float, rules: int) -> bool:
 FEW_RULES = 16
 """An ordered tier with more rules than these is never asked one after the other, if there is room
 for its maps."""
-MAPPED = 1 << 19
-"""Elements that the maps of all ordered tiers of a node have at most: three quarters of a second of
-loading, some 12 MB of text."""
+MAPPED = 3 << 18
+"""The `size` that the maps from pods of all ordered tiers of a node have together at most, a quarter
+more than their elements: two seconds of loading, some 30 MB of text.
+"""
 
 
 def linear(asked: float, blocks: bool) -> bool:
@@ -110,10 +111,10 @@ def linear(asked: float, blocks: bool) -> bool:
     return asked <= PORT_MAP + (PORT_RANGE_MAP if blocks else 0)
 
 
-def mappable(elements: int, lists: int) -> bool:
-    """Whether one of some lists of ordered tiers may have maps of so many elements.
+def mappable(size: int, lists: int) -> bool:
+    """Whether one of some lists of ordered tiers may have maps of this `size`.
 
     Each list has the same share. Whoever has many lists has a map of nearly all pods for each, and
     a packet meets few of them: rule by rule lists share the sets of their peers.
     """
-    return elements * lists <= MAPPED
+    return size * lists <= MAPPED
