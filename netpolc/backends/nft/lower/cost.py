@@ -99,8 +99,8 @@ FEW_RULES = 16
 """An ordered tier with more rules than these is never asked one after the other, if there is room
 for its maps."""
 MAPPED = 3 << 18
-"""The `size` that the maps from pods of all ordered tiers of a node have together at most, a quarter
-more than their elements: two seconds of loading, some 30 MB of text.
+"""The `size` that maps from pods have together at most, of all ordered tiers of a node: a quarter
+more than their elements. Two seconds of loading, some 30 MB of text.
 """
 
 
