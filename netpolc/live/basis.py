@@ -146,6 +146,11 @@ class NodeBasis:
         """The namespaces of each identity's pods."""
         return [frozenset([pod.namespace for pod in own.pods]) for own in self._first.identities]
 
+    @cached_property
+    def _admitted(self) -> tuple[set[int], set[int]]:
+        """What rules admitted by name at first."""
+        return peers_admitted(self._first, self._judged)
+
     def renoted(self, judged: AbstractSet[int] | None) -> dict[int, str | None]:
         """What is noted otherwise than at first, of which pods of then; None where nothing is.
         `judged` are the identities that the node has pods of, if it has not all of them.
@@ -153,8 +158,7 @@ class NodeBasis:
         own = self._judged if judged is None else judged
         if self.program is self._first and own == self._judged:
             return {}
-        before = peers_admitted(self._first, self._judged)
-        after = peers_admitted(self.program, own)
+        before, after = self._admitted, peers_admitted(self.program, own)
         members, addresses = (before[at] ^ after[at] for at in (0, 1))
         pods = [pod for number in members for pod in self._first.identities[number].pods]
         by_address = self._first.pods_by_address

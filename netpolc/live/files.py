@@ -52,19 +52,24 @@ class ReadFiles:
         self._reader = ObjectReader(Semantics.CURRENT, strict)
         self._namespace = default_namespace
         self._files: dict[str, _ReadFile] = {}
+        self._keys = set[Key]()
 
     def changes(self, contents: Iterable[tuple[File, Content]]) -> Changes:
         """What changed since the last time; after `NotPlain` it is still the time before."""
         before, now = self._files, dict[str, _ReadFile]()
         for file, data in contents:
             now[file.name] = self._file(file, data, before.get(file.name))
-        _refuse_twice(now.values())
-        gone, there = dict[Key, _ReadObject](), dict[Key, _ReadObject]()
+        gone, there, count = dict[Key, _ReadObject](), dict[Key, _ReadObject](), 0
         for name in before.keys() | now.keys():
             old, new = before.get(name), now.get(name)
             if old is not new:
                 gone.update(old.objects if old is not None else {})
                 there.update(new.objects if new is not None else {})
+                count += len(new.objects) if new is not None else 0
+        if len(there) != count or any(key in self._keys and key not in gone for key in there):
+            raise NotPlain("two objects of one name")
+        self._keys.difference_update(gone)
+        self._keys.update(there)
         self._files = now
         found: Changes = {key: None for key in gone if key not in there}
         found.update((key, new.own) for key, new in there.items() if gone.get(key) is not new)
@@ -106,15 +111,6 @@ class ReadFiles:
         if self._reader.told or own.failed or own.odd or ANY in key[2]:
             raise NotPlain(f"{document.source.file.name}: something is to be said of {key}")
         return key, _ReadObject(digest, own)
-
-
-def _refuse_twice(files: Iterable[_ReadFile]) -> None:
-    every, count = set[Key](), 0
-    for own in files:
-        every.update(own.objects)
-        count += len(own.objects)
-    if len(every) != count:
-        raise NotPlain("two objects of one name")
 
 
 def _by_text(file: _ReadFile) -> dict[bytes, tuple[Key, _ReadObject]]:
