@@ -69,7 +69,7 @@ def differences(happening: Happening, events: int, checkpoints: int) -> int:
     live, found, seconds = Live(NODE), 0, 0.0
     happening.fill(live)
     live.ruleset()
-    begun, read, every = sum(live.work.compiled.values()), Read(), events // checkpoints
+    begun, read, every = live.work.compiled.copy(), Read(), events // checkpoints
     for number in range(1, events + 1):
         spent, name = timed(lambda: _turn(happening, live))
         seconds += spent
@@ -83,9 +83,12 @@ def differences(happening: Happening, events: int, checkpoints: int) -> int:
         if not is_same(live, afresh):
             found += 1
             print(f"event {number}, {name}: differs", flush=True)
-    compiled = sum(live.work.compiled.values()) - begun
+    compiled = live.work.compiled - begun
     print(f"{events} events, {checkpoints} checkpoints: {found} differences")
-    print(f"compiled {compiled} times; {seconds * 1000 / events:.2f} ms of CPU time an event")
+    each = f"{seconds * 1000 / events:.2f} ms of CPU time an event"
+    print(f"compiled {sum(compiled.values())} times; {each}")
+    for reason, times in compiled.most_common():
+        print(f"{times:6} {reason}")
     return found
 
 
