@@ -85,3 +85,28 @@ def read_ipv4(
             is_read[row] = FAULT_NONE == parse_ipv4(
                 begin + offsets[row], offsets[row + 1] - offsets[row], &addresses[row]
             )
+
+
+def late_rows(
+    const int64_t[::1] times, const int64_t[::1] numbers, int64_t[::1] latest, most: int
+) -> tuple[int, int]:
+    """The first row that is more than `most` older than a row before it of the same number, and how
+    many are; `latest` has the newest time of each number so far, and then that of all.
+    """
+    cdef int64_t row, rows = times.shape[0], first = -1, count = 0, number, longest = most
+    if numbers.shape[0] != rows:
+        raise ValueError("columns of different lengths")
+    with nogil:
+        for row in range(rows):
+            number = numbers[row]
+            if number < 0 or number >= latest.shape[0]:
+                first = -2
+                break
+            if times[row] >= latest[number]:
+                latest[number] = times[row]
+            elif <uint64_t>latest[number] - <uint64_t>times[row] > <uint64_t>longest:
+                first = row if first < 0 else first
+                count += 1
+    if first == -2:
+        raise ValueError("a number that is none")
+    return first, count

@@ -10,7 +10,7 @@ flows (`flow_copies.h`). Nothing is refused: what is odd is left.
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.unicode cimport PyUnicode_DecodeASCII
-from libc.stdint cimport int16_t, int32_t, int64_t, uint8_t
+from libc.stdint cimport int32_t, int64_t, uint8_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy
 from posix.time cimport CLOCK_THREAD_CPUTIME_ID, clock_gettime, timespec
@@ -20,40 +20,31 @@ cdef extern from "flow_rows.h" nogil:
         ROW_TEXTS
 
         ROW_COLUMNS
+        COLUMN_IS_REPLY
 
     ctypedef struct NetpolcTexts:
         int32_t* offsets
         uint8_t* bytes
-        uint8_t* valid
-        int32_t* codes
         int64_t count
-        int64_t nulls
 
-    ctypedef struct NetpolcNulls:
+    ctypedef struct NetpolcColumn:
+        void* values
         uint8_t* valid
         int64_t nulls
 
     ctypedef struct NetpolcRows:
         int64_t count
-        int64_t lines
-        int64_t* ts
-        int64_t* packets
-        int64_t* octets
-        int32_t* src_port
-        int32_t* port
-        int16_t* protocol
+        NetpolcColumn columns[ROW_COLUMNS]
         NetpolcTexts texts[ROW_TEXTS]
-        NetpolcNulls nulls[ROW_COLUMNS]
-        int32_t* words[2]
-        uint8_t* replies
         int64_t unsure_count
         int64_t* unsure
 
     ctypedef int (*NetpolcScanner)(
         const uint8_t*, const uint8_t*, const uint8_t*, const void*, NetpolcRows*)
 
-    int netpolc_rows_init(NetpolcRows*, const uint8_t*, int64_t)
+    int netpolc_rows_init(NetpolcRows*, int64_t)
     int64_t netpolc_newlines(const uint8_t*, const uint8_t*)
+    void netpolc_keep_memory()
     void netpolc_rows_free(NetpolcRows*)
     void netpolc_scan(
         const uint8_t*, int64_t, int64_t, NetpolcScanner, const void*, NetpolcRows*)
@@ -118,6 +109,11 @@ cdef int64_t _unlocked = 0
 def unlocked_seconds() -> float:
     """CPU time that all threads have spent in here without the interpreter's lock."""
     return _unlocked * 1e-9
+
+
+def keep_memory() -> None:
+    """Memory that is free stays with the process, up to 64 MiB: blocks follow each other."""
+    netpolc_keep_memory()
 
 
 cdef int64_t _clock() noexcept nogil:
@@ -293,18 +289,23 @@ cdef int _set_columns(NetpolcColumns* columns, bytes roles, int most) except -1:
 
 
 cdef tuple _scanned(bytes block, int64_t longest, NetpolcScanner scanner, const void* how):
-    """Rows, columns by name, texts by name, and the lines that are left."""
+    """Rows, columns by name, words of texts by name, and the lines that are left."""
     global _unlocked
     cdef NetpolcRows rows
-    cdef Copies copies
     cdef const uint8_t* text = <const uint8_t*>PyBytes_AS_STRING(block)
-    cdef int64_t size = PyBytes_GET_SIZE(block), begun
+    cdef int64_t size = PyBytes_GET_SIZE(block), lines, begun
     cdef bint has_room
     if size >= 1 << 31:
         raise ValueError("a block of 2 GiB")
     with nogil:
         begun = _clock()
-        has_room = netpolc_rows_init(&rows, text, size)
+        lines = netpolc_newlines(text, text + size) + 1
+        begun = _clock() - begun
+    _unlocked += begun
+    columns = _columns(&rows, lines)
+    with nogil:
+        begun = _clock()
+        has_room = netpolc_rows_init(&rows, lines)
         if has_room:
             netpolc_scan(text, size, longest, scanner, how, &rows)
             has_room = netpolc_finish(&rows)
@@ -313,14 +314,9 @@ cdef tuple _scanned(bytes block, int64_t longest, NetpolcScanner scanner, const 
     try:
         if not has_room:
             raise MemoryError
-        copies.count = 0
-        found = rows.count, _columns(&rows, &copies), _texts(&rows, &copies), _unsure(&rows)
-        with nogil:
-            begun = _clock()
-            _copy_all(copies.pieces, copies.count)
-            begun = _clock() - begun
-        _unlocked += begun
-        return found
+        for at, name in enumerate(_NAMES):
+            columns[name] = rows.columns[at].nulls, *columns[name]
+        return rows.count, columns, _words(&rows), _unsure(&rows)
     finally:
         with nogil:  # the kernel takes long to take back what is large
             begun = _clock()
@@ -329,60 +325,43 @@ cdef tuple _scanned(bytes block, int64_t longest, NetpolcScanner scanner, const 
         _unlocked += begun
 
 
-cdef enum:
-    MOST_COPIES = 64
+_NAMES = (
+    "src", "dst", "reporter", "policy", "src_pod", "dst_pod",
+    "ts", "packets", "bytes", "src_port", "port", "protocol", "direction", "verdict", "is_reply",
+)
+_WIDTHS = (4, 4, 4, 4, 4, 4, 8, 8, 8, 4, 4, 2, 4, 4)
+"""Bytes of a value; the last column has bits."""
 
 
-cdef struct Copies:
-    int count
-    Piece[MOST_COPIES] pieces
-
-
-cdef bytes _later(Copies* copies, const void* source, int64_t size):
-    """Bytes that nobody has seen yet, and that are copied without the lock."""
-    cdef bytes own = PyBytes_FromStringAndSize(NULL, size)
-    if size:
-        copies.pieces[copies.count] = Piece(PyBytes_AS_STRING(own), source, size)
-        copies.count += 1
-    return own
-
-
-cdef dict _columns(NetpolcRows* rows, Copies* copies):
-    """Nulls, bits of validity and values of each."""
-    cdef int64_t count = rows.count, bits = (rows.count + 7) // 8
-    cdef const void** values = [
-        rows.ts, rows.packets, rows.octets, rows.src_port, rows.port, rows.protocol,
-        rows.words[0], rows.words[1], rows.replies,
-    ]
-    cdef int64_t* sizes = [
-        8 * count, 8 * count, 8 * count, 4 * count, 4 * count, 2 * count, 4 * count, 4 * count, bits
-    ]
+cdef dict _columns(NetpolcRows* rows, int64_t lines):
+    """Room for bits of validity and values of each, where the scanner puts them."""
     cdef int at
+    cdef bytes valid, values
+    cdef int64_t bits = (lines + 7) // 8
     cdef dict found = {}
-    names = (
-        "ts", "packets", "bytes", "src_port", "port", "protocol", "direction", "verdict", "is_reply"
-    )
     for at in range(ROW_COLUMNS):
-        valid = _later(copies, rows.nulls[at].valid, bits)
-        found[names[at]] = rows.nulls[at].nulls, valid, _later(copies, values[at], sizes[at])
+        valid = PyBytes_FromStringAndSize(NULL, bits)
+        size = bits if at == COLUMN_IS_REPLY else lines * _WIDTHS[at]
+        values = PyBytes_FromStringAndSize(NULL, size)
+        rows.columns[at].valid = <uint8_t*>PyBytes_AS_STRING(valid)
+        rows.columns[at].values = PyBytes_AS_STRING(values)
+        found[_NAMES[at]] = valid, values
     return found
 
 
-cdef dict _texts(NetpolcRows* rows, Copies* copies):
-    """Nulls, bits of validity and the word of each row; how many words, their offsets and bytes."""
+cdef dict _words(NetpolcRows* rows):
+    """How many words of each text there are, their offsets, their bytes."""
     cdef int at
     cdef NetpolcTexts* own
     cdef dict found = {}
-    names = ("src", "dst", "reporter", "policy", "src_pod", "dst_pod")
     for at in range(ROW_TEXTS):
         own = &rows.texts[at]
-        found[names[at]] = (
-            own.nulls,
-            _later(copies, own.valid, (rows.count + 7) // 8),
-            _later(copies, own.codes, rows.count * 4),
+        if own.count == 0:
+            continue
+        found[_NAMES[at]] = (
             own.count,
-            _later(copies, own.offsets, (own.count + 1) * 4),
-            _later(copies, own.bytes, own.offsets[own.count]),
+            PyBytes_FromStringAndSize(<const char*>own.offsets, (own.count + 1) * 4),
+            PyBytes_FromStringAndSize(<const char*>own.bytes, own.offsets[own.count]),
         )
     return found
 

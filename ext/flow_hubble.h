@@ -234,7 +234,7 @@ static NetpolcAt netpolc_flow(NetpolcAt at, NetpolcAt limit, NetpolcFlow *flow, 
     return more ? NULL : at;
 }
 
-static int netpolc_verdict(const NetpolcFlow *flow, int8_t *out)
+static int netpolc_verdict(const NetpolcFlow *flow, int32_t *out)
 {
     NetpolcSlice own = flow->verdict;
     if (netpolc_is(own, "FORWARDED") || netpolc_is(own, "REDIRECTED") || netpolc_is(own, "AUDIT"))
@@ -250,14 +250,17 @@ static int netpolc_verdict(const NetpolcFlow *flow, int8_t *out)
 
 static void netpolc_put_pod(NetpolcRows *rows, int column, const NetpolcNamed *pod)
 {
-    netpolc_begin_text(rows, column);
+    NetpolcTexts *texts = &rows->texts[column];
+    int64_t size = 0;
     if (pod->space.size == 0 || pod->name.size == 0 || netpolc_is(pod->space, "-")
-        || netpolc_is(pod->name, "-"))
+        || netpolc_is(pod->name, "-")) {
+        netpolc_put_null(rows, column);
         return;
-    netpolc_append(&rows->texts[column], rows->count, pod->space.text, pod->space.size);
-    netpolc_append(&rows->texts[column], rows->count, "/", 1);
-    netpolc_append(&rows->texts[column], rows->count, pod->name.text, pod->name.size);
-    netpolc_validate(rows, column);
+    }
+    netpolc_append(texts, &size, pod->space.text, pod->space.size);
+    netpolc_append(texts, &size, "/", 1);
+    netpolc_append(texts, &size, pod->name.text, pod->name.size);
+    netpolc_put_appended(rows, column, size);
 }
 
 static int netpolc_same(NetpolcSlice one, NetpolcSlice other)
@@ -269,8 +272,9 @@ static int netpolc_same(NetpolcSlice one, NetpolcSlice other)
 static int netpolc_put_policies(NetpolcRows *rows, const NetpolcFlow *flow)
 {
     const NetpolcNamed *known[4 * NETPOLC_MOST_POLICIES];
+    NetpolcTexts *texts = &rows->texts[ROW_POLICY];
+    int64_t size = 0;
     int list, at, count = 0, before;
-    netpolc_begin_text(rows, ROW_POLICY);
     for (list = 0; list < 4; list++) {
         for (at = 0; at < flow->counts[list]; at++) {
             const NetpolcNamed *own = &flow->policies[list][at];
@@ -283,18 +287,19 @@ static int netpolc_put_policies(NetpolcRows *rows, const NetpolcFlow *flow)
             if (before < count)
                 continue;
             if (count)
-                netpolc_append(&rows->texts[ROW_POLICY], rows->count, ", ", 2);
+                netpolc_append(texts, &size, ", ", 2);
             known[count++] = own;
             if (own->space.size) {
-                netpolc_append(
-                    &rows->texts[ROW_POLICY], rows->count, own->space.text, own->space.size);
-                netpolc_append(&rows->texts[ROW_POLICY], rows->count, "/", 1);
+                netpolc_append(texts, &size, own->space.text, own->space.size);
+                netpolc_append(texts, &size, "/", 1);
             }
-            netpolc_append(&rows->texts[ROW_POLICY], rows->count, own->name.text, own->name.size);
+            netpolc_append(texts, &size, own->name.text, own->name.size);
         }
     }
     if (count)
-        netpolc_validate(rows, ROW_POLICY);
+        netpolc_put_appended(rows, ROW_POLICY, size);
+    else
+        netpolc_put_null(rows, ROW_POLICY);
     return 1;
 }
 

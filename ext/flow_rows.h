@@ -1,9 +1,9 @@
 /* Rows of flow logs as columns, filled without the interpreter's lock.
  *
- * In: records that a scanner of one format found in a block of lines. Out: columns in the form of
- * Arrow: numbers with a value that stands for null, text as offsets, bytes and bits of validity.
- * A line that a scanner is not sure of becomes no row: its number and place are listed, and the
- * reference decoder of the format reads it.
+ * In: records that a scanner of one format found in a block of lines, and room for as many rows as
+ * the block has lines. Out: columns in the form of Arrow (flow_columns.h): numbers with a value that
+ * stands for null, text as the number of its word. A line that a scanner is not sure of becomes no
+ * row: its number and place are listed, and the reference decoder of the format reads it.
  */
 #ifndef NETPOLC_FLOW_ROWS_H
 #define NETPOLC_FLOW_ROWS_H
@@ -16,68 +16,63 @@
 #include <emmintrin.h>
 #endif
 
+#if defined(__GLIBC__)
+#include <malloc.h>
+#endif
+
+#include "flow_words.h"
 #include "slice.h"
 
-#define NETPOLC_NO_TIME INT64_MIN
 #define NETPOLC_NONE (-1)
 
 enum { ROW_SRC, ROW_DST, ROW_REPORTER, ROW_POLICY, ROW_SRC_POD, ROW_DST_POD, ROW_TEXTS };
 
+/* Texts are columns as well, of the words' numbers. */
 enum {
-    COLUMN_TS, COLUMN_PACKETS, COLUMN_BYTES, COLUMN_SRC_PORT, COLUMN_PORT, COLUMN_PROTOCOL,
-    COLUMN_DIRECTION, COLUMN_VERDICT, COLUMN_IS_REPLY, ROW_COLUMNS
+    COLUMN_TS = ROW_TEXTS, COLUMN_PACKETS, COLUMN_BYTES, COLUMN_SRC_PORT, COLUMN_PORT,
+    COLUMN_PROTOCOL, COLUMN_DIRECTION, COLUMN_VERDICT, COLUMN_IS_REPLY, ROW_COLUMNS
 };
 
-/* First the text of each row; encoded, the words (`count` of them) and the word of each row. */
 typedef struct {
-    int32_t *offsets;       /* one more than rows */
-    uint8_t *bytes, *valid;
-    int32_t *codes;
-    int64_t count, nulls;
-} NetpolcTexts;
-
-typedef struct {
-    uint8_t *valid;
+    void *values;           /* room for all lines; who calls owns it */
+    uint8_t *valid;         /* bits, filled where some are null and some are not */
     int64_t nulls;
-} NetpolcNulls;
+} NetpolcColumn;
 
 typedef struct {
-    int64_t capacity, count, lines;
-    int64_t *ts, *packets, *octets;
-    int32_t *src_port, *port;
-    int16_t *protocol;
-    int8_t *direction, *verdict, *is_reply;  /* places in a list of words; a boolean */
+    int64_t count, lines;
+    NetpolcColumn columns[ROW_COLUMNS];
     NetpolcTexts texts[ROW_TEXTS];
-    NetpolcNulls nulls[ROW_COLUMNS];
-    int32_t *words[2];      /* direction and verdict, as wide as Arrow has them */
-    uint8_t *replies;       /* is_reply as bits */
+    int8_t *is_reply;       /* in its column as bits */
     int64_t unsure_count;
     int64_t *unsure;        /* of each: its line, rows before it, its first byte, its size */
 } NetpolcRows;
 
 typedef struct {
     int64_t ts, packets, octets;
-    int32_t src_port, port;
+    int32_t src_port, port, direction, verdict;  /* the last two: places in a list of words */
     int16_t protocol;
-    int8_t direction, verdict, is_reply;
+    int8_t is_reply;
     NetpolcSlice src, dst, reporter;
 } NetpolcRow;
 
 static void netpolc_rows_free(NetpolcRows *rows)
 {
     int at;
-    free(rows->ts); free(rows->packets); free(rows->octets);
-    free(rows->src_port); free(rows->port); free(rows->protocol);
-    free(rows->direction); free(rows->verdict); free(rows->is_reply); free(rows->unsure);
-    for (at = 0; at < ROW_TEXTS; at++) {
-        free(rows->texts[at].offsets);
-        free(rows->texts[at].bytes);
-        free(rows->texts[at].valid);
-        free(rows->texts[at].codes);
-    }
-    for (at = 0; at < ROW_COLUMNS; at++)
-        free(rows->nulls[at].valid);
-    free(rows->words[0]); free(rows->words[1]); free(rows->replies);
+    free(rows->is_reply);
+    free(rows->unsure);
+    for (at = 0; at < ROW_TEXTS; at++)
+        netpolc_texts_free(&rows->texts[at]);
+}
+
+/* Memory of a block is used for the next one. glibc would give it back to the kernel, and take it
+ * again page by page, which can cost as much as scanning does. */
+static void netpolc_keep_memory(void)
+{
+#if defined(__GLIBC__)
+    mallopt(M_MMAP_THRESHOLD, 16 << 20);
+    mallopt(M_TRIM_THRESHOLD, 64 << 20);
+#endif
 }
 
 static int64_t netpolc_newlines(const uint8_t *at, const uint8_t *end)
@@ -100,66 +95,49 @@ static int64_t netpolc_newlines(const uint8_t *at, const uint8_t *end)
     return found;
 }
 
-/* Room for all lines of a block. No text column of a row is longer than its line. 0: no memory. */
-static int netpolc_rows_init(NetpolcRows *rows, const uint8_t *block, int64_t size)
+/* What is needed beside the columns for so many lines. 0: no memory. */
+static int netpolc_rows_init(NetpolcRows *rows, int64_t lines)
 {
-    int64_t lines = netpolc_newlines(block, block + size) + 1;
-    int column, whole;
-    memset(rows, 0, sizeof *rows);
-    rows->capacity = lines;
-#define NETPOLC_ROOM(field) \
-    ((rows->field = malloc((size_t)lines * sizeof *rows->field)) != NULL)
-    whole = NETPOLC_ROOM(ts) && NETPOLC_ROOM(packets) && NETPOLC_ROOM(octets)
-        && NETPOLC_ROOM(src_port) && NETPOLC_ROOM(port) && NETPOLC_ROOM(protocol)
-        && NETPOLC_ROOM(direction) && NETPOLC_ROOM(verdict) && NETPOLC_ROOM(is_reply);
-#undef NETPOLC_ROOM
+    rows->count = rows->lines = rows->unsure_count = 0;
+    memset(rows->texts, 0, sizeof rows->texts);
+    rows->is_reply = malloc((size_t)lines);
     rows->unsure = malloc((size_t)lines * 4 * sizeof *rows->unsure);
-    whole = whole && rows->unsure != NULL;
-    for (column = 0; column < ROW_TEXTS; column++) {
-        NetpolcTexts *texts = &rows->texts[column];
-        texts->offsets = malloc((size_t)(lines + 1) * sizeof *texts->offsets);
-        texts->bytes = malloc((size_t)size + 16);
-        texts->valid = calloc((size_t)lines / 8 + 1, 1);
-        if (texts->offsets == NULL || texts->bytes == NULL || texts->valid == NULL)
-            whole = 0;
-        else
-            texts->offsets[0] = 0;
-    }
-    return whole;
+    return rows->is_reply != NULL && rows->unsure != NULL;
 }
 
-static void netpolc_append(NetpolcTexts *texts, int64_t row, const void *text, int64_t size)
+/* The next row of a column of text. Until there is a word all is null, and nothing is written. */
+static inline void netpolc_put_null(NetpolcRows *rows, int text)
 {
-    int32_t end = texts->offsets[row + 1];
-    memcpy(texts->bytes + end, text, (size_t)size);
-    texts->offsets[row + 1] = (int32_t)(end + size);
+    if (rows->texts[text].count)
+        ((int32_t *)rows->columns[text].values)[rows->count] = NETPOLC_NONE;
 }
 
-/* The next row of a text column; nothing is null until something is appended and valid is set. */
-static void netpolc_begin_text(NetpolcRows *rows, int column)
+static inline void netpolc_put_word(NetpolcRows *rows, int text, const uint8_t *own, int64_t size)
 {
-    NetpolcTexts *texts = &rows->texts[column];
-    texts->offsets[rows->count + 1] = texts->offsets[rows->count];
+    int32_t *numbers = rows->columns[text].values;
+    if (rows->texts[text].count == 0)
+        memset(numbers, 0xFF, (size_t)rows->count * sizeof *numbers);
+    numbers[rows->count] = netpolc_word_number(&rows->texts[text], own, size);
 }
 
-static void netpolc_validate(NetpolcRows *rows, int column)
+/* A word that was appended. */
+static void netpolc_put_appended(NetpolcRows *rows, int text, int64_t size)
 {
-    rows->texts[column].valid[rows->count >> 3] |= (uint8_t)(1u << (rows->count & 7));
+    netpolc_put_word(rows, text, netpolc_tail(&rows->texts[text], 0), size);
 }
 
-static void netpolc_put_text(NetpolcRows *rows, int column, NetpolcSlice own)
+static inline void netpolc_put_text(NetpolcRows *rows, int text, NetpolcSlice own)
 {
-    netpolc_begin_text(rows, column);
     if (own.size == 0)
-        return;
-    netpolc_append(&rows->texts[column], rows->count, own.text, own.size);
-    netpolc_validate(rows, column);
+        netpolc_put_null(rows, text);
+    else
+        netpolc_put_word(rows, text, own.text, own.size);
 }
 
 static void netpolc_clear_row(NetpolcRow *row)
 {
     memset(row, 0, sizeof *row);
-    row->ts = NETPOLC_NO_TIME;
+    row->ts = NETPOLC_NONE;
     row->packets = row->octets = NETPOLC_NONE;
     row->src_port = row->port = NETPOLC_NONE;
     row->protocol = NETPOLC_NONE;
@@ -170,14 +148,15 @@ static void netpolc_clear_row(NetpolcRow *row)
 static void netpolc_put_row(NetpolcRows *rows, const NetpolcRow *row)
 {
     int64_t at = rows->count;
-    rows->ts[at] = row->ts;
-    rows->packets[at] = row->packets;
-    rows->octets[at] = row->octets;
-    rows->src_port[at] = row->src_port;
-    rows->port[at] = row->port;
-    rows->protocol[at] = row->protocol;
-    rows->direction[at] = row->direction;
-    rows->verdict[at] = row->verdict;
+    NetpolcColumn *columns = rows->columns;
+    ((int64_t *)columns[COLUMN_TS].values)[at] = row->ts;
+    ((int64_t *)columns[COLUMN_PACKETS].values)[at] = row->packets;
+    ((int64_t *)columns[COLUMN_BYTES].values)[at] = row->octets;
+    ((int32_t *)columns[COLUMN_SRC_PORT].values)[at] = row->src_port;
+    ((int32_t *)columns[COLUMN_PORT].values)[at] = row->port;
+    ((int16_t *)columns[COLUMN_PROTOCOL].values)[at] = row->protocol;
+    ((int32_t *)columns[COLUMN_DIRECTION].values)[at] = row->direction;
+    ((int32_t *)columns[COLUMN_VERDICT].values)[at] = row->verdict;
     rows->is_reply[at] = row->is_reply;
     netpolc_put_text(rows, ROW_SRC, row->src);
     netpolc_put_text(rows, ROW_DST, row->dst);

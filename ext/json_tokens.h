@@ -64,10 +64,4 @@ static inline NetpolcAt netpolc_word(NetpolcAt at, const char *word)
     return at;
 }
 
-static inline int netpolc_is(NetpolcSlice own, const char *word)
-{
-    size_t size = strlen(word);  /* of a literal: a constant */
-    return (size_t)own.size == size && memcmp(own.text, word, size) == 0;
-}
-
 #endif

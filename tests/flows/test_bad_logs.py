@@ -10,15 +10,11 @@ import subprocess
 import sys
 import zlib
 from collections.abc import Callable
-from itertools import pairwise
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from netpolc.flows.notes import Gravity
 from tests.cli.invocation import Outcome, invoke
@@ -201,84 +197,6 @@ def test_a_version_that_changes_between_files(tmp_path: Path) -> None:
     (tmp_path / "vpc-2").write_bytes(WRITERS["vpc"](FLOWS) * 2)
     (tmp_path / "parquet-vpc").unlink()
     assert "27 records" in audit(tmp_path).stderr, "headers in between say the same"
-
-
-@both
-def test_times_that_run_backwards(command: str, tmp_path: Path) -> None:
-    """They are told with their place; logs of several nodes are seldom in order."""
-    row = "{},10.244.1.11,10.244.1.21,tcp,8080\n"
-    for name, times in (("a", (5, 6)), ("b", (300, 100, "", 200, 150))):
-        rows = "".join(row.format(time) for time in times)
-        (tmp_path / name).write_text(f"ts,src,dst,protocol,port\n{rows}")
-    outcome = invoke(command, str(tmp_path), *POLICIES)
-    assert outcome.code == 0
-    told = f"{tmp_path / 'b'}: record 2: a record is older than the one before it (2 in all)\n"
-    assert told in outcome.stderr
-
-
-HOURS = "a record is more than an hour older than one before it of the same reporter"
-
-
-@both
-def test_times_of_another_hour_are_damage(command: str, tmp_path: Path) -> None:
-    """Of one reporter in one file: others have clocks and files of their own."""
-    row = "{},10.244.1.11,10.244.1.21,tcp,8080,{}\n"
-
-    def written(name: str, *records: tuple[float, str]) -> Path:
-        rows = "".join(row.format(*own) for own in records)
-        (path := tmp_path / name).write_text(f"ts,src,dst,protocol,port,reporter\n{rows}")
-        return path
-
-    good = [(10_000, "a"), (1, "b"), (6_400, "a"), (10_000, ""), (6_400, "")]
-    path = written("log", *good)
-    assert invoke(command, str(path), *POLICIES).code == 0
-    assert invoke(command, str(path), str(written("other", (1, "a"))), *POLICIES).code == 0
-    path = written("log", *good, (6_399.9, "a"), (3_601, "b"), (0, "b"), (1, "b"), (6_399, ""))
-    outcome = invoke(command, str(path), *POLICIES)
-    assert (outcome.code, outcome.stdout) == (2, "")
-    assert f"{path}: record 6: {HOURS}\n" in outcome.stderr
-    outcome = invoke(command, str(path), *POLICIES, "--keep-going")
-    assert outcome.code == 1
-    assert f"{path}: record 6: {HOURS} (3 in all)\n" in outcome.stderr
-    assert "10 records" in outcome.stderr, "all of them are judged"
-
-
-HOUR = 3600
-TIMES = st.sampled_from([-3 * HOUR, -1, 0, HOUR, HOUR + 1, 2 * HOUR + 1, 9 * HOUR]) | st.none()
-REPORTERS = st.sampled_from(["a", "b", "c", None])
-
-
-@given(st.lists(st.tuples(TIMES, REPORTERS), min_size=1, max_size=30), st.integers(1, 9))
-@settings(max_examples=100, deadline=None)
-def test_records_of_another_hour_are_those_that_each_reporter_left_behind(
-    rows: list[tuple[int | None, str | None]], size: int
-) -> None:
-    """One after the other, whatever batches they come in, from before 1970 on."""
-    newest: dict[str | None, int] = {}
-    late = []
-    for number, (time, reporter) in enumerate(rows, start=1):
-        if time is not None:
-            newest[reporter] = max(time, newest.get(reporter, time))
-            late += [number] * (newest[reporter] - time > HOUR)
-    back = sum(one > other for one, other in pairwise(t for t, _ in rows if t is not None))
-    times = [None if own is None else own * 10**6 for own, _ in rows]
-    table = pa.table({
-        "ts": pa.array(times, pa.timestamp("us")),
-        "reporter": pa.array([own for _, own in rows], pa.string()),
-        **{name: pa.array(["192.0.2.1"] * len(rows)) for name in ("src", "dst")},
-        **{name: pa.array([6] * len(rows)) for name in ("protocol", "port")},
-    })  # fmt: skip
-    with TemporaryDirectory() as folder:
-        path = Path(folder, "log")
-        pq.write_table(table, path, row_group_size=size)
-        records, notes = read_records(path, keep_going=True)
-    assert len(records) == len(rows)
-    told = [note for note in notes if HOURS in str(note)]
-    assert [(own.count, own.place) for own in told] == (
-        [(len(late), f"{path}: record {late[0]}")] if late else []
-    )
-    assert notes.count(Gravity.DAMAGED) == len(late)
-    assert sum(own.count for own in notes if own.gravity is Gravity.NOTED) == back
 
 
 @pytest.mark.parametrize("cut", [-1, -8, -40, 300, 150_000])

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import json
+import struct
 import subprocess
 import sys
 import threading
@@ -24,7 +25,7 @@ from hypothesis import strategies as st
 
 from netpolc.flows.decode import hubble, scanning, vpc
 from netpolc.flows.decode._scan import scan_hubble, scan_vpc
-from netpolc.flows.decode.lines import LONGEST, Told, numbered_lines
+from netpolc.flows.decode.lines import LONGEST, LineBlock, Told, numbered_lines
 from netpolc.flows.notes import LogError, LogNotes
 from netpolc.flows.schema import SCHEMA, batches
 from tests.flows import writers
@@ -278,9 +279,35 @@ def test_of_several_faults_the_first_is_told(form: Any, monkeypatch: pytest.Monk
 def test_threads_scan_at_the_same_time() -> None:
     """What one thread makes of a block does not depend on others."""
     blocks = [b"".join(own + b"\n" for own in PLAIN[number:]) * 50 for number in range(8)]
-    alone = [scan_hubble(block, LONGEST) for block in blocks]
+
+    def work(block: bytes) -> scanning.Scanned:
+        return scanning.scanned(LineBlock(1, block), scan_hubble(block, LONGEST))
+
+    alone = [work(block) for block in blocks]
     with ThreadPoolExecutor(4) as pool:
-        assert list(pool.map(lambda block: scan_hubble(block, LONGEST), blocks)) == alone
+        assert list(pool.map(work, blocks)) == alone
+
+
+def test_words_are_numbered_however_many_and_whatever_they_are() -> None:
+    """Nothing at first, then many, then words that collide in the table (ext/flow_words.h)."""
+    header = b"interface-id srcaddr dstaddr dstport protocol\n"
+    inverse, random = pow(0xBF58476D1CE4E5B9, -1, 1 << 64), Random(5)
+    colliding: list[bytes] = []
+    while len(colliding) < 100:
+        half = random.getrandbits(32)
+        word = (((half << 32 | half ^ 7) * inverse) % (1 << 64) ^ 8).to_bytes(8, "little")
+        colliding += (
+            [word] if all(b" " < own < b"\x7f" for own in struct.unpack("8c", word)) else []
+        )
+    many = [b"eni-%d" % (number * 7919) for number in range(3_000)]
+    names = [b"-"] * 9 + many + colliding + [b"-"] + many[::-1] + colliding[::-1]
+    lines = [b"%s 10.0.0.1 10.0.0.%d 80 6\n" % (name, len(name)) for name in names]
+    content = header + b"".join(lines)
+    found = by_scanner(vpc, content)
+    assert [own["reporter"] for own in found[0]] == [
+        None if name == b"-" else name.decode() for name in names
+    ]
+    assert found == by_reference(vpc, content)
 
 
 _UNBUILT = """

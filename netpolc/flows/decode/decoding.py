@@ -3,11 +3,13 @@
 Comes in: a source. Goes out: batches; what is no flow goes to the notes. Refused (`LogError`): what
 `telling` refuses, and damage unless reading shall go on.
 
-Verdicts do not depend on the order of records, and records of several nodes, of intervals that
-overlap and of files that are collected by the hour are seldom in order: that is told. A record that
-is more than an hour older than one before it of the same reporter is another matter: a clock was
-set back, or logs of different times were put together, and the span of time that an audit tells of
-is not what was observed. That is damage.
+Verdicts do not depend on the order of records, and exports have none: what a service delivers or an
+engine, a query or a tool writes (VPC, GKE, Parquet, Arrow, CSV, JSON lines) is rows as they came,
+of several files and nodes one behind the other. That they are not in order is told. A log that a
+program appends to as packets pass is another matter: records of one reporter are late by as long as
+they are collected, and one that is more than an hour older than one before it says that a clock was
+set back, or that logs of different times were put together, so that the span of time that an audit
+tells of is not what was observed. That is damage.
 """
 
 from __future__ import annotations
@@ -16,11 +18,13 @@ from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
-from netpolc.flows.decode import hubble, vpc
+from netpolc.flows._columns import late_rows
+from netpolc.flows.columns import Rows, indices
+from netpolc.flows.decode import calico, hubble, vpc
 from netpolc.flows.decode.columnar import arrow_batches, parquet_batches
 from netpolc.flows.decode.lines import HAS_SCANNERS, Told, numbered_lines
+from netpolc.flows.decode.netfilter import conntrack, kernel, ulogd
 from netpolc.flows.decode.telling import ARROW, LINES, PARQUET, opened_log
 from netpolc.flows.notes import LogError, LogNotes
 from netpolc.flows.schema import SCHEMA, batches
@@ -35,13 +39,13 @@ _COLUMNAR: dict[str, Callable[[Stream, str, LogNotes], Iterator[pa.RecordBatch]]
     PARQUET: parquet_batches,
     ARROW: arrow_batches,
 }
+_APPENDED = frozenset({hubble.NAME, calico.NAME, conntrack.NAME, ulogd.NAME, kernel.NAME})
+"""Formats of logs whose records are in the order in which they were written."""
 _MOST_BACK = 3_600_000_000
-"""Microseconds: an hour, the longest time over which logs are collected in no order."""
+"""Microseconds: an hour, the longest time over which such logs are collected in no order."""
 _MANY = 1 << 18
 """Reporters whose latest time is remembered."""
 _NEVER = int(np.iinfo(np.int64).min)
-
-_Times = NDArray[np.int64]
 
 
 def decoded_batches(
@@ -59,7 +63,7 @@ def stream_batches(
     stream: Stream, source: LogSource, notes: LogNotes, form: str
 ) -> Iterator[pa.RecordBatch]:
     """The same of a source that is opened already, and whose format is known."""
-    order = _TimeOrder(source.name, notes)
+    order = _TimeOrder(source.name, notes, form in _APPENDED)
     for batch in _batches(stream, source.name, notes, form):
         order.look(batch)
         yield _partitioned(batch, source)
@@ -90,54 +94,41 @@ def _partitioned(batch: pa.RecordBatch, source: LogSource) -> pa.RecordBatch:
 class _TimeOrder:
     """Looks at the batches of one log."""
 
-    def __init__(self, name: str, notes: LogNotes) -> None:
-        self._name, self._notes = name, notes
+    def __init__(self, name: str, notes: LogNotes, is_appended: bool) -> None:
+        self._name, self._notes, self._is_appended = name, notes, is_appended
         self._records, self._before = 0, _NEVER
         self._latest: dict[str | None, int] = {}
 
     def look(self, batch: pa.RecordBatch) -> None:
         """At the times of a batch; `LogError` as of damage."""
-        given = batch["ts"]
+        given = batch["ts"].cast(pa.int64())
         if given.null_count < len(batch):
-            rows = np.flatnonzero(given.is_valid().to_numpy(zero_copy_only=False))
-            times = given.drop_null().cast(pa.int64()).to_numpy()
-            back = np.flatnonzero(times < np.append(self._before, times[:-1]))
-            self._before = int(times[-1])
-            if len(back):
+            rows = np.flatnonzero(given.is_valid()) if given.null_count else None
+            times = given.drop_null().to_numpy()
+            is_back = times[1:] < times[:-1]
+            if times[0] < self._before or is_back.any():
+                back = np.flatnonzero(np.append(times[0] < self._before, is_back))
                 kind = "a record is older than the one before it"
-                self._notes.note(kind, self._place(rows[back[0]]), len(back))
-            late = self._late(times, batch["reporter"].take(pa.array(rows)))
-            if len(late):
-                kind = "a record is more than an hour older than one before it of the same reporter"
-                self._notes.damage(kind, self._place(rows[late[0]]), count=len(late))
+                self._notes.note(kind, self._place(back[0], rows), len(back))
+            self._before = int(times[-1])
+            if self._is_appended:
+                self._look_for_late(times, batch["reporter"], rows)
         self._records += len(batch)
 
-    def _place(self, row: int) -> str:
-        return f"{self._name}: record {self._records + int(row) + 1}"
-
-    def _late(self, times: _Times, reporters: pa.DictionaryArray) -> _Times:
-        """The rows that are too old, in order."""
+    def _look_for_late(self, times: Rows, given: pa.DictionaryArray, rows: Rows | None) -> None:
         if len(self._latest) >= _MANY:
             self._latest.clear()
-        words = [*reporters.dictionary.to_pylist(), None]
-        of_row = reporters.indices.fill_null(len(words) - 1).to_numpy(zero_copy_only=False)
+        words = [*given.dictionary.to_pylist(), None]
+        reporters = indices(given).astype(np.int64, copy=False)
         latest = np.array([self._latest.get(word, _NEVER) for word in words], dtype=np.int64)
-        newest = np.maximum(np.maximum.accumulate(times), latest.max())
-        found = np.flatnonzero(newest - times > _MOST_BACK)
-        if len(found):
-            found = _late_of_each(times, of_row, latest)
-        np.maximum.at(latest, of_row, times)
+        first, count = late_rows(
+            times, reporters if rows is None else reporters[rows], latest, _MOST_BACK
+        )
         self._latest.update(zip(words, latest.tolist(), strict=True))
-        return found
+        if count:
+            kind = "a record is more than an hour older than one before it of the same reporter"
+            self._notes.damage(kind, self._place(first, rows), count=count)
 
-
-def _late_of_each(times: _Times, of_row: _Times, latest: _Times) -> _Times:
-    """All reporters at once, however many there are: the newest time so far of each as its rank
-    among the times, counted on from that of the reporter before.
-    """
-    order = np.argsort(of_row, kind="stable")
-    reporters = of_row[order].astype(np.int64)
-    distinct, rank = np.unique(times[order], return_inverse=True)
-    newest = np.maximum.accumulate(reporters * len(distinct) + rank) % len(distinct)
-    newest = np.maximum(distinct[newest], latest[reporters])
-    return np.sort(order[newest - times[order] > _MOST_BACK])
+    def _place(self, at: int, rows: Rows | None) -> str:
+        row = int(at if rows is None else rows[at])
+        return f"{self._name}: record {self._records + row + 1}"

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 import pyarrow as pa
 
+from netpolc.flows.decode._scan import keep_memory
 from netpolc.flows.decode.lines import CHUNK, LineBlock, LogLine, Records, Told, line_blocks
 from netpolc.flows.notes import LogError
 from netpolc.flows.schema import (
@@ -54,17 +55,18 @@ class Scanned(NamedTuple):
     unsure: list[Unsure]
 
 
-Numbers = dict[str, tuple[int, bytes, bytes]]
-"""Of a column how many are null, bits of validity, values."""
-Texts = dict[str, tuple[int, bytes, bytes, int, bytes, bytes]]
-"""The same, values being places of words; how many words, their offsets, their bytes."""
-Columns = tuple[int, Numbers, Texts, list[tuple[int, int, int, int]]]
+Columns = dict[str, tuple[int, bytes, bytes]]
+"""Of a column how many are null, bits of validity where some are and some are not, values: of text
+the numbers of its words. There is room behind the last row."""
+Words = dict[str, tuple[int, bytes, bytes]]
+"""How many words a column of text has, their offsets, their bytes."""
+Found = tuple[int, Columns, Words, list[tuple[int, int, int, int]]]
 
 
-def scanned(block: LineBlock, found: Columns) -> Scanned:
+def scanned(block: LineBlock, found: Found) -> Scanned:
     """The columns of a scanner as a batch of `SCHEMA`."""
-    count, numbers, texts, left = found
-    columns = [_column(field, count, numbers, texts) for field in SCHEMA]
+    count, given, words, left = found
+    columns = [_column(field, count, given, words) for field in SCHEMA]
     unsure = [
         Unsure(
             LogLine(block.number + line, block.content[at : at + size].removesuffix(b"\r")),
@@ -76,28 +78,23 @@ def scanned(block: LineBlock, found: Columns) -> Scanned:
     return Scanned(pa.RecordBatch.from_arrays(columns, schema=SCHEMA), unsure)
 
 
-def _column(field: pa.Field, count: int, numbers: Numbers, texts: Texts) -> pa.Array:
+def _column(field: pa.Field, count: int, given: Columns, words: Words) -> pa.Array:
     name = field.name
-    if name in texts:
-        nulls, valid, codes, known, offsets, content = texts[name]
-        if nulls == count:
-            return pa.nulls(count, field.type)
-        words = pa.StringArray.from_buffers(known, pa.py_buffer(offsets), pa.py_buffer(content))
-        return _coded(_from(pa.int32(), count, nulls, valid, codes), words)
-    if name in _WORDS:
-        return _coded(_from(pa.int32(), count, *numbers[name]), _WORDS[name])
-    if name in numbers:
-        return _from(field.type, count, *numbers[name])
-    return pa.nulls(count, field.type)
-
-
-def _from(kind: pa.DataType, count: int, nulls: int, valid: bytes, values: bytes) -> pa.Array:
+    if name not in given or given[name][0] == count:
+        return pa.nulls(count, field.type)
+    nulls, valid, values = given[name]
+    is_coded = name in words or name in _WORDS
+    kind = pa.int32() if is_coded else field.type
     buffers = [pa.py_buffer(valid) if nulls else None, pa.py_buffer(values)]
-    return pa.Array.from_buffers(kind, count, buffers, nulls)
+    found = pa.Array.from_buffers(kind, count, buffers, nulls)
+    if not is_coded:
+        return found
+    known = _WORDS[name] if name in _WORDS else _text(*words[name])
+    return pa.DictionaryArray.from_arrays(found, known, safe=False)
 
 
-def _coded(places: pa.Array, words: pa.Array) -> pa.DictionaryArray:
-    return pa.DictionaryArray.from_arrays(places, words, safe=False)
+def _text(count: int, offsets: bytes, content: bytes) -> pa.Array:
+    return pa.StringArray.from_buffers(count, pa.py_buffer(offsets), pa.py_buffer(content))
 
 
 def completed(
@@ -126,7 +123,7 @@ def _sliced(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
 
 
 def scanned_batches(
-    blocks: Iterable[bytes], told: Told, scan: Callable[[bytes], Columns], reference: Records
+    blocks: Iterable[bytes], told: Told, scan: Callable[[bytes], Found], reference: Records
 ) -> Iterator[pa.RecordBatch]:
     """All of a log whose lines do not depend on each other."""
 
@@ -149,6 +146,7 @@ def worked_ahead(
     """Blocks in their order with what threads make of them; a last line without an end has None.
     What stops the reading is raised when all blocks before it have been used.
     """
+    keep_memory()
     waiting: deque[tuple[LineBlock, Future[Result] | None]] = deque()
     broken: LogError | None = None
     with ThreadPoolExecutor(_AHEAD) as pool:
