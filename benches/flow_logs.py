@@ -107,3 +107,52 @@ def write_parquet(path: Path, count: int) -> None:
         }
     )
     pq.write_table(table, path, row_group_size=1 << 17)
+
+
+PODS = 200
+
+
+def pods(are_placed: bool) -> bytes:
+    """A snapshot of pods, with or without addresses, and policies by label."""
+    items = []
+    for number in range(PODS):
+        labels = {"app": f"app-{number % 20}"}
+        ports = [{"name": "http", "containerPort": 8080}]
+        pod = {
+            "apiVersion": "v1", "kind": "Pod",
+            "metadata": {"name": f"pod-{number}", "namespace": "shop", "labels": labels},
+            "spec": {"containers": [{"name": "app", "image": "app", "ports": ports}]},
+        }  # fmt: skip
+        if are_placed:
+            pod["status"] = {"podIPs": [{"ip": f"10.244.0.{number}"}]}
+        items.append(pod)
+    for number in range(20):
+        peer = {"podSelector": {"matchLabels": {"app": f"app-{number * 3 % 20}"}}}
+        items.append({
+            "apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy",
+            "metadata": {"name": f"policy-{number}", "namespace": "shop"},
+            "spec": {
+                "podSelector": {"matchLabels": {"app": f"app-{number}"}},
+                "policyTypes": ["Ingress"],
+                "ingress": [{"from": [peer], "ports": [{"port": "http"}, {"port": 443}]}],
+            },
+        })  # fmt: skip
+    return json.dumps({"apiVersion": "v1", "kind": "List", "items": items}).encode()
+
+
+def write_between_pods(path: Path, count: int, by_name: bool) -> None:
+    """Rows between these pods, by name or by address; nobody knows which are replies."""
+    random = Random(7)
+    words = [f"shop/pod-{own}" if by_name else f"10.244.0.{own}" for own in range(PODS)]
+    pairs = [(random.choice(words), random.choice(words)) for _ in range(2_000)]
+    chosen = [random.choice(pairs) for _ in range(count)]
+    table = pa.table(
+        {
+            "src": [src for src, _ in chosen],
+            "dst": [dst for _, dst in chosen],
+            "src_port": pa.array([random.randint(32768, 60999) for _ in chosen], pa.int32()),
+            "protocol": pa.array([6] * count, pa.int16()),
+            "port": pa.array([random.choice((80, 8080, 443)) for _ in chosen], pa.int32()),
+        }
+    )
+    pq.write_table(table, path, row_group_size=1 << 17)

@@ -26,7 +26,15 @@ import msgspec
 import pyarrow as pa
 
 import netpolc
-from benches.flow_logs import csv_lines, hubble_lines, json_lines, vpc_lines, write_parquet
+from benches.flow_logs import (
+    csv_lines,
+    hubble_lines,
+    json_lines,
+    pods,
+    vpc_lines,
+    write_between_pods,
+    write_parquet,
+)
 from benches.flow_peers import (
     columns_judged,
     csv_by_duckdb,
@@ -210,7 +218,7 @@ def main(rounds: int, records: int) -> None:
     """Print the rows."""
     program = netpolc.compile(netpolc.load([str(EXAMPLE)]))
     with TemporaryDirectory() as folder:
-        for compare in (_hubble, _vpc, _csv, _json, _parquet):
+        for compare in (_hubble, _vpc, _csv, _json, _parquet, _names):
             found = compare(Path(folder), records, program)
             print(f"| {found.title} | ratio |\n|---|---|")
             for name, ratio in compared(found.steps, found.anchor, rounds, found.rows):
@@ -285,6 +293,20 @@ def _parquet(folder: Path, records: int, program: netpolc.Program) -> _Compariso
         "polars, columns alone": lambda: parquet_by_polars(path),
     }
     return _Comparison("Parquet of our own columns", 20 * records, anchor, _installed(steps))
+
+
+def _names(folder: Path, records: int, _program: netpolc.Program) -> _Comparison:
+    """The same traffic by address, and by the names of pods that have none in the snapshot."""
+
+    def step(by_name: bool) -> Callable[[], int]:
+        path = folder / f"pods-{by_name}"
+        write_between_pods(path, 10 * records, by_name)
+        path.with_suffix(".json").write_bytes(pods(are_placed=not by_name))
+        program = netpolc.compile(netpolc.load([str(path.with_suffix(".json"))]))
+        return lambda: parquet_audited(path, program)
+
+    steps = {"by address": step(by_name=False), "by name, without addresses": step(by_name=True)}
+    return _Comparison("Parquet between pods, audited", 10 * records, "by address", steps)
 
 
 if __name__ == "__main__":

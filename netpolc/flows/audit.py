@@ -292,7 +292,7 @@ class Audit:
     def _begun(self, key: _Key, row: int, found: AuditedBatch) -> FlowGroup:
         flow = found.flows.of_row[row]  # the sample is the first record
         ends = [
-            side.ends[int(side.of_row[flow])].examples
+            side.end(side.of_row[flow]).examples
             for side in (found.judged.source, found.judged.destination)
         ]
         pair = next(

@@ -67,35 +67,63 @@ def _logged(addresses: tuple[str, ...], party: int, is_pod: bool, problem: str =
     return LoggedEnd(addresses, party, marks, problem)
 
 
+class KnownEnds:
+    """Ends of which a log has told so far, each with its place; what is asked of many as arrays."""
+
+    def __init__(self) -> None:
+        self.ends: list[LoggedEnd] = []
+        self.parties = np.zeros(0, np.int32)
+        self.marks = np.zeros(0, np.uint8)
+        self.addresses = pa.array([], pa.string())
+        """The first address of each; null where there is none."""
+
+    def completed(self) -> KnownEnds:
+        """With the arrays as long as the list."""
+        fresh = self.ends[len(self.parties) :]
+        if fresh:
+            first = [end.addresses[0] if end.addresses else None for end in fresh]
+            self.addresses = pa.concat_arrays([self.addresses, pa.array(first, pa.string())])
+            self.parties = np.append(self.parties, np.array([own.party for own in fresh], np.int32))
+            self.marks = np.append(self.marks, np.array([own.marks for own in fresh], np.uint8))
+        return self
+
+
 class EndColumn:
     """One side of a batch: the distinct ends, and which one each row has."""
 
-    def __init__(self, ends: list[LoggedEnd], of_row: Rows) -> None:
-        self.ends, self.of_row = ends, of_row
+    def __init__(self, known: KnownEnds, places: Rows, of_row: Rows) -> None:
+        self._known, self._places, self.of_row = known, places, of_row
+
+    def end(self, number: int) -> LoggedEnd:
+        """One of the distinct ends, as `of_row` numbers them."""
+        return self._known.ends[int(self._places[number])]
+
+    def of_rows(self, rows: Rows) -> EndColumn:
+        """The same ends of other rows, each of which is one of these."""
+        return EndColumn(self._known, self._places, self.of_row[rows])
 
     @cached_property
     def party(self) -> NDArray[np.int32]:
         """The party of each row."""
-        return np.array([end.party for end in self.ends], dtype=np.int32)[self.of_row]
+        return self._known.parties[self._places][self.of_row]
 
     @cached_property
     def marks(self) -> NDArray[np.uint8]:
         """The marks of each row's end; none where it cannot be judged."""
-        return np.array([end.marks for end in self.ends], dtype=np.uint8)[self.of_row]
+        return self._known.marks[self._places][self.of_row]
 
     def addresses(self) -> pa.DictionaryArray:
         """The (first) address of each row; null where there is none."""
-        values = [end.addresses[0] if end.addresses else None for end in self.ends]
-        return pa.DictionaryArray.from_arrays(
-            pa.array(self.of_row, pa.int32()), pa.array(values, pa.string())
-        )
+        words = self._known.addresses.take(pa.array(self._places))
+        return pa.DictionaryArray.from_arrays(pa.array(self.of_row, pa.int32()), words)
 
     def problems(self) -> Iterator[tuple[str, NDArray[np.bool_]]]:
         """Why ends cannot be judged, with the rows of each reason."""
         if self.marks.all():
             return
-        for problem in dict.fromkeys(end.problem for end in self.ends if end.problem):
-            flags = np.array([end.problem == problem for end in self.ends], dtype=bool)
+        ends = [self._known.ends[place] for place in self._places.tolist()]
+        for problem in dict.fromkeys(end.problem for end in ends if end.problem):
+            flags = np.array([end.problem == problem for end in ends], dtype=bool)
             yield problem, flags[self.of_row]
 
 
@@ -133,7 +161,7 @@ class EndReader:
         self._forget()
 
     def _forget(self) -> None:
-        self._ends: list[LoggedEnd] = []
+        self._known = KnownEnds()
         self._places: dict[tuple[str | None, str | None], int] = {}
         """Places in the list by address and name."""
         self._sorted4, self._places4 = np.zeros(0, np.uint32), np.zeros(0, np.int64)
@@ -141,7 +169,7 @@ class EndReader:
 
     def column(self, addresses: pa.DictionaryArray, pods: pa.DictionaryArray) -> EndColumn:
         """The ends of the rows of a batch."""
-        if len(self._ends) >= _MOST:
+        if len(self._known.ends) >= _MOST:
             self._forget()
         width = len(pods.dictionary) + 1
         both = indices(addresses).astype(np.int64) * width + indices(pods)
@@ -155,24 +183,28 @@ class EndReader:
             words, names = ([*own.dictionary.to_pylist(), None] for own in (addresses, pods))
             for at in np.flatnonzero(~is_plain).tolist():
                 places[at] = self._placed(words[address[at]], names[pod[at]])
-        ends = self._ends
-        return EndColumn([ends[place] for place in places.tolist()], found.of_row)
+        return EndColumn(self._known.completed(), places, found.of_row)
 
     def _placed4(self, numbers: NDArray[np.uint32]) -> Rows:
         """The places of ends that are IPv4 addresses and nothing else."""
-        fresh = np.setdiff1d(numbers, self._sorted4)
-        if len(fresh):
-            places = np.arange(len(self._ends), len(self._ends) + len(fresh))
-            self._ends += map(self._at_address, fresh.tolist())
+        at = np.searchsorted(self._sorted4, numbers)
+        is_known = np.append(self._sorted4, np.uint32(0))[at] == numbers
+        is_known[at == len(self._sorted4)] = False
+        if not is_known.all():
+            fresh, ends = np.unique(numbers[~is_known]), self._known.ends
+            places = np.arange(len(ends), len(ends) + len(fresh))
+            ends += map(self._at_address, fresh.tolist())
             into = np.searchsorted(self._sorted4, fresh)
             self._sorted4 = np.insert(self._sorted4, into, fresh)
             self._places4 = np.insert(self._places4, into, places)
-        return self._places4[np.searchsorted(self._sorted4, numbers)]
+            at = np.searchsorted(self._sorted4, numbers)
+        return self._places4[at]
 
     def _placed(self, address: str | None, pod: str | None) -> int:
-        place = self._places.setdefault((address, pod), len(self._ends))
-        if place == len(self._ends):
-            self._ends.append(self._found(address, pod))
+        ends = self._known.ends
+        place = self._places.setdefault((address, pod), len(ends))
+        if place == len(ends):
+            ends.append(self._found(address, pod))
         return place
 
     def _found(self, address: str | None, pod: str | None) -> LoggedEnd:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from enum import IntEnum
+from functools import cached_property
 from itertools import product
 from typing import NamedTuple
 
@@ -23,7 +24,7 @@ from netpolc.backends.matcher import ALLOW, INVALID, Matcher
 from netpolc.core.ir import Direction
 from netpolc.core.program import Program
 from netpolc.flows.columns import Rows, filled, which
-from netpolc.flows.distinct import DistinctFlows, distinct_flows
+from netpolc.flows.distinct import DistinctFlows, distinct_flows, distinct_rows
 from netpolc.flows.ends import (
     IPV4,
     IPV6,
@@ -36,7 +37,7 @@ from netpolc.flows.ends import (
     LoggedEnd,
 )
 from netpolc.flows.schema import FATES, SIDES
-from netpolc.flows.unplaced import MeantEnd, UnplacedFlows
+from netpolc.flows.unplaced import UnplacedFlows
 from netpolc.flows.values import WITH_PORTS
 
 Codes = NDArray[np.uint8]
@@ -44,10 +45,10 @@ NO_PROTOCOL, NO_PORT = "no protocol", "no port"
 TWO_FAMILIES = "ends of two address families"
 NO_FLOW = "no flow that a packet could be"
 BY_ADDRESS = "a pod without an address in the snapshot, where its name does not decide"
-
-
 _UNKNOWN = 7
 """Beside the codes of the matcher and the outcomes: the snapshot does not tell."""
+_NONE = -1
+"""No protocol, or no port."""
 
 
 class RecordOutcome(IntEnum):
@@ -80,10 +81,7 @@ class Judged(NamedTuple):
 
     def of_rows(self, flows: DistinctFlows) -> Judged:
         """What was judged of each flow, for each row."""
-        source, destination = (
-            EndColumn(side.ends, side.of_row[flows.of_row])
-            for side in (self.source, self.destination)
-        )
+        source, destination = (own.of_rows(flows.of_row) for own in (self.source, self.destination))
         others = None if self.others is None else self.others[flows.of_row]
         return Judged(source, destination, self.outcomes[flows.of_row], others, self.problems)
 
@@ -164,23 +162,42 @@ class RecordJudge:
 
 
 class _Policies:
-    """A program as it answers for addresses, and for pods that have none."""
+    """A program as it answers for addresses, and for pods that have several of them or none."""
 
     def __init__(self, program: Program) -> None:
         self.matcher, self._unplaced = Matcher(program), UnplacedFlows(program)
 
-    def by_name(
-        self, source: MeantEnd, destination: MeantEnd, protocol: int | None, port: int | None
-    ) -> int:
-        """The code of a flow with a pod without address."""
-        if protocol is None or (port is None and protocol in WITH_PORTS):
+    @cached_property
+    def _edges(self) -> Rows:
+        return np.array(self._unplaced.port_edges, dtype=np.int64)
+
+    def alike_ports(self, protocols: Rows, ports: Rows) -> Rows:
+        """For each port the first of those that policies do not tell from it; -1 where there is no
+        such port, or none at all.
+        """
+        found = np.full(len(ports), _NONE, dtype=np.int64)
+        valid = np.isin(protocols, list(WITH_PORTS)) & (ports >= 0) & (ports < 1 << 16)
+        line = protocols[valid] << 16 | ports[valid]
+        found[valid] = self._edges[np.searchsorted(self._edges, line, "right") - 1] & 0xFFFF
+        return found
+
+    def code(self, source: LoggedEnd, destination: LoggedEnd, protocol: int, port: int) -> int:
+        """The code of a flow between pods that are known by name: between all pairs of addresses,
+        where they have some. -1 is no protocol, or no port.
+        """
+        service = protocol, None if port == _NONE else port
+        if protocol == _NONE or (port == _NONE and protocol in WITH_PORTS):
             return int(INVALID)
-        port = port if protocol in WITH_PORTS else None
         try:
-            allowed = self._unplaced.answer(source, destination, protocol, port)
-        except ValueError:  # no such protocol or port
+            if source.pod or destination.pod:
+                allowed = self._unplaced.answer(source.meant, destination.meant, *service)
+                return _UNKNOWN if allowed is None else int(allowed)
+            pairs = product(source.addresses, destination.addresses)
+            alike = [own for own in pairs if (":" in own[0]) == (":" in own[1])]
+            codes = [self.matcher.verdict(*own, *service) for own in alike]
+        except ValueError:  # no such protocol
             return int(INVALID)
-        return _UNKNOWN if allowed is None else int(allowed)
+        return int(all(codes)) if codes else int(INVALID)
 
 
 class _Flows:
@@ -197,63 +214,46 @@ class _Flows:
         }
         marks = source.marks | destination.marks
         is_known = (source.marks > 0) & (destination.marks > 0)
-        self._unplaced: NDArray[np.bool_] = (marks & UNPLACED > 0) & is_known
-        self._several: NDArray[np.bool_] = (marks & (SEVERAL | UNPLACED)) == SEVERAL
+        self._is_named: NDArray[np.bool_] = (marks & (SEVERAL | UNPLACED) > 0) & is_known
 
     def codes(self, policies: _Policies) -> Codes:
         """The code of each row, as a request."""
-        found = policies.matcher.verdicts_arrow(pa.table(self._columns))
-        for row in np.flatnonzero(self._several).tolist():
-            found[row] = self._code(policies.matcher, self.of(row))
-        for row in np.flatnonzero(self._unplaced).tolist():
-            found[row] = policies.by_name(*self._meant(row), *self._service(row, "port"))
+        found: Codes = policies.matcher.verdicts_arrow(pa.table(self._columns))
+        rows = np.flatnonzero(self._is_named)
+        found[rows] = self._named(policies, rows, (self._source, self._destination), "port")
         return found
 
     def reversed_codes(self, policies: _Policies, rows: NDArray[np.int64]) -> Codes:
         """The codes of some rows as replies: of the flows that they would be replies to."""
-        matcher = policies.matcher
         table = pa.table(self._columns).take(pa.array(rows))
-        found = matcher.verdicts_arrow(table, ("dst", "src", "protocol", "src_port"))
-        for at in np.flatnonzero(self._unplaced[rows]).tolist():
-            row = int(rows[at])
-            ends = self._meant(row)[::-1]
-            found[at] = policies.by_name(*ends, *self._service(row, "src_port"))
-        for at in np.flatnonzero(self._several[rows]).tolist():
-            row = int(rows[at])
-            port = self._batch["src_port"][row].as_py()
-            flows = [(end, start, protocol, port) for start, end, protocol, _ in self.of(row)]
-            found[at] = self._code(matcher, flows)
+        columns = ("dst", "src", "protocol", "src_port")
+        found: Codes = policies.matcher.verdicts_arrow(table, columns)
+        named = np.flatnonzero(self._is_named[rows])
+        ends = self._destination, self._source
+        found[named] = self._named(policies, rows[named], ends, "src_port")
         return found
 
-    def of(self, row: int) -> list[tuple[str, str, int, int | None]]:
-        """One flow for each pair of addresses of one family."""
-        ends = (self._end(side, row).addresses for side in (self._source, self._destination))
-        protocol, port = self._batch["protocol"][row].as_py(), self._batch["port"][row].as_py()
-        return [
-            (start, end, protocol, port)
-            for start, end in product(*ends)
-            if (":" in start) == (":" in end)
+    def _named(
+        self, policies: _Policies, rows: Rows, ends: tuple[EndColumn, EndColumn], port: str
+    ) -> Codes:
+        """The codes of rows between pods that are known by name: each combination once, and of
+        ports one for all that policies do not tell apart.
+        """
+        if not len(rows):
+            return np.zeros(0, dtype=np.uint8)
+        source, destination = ends
+        protocols, ports = (
+            filled(self._batch[own], _NONE)[rows].astype(np.int64) for own in ("protocol", port)
+        )
+        ports = policies.alike_ports(protocols, ports)
+        keys = (source.of_row[rows], destination.of_row[rows], protocols, ports)
+        alike = distinct_rows(keys, len(rows))
+        asked = zip(*(own[alike.first].tolist() for own in keys), strict=True)
+        codes = [
+            policies.code(source.end(start), destination.end(end), protocol, own)
+            for start, end, protocol, own in asked
         ]
-
-    def _meant(self, row: int) -> tuple[MeantEnd, MeantEnd]:
-        return self._end(self._source, row).meant, self._end(self._destination, row).meant
-
-    def _service(self, row: int, port: str) -> tuple[int | None, int | None]:
-        return self._batch["protocol"][row].as_py(), self._batch[port][row].as_py()
-
-    @staticmethod
-    def _code(matcher: Matcher, flows: list[tuple[str, str, int, int | None]]) -> int:
-        """Between pods that are known by name: allowed if it is between all pairs of addresses."""
-        if not flows:
-            return int(INVALID)
-        _, _, protocol, port = flows[0]
-        if protocol is None or (port is None and protocol in WITH_PORTS):
-            return int(INVALID)
-        return int(all(matcher.verdict(*flow) for flow in flows))
-
-    @staticmethod
-    def _end(side: EndColumn, row: int) -> LoggedEnd:
-        return side.ends[int(side.of_row[row])]
+        return np.array(codes, dtype=np.uint8)[alike.of_row]
 
 
 def _problems(
@@ -278,8 +278,8 @@ def _problems(
     for side in (source, destination):
         for problem, rows in side.problems():
             add(problem, rows)
-    protocol = filled(batch["protocol"], -1)
-    add(NO_PROTOCOL, protocol == -1)
+    protocol = filled(batch["protocol"], _NONE)
+    add(NO_PROTOCOL, protocol == _NONE)
     if batch["port"].null_count:
         no_port = batch["port"].is_null().to_numpy(zero_copy_only=False)
         add(NO_PORT, no_port & np.isin(protocol, list(WITH_PORTS)))

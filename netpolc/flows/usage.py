@@ -75,7 +75,7 @@ class Usage:
                 }
             ).take(pa.array(rows))
             for row in table.group_by(table.column_names).aggregate([]).to_pylist():
-                ends_of_row = source.ends[row["source"]], destination.ends[row["destination"]]
+                ends_of_row = source.end(row["source"]), destination.end(row["destination"])
                 for flow in self._flows(*ends_of_row, row["protocol"], row["port"]):
                     self._look(flow)
 

@@ -121,7 +121,8 @@ def test_entries_of_the_journal(tmp_path: Path) -> None:
         + entry(message)
         + entry([*message.encode(), 0xFF])
         + entry(None)
-        + entry(["two", "messages"])
+        + entry(["two", [*message.encode()]])
+        + entry([0x100])
         + entry(SYN)[:-1]
     )
     records, notes = records_of(tmp_path, log, keep_going=True)
@@ -132,9 +133,10 @@ def test_entries_of_the_journal(tmp_path: Path) -> None:
     plain = PLAIN | {"reporter": "node-a"}
     assert records == [plain | said, plain | said, plain]
     assert [(own.gravity, own.kind, own.place[-2:]) for own in notes] == [
-        (Gravity.DAMAGED, "no record of this format", ":5"),
+        (Gravity.DAMAGED, "no record of this format", ":6"),
         (Gravity.LOST, "a message that journalctl left out (--all writes it)", ":4"),
         (Gravity.NOTED, "a line of the log that is no packet", ":1"),
+        (Gravity.NOTED, "an entry of several messages, which the kernel does not write", ":5"),
     ]
     records, notes = records_of(tmp_path, entry(SYN) + entry(SYN)[:-9], keep_going=True)
     assert len(records) == notes.count(Gravity.DAMAGED) == 1

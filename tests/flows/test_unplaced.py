@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
 
+from netpolc import compile as compile_
+from netpolc import load
+from netpolc.core.program import Program
+from netpolc.core.semantics import Flow, Verdict, evaluate
+from netpolc.flows.decode import decoded_batches
+from netpolc.flows.judging import Judged, RecordJudge
+from netpolc.flows.notes import LogNotes
+from netpolc.flows.sources import LogSource
 from tests.cli.invocation import invoke
 
 Object = dict[str, Any]
@@ -277,3 +286,76 @@ def test_policies_are_recommended_and_proven(tmp_path: Path) -> None:
     outcome = invoke("recommend", *asked, "--denied")
     assert "# from b/far, TCP/5432: 1 record, as of b/far -> a/db" in outcome.stdout
     assert "3 of 3 different flows are admitted" in outcome.stderr
+
+
+def outcomes(folder: Path, cluster: list[Object], rows: list[str]) -> list[str]:
+    """What policies say of each record, in order; "?" where it is not judged."""
+    path = folder / "own.json"
+    path.write_text(json.dumps({"apiVersion": "v1", "kind": "List", "items": cluster}))
+    found = []
+    for batch in judged_batches(compile_(load([str(path)])), log(folder, *rows)):
+        found += [_SAID.get(own, "?") for own in batch.outcomes.tolist()]
+    return found
+
+
+_SAID = {0: "deny", 1: "allow", 4: "unclear"}
+
+
+def judged_batches(program: Program, path: str) -> Iterator[Judged]:
+    judge = RecordJudge(program)
+    for batch in decoded_batches(LogSource(path, {}), LogNotes()):
+        yield judge.judged(batch)
+
+
+def test_ports_that_rules_tell_apart_are_judged_apart(tmp_path: Path) -> None:
+    """Records of one batch, each edge of a range and of a named port; also as replies."""
+    rule = {"from": [WEB], "ports": [{"port": 100, "endPort": 200}, {"port": "sql"}]}
+    cluster = [*CLUSTER, policy("db", ingress=[rule])]
+    ports = {
+        0: "deny", 99: "deny", 100: "allow", 150: "allow", 200: "allow", 201: "deny",
+        5431: "deny", 5432: "allow", 5433: "deny", 65535: "deny", 70000: "?", -5: "?",
+    }  # fmt: skip
+    rows = [f"a/web,a/db,tcp,{port},1,,,false" for port in ports if 0 <= port < 1 << 16]
+    rows += [f"a/web,a/db,udp,{port},1,,,false" for port in (150, 5432)]
+    said = [own for port, own in ports.items() if 0 <= port < 1 << 16]
+    assert outcomes(tmp_path, cluster, rows) == [*said, "deny", "deny"]
+    # From db nothing is denied, to web either: a denied request may be a reply to web's.
+    closed = [*cluster, policy("web", ingress=[])]
+    rows = [f"a/db,a/web,tcp,40000,{port},,," for port in (99, 100, 150, 201, 5432)]
+    assert outcomes(tmp_path, closed, rows) == ["deny", "unclear", "unclear", "deny", "unclear"]
+
+
+def test_pods_that_nothing_tells_apart_stay_two(tmp_path: Path) -> None:
+    """One of them is another pod to the other one, and to itself perhaps itself."""
+    twins = []
+    for name in ("one", "two", "three"):
+        own = pod("a", name)
+        own["metadata"]["labels"] = {"app": "twin"}
+        twins.append(own)
+    on_node = pod("a", "placed")
+    on_node["metadata"]["labels"] = {"app": "twin"}
+    on_node["spec"]["nodeName"] = "n"
+    cluster = [*CLUSTER, *twins, on_node, policy("twin", ingress=[{"from": [WEB]}])]
+    flows = {
+        "a/one,a/two": "deny", "a/three,a/two": "deny", "a/three,a/one": "deny",
+        "a/one,a/one": "?", "a/three,a/three": "?", "a/web,a/three": "allow",
+        "a/one,a/placed": "deny", "a/placed,a/placed": "?",
+        # A node reaches its own pods; nobody knows whether the others are on it.
+        "192.168.0.1,a/placed": "allow", "192.168.0.1,a/three": "?",
+    }  # fmt: skip
+    rows = [f"{ends},tcp,80,1,,,false" for ends in flows]
+    assert outcomes(tmp_path, cluster, rows) == [*flows.values()]
+
+
+def test_each_combination_is_judged_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many records there are of it, from however many ports, in both readings."""
+    asked = []
+
+    def counted(program: Program, flow: Flow) -> Verdict:
+        asked.append(flow)
+        return evaluate(program, flow)
+
+    monkeypatch.setattr("netpolc.flows.unplaced.possible.evaluate", counted)
+    rows = [f"b/far,a/db,tcp,5432,{port},,," for port in range(30_000, 40_000)]
+    assert set(outcomes(tmp_path, [*CLUSTER, FROM_WEB], rows)) == {"unclear"}
+    assert 2 <= len(asked) <= 10

@@ -101,7 +101,7 @@ class Observation:
         ).take(pa.array(rows))
         found = table.group_by(_KEYS).aggregate([([], "count_all")])
         for row in found.to_pylist():
-            ends = judged.source.ends[row["source"]], judged.destination.ends[row["destination"]]
+            ends = judged.source.end(row["source"]), judged.destination.end(row["destination"])
             self._add(row, *ends)
 
     def _add(self, row: dict[str, Any], source: LoggedEnd, destination: LoggedEnd) -> None:

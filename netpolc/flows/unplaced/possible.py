@@ -26,6 +26,7 @@ from netpolc.core.nets import (
 )
 from netpolc.core.program import Combination, Program, ResolvedRule
 from netpolc.core.semantics import Flow, evaluate
+from netpolc.flows.values import WITH_PORTS
 
 _MOST = 100_000
 """Answers that are remembered."""
@@ -114,12 +115,48 @@ class UnplacedFlows:
 
         `ValueError` for what no packet could be.
         """
-        asked = source, destination, protocol, port
+        asked = *self._alike(source, destination), protocol, port
         if asked not in self._answers:
             if len(self._answers) >= _MOST:
                 self._answers.clear()
             self._answers[asked] = self._found(*asked)
         return self._answers[asked]
+
+    @cached_property
+    def port_edges(self) -> list[int]:
+        """Where on the port line it begins to matter which port it is, in order: policies do not
+        tell apart what lies between two of them.
+        """
+        combinations = (*self._program.combinations, *self._program.tried)
+        rules = (rule for own in combinations for stage in own.tiers for rule in stage.rules)
+        ranges = {id(rule.match.ports): rule.match.ports for rule in rules}
+        found = {protocol << 16 for protocol in WITH_PORTS}
+        for ports in ranges.values():
+            if ports is not ANY:
+                found.update(edge for first, last in ports for edge in (first, last + 1))
+        for named in {pod.ports for pod in self._program.cluster.pods}:
+            lines = [protocol << 16 | number for _, protocol, number in named]
+            found.update(edge for line in lines for edge in (line, line + 1))
+        return sorted(found)
+
+    @cached_property
+    def _twins(self) -> dict[str, tuple[str, str]]:
+        """Of each pod without an address two (or twice the only one) that nothing tells from it."""
+        kinds: dict[tuple[object, ...], list[str]] = {}
+        for key, pod in self._program.pods_by_key.items():
+            if not pod.addresses and key in self._program.identity_of:
+                place = pod.node, pod.host_addresses
+                kind = self._program.identity_of[key], pod.ports, pod.closed, place
+                kinds.setdefault(kind, []).append(key)
+        return {key: (own[0], own[-1]) for own in kinds.values() for key in own}
+
+    def _alike(self, source: MeantEnd, destination: MeantEnd) -> tuple[MeantEnd, MeantEnd]:
+        """The same question of the first pods that it may be asked of; two stay two."""
+        start, end = (self._twins.get(own.pod, (own.pod,) * 2) for own in (source, destination))
+        are_two = source.pod != destination.pod
+        return source._replace(pod=start[0]), destination._replace(
+            pod=end[are_two and start == end]
+        )
 
     def _found(
         self, source: MeantEnd, destination: MeantEnd, protocol: int, port: int | None

@@ -33,9 +33,11 @@ _TCP = 6
 
 
 class _Entry(Struct):
-    """Of the journal; a message that is no text is an array of bytes, a large one is null."""
+    """Of the journal; a message that is no text is an array of bytes, a large one is null. Several
+    are an array of these.
+    """
 
-    message: str | list[int] | None = field(default="", name="MESSAGE")
+    message: str | list[int | str | list[int] | None] | None = field(default="", name="MESSAGE")
     microseconds: str | None = field(default=None, name="__REALTIME_TIMESTAMP")
     host: str | None = field(default=None, name="_HOSTNAME")
 
@@ -67,7 +69,14 @@ def _of_journal(entry: _Entry, line: LogLine, told: Told) -> Record | None:
     if message is None:
         told.lose(line, "a message that journalctl left out (--all writes it)")
         return None
-    text = message if isinstance(message, str) else bytes(message).decode(errors="replace")
+    if isinstance(message, str):
+        text = message
+    else:
+        content = [own for own in message if isinstance(own, int)]
+        if len(content) < len(message):
+            told.note(line, "an entry of several messages, which the kernel does not write")
+            return None
+        text = bytes(content).decode(errors="replace")
     record = _read(text, line, told)
     if record is not None:
         record.ts = whole(entry.microseconds)
