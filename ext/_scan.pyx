@@ -12,7 +12,6 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes
 from cpython.unicode cimport PyUnicode_DecodeASCII
 from libc.stdint cimport int32_t, int64_t, uint8_t
 from libc.stdlib cimport free, malloc
-from libc.string cimport memcpy
 from posix.time cimport CLOCK_THREAD_CPUTIME_ID, clock_gettime, timespec
 
 cdef extern from "flow_rows.h" nogil:
@@ -42,15 +41,19 @@ cdef extern from "flow_rows.h" nogil:
     ctypedef int (*NetpolcScanner)(
         const uint8_t*, const uint8_t*, const uint8_t*, const void*, NetpolcRows*)
 
-    int netpolc_rows_init(NetpolcRows*, int64_t)
+    ctypedef struct NetpolcPiece:
+        uint8_t* target
+        const void* source
+        int64_t size
+
+    int64_t netpolc_join(const NetpolcPiece*, int64_t, const uint8_t*, int64_t)
     int64_t netpolc_newlines(const uint8_t*, const uint8_t*)
     void netpolc_keep_memory()
     void netpolc_rows_free(NetpolcRows*)
-    void netpolc_scan(
-        const uint8_t*, int64_t, int64_t, NetpolcScanner, const void*, NetpolcRows*)
 
 cdef extern from "flow_columns.h" nogil:
-    int netpolc_finish(NetpolcRows*)
+    int netpolc_scan_block(
+        const uint8_t*, int64_t, int64_t, int64_t, NetpolcScanner, const void*, NetpolcRows*)
 
 cdef extern from "flow_hubble.h" nogil:
     int netpolc_scan_hubble(
@@ -123,18 +126,6 @@ cdef int64_t _clock() noexcept nogil:
     return now.tv_sec * 1000000000 + now.tv_nsec
 
 
-cdef struct Piece:
-    char* target
-    const void* source
-    int64_t size
-
-
-cdef void _copy_all(const Piece* pieces, Py_ssize_t count) noexcept nogil:
-    cdef Py_ssize_t at
-    for at in range(count):
-        memcpy(pieces[at].target, pieces[at].source, pieces[at].size)
-
-
 def joined(pieces: list, /) -> tuple[bytes, int]:
     """Pieces of bytes as one, and how many lines end in it."""
     global _unlocked
@@ -143,7 +134,7 @@ def joined(pieces: list, /) -> tuple[bytes, int]:
     cdef bytes whole
     cdef const uint8_t* text
     cdef Py_buffer* views = <Py_buffer*>malloc((count + 1) * sizeof(Py_buffer))
-    cdef Piece* room = <Piece*>malloc((count + 1) * sizeof(Piece))
+    cdef NetpolcPiece* room = <NetpolcPiece*>malloc((count + 1) * sizeof(NetpolcPiece))
     try:
         if views == NULL or room == NULL:
             raise MemoryError
@@ -156,12 +147,11 @@ def joined(pieces: list, /) -> tuple[bytes, int]:
         text = <const uint8_t*>PyBytes_AS_STRING(whole)
         size = 0
         for at in range(count):
-            room[at].target = <char*>text + size
+            room[at].target = <uint8_t*>text + size
             size += room[at].size
         with nogil:
             begun = _clock()
-            _copy_all(room, count)
-            lines = netpolc_newlines(text, text + size)
+            lines = netpolc_join(room, count, text, size)
             begun = _clock() - begun
         _unlocked += begun
         return whole, lines
@@ -305,10 +295,7 @@ cdef tuple _scanned(bytes block, int64_t longest, NetpolcScanner scanner, const 
     columns = _columns(&rows, lines)
     with nogil:
         begun = _clock()
-        has_room = netpolc_rows_init(&rows, lines)
-        if has_room:
-            netpolc_scan(text, size, longest, scanner, how, &rows)
-            has_room = netpolc_finish(&rows)
+        has_room = netpolc_scan_block(text, size, lines, longest, scanner, how, &rows)
         begun = _clock() - begun
     _unlocked += begun
     try:

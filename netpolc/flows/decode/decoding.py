@@ -23,7 +23,7 @@ from netpolc.flows._columns import late_rows
 from netpolc.flows.columns import Rows, indices
 from netpolc.flows.decode import calico, hubble, vpc
 from netpolc.flows.decode.columnar import arrow_batches, parquet_batches
-from netpolc.flows.decode.lines import HAS_SCANNERS, Told, numbered_lines
+from netpolc.flows.decode.lines import HAS_SCANNERS, Told, keep_memory, numbered_lines
 from netpolc.flows.decode.netfilter import conntrack, kernel, ulogd
 from netpolc.flows.decode.telling import ARROW, LINES, PARQUET, opened_log
 from netpolc.flows.notes import LogError, LogNotes
@@ -63,6 +63,7 @@ def stream_batches(
     stream: Stream, source: LogSource, notes: LogNotes, form: str
 ) -> Iterator[pa.RecordBatch]:
     """The same of a source that is opened already, and whose format is known."""
+    keep_memory()
     order = _TimeOrder(source.name, notes, form in _APPENDED)
     for batch in _batches(stream, source.name, notes, form):
         order.look(batch)

@@ -17,6 +17,7 @@ from netpolc.flows.records import Record
 
 try:
     from netpolc.flows.decode._scan import joined
+    from netpolc.flows.decode._scan import keep_memory as keep_memory
 
     HAS_SCANNERS = True
 except ImportError:  # not built here
@@ -26,6 +27,9 @@ except ImportError:  # not built here
         """Pieces as one, and how many lines end in it."""
         whole = b"".join(pieces)
         return whole, whole.count(b"\n")
+
+    def keep_memory() -> None:
+        """Nothing here."""
 
 
 CHUNK = 1 << 22

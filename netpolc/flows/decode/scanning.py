@@ -16,7 +16,6 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 import pyarrow as pa
 
-from netpolc.flows.decode._scan import keep_memory
 from netpolc.flows.decode.lines import CHUNK, LineBlock, LogLine, Records, Told, line_blocks
 from netpolc.flows.notes import LogError
 from netpolc.flows.schema import (
@@ -146,7 +145,6 @@ def worked_ahead(
     """Blocks in their order with what threads make of them; a last line without an end has None.
     What stops the reading is raised when all blocks before it have been used.
     """
-    keep_memory()
     waiting: deque[tuple[LineBlock, Future[Result] | None]] = deque()
     broken: LogError | None = None
     with ThreadPoolExecutor(_AHEAD) as pool:
