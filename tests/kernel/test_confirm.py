@@ -161,7 +161,7 @@ def test_a_newer_table_is_not_undone(router: Router, before: str) -> None:
 
 
 def test_without_its_guard_apply_undoes_it(router: Router, before: str) -> None:
-    applying = started(router, "apply", DENY_ALL, "--all-pods", "--confirm", "1s")
+    applying = started(router, "apply", DENY_ALL, "--all-pods", "--confirm", "5s")
     assert eventually(lambda: waiting(router))
     for process in guards(router):
         os.kill(process, signal.SIGKILL)
