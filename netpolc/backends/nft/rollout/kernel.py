@@ -126,7 +126,7 @@ class Kernel:
         unconfirmed: Unconfirmed | None = None,
         inputs: str | None = None,
     ) -> Update:
-        """Make the table what the ruleset says, by the smallest transaction; counters of chains
+        """Make the table what the ruleset says, by the smallest change; counters of chains
         that stay go on counting.
 
         What is loaded is remembered and believed for as long as nobody has changed anything in

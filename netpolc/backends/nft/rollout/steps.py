@@ -1,4 +1,4 @@
-"""From what is loaded to a ruleset: by the smallest transaction, or by replacing the table.
+"""From what is loaded to a ruleset: by the smallest change, or by replacing the table.
 
 Comes in: a ruleset, the generation of nf_tables. Goes out: an `UpdateStep`; nothing is changed. A
 table that cannot be read back, that would change in its base chain, or for which the delta is
