@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import csv
 import json
-import struct
 import subprocess
 import sys
 import threading
@@ -29,6 +28,7 @@ from netpolc.flows.decode.lines import LONGEST, LineBlock, Told, numbered_lines
 from netpolc.flows.notes import LogError, LogNotes
 from netpolc.flows.schema import SCHEMA, batches
 from tests.flows import writers
+from tests.flows.collisions import colliding_words
 from tests.flows.writers import FLOWS
 from tests.helpers.scenarios import ROOT
 
@@ -291,14 +291,7 @@ def test_threads_scan_at_the_same_time() -> None:
 def test_words_are_numbered_however_many_and_whatever_they_are() -> None:
     """Nothing at first, then many, then words that collide in the table (ext/flow_words.h)."""
     header = b"interface-id srcaddr dstaddr dstport protocol\n"
-    inverse, random = pow(0xBF58476D1CE4E5B9, -1, 1 << 64), Random(5)
-    colliding: list[bytes] = []
-    while len(colliding) < 100:
-        half = random.getrandbits(32)
-        word = (((half << 32 | half ^ 7) * inverse) % (1 << 64) ^ 8).to_bytes(8, "little")
-        colliding += (
-            [word] if all(b" " < own < b"\x7f" for own in struct.unpack("8c", word)) else []
-        )
+    colliding = colliding_words(100)
     many = [b"eni-%d" % (number * 7919) for number in range(3_000)]
     names = [b"-"] * 9 + many + colliding + [b"-"] + many[::-1] + colliding[::-1]
     lines = [b"%s 10.0.0.1 10.0.0.%d 80 6\n" % (name, len(name)) for name in names]

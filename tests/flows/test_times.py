@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 
 from netpolc.flows.notes import Gravity
 from tests.cli.invocation import invoke
-from tests.flows.reading import read_records
+from tests.flows.collisions import colliding_words
+from tests.flows.reading import read_records, records_of
 from tests.helpers.scenarios import ROOT
 
 POLICIES = ("--policies", str(ROOT / "examples" / "three-tier"))
@@ -111,6 +112,17 @@ def test_times_of_another_hour_are_damage(command: str, tmp_path: Path) -> None:
     assert outcome.code == 1
     assert f"{path}: record 6: {HOURS} (3 in all)\n" in outcome.stderr
     assert "10 records" in outcome.stderr, "all of them are judged"
+
+
+def test_reporters_whose_names_collide_have_a_time_each(tmp_path: Path) -> None:
+    """The scanner makes of them words that come twice: the newest time is known of either."""
+    names = [own.decode() for own in colliding_words(100)]
+    again = [(1, name) for name in names] + [(10_000, name) for name in names[::-1]]
+    content = b"".join(hubble_at(*own) for own in [*[(10_000, name) for name in names], *again])
+    records, notes = records_of(tmp_path, content, keep_going=True)
+    assert [own["reporter"] for own in records] == names * 2 + names[::-1]
+    late = [(str(note), note.count) for note in notes if HOURS in str(note)]
+    assert late == [(f"{tmp_path / 'log'}: record 101: {HOURS} (100 in all)", 100)]
 
 
 HOUR = 3600

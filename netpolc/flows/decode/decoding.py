@@ -120,7 +120,8 @@ class _TimeOrder:
         if len(self._latest) >= _MANY:
             self._latest.clear()
         words = [*given.dictionary.to_pylist(), None]
-        reporters = indices(given).astype(np.int64, copy=False)
+        places = {word: place for place, word in enumerate(words)}  # of words that come twice: one
+        reporters = np.array([places[word] for word in words], dtype=np.int64)[indices(given)]
         latest = np.array([self._latest.get(word, _NEVER) for word in words], dtype=np.int64)
         first, count = late_rows(
             times, reporters if rows is None else reporters[rows], latest, _MOST_BACK
