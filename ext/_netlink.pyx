@@ -176,8 +176,8 @@ def ipv4_texts(keys, /) -> tuple:
         raise MemoryError
     try:
         for key in keys:
-            if PyBytes_GET_SIZE(key) != 4:
-                raise ValueError(f"an address of {len(key)} bytes")
+            if key is None or PyBytes_GET_SIZE(key) != 4:
+                raise ValueError(f"an address of {len(key or b'')} bytes")
             own = <const uint8_t*>PyBytes_AS_STRING(key)
             ranks[at] = (
                 <uint32_t>RANK[own[0]] << 24 | <uint32_t>RANK[own[1]] << 16

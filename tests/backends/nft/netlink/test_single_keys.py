@@ -100,6 +100,8 @@ def test_every_octet_stands_in_its_place() -> None:
     assert ipv4_texts(keys) == tuple(sorted(str(IPv4Address(key)) for key in keys))
     with pytest.raises(ValueError, match="an address of 3 bytes"):
         ipv4_texts([b"abc"])
+    with pytest.raises(ValueError, match="an address of 0 bytes"):
+        ipv4_texts([None])  # type: ignore[list-item]
 
 
 def test_attributes_are_taken_apart_to_the_last_byte() -> None:
