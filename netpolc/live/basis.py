@@ -74,20 +74,18 @@ class NodeBasis:
             return False
         if new is not None and not self._knows(new):
             return False
-        members = self._resolver.members
-        touched = frozenset[int]().union(
-            *(members[own.subject] for own in both if own is new or self._is_there(own))
-        )
-        for own in both:
-            self._policies.pop(own.origin.key, None)
+        # What is known here may be a version from before some that selected no pod of the node.
+        known = [self._policies.pop(key, None) for key in {own.origin.key for own in both}]
         if new is not None:
             self._policies[new.origin.key] = new
+            known.append(new)
+        members = self._resolver.members
+        touched = frozenset[int]().union(
+            *(members[own.subject] for own in known if own is not None)
+        )
         if touched & self._judged:
             self._arrange(touched & self._judged)
         return True
-
-    def _is_there(self, policy: Policy) -> bool:
-        return policy.origin.key in self._policies
 
     def _arrange(self, touched: frozenset[int]) -> None:
         """Resolve what judges some identities once more."""

@@ -233,3 +233,22 @@ def test_what_is_left_behind_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None
     _, compiles = changing(peers(PEERS))
     found = [compiles(peers(*[PEERS][: number % 2])) for number in range(8)]
     assert found == [False, False, False, True] * 2
+
+
+def test_a_policy_that_selected_nobody_here_for_some_versions() -> None:
+    """The node has heard nothing of those in between, and goes on from what it knows."""
+    one, edits = {"matchLabels": {"app": "web"}}, ["gone", "other", "web", "gone", "other"]
+    _, compiles = changing(policy("shop/one", podSelector=one))
+    found = [compiles(policy("shop/one", podSelector={"matchLabels": {"app": o}})) for o in edits]
+    assert found == [False] * 5
+
+
+def test_a_policy_that_selected_nobody_here_when_it_went() -> None:
+    one = {"matchLabels": {"app": "web"}}
+    own, compiles = changing(policy("shop/one", podSelector=one))
+    for name in "gone", "other":
+        own.put(policy("shop/one", podSelector={"matchLabels": {"app": name}}))
+        own.agrees()
+    own.drop("NetworkPolicy", "shop/one")
+    own.agrees()
+    assert not compiles(policy("shop/one", podSelector=one))
