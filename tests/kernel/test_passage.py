@@ -62,6 +62,24 @@ def against(app: str, name: str) -> Manifest:
     }
 
 
+def relabelled(app: str, monkeypatch: pytest.MonkeyPatch) -> Ruleset:
+    """The stranger is one of twenty kinds of pods, each of which some policy denies everything: all
+    are asked one after the other.
+    """
+    force(monkeypatch, linear=True)
+    objects = [
+        namespace("x"),
+        pod("x/server", "10.0.0.1", app="server"),
+        pod("x/stranger", "10.0.0.2", app=app),
+        *(pod(f"x/{at}", f"10.0.2.{at + 1}", app=f"kind-{at % 20}") for at in range(60)),
+    ]
+    for at in range(20):
+        own = against(f"kind-{at}", f"guard-{at}")
+        own["spec"]["priority"] = at
+        objects.append(own)
+    return netpolc.compile(netpolc.load_objects(objects)).ruleset()
+
+
 def update(kernel: Kernel, several: list[Ruleset]) -> None:
     for own in several:
         assert not kernel.update(own).replaced
@@ -99,6 +117,18 @@ def test_no_denied_packet_passes_while_the_table_changes(
     force(monkeypatch, linear=False)
     change, policies, servers = WAYS[way]
     several = [ruleset(*own, servers=count) for own, count in zip(policies, servers, strict=True)]
+    none_passes(several, change, injector)
+
+
+def test_no_denied_packet_passes_while_its_pod_gets_other_labels(
+    injector: Injector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is an element of one set before, and of another after, that is asked before that."""
+    several = [relabelled(app, monkeypatch) for app in ("kind-0", "kind-19")]
+    none_passes(several, update, injector)
+
+
+def none_passes(several: list[Ruleset], change: Change, injector: Injector) -> None:
     injector.flush()
     kernel = injector.router.call(Kernel)
     kernel.update(several[0])

@@ -48,13 +48,34 @@ def in_two(
 def lets_slip(old: Objects, found: Delta) -> bool:
     """Whether a packet under way can miss an element that it would find before and after, and be
     let on for that: the kernel takes the elements of a map that goes, or is made anew, away from
-    rules that still ask it.
+    rules that still ask it. So it is where an address goes from one set or map to another that is
+    asked before it: such a packet asks the one too early and the other too late.
     """
+    if _moves_addresses(found):
+        return True
     fates = Fate.DELETED, Fate.MADE_ANEW
     gone = [own.name for own in found.touched if own.kind == "map" and own.fate in fates]
     if any(map(lets_on, gone)):
         return True
     return bool(gone) and any(key.startswith(_TIER_CHAINS) for key in old)
+
+
+def _moves_addresses(found: Delta) -> bool:
+    """Whether an address leaves one set or map and comes to another."""
+    left: dict[str, set[str]] = {}
+    for own in found.touched:
+        for element in own.removed:
+            left.setdefault(_address(element), set()).add(own.key)
+    return bool(left) and any(
+        left.get(_address(element), set()) - {own.key}
+        for own in found.touched
+        for element in own.added
+    )
+
+
+def _address(element: str) -> str:
+    """Where an element begins: what follows is a second address, a verdict or a comment."""
+    return element.partition(" ")[0]
 
 
 class TableBefore:
