@@ -13,16 +13,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from netpolc.backends.nft.names import TIERS, lets_on
+from netpolc.backends.nft.names import TIERS, lets_on, twin
 from netpolc.backends.nft.netlink import commands
 from netpolc.backends.nft.netlink._netlink import await_packets
-from netpolc.backends.nft.netlink.wire import Message, Wire
+from netpolc.backends.nft.netlink.wire import Message, Refused, Wire
 from netpolc.backends.nft.objects import Objects
 from netpolc.backends.nft.rollout.state.reading import LoadedTables
 from netpolc.backends.nft.write.delta import Delta, Fate, delta
 from netpolc.core.errors import SystemRefusal
 
-_TIER_CHAINS = tuple(f"chain {own}" for own in TIERS)
+_TIER_CHAINS = tuple(f"chain {own}" for own in (*TIERS, *map(twin, TIERS)))
 
 
 def in_two(
@@ -48,29 +48,36 @@ def in_two(
 def lets_slip(old: Objects, found: Delta) -> bool:
     """Whether a packet under way can miss an element that it would find before and after, and be
     let on for that: the kernel takes the elements of a map that goes, or is made anew, away from
-    rules that still ask it. So it is where an address goes from one set or map to another that is
-    asked before it: such a packet asks the one too early and the other too late.
+    rules that still ask it. So it is where an address goes from one set to another that a tier asks
+    before it: such a packet asks the one too early and the other too late.
     """
-    if _moves_addresses(found):
-        return True
     fates = Fate.DELETED, Fate.MADE_ANEW
     gone = [own.name for own in found.touched if own.kind == "map" and own.fate in fates]
     if any(map(lets_on, gone)):
         return True
-    return bool(gone) and any(key.startswith(_TIER_CHAINS) for key in old)
+    moves = _between(found)
+    if not gone and not moves:
+        return False
+    tiers = [key for key in old if key.startswith(_TIER_CHAINS)]
+    asked = {own for key in tiers for own in old[key].refers}
+    return bool(gone and tiers) or any(left in asked and came in asked for left, came in moves)
 
 
-def _moves_addresses(found: Delta) -> bool:
-    """Whether an address leaves one set or map and comes to another."""
-    left: dict[str, set[str]] = {}
+def _between(found: Delta) -> set[tuple[str, str]]:
+    """Pairs of sets or maps, from the first of which an address goes to the second."""
+    left: dict[str, list[str]] = {}
     for own in found.touched:
         for element in own.removed:
-            left.setdefault(_address(element), set()).add(own.key)
-    return bool(left) and any(
-        left.get(_address(element), set()) - {own.key}
+            left.setdefault(_address(element), []).append(own.key)
+    if not left:
+        return set()
+    return {
+        (before, own.key)
         for own in found.touched
         for element in own.added
-    )
+        for before in left.get(_address(element), ())
+        if before != own.key
+    }
 
 
 def _address(element: str) -> str:
@@ -97,7 +104,7 @@ class TableBefore:
         """Have a copy in force, beside the table, until the block ends.
 
         False where the kernel takes none: there is no table, or one that cannot be read, the kernel
-        is older than 5.12, or somebody has a table of that name.
+        is older than 5.12, somebody has a table of that name, or the kernel stopped answering.
         """
         name = f"{table}_before"
         if not self._made(table, name):
@@ -120,7 +127,10 @@ class TableBefore:
             if not record.parts:
                 return False
             self._commit(list(record.copied(name)))
-        except (SystemRefusal, OSError):  # the change that follows meets what is wrong, and says it
+        except (SystemRefusal, Refused):
+            return False  # the change that follows meets what is wrong, and says it
+        except OSError:  # it may be there all the same
+            self._wire.close()
             return False
         return True
 
