@@ -138,6 +138,8 @@ class _Pods(_Objects):
         found = self._changed("Pod")
         if found is not None and not found["spec"].get("hostNetwork"):
             self._free = [*_own(found), *self._free]
+            if not self._free:
+                return  # as many pods as addresses
             found["status"]["podIPs"] = [{"ip": self._free.pop()}]
             listener.change(found)
 

@@ -225,6 +225,18 @@ def test_a_reading_meets_no_half_of_a_commit(router: Router) -> None:
     assert {tuple({key[1] for key in keys}) for keys in found} == {(0,), (1,)}
 
 
+def test_a_generation_that_is_told_before_its_commit_is_over_is_waited_for(
+    router: Router, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Here a commit begins after one was awaited: its generation is told, and half of it."""
+    generation = router.call(Generation)
+    told, waited = [7, 8, 8, 8], []
+    monkeypatch.setattr(generation, "read", lambda: told.pop(0))
+    monkeypatch.setattr(generation._wire, "await_commits", lambda: waited.append(told[0]))
+    assert generation.consistent(lambda: len(waited), "netpolc") == 2
+    assert (told, waited) == ([], [8, 8])
+
+
 def test_changes_of_other_tables_keep_nobody_from_reading(router: Router) -> None:
     router.load("add table inet netpolc")
     generation = router.call(Generation)

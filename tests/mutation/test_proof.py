@@ -226,7 +226,7 @@ def test_peers_in_a_map_are_not_taken_for_the_pods_of_the_node() -> None:
         {"to": [{"podSelector": {}}]},
     ]
     isolated = policy("default/np", podSelector={}, policyTypes=types, egress=egress)
-    pods = [pod(f"default/p{number}", f"10.0.0.{number}") for number in range(1, 41)]
+    pods = [pod(f"default/p{number}", f"10.0.0.{number}") for number in range(1, 51)]
     for serving in pods[:-1]:
         serving["spec"]["containers"][0]["ports"] = [{"containerPort": 80, "name": "http"}]
     program = netpolc.compile(netpolc.load_objects([*pods, isolated]))

@@ -51,12 +51,18 @@ class Generation:
             raise _refusal(error) from error
 
     def _settled(self) -> int:
-        """The same, once all of it can be listed."""
-        try:
-            self._wire.await_commits()
-        except OSError as error:
-            raise _refusal(error) from error
-        return self.read()
+        """The same, once all of it can be listed: that of a commit which is not over may be told
+        already.
+        """
+        now = self.read()
+        while True:
+            try:
+                self._wire.await_commits()
+            except OSError as error:
+                raise _refusal(error) from error
+            before, now = now, self.read()
+            if now == before:
+                return now
 
     def consistent(
         self,
