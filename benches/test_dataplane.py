@@ -54,6 +54,6 @@ def test_alternatives() -> None:
     )
     assert done.exit_code == 0
     rows = [line for line in done.stdout.splitlines() if line.startswith("| mixed, 120")]
-    # An open lane, one that accepts, netpolc, and five other shapes, in both families.
-    assert len(rows) == 2 * 8
+    # An open lane, one that accepts, netpolc, and six other shapes, in both families.
+    assert len(rows) == 2 * 9
     assert sum("| table ip6 with source maps | **" in row for row in rows) == 1
