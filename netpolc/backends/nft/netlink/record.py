@@ -176,14 +176,18 @@ def recorded(wire: Wire, table: str) -> TableRecord:
 
 def _renamed(kind: int, body: bytes, table: str) -> bytes:
     """The same of another table, which is somebody's own. All attributes 1 are names of tables."""
-    parts = []
-    for own, content in each_attribute(body):
-        if own == 1:
-            content = zero_ended(table)
-        elif (kind, own) == (entities.NEW_TABLE, 2):
-            content = (as_number(content) | _OWNER).to_bytes(4, "big")
-        parts.append(packed(own | (NESTED if (kind, own) in _NESTS else 0), content))
-    return b"".join(parts)
+    found = {**by_type(body), 1: zero_ended(table)}
+    if kind == entities.NEW_TABLE:
+        found[2] = (as_number(found.get(2, bytes(4))) | _OWNER).to_bytes(4, "big")
+    return _packed(kind, found.items())
+
+
+def _packed(kind: int, attributes: Iterable[tuple[int, bytes]]) -> bytes:
+    """Attributes of a message, with the flag of those that hold attributes."""
+    return b"".join(
+        packed(own | (NESTED if (kind, own) in _NESTS else 0), content)
+        for own, content in attributes
+    )
 
 
 def _numbered(name: str) -> str:
@@ -225,13 +229,10 @@ def _chain_of(data: bytes) -> Iterator[str]:
 def _taken(kind: int, body: bytes) -> bytes:
     """What the kernel takes again of what it said."""
     attribute, kept = _FLAGS.get(kind, (0, 0))
-    parts = []
-    for own, content in each_attribute(body):
-        if own == attribute:
-            content = (as_number(content) & kept).to_bytes(4, "big")
-        if own in _TAKEN[kind]:
-            parts.append(packed(own | (NESTED if (kind, own) in _NESTS else 0), content))
-    return b"".join(parts)
+    found = {own: said for own, said in by_type(body).items() if own in _TAKEN[kind]}
+    if attribute in found:
+        found[attribute] = (as_number(found[attribute]) & kept).to_bytes(4, "big")
+    return _packed(kind, found.items())
 
 
 _NESTS = {

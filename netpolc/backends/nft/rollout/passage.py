@@ -38,7 +38,7 @@ def in_two(
     made = {own.key for own in found.touched if own.fate is Fate.MADE} if leads else set()
     if not any(key.startswith("chain ") for key in made):
         return None
-    between = {**old, **{key: new[key] for key in new if key in made}}
+    between = {**old, **{key: new[key] for key in made}}
     first, rest = delta(table, old, between), delta(table, between, new)
     if first is None or rest is None:
         raise AssertionError("a delta makes or changes a base chain")

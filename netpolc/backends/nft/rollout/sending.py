@@ -8,7 +8,7 @@ kernel has them. Refused (`SystemRefusal`): what the kernel, libnftables or the 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 
 from netpolc.backends.nft.rollout import passage
@@ -62,9 +62,9 @@ class TransactionSender:
             if copied:
                 left = replace(left, generation=self._next(left.generation))
             self.commit(own, left)
-            now = self._generation.read()
         if copied:
-            self._memory.pass_over(own.table, now, self._generation.read())
+            with suppress(SystemRefusal):  # it is committed; the next change reads it back
+                self._memory.pass_over(own.table, self._generation.read())
 
     def _next(self, generation: int) -> int:
         """The generation now, if that is the next one; otherwise this one, so that what is left

@@ -76,12 +76,12 @@ class Memory:
         """A table is about to change: believe nothing of it."""
         self._known.pop(table, None)
 
-    def pass_over(self, table: str, before: int, now: int) -> None:
-        """Go on believing what was remembered in the generation `before` if the next one is that
-        of an own transaction, of another table.
+    def pass_over(self, table: str, now: int) -> None:
+        """Go on believing what is remembered of a table, after an own transaction of another one
+        that led to the generation `now`, if there was no other.
         """
         known = self._known.get(table)
-        if known is not None and known.generation == before and now == before + 1:
+        if known is not None and now == known.generation + 1:
             self._known[table] = replace(known, generation=now)
 
     def _is_believed(self, known: Known, now: int) -> bool:
