@@ -9,13 +9,18 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from time import monotonic
+from unittest.mock import Mock
 
 import pytest
 
 import netpolc
+from netpolc.backends.nft.netlink.wire import Wire
 from netpolc.backends.nft.rollout.kernel import Kernel
+from netpolc.backends.nft.rollout.netfilter.generation import Generation
+from netpolc.backends.nft.rollout.passage import TableBefore
+from netpolc.backends.nft.rollout.state.reading import LoadedTables
 from netpolc.backends.nft.write.ruleset import Ruleset
-from tests.helpers.lab import Injector
+from tests.helpers.lab import Injector, Router
 from tests.helpers.lab.flood import flooding
 from tests.helpers.manifests import Manifest, namespace, pod, policy
 from tests.property.test_ordered import force
@@ -126,6 +131,26 @@ def test_no_denied_packet_passes_while_its_pod_gets_other_labels(
     """It is an element of one set before, and of another after, that is asked before that."""
     several = [relabelled(app, monkeypatch) for app in ("kind-0", "kind-19")]
     none_passes(several, update, injector)
+
+
+def test_copies_are_made_again_once_the_kernel_answers_again(
+    router: Router, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever sends to a kernel that is silent for a while goes on without a copy, that once."""
+    own = ruleset()
+
+    def copies() -> list[bool]:
+        Kernel().update(own)
+        before, found = TableBefore(LoadedTables(Generation())), []
+        for silent in (False, True, False):
+            with monkeypatch.context() as patched:
+                if silent:
+                    patched.setattr(Wire, "commit", Mock(side_effect=TimeoutError))
+                with before.stays(own.options.table) as copied:
+                    found.append(copied)
+        return found
+
+    assert router.call(copies) == [True, False, True]
 
 
 def none_passes(several: list[Ruleset], change: Change, injector: Injector) -> None:

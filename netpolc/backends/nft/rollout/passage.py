@@ -11,7 +11,7 @@ are now (docs/internals/rollout.md).
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from netpolc.backends.nft.names import TIERS, lets_on, twin
 from netpolc.backends.nft.netlink import commands
@@ -118,7 +118,7 @@ class TableBefore:
             try:
                 self._commit([commands.deleted_table(name)])
             except OSError as error:
-                self._wire.close()  # with which it goes
+                self._let_go()
                 raise SystemRefusal(f"table inet {name} could not be deleted: {error}") from error
 
     def _made(self, table: str, name: str) -> bool:
@@ -130,10 +130,16 @@ class TableBefore:
         except (SystemRefusal, Refused):
             return False  # the change that follows meets what is wrong, and says it
         except OSError:  # it may be there all the same
-            self._wire.close()
+            self._let_go()
             return False
         return True
 
     def _commit(self, messages: Sequence[Message]) -> None:
         self._wire.commit(messages)
         self.transactions += 1
+
+    def _let_go(self) -> None:
+        """Close the socket, with which a copy goes, and speak by another from now on."""
+        self._wire.close()
+        with suppress(OSError):  # the next copy is not made, and another is tried after it
+            self._wire = Wire()
