@@ -212,21 +212,23 @@ def plain() -> list[dict[str, Any]]:
     return [yaml.safe_load((base / name).read_text()) for name in listed]
 
 
-def chart(events: bool = False) -> list[dict[str, Any]]:
+def chart(
+    events: bool = False, release: str = "netpolc", namespace: str = "kube-system"
+) -> list[dict[str, Any]]:
     """The templates, by the few functions of Go's language that they use: no helm is needed."""
     values = yaml.safe_load((DEPLOY / "chart/values.yaml").read_text())
     assert values["events"] is False
     values["events"] = events
-    about = yaml.safe_load((DEPLOY / "chart/Chart.yaml").read_text())
+    values["about"] = yaml.safe_load((DEPLOY / "chart/Chart.yaml").read_text())
+    names = {".Release.Name": release, ".Release.Namespace": namespace}
     found = []
     for path in sorted((DEPLOY / "chart/templates").glob("*.yaml")):
-        found += list(yaml.safe_load_all(_filled(path.read_text(), values, about)))
+        found += list(yaml.safe_load_all(_filled(path.read_text(), values, names)))
     return found
 
 
-def _filled(text: str, values: dict[str, Any], about: dict[str, Any]) -> str:
-    names = {".Release.Name": "netpolc", ".Release.Namespace": "kube-system"}
-    text = re.sub(r"\{\{- \$port := .*\}\}\n", "", text)
+def _filled(text: str, values: dict[str, Any], names: dict[str, str]) -> str:
+    text = re.sub(r"\{\{- (\$\w+ :=|/\*) ?.*\}\}\n", "", text)
     kept = r"\1" if values["events"] else ""
     text = re.sub(
         r" *\{\{- if .Values.events \}\}\n(.*?) *\{\{- end \}\}\n", kept, text, flags=re.DOTALL
@@ -236,19 +238,26 @@ def _filled(text: str, values: dict[str, Any], about: dict[str, Any]) -> str:
     def value(found: re.Match[str]) -> str:
         words = found[1].removeprefix("-").split("|")
         path = words[0].strip()
-        if path == "$port":
-            return str(values["listen"]).rpartition(":")[2]
+        host, _, port = str(values["listen"]).rpartition(":")
+        known = {
+            "$port": port,
+            "$host": f'"{host}"',
+            'printf "--listen=%s" .Values.listen': f'"--listen={host}:{port}"',
+        }
+        if path in known:
+            return known[path]
         if path.startswith("toYaml"):
             part = values[path.rpartition(".")[2]]
             indent = " " * int(words[1].split()[1])
             lines = yaml.safe_dump(part).splitlines()
             return "\n" + "\n".join(indent + line for line in lines)
         if path in names:
-            return names[path]
+            quoted = [word.strip() for word in words[1:]] == ["quote"]
+            return f'"{names[path]}"' if quoted else names[path]
         own: Any = values
         for name in path.removeprefix(".Values.").split("."):
             own = own[name]
-        return str(own or about["appVersion"])
+        return str(own or values["about"]["appVersion"])
 
     return re.sub(r"\{\{(-? ?[^}]*)\}\}", value, text)
 
@@ -272,6 +281,14 @@ def with_events() -> list[dict[str, Any]]:
 def chart_with_events() -> list[dict[str, Any]]:
     """The templates with `events: true`."""
     return chart(events=True)
+
+
+def test_names_of_a_release_that_yaml_takes_for_something_else_stay_texts() -> None:
+    """`helm install 2026 -n on`: real Helm refused what was no text where Kubernetes asks one."""
+    objects = typed(chart(release="2026", namespace="on"))
+    assert {own.metadata.name for own in objects} == {"2026"}
+    assert {own.metadata.labels["app.kubernetes.io/instance"] for own in objects} == {"2026"}
+    assert {own.metadata.namespace for own in objects} == {"on", None}
 
 
 def typed(documents: list[dict[str, Any]]) -> list[Any]:
