@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import base64
 import json
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from netpolc.apiserver import Access, contexts, from_kubeconfig, in_cluster
 from netpolc.apiserver.client import Client
@@ -174,7 +176,9 @@ def test_several_files_are_one_config(server: ApiServer, tmp_path: Path) -> None
         ("kind: Config\ncontexts: [", r"config:2:12: "),
         ("kind: Pod", "no kubeconfig"),
         ("kind: Config\ncontexts: {}", "no current context.*there are no contexts"),
-        ("kind: Config\ncontexts: [{name: a}]", r"contexts\[0\]: no name, or no context"),
+        ("kind: Config\ncontexts: [{context: {}}]", r"contexts\[0\]: no name, or no context"),
+        ("kind: Config\ncontexts: [{name: a, context: b}]", r"contexts\[0\]: no name, or no co"),
+        ("kind: Config\ncontexts: [{name: a}]\ncurrent-context: a", "context a: .* cluster None"),
         ("kind: Config\ncurrent-context: b", "no context 'b'"),
         (
             "kind: Config\ncontexts: [{name: a, context: {cluster: c}}]\ncurrent-context: a",
@@ -187,6 +191,38 @@ def test_what_is_no_kubeconfig(tmp_path: Path, content: str, told: str) -> None:
     path.write_text(content)
     with pytest.raises(UsageError, match=told):
         from_kubeconfig(str(path))
+
+
+def test_what_kubectl_reads_is_read(server: ApiServer, tmp_path: Path) -> None:
+    """A user that says nothing, base64 in lines, JSON with tabs, a second document, a bundle."""
+    made = json.loads(server.kubeconfig().read_text())
+    made["users"] += [{"name": "nobody", "user": None}, {"name": "new"}]
+    bundle = "# Autorité de Certification\n".encode() + server.ca_file.read_bytes()
+    cluster = made["clusters"][0]["cluster"]
+    cluster["certificate-authority-data"] = base64.encodebytes(bundle).decode()
+    path = tmp_path / "config"
+    path.write_text(json.dumps(made, indent="\t"))
+    assert who(server, from_kubeconfig(str(path))).endswith(":netpolc")
+    path.write_text(yaml.safe_dump(made) + "---\nkind: Config\n")
+    assert who(server, from_kubeconfig(str(path))).endswith(":netpolc")
+
+
+def test_an_encrypted_key_is_refused_and_asks_nobody(server: ApiServer, tmp_path: Path) -> None:
+    """kubectl takes none either; OpenSSL would wait at the terminal for its password."""
+    own = server.client("alice")
+    locked = tmp_path / "locked.key"
+    lock = ["openssl", "ec", "-aes128", "-passout", "pass:x", "-in", str(own.key), "-out"]
+    subprocess.run([*lock, str(locked)], capture_output=True, check=True)
+    files = {"client-certificate": str(own.certificate), "client-key": str(locked)}
+    access = from_kubeconfig(str(server.kubeconfig(**files)))
+    with pytest.raises(Unreachable):
+        who(server, access)
+
+
+@pytest.mark.parametrize("field", [{"as-uid": "7"}, {"as-user-extra": {"a": ["b"]}}])
+def test_who_else_is_impersonated_is_not_passed_over(server: ApiServer, field: Any) -> None:
+    with pytest.raises(UsageError, match="nothing else"):
+        from_kubeconfig(str(server.kubeconfig(**field)))
 
 
 def test_what_is_not_supported_is_said(server: ApiServer) -> None:

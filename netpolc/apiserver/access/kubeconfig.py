@@ -9,6 +9,7 @@ not do: proxies, passwords, auth providers. Source: client-go `tools/clientcmd`,
 from __future__ import annotations
 
 import base64
+import json
 import os
 import shutil
 from collections.abc import Mapping
@@ -101,7 +102,7 @@ class _Config:
     def _add(self, file: str) -> None:
         try:
             with open(file, "rb") as stream:
-                content = yaml.safe_load(stream)
+                content = _first_document(stream.read())
         except OSError as error:
             raise UsageError(f"{file}: {error.strerror}; give a kubeconfig") from None
         except yaml.MarkedYAMLError as error:
@@ -120,7 +121,7 @@ class _Config:
             if not isinstance(entries, list):
                 raise UsageError(f"{file}: {kind}: no list")
             for number, entry in enumerate(entries):
-                body = entry.get(kind[:-1]) if isinstance(entry, dict) else None
+                body = (entry.get(kind[:-1]) or {}) if isinstance(entry, dict) else None
                 if not isinstance(body, dict) or not isinstance(entry.get("name"), str):
                     raise UsageError(f"{file}: {kind}[{number}]: no name, or no {kind[:-1]}")
                 known.setdefault(entry["name"], (body, file))
@@ -137,6 +138,14 @@ class _Config:
     def _known(self) -> str:
         names = sorted(self.named["contexts"])
         return f"there are {', '.join(names)}" if names else "there are no contexts"
+
+
+def _first_document(content: bytes) -> Any:
+    """What kubectl reads of a file: JSON, however it is indented, or the first document of YAML."""
+    try:
+        return json.loads(content)
+    except ValueError:
+        return next(yaml.safe_load_all(content), None)
 
 
 def _is_https(url: str) -> bool:
@@ -213,9 +222,10 @@ def _plugin(spec: Any, file: str, cluster: Mapping[str, Any]) -> Plugin:
 def _impersonation(user: Mapping[str, Any], file: str) -> dict[str, str]:
     name = _text(user, "as", file)
     groups = user.get("as-groups") or []
-    if not name and not groups:
+    more = user.get("as-user-extra") or user.get("as-uid")
+    if not name and not groups and not more:
         return {}
-    if not isinstance(groups, list) or len(groups) > 1 or user.get("as-user-extra"):
+    if not isinstance(groups, list) or len(groups) > 1 or more:
         raise UsageError(f"{file}: one group can be impersonated (as-groups), and nothing else")
     headers = {"Impersonate-User": name}
     return {**headers, "Impersonate-Group": str(groups[0])} if groups else headers
@@ -237,7 +247,11 @@ def _path(body: Mapping[str, Any], field: str, file: str) -> str:
 
 
 def _data(body: Mapping[str, Any], field: str, file: str) -> bytes:
-    own = _text(body, field, file)
+    """What is written in base64, in one line or in several."""
+    own = body.get(field)
+    if isinstance(own, str):
+        own = own.replace("\n", "").replace("\r", "")
+    own = _text({field: own}, field, file)
     try:
         return base64.b64decode(own, validate=True)
     except ValueError:  # binascii.Error is one

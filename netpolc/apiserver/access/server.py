@@ -89,7 +89,8 @@ class Access:
             context.check_hostname = False
             context.verify_mode = ssl.CERT_NONE
         elif self.authority_pem:
-            context.load_verify_locations(cadata=self.authority_pem.decode("ascii"))
+            # Between certificates a bundle may hold words in any language.
+            context.load_verify_locations(cadata=self.authority_pem.decode("ascii", "ignore"))
         elif self.authority_file:
             context.load_verify_locations(self.authority_file)
         else:
@@ -121,7 +122,8 @@ def _load(context: ssl.SSLContext, certificate: bytes, key: bytes) -> None:
     descriptor = os.memfd_create("netpolc", os.MFD_CLOEXEC)
     try:
         os.write(descriptor, certificate.rstrip() + b"\n" + key.strip() + b"\n")
-        context.load_cert_chain(f"/proc/self/fd/{descriptor}")
+        # Without a password OpenSSL would ask for that of an encrypted key on the terminal.
+        context.load_cert_chain(f"/proc/self/fd/{descriptor}", password="")
     finally:
         os.close(descriptor)
 
