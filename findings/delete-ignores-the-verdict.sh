@@ -25,6 +25,6 @@ unshare --net bash -euc '
 	grep -q "File exists" "$0"
 	"$NFT" delete element inet t m "{ 80 : jump b }"
 	"$NFT" list map inet t m | tee "$0"
-	! grep -q "80 : jump" "$0"
+	if grep -q "80 : jump" "$0"; then exit 1; fi
 	grep -q "81 : jump a" "$0"
 ' "$folder/said"

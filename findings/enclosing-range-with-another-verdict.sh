@@ -28,8 +28,9 @@ unshare --net bash -euc '
 	done
 	"$NFT" add element inet t m "{ tcp . 70-100 : drop }"
 	"$NFT" list map inet t m | tee "$0"
-	grep -q "tcp . 80-90 : accept" "$0" && grep -q "tcp . 70-100 : drop" "$0"
+	grep -q "tcp . 80-90 : accept" "$0"
+	grep -q "tcp . 70-100 : drop" "$0"
 	"$NFT" delete element inet t m "{ tcp . 80-85 : accept }"
 	"$NFT" list map inet t m | tee "$0"
-	! grep -q "tcp . 80-90" "$0"
+	if grep -q "tcp . 80-90" "$0"; then exit 1; fi
 ' "$folder/said"

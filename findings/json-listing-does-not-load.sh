@@ -35,7 +35,8 @@ END
 unshare --net bash -euc '"$NFT" -f given.nft; "$NFT" list ruleset >text.nft; "$NFT" -j list ruleset >text.json'
 unshare --net "$NFT" -f text.nft
 if unshare --net "$NFT" -j -f text.json 2>said; then exit 1; fi
-tee /dev/stderr <said | grep -q "No such file or directory"
+cat said
+grep -q "No such file or directory" said
 python3 - <<'END'
 import json
 
