@@ -79,8 +79,9 @@ class _Reading:
             self._ignored[f"{document.api_version} {kind}"] += 1
             self._makers.note(document)
             meant = unread.passed_over(document, report, kinds.KINDS)
-            if meant is None and unread.is_policy(document):
-                self._gathered.unread.append(unread.policy(document, report))
+            where = None if meant else unread.place(document)
+            if where is not None:
+                self._gathered.unread.append(unread.policy(document, report, where))
             kind = meant or kind
         if report.failed and self._odd.isolates:
             _, reader = self._readers.get(kind, (None, reader))

@@ -16,7 +16,7 @@ from hashlib import sha256
 from typing import Any
 
 from netpolc.core.cluster import Unread
-from netpolc.core.errors import ROOT, UNREAD, ObjectProblems
+from netpolc.core.errors import ROOT, UNREAD, ObjectProblems, Path
 from netpolc.core.ir import WAIVER
 from netpolc.frontends.frontend import Frontend
 from netpolc.frontends.odd import body_of
@@ -44,6 +44,10 @@ _GROUPS = {
     "security.istio.io": re.compile(r"^PeerAuthentication$|AuthorizationPol"),
 }
 """What else is one by its group, misspelt ones too."""
+_HELD = re.compile(rb'"kind"\s*:\s*"[^"]*(?:Pol|Firewall|Traffic|Serv|SecurityGroup|PeerAuth)')
+"""What an object that holds a policy has in its JSON; others are not looked through."""
+_CONTENT = frozenset({"metadata", "spec", "data", "clone"})
+"""Fields of objects, and of what Kyverno generates, that a reference to an object has none of."""
 
 
 def passed_over(
@@ -69,18 +73,35 @@ def passed_over(
     return meant
 
 
-def is_policy(document: Document) -> bool:
-    """Whether an object that is not read is a policy about traffic, by its group and kind, or a
-    Template of OpenShift that makes one (`objects`), which is none before it is processed.
+def place(document: Document) -> Path | None:
+    """Where an object that is not read says that it is a policy about traffic, by group and kind,
+    or that it has one made: a Template of OpenShift, a rule of Kyverno, a Composition, work that
+    is sent to other clusters. None if it is neither.
     """
-    if document.group == "template.openshift.io":
-        objects = body_of(document).get("objects")
-        return any(map(_is_made_policy, objects if isinstance(objects, list) else ()))
-    return _is_policy(document.group, document.kind)
+    if _is_policy(document.group, document.kind):
+        return ROOT / "kind"
+    if isinstance(document.content, dict) or _HELD.search(document.content):
+        return _held(body_of(document))
+    return None
 
 
-def _is_made_policy(value: object) -> bool:
-    kind, version = _map(value).get("kind"), _map(value).get("apiVersion")
+def _held(body: dict[str, Any]) -> Path | None:
+    """The kind of the first policy within an object; what only names one has no content."""
+    left: list[tuple[Path, Any]] = [
+        (ROOT / name, own) for name, own in body.items() if name not in ("metadata", "status")
+    ]
+    for path, own in left:  # which grows meanwhile
+        if isinstance(own, dict):
+            if not _CONTENT.isdisjoint(own) and _is_made_policy(own):
+                return path / "kind"
+            left += [(path / str(name), inner) for name, inner in own.items()]
+        elif isinstance(own, list):
+            left += [(path / number, inner) for number, inner in enumerate(own)]
+    return None
+
+
+def _is_made_policy(own: dict[str, Any]) -> bool:
+    kind, version = own.get("kind"), own.get("apiVersion")
     group = version.rpartition("/")[0] if isinstance(version, str) else ""
     return isinstance(kind, str) and _is_policy(group, kind)
 
@@ -91,13 +112,13 @@ def _is_policy(group: str, kind: str) -> bool:
     return bool(_NAMES.search(kind) or (own is not None and own.search(kind)))
 
 
-def policy(document: Document, problems: ObjectProblems) -> Unread:
+def policy(document: Document, problems: ObjectProblems, where: Path) -> Unread:
     """What is known of a policy that is not judged; a warning, unless the object waives it."""
     metadata = _map(body_of(document).get("metadata"))
     waived = str(_map(metadata.get("annotations")).get(WAIVER) or "")
     if CODE not in (part.strip() for part in waived.split(",")):
         text = f"{document.api_version} {document.kind} is not read: what it says is not enforced"
-        problems.warning(ROOT / "kind", text, code=CODE)
+        problems.warning(where, text, code=CODE)
     written = repr(_ordered(body_of(document))).encode()
     names = (metadata.get("namespace"), metadata.get("name") or metadata.get("generateName"))
     name = "/".join(own for own in names if isinstance(own, str) and own)

@@ -12,6 +12,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 import pytest
+import yaml
 
 import netpolc
 from netpolc.core.cluster import Unread
@@ -44,6 +45,7 @@ FIELD = {
     "cilium.io/v2 CiliumNetworkPolicy": ["shop/l7"],
     "security.istio.io/v1 AuthorizationPolicy": ["shop/strict"],
 }
+KIND = {"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy"}
 FLOW = ("--src", "shop/web", "--dst", "192.0.2.1", "--port", "80")
 
 
@@ -130,6 +132,52 @@ def test_a_template_that_makes_a_policy(tmp_path: Path) -> None:
     assert said in invoke("list", path).stdout
     template["objects"] = [pod("shop/job")]
     path = written(tmp_path / "other.json", template)
+    assert "not judged" not in invoke("list", path).stdout
+
+
+@pytest.mark.parametrize(
+    ("spec", "where"),
+    [
+        # Kyverno, as it generates today and as it did at first
+        (
+            {"rules": [{"generate": {**KIND, "name": "deny", "data": {"spec": {}}}}]},
+            "spec.rules[0].generate.kind",
+        ),
+        (
+            {"rules": [{"generate": {"kind": "NetworkPolicy", "clone": {"name": "deny"}}}]},
+            "spec.rules[0].generate.kind",
+        ),
+        # work for other clusters
+        (
+            {"workload": {"manifests": [pod("shop/job"), policy("deny", podSelector={})]}},
+            "spec.workload.manifests[1].kind",
+        ),
+    ],
+)
+def test_what_makes_a_policy_is_not_passed_over(
+    tmp_path: Path, spec: dict[str, Any], where: str
+) -> None:
+    maker = {"apiVersion": "example.com/v1", "kind": "Maker", "metadata": {"name": "a"}}
+    path = written(tmp_path / "maker.json", {**maker, "spec": spec})
+    outcome = invoke("check", path)
+    assert f"NP003: {where}: example.com/v1 Maker is not read" in outcome.stdout
+    assert outcome.code == 1
+    (tmp_path / "maker.yaml").write_text(yaml.safe_dump({**maker, "spec": spec}))
+    assert f"NP003: {where}: " in invoke("check", str(tmp_path / "maker.yaml")).stdout
+
+
+def test_what_only_names_a_policy_makes_none(tmp_path: Path) -> None:
+    own = {"apiVersion": "wgpolicyk8s.io/v1alpha2", "kind": "PolicyReport"}
+    metadata = {"name": "a", "namespace": "shop", "ownerReferences": [{**KIND, "name": "web"}]}
+    report = {**own, "metadata": metadata, "scope": {**KIND, "name": "web", "namespace": "shop"}}
+    names = {"kind": "CiliumNetworkPolicy", "plural": "ciliumnetworkpolicies"}
+    definition: dict[str, Any] = {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": "a"},
+        "spec": {"group": "cilium.io", "names": names},
+    }
+    path = written(tmp_path / "names.json", report, definition)
     assert "not judged" not in invoke("list", path).stdout
 
 

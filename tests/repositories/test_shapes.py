@@ -55,7 +55,9 @@ class Shape:
     options: tuple[str, ...] = ()
 
 
-FINDING = re.compile(r"^\S.*?:\d+:\d+: (\w+) (NP\d+): (?:(\w+ [\w/-]+)|(\w+)): (.*)$", re.MULTILINE)
+FINDING = re.compile(
+    r"^\S.*?:\d+:\d+: (\w+) (NP\d+): (?:(\w+ [\w/-]+)|(\w+)[\w.\[\]]*): (.*)$", re.MULTILINE
+)
 SHAPES = [
     Shape(
         "kustomize/overlays/prod",  # the namespace is the overlay's, the port is the patch's
@@ -170,9 +172,9 @@ SHAPES = [
         passed_over=2,
     ),
     Shape(
-        "crossplane",  # a policy within a Composition is none that is applied
-        0,
-        [],
+        "crossplane",  # a policy within a Composition is one that is applied in other words
+        1,
+        ["warning NP003 spec"],
         ["ingress agent[Deployment]"],
         [(EVERYBODY, "platform/agent[Deployment]", "all")],
         ("platform/agent", "192.0.2.1", "443"),
