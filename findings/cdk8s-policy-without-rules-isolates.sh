@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # cdk8s-plus: a policy that "doesn't change" what its pods may receive denies them everything.
 #
-# cdk8s-plus-32 2.5.92, cdk8s 2.70.106. The documentation of `NetworkPolicyProps.ingress` says that without it the policy
-# does not change ingress of the pods, and the same for egress. So one expects a policy with neither to do nothing
-# until rules are added. What is written has no `policyTypes`, for which Kubernetes takes Ingress, and no rules:
+# cdk8s-plus-32 2.5.92, cdk8s 2.70.106. The documentation of `NetworkPolicyProps.ingress` says that without it the
+# policy does not change ingress of the pods, and the same for egress. So one expects a policy with neither to do
+# nothing until rules are added. What is written has no `policyTypes`, for which Kubernetes takes Ingress, and no rules:
 #
 #     spec:
 #       podSelector:

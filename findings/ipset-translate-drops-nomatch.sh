@@ -2,7 +2,7 @@
 # ipset-translate makes an exception of an ipset, `nomatch`, an ordinary element of the nft set.
 #
 # ipset 7.17-1, nft 1.0.6-2+deb12u2 (Debian 12), Linux 6.18. What the translator has no words for it prints as a comment
-# (`# create k hash:ip skbinfo`), so one expects that of `nomatch`, which nft's sets do not have. It leaves the word out:
+# (`# create k hash:ip skbinfo`), so one expects that of `nomatch`, which nft's sets lack. It leaves the word out:
 #
 #     add s 10.9.0.0/16,udp:53 nomatch    add element inet global s { 10.9.0.0/16 . udp . 53 }
 #     add s 10.0.0.0/8,udp:53             add element inet global s { 10.0.0.0/8 . udp . 53 }

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # kubernetes 37.0.2: a NetworkPolicy that goes through `model_dump` and `model_validate` admits everybody.
 #
-# kubernetes 37.0.2, pydantic 2.14.4, Python 3.11. The client's models are pydantic's, validate by name and by alias, and
-# forbid extra fields, so one expects that a dump is read back, or refused. All fields are, but two: words that Python
-# reserves have other names in a dump (`var_from`, `var_except`), and those are dropped without an error.
+# kubernetes 37.0.2, pydantic 2.14.4, Python 3.11. The client's models are pydantic's, validate by name and by alias,
+# and forbid extra fields, so one expects that a dump is read back, or refused. All fields are, but two: words that
+# Python reserves have other names in a dump (`var_from`, `var_except`), and those are dropped without an error.
 #
 #     given: "ingress": [{"from": [{"ipBlock": {"cidr": "10.0.0.0/8", "except": [...]}}], "ports": [{"port": 80}]}]
 #     read:  "ingress": [{"ports": [{"port": 80}]}]

@@ -2,8 +2,8 @@
 # pyroute2: asked for the flows with mark 0, conntrack's dump gives all; beside a tuple it forgets any mark.
 #
 # pyroute2 0.9.7, Python 3.11, nft 1.0.6-2+deb12u2, Linux 6.18. The documentation of `NFCTSocket.dump` lists what the
-# kernel filters: mark and mask, tuples, status. `mark=7` works, so one expects the same of `mark=0`, which is what flows
-# have that no rule has marked. But 0 counts as "not given", and next to a tuple the mark is not looked at:
+# kernel filters: mark and mask, tuples, status. `mark=7` works, so one expects the same of `mark=0`, which is what
+# flows have that no rule has marked. But 0 counts as "not given", and next to a tuple the mark is not looked at:
 #
 #     dump(mark=7, mark_mask=0xff)                  port 9001, mark 7
 #     dump(mark=0, mark_mask=0xff)                  port 9001, mark 7; port 9002, mark 0
