@@ -22,16 +22,16 @@ LATER = 0.06
 
 
 class Forgetting:
-    """What is still to be looked at, and when."""
+    """What is still to be looked at, and when; of the network namespace it was made in."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
-        self._clock = clock
+        self._clock, self._flusher = clock, conntrack.FlowFlusher()
         self._waiting: deque[tuple[float, Owners, tuple[int, ...]]] = deque()
 
     def forget(self, owners: Owners, addresses: Collection[int]) -> None:
         """Forget the flows of addresses that moved; `owners` are those of now."""
         free = len(addresses) <= MOST and all(map(owners.is_free, addresses))
-        if not free or not conntrack.flush_addresses(addresses):
+        if not free or not self._flusher.flush(addresses):
             conntrack.forget_addresses(addresses)
             return
         self._waiting.append((self._clock() + LATER, owners, tuple(addresses)))
@@ -54,4 +54,4 @@ class Forgetting:
             _, owners, addresses = self._waiting.popleft()
             due.update(filter(owners.is_free, addresses))
         if due:
-            conntrack.flush_answers(due)
+            self._flusher.flush_answers(due)

@@ -158,12 +158,14 @@ class Compiled:
             self._moved = self.remade = True
         if self._moved and not self._lower_again():
             return None
+        sets = dict[str, nft.AddressSet]()
         for name, edits in self._edits.items():
             own = self._sets.get(name) or self._base.get(name)
             if isinstance(own, nft.AddressSet):  # else of chains that are not there
-                self._sets[name] = _edited(own, edits)
-        self._maps.edit()
-        self._ruleset = self._whole()
+                sets[name] = _edited(own, edits)
+        self._sets |= sets
+        maps = self._maps.edit()
+        self._ruleset = self._whole() if self._moved else self._edited(sets, maps)
         self._edits.clear()
         self._moved = self._changed = False
         return self._ruleset
@@ -179,14 +181,32 @@ class Compiled:
     def _whole(self) -> Ruleset:
         sets = tuple(self._sets.get(own.name, own) for own in self._frame.sets)
         table = structs.replace(self._frame, sets=sets, maps=self._maps.of(self._frame))
-        around, odd = self._around, self._program.odd
-        notes = partial(_noted, self._basis, dict(self._notes))
-        local = frozenset(self._addresses)
-        owners = LiveOwners(around.program, self._node, local, notes, around.pod_at)
-        made = Ruleset(table, self._options, self._node, owners, odd=odd, pieces=self._basis.pieces)
-        if self._program.is_ordered and (self._moved or not self._changed):
+        owners, odd, pieces = self._owners(), self._program.odd, self._basis.pieces
+        made = Ruleset(table, self._options, self._node, owners, odd=odd, pieces=pieces)
+        if self._program.is_ordered:
             check_row(made)
         return made
+
+    def _edited(
+        self, sets: Mapping[str, nft.AddressSet], maps: Mapping[str, nft.NamedMap]
+    ) -> Ruleset:
+        """The ruleset of before, but for the elements of some sets and maps."""
+        before = self._ruleset.table
+        table = structs.replace(
+            before,
+            sets=tuple([sets.get(own.name, own) for own in before.sets]),
+            maps=tuple([maps.get(own.name, own) for own in before.maps]),
+        )
+        pairs = zip((*table.sets, *table.maps), (*before.sets, *before.maps), strict=True)
+        others = [own for own, was in pairs if own is not was]
+        return self._ruleset.edited(table, self._owners(), others)
+
+    def _owners(self) -> LiveOwners:
+        around = self._around
+        notes = partial(_noted, self._basis, dict(self._notes))
+        return LiveOwners(
+            around.program, self._node, frozenset(self._addresses), notes, around.pod_at
+        )
 
     def _lower_again(self) -> bool:
         """Put the table together for the pods that the node has now; whether all chains that this

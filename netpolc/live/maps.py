@@ -114,13 +114,16 @@ class LiveMaps:
             own.remake()
         return bool(others)
 
-    def edit(self) -> None:
-        """Let all elements come and go that have changed."""
+    def edit(self) -> dict[str, nft.NamedMap]:
+        """Let all elements come and go that have changed; the maps that they are in, by name."""
+        edited: dict[str, nft.NamedMap] = {}
         for own in (entry for several in self.all for entry in several.edited()):
-            self._now[own.name] = own
+            edited[own.name] = own
             if self._twins:
                 twin = twin_of(own)
-                self._now[twin.name] = twin
+                edited[twin.name] = twin
+        self._now |= edited
+        return edited
 
     def of(self, table: nft.Table) -> tuple[nft.NamedMap, ...]:
         """The maps of a table with the elements of now."""

@@ -29,7 +29,7 @@ def step(stage: Stage, moment: Moment, seconds: float = 1.0) -> None:
 
 def test_who_took_an_address_meanwhile_keeps_its_flows(router: Router) -> None:
     """A pod that another event tells of, before answers to the last one are looked for."""
-    if not router.call(lambda: conntrack.flush_addresses([parse_address("203.0.113.9")])):
+    if not router.call(lambda: conntrack.FlowFlusher().flush([parse_address("203.0.113.9")])):
         pytest.skip("the kernel cannot flush by an address")
     moment = Moment()
     with staged(router, clock=moment) as stage:

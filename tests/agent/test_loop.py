@@ -203,8 +203,8 @@ def test_flows_end_with_the_peer_they_were_of(
 ) -> None:
     """Also what an answer on its way to it began anew, a moment later; those of others stay."""
     if not can_flush:
-        monkeypatch.setattr(conntrack, "flush_addresses", lambda _: False)
-    flushes = router.call(lambda: conntrack.flush_addresses([parse_address("203.0.113.9")]))
+        monkeypatch.setattr(conntrack.FlowFlusher, "flush", lambda *_: False)
+    flushes = router.call(lambda: conntrack.FlowFlusher().flush([parse_address("203.0.113.9")]))
     moment = Moment()
     with staged(router, clock=moment) as stage:
         stage.list_all(cluster())

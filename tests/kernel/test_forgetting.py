@@ -70,7 +70,7 @@ def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     listed = conntrack.forget_addresses
 
     def flushed(addresses: Sequence[int]) -> int:
-        if not conntrack.flush_addresses([own for own in addresses if own < IPV6]):
+        if not conntrack.FlowFlusher().flush([own for own in addresses if own < IPV6]):
             pytest.skip("the kernel cannot flush by an address")
         return listed([own for own in addresses if own >= IPV6])
 

@@ -174,16 +174,16 @@ def test_a_flush_takes_the_flows_of_an_address_and_no_others(lab: PodLab) -> Non
     left = begin_of_every_kind(lab)
     old = [parse_address(own) for own in OLD]
     before = addresses(lab)
-    assert not lab.node.call(lambda: conntrack.flush_addresses(old))  # IPv6 is among them
+    assert not lab.node.call(lambda: conntrack.FlowFlusher().flush(old))  # IPv6 is among them
     assert addresses(lab) == before
-    if not lab.node.call(lambda: conntrack.flush_addresses(old[:1])):
+    if not lab.node.call(lambda: conntrack.FlowFlusher().flush(old[:1])):
         assert addresses(lab) == before  # an older kernel
         return
     assert addresses(lab) == left | {OLD[1]}
 
 
 def test_answers_are_flushed_from_either_end(lab: PodLab) -> None:
-    if not lab.node.call(lambda: conntrack.flush_addresses([parse_address(OLD[0])])):
+    if not lab.node.call(lambda: conntrack.FlowFlusher().flush([parse_address(OLD[0])])):
         pytest.skip("the kernel cannot flush by an address")
     begin(
         lab,
@@ -191,7 +191,7 @@ def test_answers_are_flushed_from_either_end(lab: PodLab) -> None:
         between(OLD[0], OTHER[0], port=10),
         between("192.0.2.9", "198.51.100.7"),
     )
-    lab.node.call(lambda: conntrack.flush_answers([parse_address(OLD[0])]))
+    lab.node.call(lambda: conntrack.FlowFlusher().flush_answers([parse_address(OLD[0])]))
     assert addresses(lab) == {"192.0.2.9", "198.51.100.7"}
 
 

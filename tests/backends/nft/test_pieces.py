@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections import Counter
 
 import pytest
+from msgspec import structs
 
 import netpolc
-from netpolc.backends.nft import Options, Rulesets
+from netpolc.backends.nft import Options, Rulesets, model
 from netpolc.backends.nft.objects import Written
 from netpolc.backends.nft.write import digest as digest_module
 from netpolc.backends.nft.write import pieces, text
+from netpolc.backends.nft.write.ruleset import Ruleset
 from tests.helpers.manifests import Manifest, namespace, node, pod, policy
 
 NODES = ("node-a", "node-b", "node-c")
@@ -64,9 +66,8 @@ def test_every_node_has_the_text_that_it_has_alone(program: netpolc.Program) -> 
     assert rulesets.of("node-a", Options()).text() != rulesets.of("node-b", Options()).text()
 
 
-def test_what_nodes_share_is_written_and_hashed_once(
-    program: netpolc.Program, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def watched(monkeypatch: pytest.MonkeyPatch) -> tuple[Counter[str], Counter[str]]:
+    """How often each object is written and hashed from now on."""
     made, hashed = Counter[str](), Counter[str]()
     write, digest = text.written, digest_module.object_digest
 
@@ -80,6 +81,13 @@ def test_what_nodes_share_is_written_and_hashed_once(
 
     monkeypatch.setattr(text, "written", written)
     monkeypatch.setattr(pieces, "object_digest", object_digest)
+    return made, hashed
+
+
+def test_what_nodes_share_is_written_and_hashed_once(
+    program: netpolc.Program, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, hashed = watched(monkeypatch)
     rulesets = Rulesets(program)
     texts = [rulesets.of(name, Options()).text() for name in NODES]
     sets = [name for name in made if name.startswith(("s4_", "c4_"))]
@@ -103,3 +111,41 @@ def test_no_more_is_kept_than_there_are_names(program: netpolc.Program) -> None:
         kept |= {(type(own), own.name) for own in entries}
         assert [own.entry for own in several.of(table)] == entries
     assert sum(map(len, vars(several).values())) == len(kept)
+
+
+def shortened(table: model.Table) -> tuple[model.Table, list[model.AddressSet | model.AddressMap]]:
+    """A table in which the first set of pods and every map of pods lack an element, and those."""
+    one = next(own for own in table.sets if own.name.startswith("s4_"))
+    assert isinstance(one, model.AddressSet)
+    sets = {one.name: structs.replace(one, elements=one.elements[1:])}
+    maps = {
+        own.name: structs.replace(own, elements=own.elements[1:])
+        for own in table.maps
+        if isinstance(own, model.AddressMap)
+    }
+    assert maps
+    other = structs.replace(
+        table,
+        sets=tuple(sets.get(own.name, own) for own in table.sets),
+        maps=tuple(maps.get(own.name, own) for own in table.maps),
+    )
+    return other, [*sets.values(), *maps.values()]
+
+
+@pytest.mark.parametrize("options", CHOICES)
+def test_a_ruleset_with_other_elements_is_as_if_made_anew(
+    program: netpolc.Program, options: Options, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And no object is written or hashed again in which none differs."""
+    before = Rulesets(program).of("node-a", options)
+    text_before, digest_before = before.text(), before.digest
+    table, others = shortened(before.table)
+    anew = Ruleset(table, options, "node-a", before.owners)
+    expected = anew.text(), anew.digest, anew.objects(), str(anew.entries())
+    made, hashed = watched(monkeypatch)
+    edited = before.edited(table, before.owners, others)
+    assert (edited.text(), edited.digest, edited.objects(), str(edited.entries())) == expected
+    assert made == hashed == Counter([own.name for own in others])
+    again = edited.edited(before.table, before.owners, [*before.table.sets, *before.table.maps])
+    assert (again.text(), again.digest) == (text_before, digest_before)
+    assert digest_before != edited.digest

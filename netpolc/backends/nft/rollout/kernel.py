@@ -16,7 +16,6 @@ from datetime import UTC, datetime
 
 from netpolc.backends.nft.model import Counter
 from netpolc.backends.nft.names import INPUTS, LOADED, UNCONFIRMED
-from netpolc.backends.nft.objects import index
 from netpolc.backends.nft.options import check_table
 from netpolc.backends.nft.rollout import runtime
 from netpolc.backends.nft.rollout.libnftables.channel import Channel
@@ -116,7 +115,7 @@ class Kernel:
             before = self.generation.read()
             own = self._steps.marked(ruleset, None)
             noted = own.owners.noted
-            left = Known(before, index(own.objects()), noted, False)
+            left = Known(before, own.by_key, noted, False)
             self._sender.swap(whole_table(own, [_loaded_at(now)], noted), left)
 
     def update(

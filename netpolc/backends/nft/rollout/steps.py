@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from netpolc.backends.nft.objects import Objects, index
+from netpolc.backends.nft.objects import Objects
 from netpolc.backends.nft.rollout.netfilter import conntrack
 from netpolc.backends.nft.rollout.state.facts import Facts
 from netpolc.backends.nft.rollout.state.made import note
@@ -63,7 +63,7 @@ class Steps:
         before = self._facts.noted(table) if old is None else old.noted.notes
         noted = ruleset.owners.pending(before or {})
         ruleset = self.marked(ruleset, old)
-        new = index(ruleset.objects())
+        new = ruleset.by_key
         if old is None:
             why = f"replaces table inet {table} as a whole: none of netpolc's is loaded"
             return UpdateStep(ruleset, new, None, False, why, noted, None, before)
@@ -89,7 +89,7 @@ class Steps:
         loaded = self._facts.mark(table) if old is None else generation(old.mark)
         if old is not None and loaded:
             same = ruleset.marked(loaded)
-            found = delta(table, meaning(old.objects), meaning(index(same.objects())))
+            found = delta(table, meaning(old.objects), meaning(same.by_key))
             if found is not None and not found:
                 return same
         values = (own for own in ruleset.generations() if own != loaded)

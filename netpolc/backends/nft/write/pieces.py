@@ -9,14 +9,14 @@ is refused.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from msgspec import Struct
 
 from netpolc.backends.nft import model
 from netpolc.backends.nft.objects import Written
 from netpolc.backends.nft.write import text
-from netpolc.backends.nft.write.digest import digest_over, object_digest
+from netpolc.backends.nft.write.digest import object_digest
 
 
 class SharedObject(Struct, eq=False):
@@ -49,15 +49,6 @@ class SharedObject(Struct, eq=False):
         return block
 
 
-def common_digest(pieces: Sequence[SharedObject]) -> str:
-    """What `digest_of` says of a table that has no facts yet."""
-    return digest_over(own.digest() for own in sorted(pieces, key=_key))
-
-
-def _key(own: SharedObject) -> str:
-    return own.key
-
-
 class Pieces:
     """What was made of objects, by their names."""
 
@@ -73,6 +64,14 @@ class Pieces:
         yield from _of(table.sets, self._sets)
         yield from _of(table.maps, self._maps)
         yield from _of(table.chains, self._chains)
+
+    def made(self, entries: Iterable[model.NamedSet | model.NamedMap]) -> dict[str, SharedObject]:
+        """Some sets and maps by their keys."""
+        found: dict[str, SharedObject] = {}
+        for entry in entries:
+            known = self._maps if isinstance(entry, model.NamedMap) else self._sets
+            found |= {own.key: own for own in _of((entry,), known)}
+        return found
 
 
 def _of(entries: Sequence[text.Entry], pieces: dict[str, SharedObject]) -> Iterator[SharedObject]:

@@ -26,11 +26,12 @@ from netpolc.backends.nft.names import (
     PENDING_NOTE,
     POD_BRIDGES_NOTE,
 )
-from netpolc.backends.nft.objects import Objects, Written
+from netpolc.backends.nft.objects import Objects, Written, index
 from netpolc.backends.nft.options import Options
 from netpolc.backends.nft.write import text
+from netpolc.backends.nft.write.digest import digest_over
 from netpolc.backends.nft.write.owners import Owners
-from netpolc.backends.nft.write.pieces import Pieces, SharedObject, common_digest
+from netpolc.backends.nft.write.pieces import Pieces, SharedObject
 
 _MANY = 100
 """So many odd objects are told one by one: a cluster that has more has one cause for them."""
@@ -74,6 +75,20 @@ class Ruleset:
         vars(other).update(_pieces=self._pieces, digest=self.digest)
         return other
 
+    def edited(
+        self, table: model.Table, owners: Owners, others: Iterable[model.NamedSet | model.NamedMap]
+    ) -> Ruleset:
+        """The ruleset of a table in which no more than the elements of `others` differ; what was
+        made of all the rest is not made again.
+        """
+        made, pieces = replace(self, table=table, owners=owners), self.pieces.made(others)
+        digests = {key: own.digest() for key, own in pieces.items()}
+        vars(made).update(_pieces=self._pieces | pieces, _digests=self._digests | digests)
+        if not self.options.recheck:
+            final = {key: own.written for key, own in pieces.items()}
+            vars(made).update(_final=self._final | final)
+        return made
+
     def generations(self) -> Iterator[int]:
         """Every generation there is, as bits of the mark; first the one its content names."""
         options = self.options
@@ -85,36 +100,38 @@ class Ruleset:
     @cached_property
     def digest(self) -> str:
         """Names the content: equal digests mean equal rulesets."""
-        return common_digest(self._pieces)
+        return digest_over(self._digests.values())
 
     @cached_property
-    def _pieces(self) -> tuple[SharedObject, ...]:
-        return tuple(self.pieces.of(self.table))
+    def _pieces(self) -> dict[str, SharedObject]:
+        return {own.key: own for own in self.pieces.of(self.table)}
 
     @cached_property
-    def _final(self) -> tuple[Written, ...]:
+    def _digests(self) -> dict[str, bytes]:
+        return {key: self._pieces[key].digest() for key in sorted(self._pieces)}
+
+    @cached_property
+    def _final(self) -> dict[str, Written]:
         """The objects with their generation written in."""
         if not self.options.recheck:
-            return tuple(own.written for own in self._pieces)
+            return {key: own.written for key, own in self._pieces.items()}
         mask, before, after = self.options.mark_mask, model.NO_GENERATION, self.generation
-        return tuple(entry.written.remarked(mask, before, after) for entry in self._pieces)
-
-    @cached_property
-    def _entries(self) -> dict[str, text.Entry]:
-        found: dict[str, text.Entry] = {f"counter {own.name}": own for own in self.facts}
-        return found | {own.key: own.entry for own in self._pieces}
+        return {key: own.written.remarked(mask, before, after) for key, own in self._pieces.items()}
 
     def entries(self, keys: Iterable[str] | None = None) -> list[text.Entry]:
         """Objects as `lower` made them, with their generation, by their keys; all, facts included,
         where no keys are given.
         """
-        found = (self._entries[own] for own in (self._entries if keys is None else keys))
+        facts: dict[str, text.Entry] = {f"counter {own.name}": own for own in self.facts}
+        pieces = self._pieces
+        wanted = (*facts, *pieces) if keys is None else keys
+        found = [facts[own] if own in facts else pieces[own].entry for own in wanted]
         if not self.options.recheck:
-            return list(found)
+            return found
         number = self.generation
         return [_marked(own, number) if isinstance(own, model.Chain) else own for own in found]
 
-    @property
+    @cached_property
     def facts(self) -> tuple[model.Counter, ...]:
         """Counters that count nothing; their comments say what is loaded."""
         facts = (
@@ -132,18 +149,23 @@ class Ruleset:
     @property
     def lines(self) -> int:
         """How many lines the text has, about."""
-        return sum(entry.lines for entry in self._final)
+        return sum(entry.lines for entry in self._final.values())
+
+    @cached_property
+    def by_key(self) -> Objects:
+        """Every object of the table, facts included, by its key."""
+        return index(map(text.counter, self.facts)) | self._final
 
     def objects(self) -> tuple[Written, ...]:
         """Every object of the table, facts included."""
-        return (*map(text.counter, self.facts), *self._final)
+        return tuple(self.by_key.values())
 
     def text(self) -> str:
         """The transaction as text."""
         what = f"node {self.node}" if self.node is not None else "every pod of the snapshot"
         body = (
             own.block() if final is own.written else final.block()
-            for own, final in zip(self._pieces, self._final, strict=True)
+            for own, final in zip(self._pieces.values(), self._final.values(), strict=True)
         )
         return text.transaction(self.table.name, body, self.facts, what, self.digest)
 

@@ -116,34 +116,47 @@ def forget_addresses(addresses: Collection[int]) -> int:
     return len(ended)
 
 
-def flush_addresses(addresses: Collection[int]) -> bool:
-    """Forget every flow with one of some IPv4 addresses, before translation or after it, and what
-    helpers expect of them, without a list of all flows; False where the kernel cannot, as Linux
-    6.6, or IPv6 is among them: then some may be left.
+class FlowFlusher:
+    """Forgets flows without a list of them, in the network namespace it was made in.
 
-    For a list the kernel takes a lock for each bucket of a table that all namespaces share, here it
-    passes over empty ones: a thirtieth of the time. It does not say which flows it forgot. Its
-    filter by an IPv6 address takes the flows of all others (6.18), so that is not asked for.
+    Its socket stays open: to close one waits for the kernel to free what the last transaction
+    removed, milliseconds after a single element.
     """
-    if any(own >= IPV6 for own in addresses):
-        return False
-    with _socket() as conntrack:
-        if _is_empty(conntrack):
-            return True
-        own = [_packed(address) for address in addresses]
-        _forget_expected(conntrack, socket.AF_INET, own)
-        return all(_flushed(conntrack, one, place) for one in own for place in _FILTERS)
 
+    def __init__(self) -> None:
+        with _refusals():
+            self._conntrack = Netlink()
 
-def flush_answers(addresses: Collection[int]) -> None:
-    """Forget every flow that was begun to one of some IPv4 addresses, or from one; only after
-    `flush_addresses` could do it.
-    """
-    with _socket() as conntrack:
-        if not _is_empty(conntrack):
-            for address in addresses:
-                for end in (_FROM, _TO):
-                    _flushed(conntrack, _packed(address), (_ORIGINAL, end))
+    def flush(self, addresses: Collection[int]) -> bool:
+        """Forget every flow with one of some IPv4 addresses, before translation or after it, and
+        what helpers expect of them; False where the kernel cannot, as Linux 6.6, or IPv6 is among
+        them: then some may be left.
+
+        For a list the kernel takes a lock for each bucket of a table that all namespaces share,
+        here it passes over empty ones: a thirtieth of the time. It does not say which flows it
+        forgot. Its filter by an IPv6 address takes the flows of all others (6.18), so that is not
+        asked for.
+        """
+        if any(own >= IPV6 for own in addresses):
+            return False
+        conntrack = self._conntrack
+        with _refusals():
+            if _is_empty(conntrack):
+                return True
+            own = [_packed(address) for address in addresses]
+            _forget_expected(conntrack, socket.AF_INET, own)
+            return all(_flushed(conntrack, one, place) for one in own for place in _FILTERS)
+
+    def flush_answers(self, addresses: Collection[int]) -> None:
+        """Forget every flow that was begun to one of some IPv4 addresses, or from one; only after
+        `flush` could do it.
+        """
+        conntrack = self._conntrack
+        with _refusals():
+            if not _is_empty(conntrack):
+                for address in addresses:
+                    for end in (_FROM, _TO):
+                        _flushed(conntrack, _packed(address), (_ORIGINAL, end))
 
 
 def _flushed(conntrack: Netlink, address: bytes, place: tuple[int, int]) -> bool:
@@ -297,9 +310,14 @@ def _is_empty(conntrack: Netlink) -> bool:
 
 @contextmanager
 def _socket() -> Iterator[Netlink]:
+    with _refusals(), Netlink() as conntrack:
+        yield conntrack
+
+
+@contextmanager
+def _refusals() -> Iterator[None]:
     try:
-        with Netlink() as conntrack:
-            yield conntrack
+        yield
     except (OSError, RulesetError) as error:
         why = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         raise SystemRefusal(f"the kernel refused to show or forget open flows: {why}") from error
