@@ -27,7 +27,6 @@ from netpolc.analysis.explain import explain, formats
 from netpolc.analysis.explain.policy import describe, text
 from netpolc.analysis.findings import check
 from netpolc.backends.matcher import tables
-from netpolc.backends.nft.objects import index
 from netpolc.backends.nft.write.delta import delta
 from netpolc.core.ir import ANY
 from netpolc.passes.identify import pod_peers, selected
@@ -52,7 +51,7 @@ class Run:
         self.options = options
         self.snapshot = netpolc.load_objects(self.objects)
         self.program = netpolc.compile(self.snapshot)
-        self.before = index(netpolc.compile(self._smaller()).ruleset(NODE, options).objects())
+        self.before = netpolc.compile(self._smaller()).ruleset(NODE, options).objects
 
     @cached_property
     def size(self) -> int:
@@ -99,7 +98,7 @@ class Run:
         program = netpolc.Program(
             self.program.cluster, self.program.identities, self.program.combinations
         )
-        found = delta("netpolc", self.before, index(program.ruleset(NODE).objects()))
+        found = delta("netpolc", self.before, program.ruleset(NODE).objects)
         return found.lines if found is not None else 0
 
     def matcher(self) -> int:

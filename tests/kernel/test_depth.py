@@ -90,7 +90,7 @@ def test_the_kernel_takes_the_deepest_rulesets() -> None:
     with Router() as router:
         for count, options, tried in product((1, 3, 8, 25), OPTIONS, (False, True)):
             ruleset = program(count, tried=tried).ruleset(options=options)
-            assert len(longest_row(ruleset.objects())) <= LONGEST < MOST_CHAINS
+            assert len(longest_row(ruleset.objects.values())) <= LONGEST < MOST_CHAINS
             router.flush()
             router.load(ruleset.text())
 
@@ -113,7 +113,7 @@ def test_a_second_base_chain_needs_a_priority() -> None:
 
 
 def test_what_the_kernel_would_refuse_is_refused_before(monkeypatch: pytest.MonkeyPatch) -> None:
-    length = len(longest_row(program(25).ruleset().objects()))
+    length = len(longest_row(program(25).ruleset().objects.values()))
     monkeypatch.setattr(nft_objects, "MOST_CHAINS", length - 1)
     with pytest.raises(UnsupportedError, match=f"{length} chains would follow one another"):
         program(25).ruleset()

@@ -91,7 +91,7 @@ def test_a_change_leaves_what_a_fresh_load_leaves(
             own, other = (tried, other) if seed % 2 else (other, tried)
         old, new = (netpolc.compile(found).ruleset(None, options) for found in (own, other))
         bases.add(tuple(sum(c.hook is not None for c in r.table.chains) for r in (old, new)))
-        change = delta("netpolc", index(old.objects()), index(new.objects()))
+        change = delta("netpolc", old.objects, new.objects)
         assert change is not None
         injector.flush()
         injector.load(old.text())

@@ -45,7 +45,7 @@ def afresh(objects: list[Manifest]) -> str:
 
 def elements(live: Live) -> list[set[str]]:
     """The addresses in each set of pods that rules look up."""
-    own = live.ruleset().objects()
+    own = live.ruleset().objects.values()
     return [set(entry.elements) for entry in own if entry.name.startswith("s4_")]
 
 

@@ -168,9 +168,9 @@ def afresh(objects: list[Manifest]) -> str:
 def test_unchanged_objects_stay_the_same_objects() -> None:
     """What a transaction compares is then found equal without a look."""
     live = filled(300)
-    before = {own.name: own for own in live.ruleset().objects()}
+    before = {own.name: own for own in live.ruleset().objects.values()}
     live.change(pod("space-0/new", "10.9.0.1", on="node-b", app="web"))
-    after = {own.name: own for own in live.ruleset().objects()}
+    after = {own.name: own for own in live.ruleset().objects.values()}
     changed = [name for name, own in after.items() if before[name] is not own]
     sets = [name for name in changed if not name.startswith("meta_")]
     assert len(sets) == 1

@@ -79,5 +79,5 @@ def test_rows_of_chains_are_short(
         ("forward", "postrouting"), ("keep", "recheck"), (False, True), (None, "3/hour")
     ):
         options = netpolc.Options(hook=hook, established=established, audit=audit, log=log)
-        row = longest_row(program.ruleset(None, options).objects())
+        row = longest_row(program.ruleset(None, options).objects.values())
         assert len(row) <= LONGEST, row

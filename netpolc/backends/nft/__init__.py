@@ -86,7 +86,7 @@ def check_row(made: Ruleset) -> None:
     """`UnsupportedError` for a ruleset of more chains in a row than the kernel takes."""
     from netpolc.backends.nft.objects import MOST_CHAINS, longest_row
 
-    row = longest_row(made.objects())
+    row = longest_row(made.objects.values())
     if len(row) > MOST_CHAINS:  # never met: docs/internals/ruleset.md counts 14 at most
         raise UnsupportedError(
             f"{len(row)} chains would follow one another, from {row[0]} to {row[-1]}, and "

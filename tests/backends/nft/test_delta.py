@@ -180,7 +180,7 @@ CLIENTS: list[Manifest] = [
 
 def names(objects: list[Manifest]) -> list[str]:
     ruleset = netpolc.compile(netpolc.load_objects(objects)).ruleset()
-    return [f"{entry.kind} {entry.name}" for entry in ruleset.objects()]
+    return [f"{entry.kind} {entry.name}" for entry in ruleset.objects.values()]
 
 
 def test_names_stay_when_pods_come_and_go() -> None:

@@ -62,7 +62,7 @@ def test_every_node_has_the_text_that_it_has_alone(program: netpolc.Program) -> 
                 alone = Rulesets(program).of(name, options)
                 shared = rulesets.of(name, options)
                 assert (shared.text(), shared.digest) == (alone.text(), alone.digest)
-                assert shared.objects() == alone.objects()
+                assert shared.objects == alone.objects
     assert rulesets.of("node-a", Options()).text() != rulesets.of("node-b", Options()).text()
 
 
@@ -141,10 +141,10 @@ def test_a_ruleset_with_other_elements_is_as_if_made_anew(
     text_before, digest_before = before.text(), before.digest
     table, others = shortened(before.table)
     anew = Ruleset(table, options, "node-a", before.owners)
-    expected = anew.text(), anew.digest, anew.objects(), str(anew.entries())
+    expected = anew.text(), anew.digest, anew.objects, str(anew.entries())
     made, hashed = watched(monkeypatch)
     edited = before.edited(table, before.owners, others)
-    assert (edited.text(), edited.digest, edited.objects(), str(edited.entries())) == expected
+    assert (edited.text(), edited.digest, edited.objects, str(edited.entries())) == expected
     assert made == hashed == Counter([own.name for own in others])
     again = edited.edited(before.table, before.owners, [*before.table.sets, *before.table.maps])
     assert (again.text(), again.digest) == (text_before, digest_before)

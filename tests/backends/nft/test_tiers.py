@@ -17,7 +17,6 @@ import netpolc
 from netpolc.backends.nft import model as nft
 from netpolc.backends.nft.lower import cost
 from netpolc.backends.nft.lower.tiers.decisions import admitted_from_anybody
-from netpolc.backends.nft.objects import index
 from netpolc.backends.nft.readback import parse_text
 from netpolc.backends.nft.readback.proof import Proof
 from netpolc.backends.nft.write.delta import Delta, Fate, delta
@@ -299,7 +298,7 @@ def test_what_is_tried_denies_and_accepts_nothing() -> None:
 
 def change(before: Snapshot, after: Snapshot) -> Delta:
     """What `apply` would send."""
-    old, new = (index(netpolc.compile(own).ruleset("node-a").objects()) for own in (before, after))
+    old, new = (netpolc.compile(own).ruleset("node-a").objects for own in (before, after))
     found = delta("netpolc", old, new)
     assert found is not None
     return found

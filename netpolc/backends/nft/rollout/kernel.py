@@ -115,7 +115,7 @@ class Kernel:
             before = self.generation.read()
             own = self._steps.marked(ruleset, None)
             noted = own.owners.noted
-            left = Known(before, own.by_key, noted, False)
+            left = Known(before, own.objects, noted, False)
             self._sender.swap(whole_table(own, [_loaded_at(now)], noted), left)
 
     def update(

@@ -63,7 +63,7 @@ class Steps:
         before = self._facts.noted(table) if old is None else old.noted.notes
         noted = ruleset.owners.pending(before or {})
         ruleset = self.marked(ruleset, old)
-        new = ruleset.by_key
+        new = ruleset.objects
         if old is None:
             why = f"replaces table inet {table} as a whole: none of netpolc's is loaded"
             return UpdateStep(ruleset, new, None, False, why, noted, None, before)
@@ -89,7 +89,7 @@ class Steps:
         loaded = self._facts.mark(table) if old is None else generation(old.mark)
         if old is not None and loaded:
             same = ruleset.marked(loaded)
-            found = delta(table, meaning(old.objects), meaning(same.by_key))
+            found = delta(table, meaning(old.objects), meaning(same.objects))
             if found is not None and not found:
                 return same
         values = (own for own in ruleset.generations() if own != loaded)

@@ -49,6 +49,23 @@ class SharedObject(Struct, eq=False):
         return block
 
 
+class TablePieces:
+    """What was made of the objects of one table, by their keys."""
+
+    def __init__(
+        self, by_key: dict[str, SharedObject], digests: dict[str, bytes] | None = None
+    ) -> None:
+        self.by_key = by_key
+        own = {key: by_key[key].digest() for key in sorted(by_key)} if digests is None else digests
+        self.digests = own
+        """In order of the keys."""
+
+    def edited(self, others: dict[str, SharedObject]) -> TablePieces:
+        """The same with others in the place of some."""
+        digests = {key: own.digest() for key, own in others.items()}
+        return TablePieces(self.by_key | others, self.digests | digests)
+
+
 class Pieces:
     """What was made of objects, by their names."""
 

@@ -31,7 +31,7 @@ from netpolc.backends.nft.options import Options
 from netpolc.backends.nft.write import text
 from netpolc.backends.nft.write.digest import digest_over
 from netpolc.backends.nft.write.owners import Owners
-from netpolc.backends.nft.write.pieces import Pieces, SharedObject
+from netpolc.backends.nft.write.pieces import Pieces, TablePieces
 
 _MANY = 100
 """So many odd objects are told one by one: a cluster that has more has one cause for them."""
@@ -81,12 +81,12 @@ class Ruleset:
         """The ruleset of a table in which no more than the elements of `others` differ; what was
         made of all the rest is not made again.
         """
-        made, pieces = replace(self, table=table, owners=owners), self.pieces.made(others)
-        digests = {key: own.digest() for key, own in pieces.items()}
-        vars(made).update(_pieces=self._pieces | pieces, _digests=self._digests | digests)
+        made = replace(self, table=table, owners=owners)
+        pieces = self.pieces.made(others)
+        vars(made)["_pieces"] = self._pieces.edited(pieces)
         if not self.options.recheck:
             final = {key: own.written for key, own in pieces.items()}
-            vars(made).update(_final=self._final | final)
+            vars(made)["_final"] = self._final | final
         return made
 
     def generations(self) -> Iterator[int]:
@@ -100,30 +100,29 @@ class Ruleset:
     @cached_property
     def digest(self) -> str:
         """Names the content: equal digests mean equal rulesets."""
-        return digest_over(self._digests.values())
+        return digest_over(self._pieces.digests.values())
 
     @cached_property
-    def _pieces(self) -> dict[str, SharedObject]:
-        return {own.key: own for own in self.pieces.of(self.table)}
-
-    @cached_property
-    def _digests(self) -> dict[str, bytes]:
-        return {key: self._pieces[key].digest() for key in sorted(self._pieces)}
+    def _pieces(self) -> TablePieces:
+        return TablePieces({own.key: own for own in self.pieces.of(self.table)})
 
     @cached_property
     def _final(self) -> dict[str, Written]:
         """The objects with their generation written in."""
         if not self.options.recheck:
-            return {key: own.written for key, own in self._pieces.items()}
+            return {key: own.written for key, own in self._pieces.by_key.items()}
         mask, before, after = self.options.mark_mask, model.NO_GENERATION, self.generation
-        return {key: own.written.remarked(mask, before, after) for key, own in self._pieces.items()}
+        return {
+            key: own.written.remarked(mask, before, after)
+            for key, own in self._pieces.by_key.items()
+        }
 
     def entries(self, keys: Iterable[str] | None = None) -> list[text.Entry]:
         """Objects as `lower` made them, with their generation, by their keys; all, facts included,
         where no keys are given.
         """
         facts: dict[str, text.Entry] = {f"counter {own.name}": own for own in self.facts}
-        pieces = self._pieces
+        pieces = self._pieces.by_key
         wanted = (*facts, *pieces) if keys is None else keys
         found = [facts[own] if own in facts else pieces[own].entry for own in wanted]
         if not self.options.recheck:
@@ -152,20 +151,16 @@ class Ruleset:
         return sum(entry.lines for entry in self._final.values())
 
     @cached_property
-    def by_key(self) -> Objects:
+    def objects(self) -> Objects:
         """Every object of the table, facts included, by its key."""
         return index(map(text.counter, self.facts)) | self._final
-
-    def objects(self) -> tuple[Written, ...]:
-        """Every object of the table, facts included."""
-        return tuple(self.by_key.values())
 
     def text(self) -> str:
         """The transaction as text."""
         what = f"node {self.node}" if self.node is not None else "every pod of the snapshot"
         body = (
             own.block() if final is own.written else final.block()
-            for own, final in zip(self._pieces.values(), self._final.values(), strict=True)
+            for own, final in zip(self._pieces.by_key.values(), self._final.values(), strict=True)
         )
         return text.transaction(self.table.name, body, self.facts, what, self.digest)
 

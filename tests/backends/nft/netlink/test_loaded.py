@@ -99,7 +99,7 @@ def test_it_is_read_back_as_it_was_written(
     router.load(own.text())
     with other.call(Wire) as wire:
         replace_table(wire, replacement(own))
-    written = {key: unordered(entry) for key, entry in index(own.objects()).items()}
+    written = {key: unordered(entry) for key, entry in own.objects.items()}
     for each in (router, other):
         tables = each.call(lambda: LoadedTables(Generation()))
         found = tables.objects("netpolc")
