@@ -71,7 +71,7 @@ class Steps:
         found = delta(table, old.objects, new)
         if found is None:
             why = f"replaces table inet {table} as a whole: its base chain changes"
-        elif found.lines > len(new) and found.lines >= ruleset.lines:  # an object is a line or more
+        elif found.lines > len(new) and found.lines >= sum(own.lines for own in new.values()):
             found, why = None, f"replaces table inet {table} as a whole: that is shorter"
         else:
             why = ""

@@ -145,11 +145,6 @@ class Ruleset:
             return (*facts, model.Counter(GENERATION, f"{self.generation:#x}"))
         return facts
 
-    @property
-    def lines(self) -> int:
-        """How many lines the text has, about."""
-        return sum(entry.lines for entry in self._final.values())
-
     @cached_property
     def objects(self) -> Objects:
         """Every object of the table, facts included, by its key."""
