@@ -189,7 +189,7 @@ def _notes(step: UpdateStep) -> Iterator[Line]:
 def _transaction(step: UpdateStep) -> Iterator[Line]:
     """The objects that are touched; of a replacement why it is one."""
     if step.delta is None:
-        yield f"transaction: {step.why}, in {counted(step.ruleset.lines, 'line')}", "bold"
+        yield f"transaction: {step.why}, in {counted(step.lines, 'line')}", "bold"
         return
     yield f"transaction: {step.delta}", "bold"
     for own in (own for own in step.delta.touched if own.kind != "counter"):

@@ -40,6 +40,11 @@ class UpdateStep:
     inputs: str | None = None
     loaded: Objects = field(default_factory=dict)
 
+    @property
+    def lines(self) -> int:
+        """How many lines the ruleset has, about, without what is noted of it."""
+        return _lines(self.objects)
+
     def note(self, inputs: str) -> str:
         """What the table notes of the inputs that gave the ruleset; it holds once the flows of
         addresses that changed hands are forgotten, and the table says so (`Kernel.settle`).
@@ -71,7 +76,7 @@ class Steps:
         found = delta(table, old.objects, new)
         if found is None:
             why = f"replaces table inet {table} as a whole: its base chain changes"
-        elif found.lines > len(new) and found.lines >= sum(own.lines for own in new.values()):
+        elif found.lines > len(new) and found.lines >= _lines(new):
             found, why = None, f"replaces table inet {table} as a whole: that is shorter"
         else:
             why = ""
@@ -94,3 +99,7 @@ class Steps:
                 return same
         values = (own for own in ruleset.generations() if own != loaded)
         return ruleset.marked(conntrack.first_unused(values, ruleset.options.mark_mask))
+
+
+def _lines(objects: Objects) -> int:
+    return sum(own.lines for own in objects.values() if not is_note(own))
