@@ -177,7 +177,7 @@ class NodeQuestions:
         pods = dict.fromkeys(watched, 0)
         groups = [Counter[frozenset[int]]() for _ in self._rows]
         for identity in program.identities:
-            if not identity.closed:
+            if identity.pods and not identity.closed:
                 one = identity.pods[0]
                 own = self._selections.answered(one.namespace, one.labels, identity.ports)
                 for number in watched.intersection(own):

@@ -11,7 +11,7 @@ than have to be is seen in no ruleset. What pods did since is not known here (`c
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from collections.abc import Set as AbstractSet
 from functools import cached_property
 
@@ -23,9 +23,10 @@ from netpolc.backends.nft.write.pieces import Pieces
 from netpolc.compiler import Program, resolved
 from netpolc.core.cluster import Pod, Snapshot
 from netpolc.core.ir import ANY, NamedPort, PodPeer, Policy, Tier
-from netpolc.core.labels import selects
-from netpolc.core.program import Combination
-from netpolc.live.scope import in_use, local_pods, scoped
+from netpolc.core.labels import NONE, selects
+from netpolc.core.program import Combination, Identity
+from netpolc.live.scope import ClassKey, in_use, local_pods, scoped
+from netpolc.live.selections import Labels
 from netpolc.passes.arrange import arrange
 from netpolc.passes.identify import pod_peers
 
@@ -36,8 +37,8 @@ MOST_EDITS = 50
 class NodeBasis:
     """A node of a snapshot, with the policies as they are now."""
 
-    def __init__(self, snapshot: Snapshot, node: str) -> None:
-        self.node, self.pieces = node, Pieces()
+    def __init__(self, snapshot: Snapshot, node: str, labels_of: Callable[[str], Labels]) -> None:
+        self.node, self.pieces, self._labels_of = node, Pieces(), labels_of
         self.local = local_pods(snapshot, node)
         self.unsure = any(space.unsure for space in snapshot.cluster.namespaces.values())
         own = snapshot if self.unsure else scoped(snapshot, self.local)
@@ -48,13 +49,18 @@ class NodeBasis:
         self.lowering = Lowering(self.program)
         self.judged_pods = list(self.lowering.local_pods(node))
         self.numbers = {pod.key: self._first.identity_of[pod.key] for pod in self.local}
-        self._judged = frozenset(self.numbers.values())
+        self.kinds = [(pod, self.in_use.class_of(pod)) for pod in self.local]
+        self.number_of = {key: self.numbers[pod.key] for pod, key in self.kinds}
+        """The identities of kinds of pods that the node has or had."""
+        self._identities = self._first.identities
+        self._met: dict[int, ClassKey] = {}
+        self._judged = self._judged_first = frozenset(self.numbers.values())
         self._owners = Owners(lambda: self._first, node)
         self._kept: list[tuple[Combination, ...]] = []
 
     @property
     def policies(self) -> Iterable[Policy]:
-        """Those that select a pod of the node, or did."""
+        """Those that select pods of a kind that the node has, or had."""
         return self._policies.values()
 
     @property
@@ -67,38 +73,70 @@ class NodeBasis:
         is now what it has to be. If not, it is what it was.
         """
         both = [own for own in (old, new) if own is not None]
-        # Chains of ordered tiers are named by their policies, and not by what these say.
-        ordered = any(own.tier is not Tier.NETWORK_POLICY for own in both)
-        audited = any(own.audited for own in (*self._policies.values(), *both))
-        if self.unsure or ordered or audited or len(self._kept) == MOST_EDITS:
+        if not self._can_take(both) or not (new is None or self._knows(new)):
             return False
-        if new is not None and not self._knows(new):
-            return False
-        # What is known here may be a version from before some that selected no pod of the node.
         known = [self._policies.pop(key, None) for key in {own.origin.key for own in both}]
         if new is not None:
             self._policies[new.origin.key] = new
             known.append(new)
-        members = self._resolver.members
-        touched = frozenset[int]().union(
-            *(members[own.subject] for own in known if own is not None)
-        )
+            for number, kind in self._met.items():
+                self._judge(number, kind, new)
+        subjects = self._resolver.subjects
+        touched = frozenset[int]().union(*(subjects(own.subject) for own in known if own))
+        if new is not None and subjects(new.subject).isdisjoint(self._judged):
+            del self._policies[new.origin.key]  # of its next version nobody hears
         if touched & self._judged:
             self._arrange(touched & self._judged)
         return True
 
+    def meet(self, kind: ClassKey, policies: Collection[Policy]) -> bool:
+        """Arrange what judges pods of a kind that the node had none of, which these policies
+        select; whether the Program is now what it has to be. If not, it judges what it did.
+        """
+        if not self._can_take(policies) or not all(map(self._knows, policies)):
+            return False
+        self._policies |= {own.origin.key: own for own in policies}
+        number = len(self._identities)
+        self._identities = (*self._identities, Identity(number, (), kind[2]))
+        self._met[number], self.number_of[kind] = kind, number
+        for own in policies:
+            self._judge(number, kind, own)
+        self._judged |= {number}
+        self._arrange(frozenset((number,)))
+        return True
+
+    def _can_take(self, policies: Collection[Policy]) -> bool:
+        """Whether what some policies select can be arranged again. Chains of ordered tiers are
+        named by their policies, and not by what these say.
+        """
+        ordered = any(own.tier is not Tier.NETWORK_POLICY for own in policies)
+        audited = any(own.audited for own in (*self._policies.values(), *policies))
+        return not (self.unsure or ordered or audited or len(self._kept) == MOST_EDITS)
+
+    def _judge(self, number: int, kind: ClassKey, policy: Policy) -> None:
+        """Let the policy select the identity of a kind, if it does."""
+        namespace, labels, _ = kind
+        subject, judged = policy.subject, self._resolver.judged
+        within = subject.namespaces
+        if isinstance(within, str):
+            is_there = within == namespace
+        else:
+            is_there = selects(within, self._labels_of(namespace))
+        if is_there and selects(subject.pods, dict(labels)):
+            judged[subject] = judged.get(subject, NONE) | {number}
+
     def _arrange(self, touched: frozenset[int]) -> None:
         """Resolve what judges some identities once more."""
-        members, first = self._resolver.members, self._first
-        some = [own for own in self.policies if not touched.isdisjoint(members[own.subject])]
-        found = list(_only(touched, arrange(some, first.identities, self._resolver)))
+        subjects, first, identities = self._resolver.subjects, self._first, self._identities
+        some = [own for own in self.policies if not touched.isdisjoint(subjects(own.subject))]
+        found = list(_only(touched, arrange(some, identities, self._resolver)))
         # Whoever lowers knows rules by their ids, which are nobody else's for as long as they live.
         self._kept.append(self.program.combinations)
         others = _only(self._judged - touched, self.program.combinations)
         self.program = Program(
-            first.cluster, first.identities, (*others, *found), (), first.odd, first.unread
+            first.cluster, identities, (*others, *found), (), first.odd, first.unread
         )
-        Program(first.cluster, first.identities, tuple(found)).verify()
+        Program(first.cluster, identities, tuple(found)).verify()
         self.lowering = self.lowering.of_same_pods(self.program)
 
     def _knows(self, policy: Policy) -> bool:
@@ -147,14 +185,14 @@ class NodeBasis:
     @cached_property
     def _admitted(self) -> tuple[set[int], set[int]]:
         """What rules admitted by name at first."""
-        return peers_admitted(self._first, self._judged)
+        return peers_admitted(self._first, self._judged_first)
 
     def renoted(self, judged: AbstractSet[int] | None) -> dict[int, str | None]:
         """What is noted otherwise than at first, of which pods of then; None where nothing is.
         `judged` are the identities that the node has pods of, if it has not all of them.
         """
         own = self._judged if judged is None else judged
-        if self.program is self._first and own == self._judged:
+        if self.program is self._first and own == self._judged_first:
             return {}
         before, after = self._admitted, peers_admitted(self.program, own)
         members, addresses = (before[at] ^ after[at] for at in (0, 1))

@@ -10,8 +10,7 @@ of the node itself are given to `lower` again, which has all chains already. Not
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from collections.abc import Set as AbstractSet
 from functools import cached_property, partial
 
@@ -22,18 +21,20 @@ from netpolc.backends.nft import model as nft
 from netpolc.backends.nft.write.owners import Layered, Notes, Owners, note_of
 from netpolc.compiler import Program
 from netpolc.core.cluster import Pod
-from netpolc.core.ir import Key, Policy, Selector
+from netpolc.core.ir import Policy, Selector
 from netpolc.core.labels import selects
 from netpolc.core.nets import format_address, parse_address
 from netpolc.live.asked import Answered, Crowd, NodeQuestions, Presence, addresses_of
 from netpolc.live.basis import NodeBasis
+from netpolc.live.local import LocalPods
 from netpolc.live.maps import LiveMaps
-from netpolc.live.scope import ClassKey, by_space, concerns
+from netpolc.live.scope import ClassKey, Subjects, concerns
 from netpolc.live.selections import Labels
 from netpolc.live.work import Work
 
-OPEN = -1
-"""The identity of pods that no policy selects: no rule knows it."""
+_NEW_CHAIN = "a chain that was not there"
+_SETS, _MAPS = ("s4", "s6"), ("a4", "a6", "m4", "m6")
+"""How the names begin of sets and maps of pods that answer something."""
 
 
 class Surroundings:
@@ -44,10 +45,10 @@ class Surroundings:
         labels_of: Callable[[str], Labels],
         pod_at: Callable[[int], Pod | None],
         program: Callable[[], Program],
-        selecting: Callable[[ClassKey], tuple[Key, ...]] | None,
+        subjects: Subjects | None,
     ) -> None:
         self.labels_of, self.pod_at, self.program = labels_of, pod_at, program
-        self.selecting = selecting
+        self.subjects = subjects
         """The policies that select pods of a class; None where more than those decide."""
 
 
@@ -61,36 +62,30 @@ class Compiled:
         around: Surroundings,
         work: Work,
         judged: AbstractSet[int] | None = None,
+        now: Collection[tuple[Pod, int]] = (),
     ) -> None:
-        """Of the identities `judged` the node has pods now; None for all that it had."""
+        """Of the identities `judged` the node has pods now; None for all that it had. For the pods
+        `now`, each with its identity, all chains are made at once.
+        """
         self._judged = judged
         self._basis, self._node, self._options = basis, basis.node, options
-        self._around, self._work = around, work
-        self._in_use, local = basis.in_use, basis.local
+        self._around, self._work, self._in_use = around, work, basis.in_use
         self._program, self._lowering = basis.program, basis.lowering
         self._frame = self._lowering.table_of(basis.judged_pods, self._node, options)
-        self._base = {own.name: own for own in self._frame.sets}
+        more = self._lowering.table_of(now, self._node, options) if now else self._frame
+        self._base = {own.name: own for own in (*more.sets, *self._frame.sets)}
+        self._there = _of_pods(more) | _of_pods(self._frame)
         self._used = self._lowering.dependencies()
-        self._kinds = Counter(map(self._in_use.class_of, local))
-        self._identities = {self._in_use.class_of(p): basis.numbers[p.key] for p in local}
-        self._local = {
-            (pod.namespace, pod.name): (pod, self._identities[self._in_use.class_of(pod)])
-            for pod in local
-        }
-        self._spaces: dict[str, list[Mapping[str, str]]] = by_space(
-            (namespace, labels) for namespace, labels, _ in self._identities if namespace
-        )
-        self._addresses = {address for pod in local for address in pod.addresses}
+        selecting = around.subjects.selecting if around.subjects is not None else None
+        self.local = LocalPods(basis.kinds, basis.number_of, selecting)
         self._notes = basis.renoted(judged)
-        self._maps = LiveMaps(self._used, self._frame, options.recheck)
+        self._maps = LiveMaps(self._used, (*more.maps, *self._frame.maps), options.recheck)
         self._known: dict[ClassKey, Answered] = {}
         self._edits: dict[str, dict[int, bool]] = {}
         self._sets: dict[str, nft.AddressSet] = {}
         self._wrong: set[Crowd | Presence] = set()
         self._lost = "a namespace that cannot be read" if basis.unsure else ""
-        self._changed = False
-        self._moved = False
-        self._other_kinds = False
+        self._changed = self._moved = False
         self.others: frozenset[int] | None = None
         """The identities that the node has pods of, where other peers are noted for those."""
         self.remade = False
@@ -102,7 +97,7 @@ class Compiled:
         """What the node asks; made for the first pod that changes, for it takes as long as a table
         does.
         """
-        numbers = set(self._identities.values()) if self._judged is None else self._judged
+        numbers = self.local.identities if self._judged is None else self._judged
         policies = self._basis.policies
         labels_of = self._around.labels_of
         return NodeQuestions(
@@ -114,7 +109,16 @@ class Compiled:
         """Why the node has to be compiled again; empty if it has not."""
         if self.others is not None:
             return self._lost or "the last pod that some policy selects left the node, or came back"
+        if self.local.unlike and not self._lost:
+            return "a pod of the node unlike those there"
         return self._lost or ("another number of pods" if self._wrong else "")
+
+    @property
+    def lacks_chains(self) -> bool:
+        """Whether it would do with chains for the pods that the node has now."""
+        if self._lost == _NEW_CHAIN:
+            return True
+        return bool(self.local.unlike) and not self._lost and self._around.subjects is not None
 
     def concerns(self, policy: Policy) -> bool:
         """Whether a policy selects a pod of the node, or one like those that were there; or asks
@@ -126,11 +130,11 @@ class Compiled:
         def is_within(selector: Selector, namespace: str) -> bool:
             return selects(selector, labels(namespace))
 
-        return not known or concerns(policy, self._spaces, is_within)
+        return not known or concerns(policy, self.local.spaces, is_within)
 
     def had_pods_in(self, namespace: str) -> bool:
         """Whether pods of the node were in a namespace when it was compiled."""
-        return namespace in self._spaces
+        return namespace in self.local.spaces
 
     def forget_namespaces(self) -> None:
         """Namespaces without pods have other labels from now on."""
@@ -146,7 +150,8 @@ class Compiled:
         local = pod.is_on(self._node)
         self._count(pod, answers, there, answers.noted or local)
         if local:
-            self._settle(pod, key, there)
+            self._moved = True
+            self.local.settle(pod, key, there)
 
     def ruleset(self) -> Ruleset | None:
         """The ruleset now; None if the node has to be compiled again."""
@@ -172,10 +177,10 @@ class Compiled:
 
     def _notes_others(self) -> bool:
         """Whether other peers are noted for the kinds of pods that are there now."""
-        if self._other_kinds:
-            now = {own for kind, own in self._identities.items() if self._kinds[kind] > 0}
+        if self.local.other_kinds:
+            now = self.local.present
             self.others = None if self._asked.are_noted(now) else frozenset(now)
-            self._other_kinds = False
+            self.local.other_kinds = False
         return self.others is not None
 
     def _whole(self) -> Ruleset:
@@ -205,19 +210,20 @@ class Compiled:
         around = self._around
         notes = partial(_noted, self._basis, dict(self._notes))
         return LiveOwners(
-            around.program, self._node, frozenset(self._addresses), notes, around.pod_at
+            around.program, self._node, frozenset(self.local.addresses), notes, around.pod_at
         )
 
     def _lower_again(self) -> bool:
         """Put the table together for the pods that the node has now; whether all chains that this
         takes were there.
         """
-        pods = [own for own in self._local.values() if own[0].addresses]
-        self._frame = self._lowering.table_of(pods, self._node, self._options)
+        self._frame = self._lowering.table_of(self.local.judged, self._node, self._options)
         self._work.lowered += 1
         made = [own.judges for own in self._lowering.dependencies()]
-        if made != [own.judges for own in self._used]:
-            self._lost = "a chain that was not there"
+        # Some were made for other policies or pods: who came meanwhile is not in their sets.
+        is_there = _of_pods(self._frame) <= self._there
+        if made != [own.judges for own in self._used] or not is_there:
+            self._lost = _NEW_CHAIN
         return not self._lost
 
     def _answers(self, key: ClassKey) -> Answered:
@@ -249,43 +255,12 @@ class Compiled:
             note = note_of(pod) if there else None
             self._notes.update(dict.fromkeys(pod.addresses, note))
 
-    def _settle(self, pod: Pod, key: ClassKey, there: bool) -> None:
-        """A pod of the node itself comes or goes."""
-        self._moved = True
-        identity = self._identities.get(key)
-        if identity is None:
-            identity = self._alike(key)
-        if identity is None:
-            self._lost = "a pod of the node unlike those there"
-            return
-        if there:
-            self._local[pod.namespace, pod.name] = pod, identity
-            self._addresses.update(pod.addresses)
-            self._kinds[key] += 1
-            self._other_kinds |= self._kinds[key] == 1
-            return
-        self._local.pop((pod.namespace, pod.name), None)
-        self._addresses.difference_update(pod.addresses)
-        self._kinds[key] -= 1
-        self._other_kinds |= not self._kinds[key]
 
-    def _alike(self, key: ClassKey) -> int | None:
-        """The identity of pods of the node that the same policies select as those of a class that
-        is new here, which has it then, too: `OPEN` if none selects them, None if there are none.
-        """
-        selecting, (namespace, labels, ports) = self._around.selecting, key
-        if selecting is None or not namespace:  # closed pods have none
-            return None
-        wanted = selecting(key)
-        found = None if wanted else OPEN
-        for own, identity in self._identities.items() if wanted else ():
-            if own[0] and own[2] == ports and selecting(own) == wanted:
-                found = identity
-                break
-        if found is not None:
-            self._identities[key] = found
-            self._spaces.setdefault(namespace, []).append(dict(labels))
-        return found
+def _of_pods(table: nft.Table) -> set[str]:
+    """The names of a table's sets of pods, and of maps in which there are some."""
+    maps = (own for own in table.maps if isinstance(own, nft.AddressMap) and own.elements)
+    several = (own for own in table.sets if own.name.startswith(_SETS))
+    return {own.name for own in several} | {own.name for own in maps if own.name.startswith(_MAPS)}
 
 
 def _edited(own: nft.AddressSet, edits: Mapping[int, bool]) -> nft.AddressSet:

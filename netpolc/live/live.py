@@ -122,9 +122,9 @@ class Live:
         reason = self.stale or (self._made.lost if self._made else "")
         self._made, self.stale = None, reason  # as it stays, if that is refused
         # Of old an annotation of the namespace isolates, whatever selects a pod.
-        selecting = self._subjects.selecting if self._semantics is Semantics.CURRENT else None
+        subjects = self._subjects if self._semantics is Semantics.CURRENT else None
         program = partial(_program, self)
-        around = Surroundings(self._labels_of, self._tally.pod_at, program, selecting)
+        around = Surroundings(self._labels_of, self._tally.pod_at, program, subjects)
         snapshot = self.snapshot()
         self._tally.settle(snapshot.cluster.pods)
         self._made = LiveNode(snapshot, self.node, self.options, around, self.work)

@@ -102,8 +102,10 @@ class LiveMap:
 class LiveMaps:
     """All maps of pods of a node; `twins` says that each has one for replies."""
 
-    def __init__(self, used: Iterable[Dependencies], table: nft.Table, twins: bool) -> None:
-        named = {own.name: own for own in table.maps if isinstance(own, nft.AddressMap)}
+    def __init__(
+        self, used: Iterable[Dependencies], maps: Iterable[nft.NamedMap], twins: bool
+    ) -> None:
+        named = {own.name: own for own in maps if isinstance(own, nft.AddressMap)}
         self.all = [LiveMap(one, named) for some in used for one in some.maps]
         self._twins, self._now = twins, dict[str, nft.NamedMap]()
 

@@ -20,6 +20,10 @@ from netpolc.live.work import Work
 MOST_SINCE = 1000
 """Changes of pods that are done once more: more of them take as long as to compile the node."""
 
+_TRIES = 3
+"""How often what pods did is done once more for one ruleset: for pods that are new, for the kinds
+that are noted then, and for chains of those."""
+
 
 class LiveNode:
     """A node; `compiled` is what it was made to when policies changed last."""
@@ -28,7 +32,8 @@ class LiveNode:
         self, snapshot: Snapshot, node: str, options: Options, around: Surroundings, work: Work
     ) -> None:
         self._options, self._around, self._work = options, around, work
-        self._basis = NodeBasis(snapshot, node)
+        self._basis = NodeBasis(snapshot, node, around.labels_of)
+        self._now: list[tuple[Pod, int]] = []
         self._since: list[tuple[Pod, bool]] = []
         self._edited = self._relabelled = False
         self.compiled = self._made()
@@ -73,11 +78,33 @@ class LiveNode:
             self._repeat(None)
         if self._edited:
             return None
-        found = self.compiled.ruleset()
-        if self.compiled.others is not None and self._can_repeat:
-            self._repeat(self.compiled.others)
+        judged = None
+        for _ in range(_TRIES):
             found = self.compiled.ruleset()
-        return found
+            if found is not None or not self._can_repeat:
+                return found
+            if self.compiled.others is not None:
+                judged = self.compiled.others
+            elif self._meets():
+                self._work.met += 1
+            else:
+                return None
+            self._repeat(judged)
+        return self.compiled.ruleset()
+
+    def _meets(self) -> bool:
+        """Have chains made for the pods that the node has now; whether that can be done."""
+        compiled, subjects = self.compiled, self._around.subjects
+        if not compiled.lacks_chains:
+            return False
+        basis, unlike = self._basis, compiled.local.unlike.values()
+        for kind in dict.fromkeys(kind for _, kind in unlike):
+            is_closed = not kind[0]
+            if subjects is None or is_closed or not basis.meet(kind, subjects.policies(kind)):
+                return False
+        self._now = compiled.local.judged
+        self._now += ((pod, basis.number_of[kind]) for pod, kind in unlike if pod.addresses)
+        return True
 
     def _repeat(self, judged: AbstractSet[int] | None) -> None:
         """Do once more what pods did, on the table for their kinds."""
@@ -86,4 +113,5 @@ class LiveNode:
             self.compiled.change(pod, there)
 
     def _made(self, judged: AbstractSet[int] | None = None) -> Compiled:
-        return Compiled(self._basis, self._options, self._around, self._work, judged)
+        basis, options, around = self._basis, self._options, self._around
+        return Compiled(basis, options, around, self._work, judged, self._now)

@@ -8,7 +8,7 @@ Pods with the same ones, and the same named ports, are judged alike. Nothing is 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from netpolc.core.cluster import ContainerPorts, Pod, Snapshot
@@ -119,8 +119,14 @@ class Subjects:
 
     def selecting(self, kind: ClassKey) -> tuple[Key, ...]:
         """The keys of the policies that select pods of a class, in order."""
+        return tuple(sorted(key for key, _ in self._found(kind)))
+
+    def policies(self, kind: ClassKey) -> list[Policy]:
+        """The policies that select pods of a class."""
+        return [policy for _, policy in self._found(kind)]
+
+    def _found(self, kind: ClassKey) -> Iterator[tuple[Key, Policy]]:
         namespace, labels = kind[0], dict(kind[1])
-        found = []
         for place in (namespace, None):
             several = self._within.get(place, {})
             self._work.asked += len(several)
@@ -128,5 +134,4 @@ class Subjects:
                 within = policy.subject.namespaces
                 is_there = isinstance(within, str) or selects(within, self._labels_of(namespace))
                 if is_there and selects(policy.subject.pods, labels):
-                    found.append(key)
-        return tuple(sorted(found))
+                    yield key, policy

@@ -14,7 +14,8 @@ class Work:
     one, `classes` the kinds of pods whose answers were looked up, `asked` policies that were asked
     whether they select pods of a kind that is new on the node. `lowered` says how often the
     chains of the node were put together again without a compilation, `edited` how often the same
-    because of policies, `compiled` how often the node was compiled, by the reason.
+    because of policies, `met` because of pods that nobody had chains for, `compiled` how often the
+    node was compiled, by the reason.
     """
 
     events: int = 0
@@ -23,4 +24,5 @@ class Work:
     asked: int = 0
     lowered: int = 0
     edited: int = 0
+    met: int = 0
     compiled: Counter[str] = field(default_factory=Counter)

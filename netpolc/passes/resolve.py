@@ -68,6 +68,8 @@ class Resolver:
         self._identities = identification.identities
         self.members = identification.members
         """The identities that subjects and peers select; more may be added."""
+        self.judged: dict[PodPeer, Members] = {}
+        """Identities that subjects select and that are nobody's peers, as they have no pods yet."""
         self._nodes = identification.nodes
         self._everyone: Members = frozenset(range(len(identification.identities)))
         self._same: dict[Members, Members] = {}
@@ -81,7 +83,8 @@ class Resolver:
 
     def subjects(self, peer: PodPeer) -> Members:
         """The identities a policy selects."""
-        return self.members[peer]
+        more = self.judged.get(peer)
+        return self.members[peer] if more is None else self.members[peer] | more
 
     def asked(
         self, policy: Policy, direction: Direction, subject_ports: ContainerPorts

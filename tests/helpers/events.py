@@ -97,12 +97,12 @@ class _Pods(_Objects):
         if chance.random() < 0.1:
             labels["pod"] = f"{app}-{self._count}"  # as those of a StatefulSet
         name = f"{chance.choice(self._spaces)}/{app}-{self._count}"
-        v4 = self._free.pop()
-        addresses = [v4]
+        v4 = [self._free.pop()] if self._free else []  # there may be as many pods as addresses
+        addresses = list(v4)
         if chance.random() < 0.3:
             addresses.append(f"fd00::{self._count:x}")
         if chance.random() < 0.1:
-            self._free += [v4]
+            self._free += v4
             addresses = []
         made = pod(name, *addresses, on=chance.choice(self._nodes), **labels)
         made["metadata"]["uid"] = f"uid-{self._count}"

@@ -123,9 +123,12 @@ def test_a_pod_unlike_those_of_the_node_compiles_nothing_where_policies_treat_it
         assert text == afresh([*objects, more])
     of_a_namespace = len(APPS) + 1
     assert 0 < live.work.asked - asked <= 2 * of_a_namespace * (1 + SPACES * len(APPS))
-    live.change(policy("space-0/later", podSelector={"matchLabels": {"app": "none"}}))
-    assert "10.8.0.1 : goto" in live.ruleset().text()  # a policy that selects it is heard
-    assert live.work.compiled - compiled == {"a pod of the node unlike those there": 1}
+    later = policy("space-0/later", podSelector={"matchLabels": {"app": "none"}})
+    live.change(later)  # a policy that selects it is heard
+    text = live.ruleset().text()
+    assert "10.8.0.1 : goto" in text
+    assert text == afresh([*objects, more, later])
+    assert (live.work.compiled - compiled, live.work.met) == ({}, 1)
 
 
 TIER = {
