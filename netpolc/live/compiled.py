@@ -132,10 +132,6 @@ class Compiled:
 
         return not known or concerns(policy, self.local.spaces, is_within)
 
-    def had_pods_in(self, namespace: str) -> bool:
-        """Whether pods of the node were in a namespace when it was compiled."""
-        return namespace in self.local.spaces
-
     def forget_namespaces(self) -> None:
         """Namespaces without pods have other labels from now on."""
         self._known.clear()

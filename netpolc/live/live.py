@@ -200,7 +200,7 @@ class Live:
             return ""
         if self._made is not None:
             self._made.forget_namespaces()
-            if self._made.compiled.had_pods_in(name):
+            if self._made.compiled.local.were_in(name):
                 return "a namespace"
         return "a namespace" if self._tally.spaces[name] else ""
 

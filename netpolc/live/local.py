@@ -58,6 +58,10 @@ class LocalPods:
         """The pods with an address, each with its identity."""
         return [own for own in self._pods.values() if own[0].addresses]
 
+    def were_in(self, namespace: str) -> bool:
+        """Whether pods of the node are in a namespace, or were since the node was compiled."""
+        return namespace in self.spaces
+
     def settle(self, pod: Pod, key: ClassKey, there: bool) -> None:
         """A pod comes or goes."""
         name = pod.namespace, pod.name
