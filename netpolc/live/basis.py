@@ -25,8 +25,7 @@ from netpolc.core.cluster import Pod, Snapshot
 from netpolc.core.ir import ANY, NamedPort, PodPeer, Policy, Tier
 from netpolc.core.labels import NONE, selects
 from netpolc.core.program import Combination, Identity
-from netpolc.live.scope import ClassKey, in_use, local_pods, scoped
-from netpolc.live.selections import Labels
+from netpolc.live.scope import ClassKey, Labels, in_use, local_pods, scoped
 from netpolc.passes.arrange import arrange
 from netpolc.passes.identify import pod_peers
 

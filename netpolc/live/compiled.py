@@ -28,8 +28,7 @@ from netpolc.live.asked import Answered, Crowd, NodeQuestions, Presence, address
 from netpolc.live.basis import NodeBasis
 from netpolc.live.local import LocalPods
 from netpolc.live.maps import LiveMaps
-from netpolc.live.scope import ClassKey, Subjects, concerns
-from netpolc.live.selections import Labels
+from netpolc.live.scope import ClassKey, Labels, Subjects, concerns
 from netpolc.live.work import Work
 
 _NEW_CHAIN = "a chain that was not there"

@@ -24,8 +24,7 @@ from netpolc.frontends.odd import same_meaning
 from netpolc.frontends.single import OneObject, together
 from netpolc.live.compiled import Surroundings
 from netpolc.live.node import LiveNode
-from netpolc.live.scope import Subjects
-from netpolc.live.selections import Labels
+from netpolc.live.scope import Labels, Subjects
 from netpolc.live.store import KINDS as KINDS
 from netpolc.live.store import Event, Store
 from netpolc.live.tally import Tally

@@ -14,10 +14,10 @@ from dataclasses import dataclass, replace
 from netpolc.core.cluster import ContainerPorts, Pod, Snapshot
 from netpolc.core.ir import ANY, Key, NamedPort, Policy, Selector
 from netpolc.core.labels import selects
-from netpolc.live.selections import Labels
 from netpolc.live.work import Work
 from netpolc.passes.identify import pod_peers
 
+Labels = Mapping[str, str]
 Pairs = tuple[tuple[str, str], ...]
 BySpace = Mapping[str, Sequence[Mapping[str, str]]]
 """Labels of pods by namespace."""
