@@ -22,7 +22,7 @@ from netpolc.backends.nft.write.owners import Owners, Shared, note_of, peers_adm
 from netpolc.backends.nft.write.pieces import Pieces
 from netpolc.compiler import Program, resolved
 from netpolc.core.cluster import Pod, Snapshot
-from netpolc.core.ir import ANY, NamedPort, PodPeer, Policy, Tier
+from netpolc.core.ir import ANY, NamedPort, NodePeer, PodPeer, Policy, Tier
 from netpolc.core.labels import NONE, selects
 from netpolc.core.program import Combination, Identity
 from netpolc.live.scope import ClassKey, Labels, in_use, local_pods, scoped
@@ -72,7 +72,9 @@ class NodeBasis:
         is now what it has to be. If not, it is what it was.
         """
         both = [own for own in (old, new) if own is not None]
-        if not self._can_take(both) or not (new is None or self._knows(new)):
+        # Chains of ordered tiers are named by their policies, and not by what these say.
+        ordered = any(own.tier is not Tier.NETWORK_POLICY for own in both)
+        if ordered or not self._can_take(both) or not (new is None or self._knows(new)):
             return False
         known = [self._policies.pop(key, None) for key in {own.origin.key for own in both}]
         if new is not None:
@@ -105,12 +107,9 @@ class NodeBasis:
         return True
 
     def _can_take(self, policies: Collection[Policy]) -> bool:
-        """Whether what some policies select can be arranged again. Chains of ordered tiers are
-        named by their policies, and not by what these say.
-        """
-        ordered = any(own.tier is not Tier.NETWORK_POLICY for own in policies)
+        """Whether what some policies select can be arranged again."""
         audited = any(own.audited for own in (*self._policies.values(), *policies))
-        return not (self.unsure or ordered or audited or len(self._kept) == MOST_EDITS)
+        return not (self.unsure or audited or len(self._kept) == MOST_EDITS)
 
     def _judge(self, number: int, kind: ClassKey, policy: Policy) -> None:
         """Let the policy select the identity of a kind, if it does."""
@@ -139,12 +138,17 @@ class NodeBasis:
         self.lowering = self.lowering.of_same_pods(self.program)
 
     def _knows(self, policy: Policy) -> bool:
-        """Whether the pods that a policy means are told apart already, by all that it asks for."""
+        """Whether the pods that a policy means are told apart already, by all that it asks for; and
+        its nodes known.
+        """
+        members, nodes = self._resolver.members, self._resolver.nodes
         for rule in policy.rules:
             for port in () if rule.ports is ANY else rule.ports:
                 if isinstance(port, NamedPort) and port.name not in self.in_use.ports:
                     return False
-        members = self._resolver.members
+            for own in () if rule.peers is ANY else rule.peers:
+                if isinstance(own, NodePeer) and own not in nodes:
+                    return False
         for peer in dict.fromkeys(pod_peers(policy)):
             if members.knows(peer):
                 continue

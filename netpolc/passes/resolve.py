@@ -70,7 +70,8 @@ class Resolver:
         """The identities that subjects and peers select; more may be added."""
         self.judged: dict[PodPeer, Members] = {}
         """Identities that subjects select and that are nobody's peers, as they have no pods yet."""
-        self._nodes = identification.nodes
+        self.nodes = identification.nodes
+        """The addresses of nodes that are peers."""
         self._everyone: Members = frozenset(range(len(identification.identities)))
         self._same: dict[Members, Members] = {}
         self._by_list: dict[ContainerPorts, list[int]] = {}
@@ -102,7 +103,7 @@ class Resolver:
         if direction is Direction.EGRESS:
             asked, wanted = self.lists.asked.get, self.lists.wanted
             named = [(asked(id(rule.ports)) or wanted(rule.ports)).names for rule in own]
-        if not self._nodes and not any(named):
+        if not self.nodes and not any(named):
             return self._numbered(own, subject_ports)
         return self._one_by_one(policy, own, named or [()] * len(own), subject_ports)
 
@@ -155,7 +156,7 @@ class Resolver:
         peers = [peer for peer in rule.peers if isinstance(peer, NodePeer)]
         if not peers:
             return
-        found = Ranges.of(span for peer in peers for span in self._nodes[peer].doubtful)
+        found = Ranges.of(span for peer in peers for span in self.nodes[peer].doubtful)
         wanted = rule.ports if rule.ports is ANY else self.lists.ports(rule.ports, ())
         if found and (wanted is ANY or wanted):
             origin = structs.replace(rule.origin, field=(*rule.origin.field, "to"))

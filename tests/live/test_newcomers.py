@@ -123,6 +123,32 @@ def test_no_version_of_a_policy_judges_that_was_replaced() -> None:
     assert own.live.work.met == 1
 
 
+@pytest.mark.parametrize(
+    ("peer", "compiled"),
+    [
+        ({"pods": {"namespaceSelector": {}, "podSelector": {"matchLabels": {"app": "db"}}}}, False),
+        ({"nodes": {}}, True),  # who these are was not asked
+    ],
+)
+def test_a_new_app_under_a_policy_of_an_ordered_tier(peer: Manifest, compiled: bool) -> None:
+    subject = {"namespaceSelector": {}, "podSelector": {"matchLabels": {"app": "cache"}}}
+    guard: Manifest = {
+        "apiVersion": "policy.networking.k8s.io/v1alpha2",
+        "kind": "ClusterNetworkPolicy",
+        "metadata": {"name": "guard"},
+        "spec": {
+            "tier": "Admin",
+            "priority": 1,
+            "subject": {"pods": subject},
+            "egress": [{"action": "Deny", "to": [peer]}],
+        },
+    }
+    own, compiles = changing(policy("shop/all", podSelector={}), WEB, guard)
+    assert compiles(pod("shop/cache-1", "10.0.0.9", app="cache")) is compiled
+    assert not compiles(pod("shop/db-2", "10.0.0.12", on="node-b", app="db"))
+    assert "e_admin_" in own.live.ruleset().text()
+
+
 def test_new_kinds_compile_the_node_once_there_were_many() -> None:
     """What they left behind is kept, and is not to grow for ever."""
     _, compiles = changing(
