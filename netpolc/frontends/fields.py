@@ -220,13 +220,17 @@ class Fields:
                 found.append(requirement)
         return Selector(frozenset(found))
 
-    def annotations(self, value: object, path: Path) -> None:
-        """Refuse annotations that are no strings, as API servers do; null is the empty string."""
+    def texts(self, value: object, path: Path) -> dict[str, str]:
+        """Annotations or labels, refused if they are no strings, as API servers do; null is the
+        empty string.
+        """
         if value is not None and not isinstance(value, dict):
             self.mistyped(value, path, "object")
-        for key, text in value.items() if isinstance(value, dict) else ():
+        own = value if isinstance(value, dict) else {}
+        for key, text in own.items():
             if text is not None and not isinstance(text, str) and key != AUDIT:
                 self.mistyped(text, path.key(key), "string")
+        return {key: text for key, text in own.items() if isinstance(text, str)}
 
     @property
     def _selectors(self) -> ObjectProblems:
@@ -361,7 +365,11 @@ def metadata(
         fields.problems.error(path / "name", "Required value: name or generateName is required")
         return Metadata("" if cluster_scoped else "default", "")
     fields.mapping(value, path, METADATA_FIELDS)
-    fields.annotations(value.get("annotations"), path / "annotations")
+    fields.texts(value.get("annotations"), path / "annotations")
+    for key, text in fields.texts(value.get("labels"), path / "labels").items():
+        for own, details in ((key, label_key_problems(key)), (text, label_value_problems(text))):
+            for detail in details:
+                fields.problems.error(path / "labels", invalid(own, detail))
     name = fields.text(value.get("name"), path / "name")
     if not name:
         generated = value.get("generateName")

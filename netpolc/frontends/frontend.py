@@ -131,7 +131,7 @@ def check_fields(document: Document, report: ObjectProblems, strict: bool) -> No
         if isinstance(metadata, dict):
             fields.mapping(metadata, path / "metadata", METADATA_FIELDS)
             if document.kind != "Namespace":  # whose annotations are all decoded
-                fields.annotations(metadata.get("annotations"), path / "metadata" / "annotations")
+                fields.texts(metadata.get("annotations"), path / "metadata" / "annotations")
         spec = value.get("spec")
         if not isinstance(spec, dict):
             break

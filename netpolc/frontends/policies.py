@@ -19,6 +19,7 @@ from netpolc.core.errors import ROOT, ObjectProblems, Path
 from netpolc.core.ir import (
     AUDIT,
     SELECT_ALL,
+    WAIVER,
     Action,
     Any_,
     Direction,
@@ -263,13 +264,23 @@ class ObjectMeta(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=Tr
     name: str
     namespace: str | None = None
     annotations: dict[str, str] | None = None
-    labels: msgspec.Raw = UNREAD
+    labels: dict[str, str] | None = None
     creationTimestamp: msgspec.Raw = UNREAD
     generation: msgspec.Raw = UNREAD
     managedFields: msgspec.Raw = UNREAD
     ownerReferences: msgspec.Raw = UNREAD
     resourceVersion: msgspec.Raw = UNREAD
     uid: msgspec.Raw = UNREAD
+
+    @property
+    def odd(self) -> bool:
+        """Whether it has an annotation of ours, or a label that is none."""
+        if self.annotations and (AUDIT in self.annotations or WAIVER in self.annotations):
+            return True
+        return any(
+            label_key_problems(key) or not is_label_value(value)
+            for key, value in (self.labels or {}).items()
+        )
 
 
 def selector_of(own: LabelSelector | None) -> Selector:

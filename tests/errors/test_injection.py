@@ -97,7 +97,6 @@ def hostile_places(text: str) -> Iterator[tuple[str, list[dict[str, Any]]]]:
     noted: dict[str, Any] = {"annotations": {"note": text, note: text}}
     yield "pod annotation", [pod("web", "10.64.0.7", **noted), policy("web")]
     yield "policy annotation", [pod("web", "10.64.0.7"), policy("web", **noted)]
-    yield "policy label", [base[0], policy("web", labels={"app": text})]
     yield (
         "namespace annotation",
         [
@@ -150,6 +149,8 @@ def refused_places(text: str) -> Iterator[tuple[str, list[dict[str, Any]]]]:
     yield "pod name", [pod(text, "10.64.0.7")]
     yield "pod namespace", [pod("web", "10.64.0.7", namespace=text)]
     yield "pod label", [pod("web", "10.64.0.7", labels={"app": text})]
+    yield "policy label", [good, policy("web", labels={"app": text})]
+    yield "policy label key", [good, policy("web", labels={text: "web"})]
     yield "pod label key", [pod("web", "10.64.0.7", labels={text: "web"})]
     for kind in ("Namespace", "Node"):
         yield kind, [{"apiVersion": "v1", "kind": kind, "metadata": {"name": text}}]

@@ -162,6 +162,36 @@ def test_annotations_that_are_no_text_are_refused_at_their_place(
     assert f"metadata.annotations[{key}]: {said}" in outcome.stdout
 
 
+LABEL = "a valid label must be an empty string or consist of alphanumeric characters"
+
+
+@pytest.mark.parametrize(
+    ("labels", "said"),
+    [
+        ("{version: 1.0}", "5:21: error NP001: metadata.labels[version]: Invalid value: 1.0: must"),
+        ("{keep: yes}", "5:18: error NP001: metadata.labels[keep]: Invalid value: true: must be"),
+        ("{team: a b}", f'5:11: error NP001: metadata.labels: Invalid value: "a b": {LABEL}'),
+        ("[a]", '5:11: error NP001: metadata.labels: Invalid value: ["a"]: must be of type object'),
+        ("{empty: null, app: web}", ""),
+    ],
+)
+@pytest.mark.parametrize("kind", ["NetworkPolicy", "BaselineAdminNetworkPolicy"])
+def test_labels_of_policies_that_no_api_server_takes(
+    kind: str, labels: str, said: str, tmp_path: Path
+) -> None:
+    """kubectl refuses such a policy before it is sent: nothing enforces what was checked here."""
+    group = "networking.k8s.io/v1"
+    spec = "{podSelector: {}}"
+    if kind != "NetworkPolicy":
+        group, spec = "policy.networking.k8s.io/v1alpha1", "{subject: {namespaces: {}}}"
+    metadata = f"metadata:\n  name: default\n  labels: {labels}\n"
+    text = f"apiVersion: {group}\nkind: {kind}\n{metadata}spec: {spec}\n"
+    (tmp_path / "a.yaml").write_text(text)
+    outcome = run("check", "a.yaml", cwd=tmp_path)
+    assert (outcome.code == 2) == bool(said), outcome.stdout
+    assert f"a.yaml:{said}" in outcome.stdout or not said
+
+
 @pytest.mark.parametrize("shape", ["one key", "pairs"])
 @pytest.mark.parametrize("form", ["yaml", "json"])
 def test_duplicate_keys_by_the_ten_thousand_are_refused(

@@ -14,8 +14,6 @@ import msgspec
 
 from netpolc.core.ir import (
     ANY,
-    AUDIT,
-    WAIVER,
     Action,
     Direction,
     NamedPort,
@@ -115,9 +113,8 @@ def lower(document: Document) -> Policy | None:
     except (msgspec.MsgspecError, RecursionError):
         return None
     named, spec = found.metadata, found.spec
-    annotations = named.annotations or ()
     namespace = named.namespace or DEFAULT_NAMESPACE
-    if AUDIT in annotations or WAIVER in annotations:
+    if named.odd:
         return None
     if not is_subdomain(named.name) or not _is_label(namespace):
         return None

@@ -15,9 +15,7 @@ import msgspec
 
 from netpolc.core.ir import (
     ANY,
-    AUDIT,
     SELECT_ALL,
-    WAIVER,
     Action,
     Any_,
     Direction,
@@ -203,10 +201,7 @@ class PlainReader:
         try:
             found = _decoded(content)
             named = found.metadata
-            annotations = named.annotations or ()
-            if AUDIT in annotations or WAIVER in annotations:
-                return None
-            if named.namespace or not is_subdomain(named.name):
+            if named.odd or named.namespace or not is_subdomain(named.name):
                 return None
             return self._policy(
                 found.spec, Origin(document.kind, "", named.name, (), document.source)
